@@ -1,0 +1,110 @@
+#!/bin/sh
+# veneer wrapping runtime: gives a container its root and becomes the real runtime.
+#
+# Called as veneer-runc or veneer-crun (or by a link named runc or crun), it takes the place of that runtime
+# in an engine. Only `create` and `run` of a bundle whose config.json has a run.veneer.* annotation are
+# prepared; all else is handed on at once. This is a shell script because the real runtime must get the
+# caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
+self=$0
+
+if [ "$1" = --veneer-private ]; then
+  # second part, in a mount namespace of its own: what is mounted here goes with the container
+  real=$2 program=$3 name=$4
+  shift 4
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" runtime --real "$name" --placement private -- "$@" \
+    </dev/null >/dev/null || exit
+  exec "$real" "$@"
+fi
+
+name=${self##*/}
+name=${name#veneer-}
+case $self in
+*/*) here=${self%/*} ;;
+*) here=. ;;
+esac
+program=$here/veneer
+if ! [ -x "$program" ]; then
+  target=$(readlink -f -- "$self")
+  program=${target%/*}/veneer
+fi
+
+fail() {
+  echo "$self: $1" >&2
+  exit 1
+}
+
+# The real runtime: from the configuration, else the first on PATH that is not this script in any guise.
+real=
+if [ -e /etc/veneer/config.json ] && LC_ALL=C grep -q '"runtimes"' /etc/veneer/config.json; then
+  real=$(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" runtime --which "$name" </dev/null) || exit
+fi
+if [ -z "$real" ]; then
+  ifs=$IFS
+  IFS=:
+  set -f
+  for directory in $PATH; do
+    candidate=${directory:-.}/$name
+    if [ -f "$candidate" ] && [ -x "$candidate" ] && ! [ "$candidate" -ef "$self" ]; then
+      read -r line <"$candidate" 2>/dev/null
+      case $line in
+      '#!/bin/sh') head -n 2 "$candidate" | grep -q '^# veneer wrapping runtime' && continue ;;
+      esac
+      real=$candidate
+      break
+    fi
+  done
+  set +f
+  IFS=$ifs
+fi
+[ -n "$real" ] || fail "no $name on PATH besides this script; hint: install $name, or name it in /etc/veneer/config.json under \"runtimes\""
+
+# Finds the subcommand behind the global options, then the bundle.
+command='' bundle='' config='' skip=''
+for word; do
+  case $skip in
+  '') ;;
+  bundle) bundle=$word skip='' && continue ;;
+  config) config=$word skip='' && continue ;;
+  *) skip='' && continue ;;
+  esac
+  if [ -z "$command" ]; then
+    case $word in
+    --log | --log-format | --root | --criu | --rootless | --cgroup-manager) skip=value ;;
+    -log | -log-format | -root | -criu | -rootless) skip=value ;;
+    -*) ;;
+    create | run) command=$word ;;
+    *) break ;;
+    esac
+  else
+    case $word in
+    -b | --bundle | -bundle) skip=bundle ;;
+    --bundle=* | -bundle=* | -b=*) bundle=${word#*=} ;;
+    -f | --config) skip=config ;;
+    --config=* | -f=*) config=${word#*=} ;;
+    -b?*) bundle=${word#-b} ;;
+    --) break ;;
+    esac
+  fi
+done
+[ -n "$command" ] || exec "$real" "$@"
+
+case $config in
+'') config=${bundle:-.}/config.json ;;
+/*) ;;
+*) config=${bundle:-.}/$config ;;
+esac
+found=$(LC_ALL=C exec grep -oF -e '"run.veneer.' -e 'shared"' -- "$config" 2>/dev/null)
+case $found in
+*run.veneer.*) ;;
+*) exec "$real" "$@" ;;
+esac
+[ -x "$program" ] || fail "the program veneer is not beside this script; hint: install both into one directory"
+case $found in
+*shared*)
+  # mounts of the container shall be seen on the host: no private namespace
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" runtime --real "$name" --placement host -- "$@" \
+    </dev/null >/dev/null || exit
+  exec "$real" "$@"
+  ;;
+esac
+exec unshare -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" "$@"

@@ -1,0 +1,69 @@
+// Builds dist/: schemas to standalone validators, then one native executable, and the scripts beside it.
+// Flags and their reasons: docs/security.md. Unknown flags are accepted silently by the compiler, so a
+// test runs the built file in a hostile working directory.
+import { execFileSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import Ajv from "ajv";
+import standalone from "ajv/dist/standalone/index.js";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const generated = join(root, "src/generated");
+const require = createRequire(import.meta.url);
+
+function buildValidators() {
+  mkdirSync(generated, { recursive: true });
+  for (const file of readdirSync(join(root, "schemas"))) {
+    const schema = JSON.parse(readFileSync(join(root, "schemas", file), "utf8"));
+    const ajv = new Ajv({ code: { source: true, esm: true, lines: false }, strictTypes: false, messages: true });
+    const name = file.replace(/\.json$/, "");
+    const code = standalone.default(ajv, ajv.compile(schema));
+    writeFileSync(join(generated, `${name}.js`), `${code}\n`);
+    writeFileSync(
+      join(generated, `${name}.d.ts`),
+      'import type { ErrorObject } from "ajv";\n' +
+        "declare const validate: ((data: unknown) => boolean) & { errors?: ErrorObject[] | null };\n" +
+        "export default validate;\n",
+    );
+  }
+}
+
+function compile(outfile) {
+  const bun = join(dirname(require.resolve("@oven/bun-linux-x64/package.json")), "bin/bun");
+  const flags = [
+    "build",
+    "--compile",
+    "--splitting", // a verb's code, and node:fs with it, is read when the verb is called
+    "--no-compile-autoload-bunfig",
+    "--no-compile-autoload-dotenv",
+    "--no-compile-autoload-tsconfig",
+    "--no-compile-autoload-package-json",
+    "--reject-unresolved",
+    "--minify",
+    "--bytecode",
+    "--format=esm",
+    "--compile-jit-policy=1000",
+    `--define=VERSION=${JSON.stringify(JSON.stringify(version()))}`,
+    "src/main.ts",
+    "--outfile",
+    outfile,
+  ];
+  execFileSync(bun, flags, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+}
+
+function version() {
+  return JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
+}
+
+buildValidators();
+if (!process.argv.includes("--schemas-only")) {
+  const dist = join(root, "dist");
+  mkdirSync(dist, { recursive: true });
+  compile(join(dist, "veneer"));
+  for (const name of ["veneer-runc", "veneer-crun"]) {
+    copyFileSync(join(root, "hooks/runtime/veneer-runtime.sh"), join(dist, name));
+    chmodSync(join(dist, name), 0o755);
+  }
+}

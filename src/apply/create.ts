@@ -1,0 +1,55 @@
+/** Makes a named instance: its directory appears whole, by rename, or not at all. */
+import { makeUpper } from "./upper.ts";
+import { removeTree } from "./remove.ts";
+import { UsageError } from "../errors.ts";
+import type { BaseRef } from "../names.ts";
+import { freshUpper, openLayers } from "../input/facts.ts";
+import { isErrno } from "../sys/errno.ts";
+import { mkdirat, openDirectory, rename, syncDirectory, uniqueSuffix } from "../sys/fd.ts";
+import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { lockBase, readVersion } from "../store/bases.ts";
+import { writeDocument } from "../store/document.ts";
+import type { Instance } from "../store/instances.ts";
+import { paths, type Store } from "../store/paths.ts";
+
+export interface InstanceWishes {
+  readonly opaque: readonly string[];
+  readonly mask: readonly string[];
+  /** bytes */
+  readonly tmpfs?: number;
+}
+
+/** Throws UsageError when the name is taken. What is made is durable when this returns. */
+export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: InstanceWishes): Instance {
+  using _lock = lockBase(store, ref);
+  const base = readVersion(store, ref);
+  using layers = openLayers(store, base);
+  const instance: Instance = {
+    base: base.name,
+    version: base.version,
+    digest: base.manifest.digest,
+    generation: 1,
+    created: new Date().toISOString(),
+    opaque: wishes.opaque,
+    mask: wishes.mask,
+    ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
+  };
+  const fresh = freshUpper(layers.fds, wishes);
+  const staging = `${paths.staging(store)}/${uniqueSuffix()}`;
+  mkdirat(AT_FDCWD, staging, 0o700);
+  try {
+    mkdirat(AT_FDCWD, `${staging}/1`, 0o700);
+    {
+      using directory = openDirectory(`${staging}/1`);
+      if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
+    }
+    writeDocument(`${staging}/instance.json`, instance, { sync: true });
+    rename(staging, paths.instance(store, id), RENAME_NOREPLACE);
+  } catch (error) {
+    removeTree(staging);
+    if (isErrno(error, "EEXIST")) throw new UsageError(`instance ${id} exists already`, "use another name, or 'veneer rm'");
+    throw error;
+  }
+  syncDirectory(paths.instances(store));
+  return instance;
+}

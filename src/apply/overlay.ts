@@ -1,0 +1,76 @@
+/** Mounts an overlay, detached, from layers given by descriptor. */
+import { VeneerError } from "../errors.ts";
+import { explainMount } from "../plan/explain.ts";
+import { errno, isErrno, SysError } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
+import { createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
+
+export interface OverlayRequest {
+  /** top layer first */
+  readonly layers: readonly Fd[];
+  /** absent: a read-only overlay of the layers alone */
+  readonly upper?: Fd;
+  readonly work?: Fd;
+  /** what mountinfo shows as the source */
+  readonly source: string;
+  /** skip every sync to the upper (overlayfs.rst, "Volatile mount"): for uppers that go with the container */
+  readonly volatile: boolean;
+}
+
+/** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
+const OPTION_LIMIT = 255;
+
+/**
+ * A detached overlay mount, gone when its descriptor is closed. Layers are given by descriptor (Linux 6.13,
+ * mountinfo then shows their paths), else by their paths below /proc/self/fd one by one (6.8), else in one
+ * string, which has room for about 15. Throws VeneerError with an explanation.
+ */
+export function mountOverlay(request: OverlayRequest): Fd {
+  try {
+    return tryMount(request, request.volatile);
+  } catch (error) {
+    if (request.volatile && isErrno(error, "EINVAL")) return tryMount(request, false);
+    if (error instanceof SysError) {
+      throw new VeneerError("MOUNT", "mount overlay", { cause: error, hint: explainMount(error.errno, request.layers.length) });
+    }
+    throw error;
+  }
+}
+
+function tryMount(request: OverlayRequest, volatile: boolean): Fd {
+  using context = fsopen("overlay");
+  require(setOption(context, "source", request.source), "source");
+  setLayers(context, request.layers);
+  if (request.upper && request.work) {
+    setLayer(context, "upperdir", request.upper);
+    setLayer(context, "workdir", request.work);
+    if (volatile) require(setOption(context, "volatile"), "volatile");
+  }
+  // an upper must stay usable on another version: no file handles, redirects or bare metadata in it
+  for (const option of ["index", "redirect_dir", "metacopy"]) setOption(context, option, "off");
+  return createMount(context, "overlay");
+}
+
+function setLayers(context: Fd, layers: readonly Fd[]): void {
+  const first = layers[0] as Fd;
+  if (setFdOption(context, "lowerdir+", first) === 0) {
+    for (const layer of layers.slice(1)) require(setFdOption(context, "lowerdir+", layer), "lowerdir+");
+    return;
+  }
+  if (setOption(context, "lowerdir+", first.path) === 0) {
+    for (const layer of layers.slice(1)) require(setOption(context, "lowerdir+", layer.path), "lowerdir+");
+    return;
+  }
+  const all = layers.map((layer) => layer.path).join(":");
+  if (all.length > OPTION_LIMIT) throw new SysError(errno.E2BIG as number, `mount overlay of ${layers.length} layers`);
+  require(setOption(context, "lowerdir", all), "lowerdir");
+}
+
+function setLayer(context: Fd, key: "upperdir" | "workdir", directory: Fd): void {
+  if (setFdOption(context, key, directory) === 0) return;
+  require(setOption(context, key, directory.path), key);
+}
+
+function require(result: number, option: string): void {
+  if (result < 0) throw new SysError(-result, `fsconfig overlay ${option}`);
+}

@@ -1,0 +1,47 @@
+/** Removes trees that a container has written: by descriptor, never through a symbolic link. */
+import { errno, isErrno } from "../sys/errno.ts";
+import { openatMaybe, rename, rmdir, unlink, uniqueSuffix } from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { cstring, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { listFd } from "../sys/stat.ts";
+import { paths, type Store } from "../store/paths.ts";
+
+/** Removes at most `budget` entries; returns what is left of the budget, negative when it did not suffice. */
+export function removeTree(path: string, budget = Number.POSITIVE_INFINITY, dir = AT_FDCWD): number {
+  using fd = openatMaybe(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!fd) return budget;
+  let left = removeContents(fd.number, path, budget);
+  if (left < 0) return left;
+  rmdir(path, dir);
+  return --left;
+}
+
+function removeContents(dir: number, name: string, budget: number): number {
+  let left = budget;
+  for (const entry of listFd(dir, name)) {
+    if (--left < 0) return left;
+    const result = syscall(SYS.unlinkat, dir, cstring(entry), 0);
+    if (result === 0 || result === -(errno.ENOENT as number)) continue;
+    if (result === -(errno.EISDIR as number)) left = removeTree(entry, left, dir);
+    else unlink(entry, dir);
+    if (left < 0) return left;
+  }
+  return left;
+}
+
+/**
+ * Moves a directory out of the way in one step, whatever its size; returns its new path. Undefined where it
+ * does not exist. What is in the trash belongs to nobody and is deleted by whoever comes by.
+ */
+export function moveToTrash(store: Store, path: string): string | undefined {
+  const target = `${paths.trash(store)}/${uniqueSuffix()}`;
+  try {
+    rename(path, target);
+    return target;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+

@@ -1,0 +1,135 @@
+/** Runs operations in order and, when one fails, undoes those before it in reverse. */
+import { during } from "../errors.ts";
+import { explainStore } from "../plan/explain.ts";
+import type { Operation } from "../plan/operations.ts";
+import { quote } from "../quote.ts";
+import type { Store } from "../store/paths.ts";
+import { removeRecord, writeRecord } from "../store/records.ts";
+import { SysError } from "../sys/errno.ts";
+import { createFile, type Fd, mkdirat, openDirectory, replaceFile, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
+import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
+import { cover } from "./cover.ts";
+import { mountOverlay } from "./overlay.ts";
+import { removeTree } from "./remove.ts";
+import { makeUpper } from "./upper.ts";
+
+/** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */
+interface Held {
+  layers: readonly Fd[];
+  tmpfs?: Fd;
+  overlay?: Fd;
+}
+
+/**
+ * Runs all operations or none: on failure what was made is removed again and the error is thrown. `layers`
+ * are open directories, top layer first. A kill in between leaves what the record names, for `gc`.
+ */
+export function runOperations(store: Store, operations: readonly Operation[], layers: readonly Fd[]): void {
+  const held: Held = { layers };
+  const undo: (() => void)[] = [];
+  try {
+    for (const operation of operations) {
+      during(describe(operation), () => runOperation(store, operation, held, undo), hint);
+    }
+  } catch (error) {
+    held.overlay?.[Symbol.dispose]();
+    for (const step of undo.reverse()) quietly(step);
+    throw error;
+  } finally {
+    held.overlay?.[Symbol.dispose]();
+    held.tmpfs?.[Symbol.dispose]();
+  }
+}
+
+function hint(error: unknown): string | undefined {
+  return error instanceof SysError ? explainStore(error.code) : undefined;
+}
+
+function quietly(step: () => void): void {
+  try {
+    step();
+  } catch {
+    // what cannot be undone stays for `gc`; the first error is the one to report
+  }
+}
+
+/** What an operation does, for errors and for --debug. */
+export function describe(operation: Operation): string {
+  switch (operation.op) {
+    case "record":
+      return `record ${operation.record.key}`;
+    case "upper":
+      return `make the upper ${operation.directory}`;
+    case "tmpfs-upper":
+      return `make an upper in memory (${operation.bytes} bytes)`;
+    case "overlay":
+      return `overlay of ${operation.layers.map((layer) => quote(layer)).join(", ")}`;
+    case "attach":
+      return `mount on ${quote(operation.target)}`;
+    case "cover":
+      return `cover the root ${quote(operation.root)} of process ${operation.pid}`;
+    case "bind-file":
+      return `bind ${quote(operation.file)} over ${quote(operation.target)}`;
+    case "replace-file":
+      return `write ${quote(operation.path)}`;
+  }
+}
+
+function runOperation(store: Store, operation: Operation, held: Held, undo: (() => void)[]): void {
+  switch (operation.op) {
+    case "record":
+      undo.push(() => removeRecord(store, operation.record));
+      writeRecord(store, operation.record);
+      return;
+    case "upper": {
+      mkdirat(AT_FDCWD, operation.directory, 0o700);
+      undo.push(() => removeTree(operation.directory));
+      using directory = openDirectory(operation.directory);
+      makeUpper(directory, operation.root, operation.entries);
+      return;
+    }
+    case "tmpfs-upper":
+      held.tmpfs = mountTmpfs(operation.bytes);
+      makeUpper(held.tmpfs, operation.root, operation.entries);
+      return;
+    case "overlay": {
+      using directory = operation.directory === undefined ? undefined : openDirectory(operation.directory);
+      const parent = (directory ?? held.tmpfs) as Fd;
+      using upper = openDirectory("upper", parent.number);
+      using work = openDirectory("work", parent.number);
+      const { source, volatile } = operation;
+      held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile });
+      return;
+    }
+    case "attach": {
+      using target = openDirectory(operation.target);
+      attach(held.overlay as Fd, target, operation.target);
+      undo.push(() => umountQuietly(operation.target, MNT_DETACH));
+      return;
+    }
+    case "cover":
+      cover(held.overlay as Fd, operation.pid, operation.root);
+      return;
+    case "bind-file":
+      undo.push(() => unlinkQuietly(operation.file));
+      unlinkQuietly(operation.file);
+      createFile(operation.file, operation.text);
+      mount(operation.file, operation.target, null, MS_BIND);
+      return;
+    case "replace-file":
+      replaceFile(operation.path, operation.text, { mode: 0o644 });
+      return;
+  }
+}
+
+/** A tmpfs of `bytes` that is mounted nowhere: it lives as long as the overlay that uses it. */
+function mountTmpfs(bytes: number): Fd {
+  using context = fsopen("tmpfs");
+  setOption(context, "source", "veneer");
+  const result = setOption(context, "size", String(bytes));
+  if (result < 0) throw new SysError(-result, `fsconfig tmpfs size=${bytes}`);
+  setOption(context, "mode", "0700");
+  return createMount(context, "tmpfs");
+}
+

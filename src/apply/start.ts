@@ -1,0 +1,140 @@
+/** Gives a container its root: request and facts to a plan, and the plan carried out. */
+import { runOperations, describe } from "./run.ts";
+import { makeInstance } from "./create.ts";
+import { release } from "./release.ts";
+import { during, VeneerError } from "../errors.ts";
+import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
+import type { RootRequest } from "../input/request.ts";
+import type { Settings } from "../input/config.ts";
+import type { Operation } from "../plan/operations.ts";
+import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
+import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import {
+  checkInstanceBase,
+  checkInstanceDigest,
+  lockInstance,
+  readInstance,
+} from "../store/instances.ts";
+import { isLive } from "../store/liveness.ts";
+import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
+import { findHolder, type Record, readRecord } from "../store/records.ts";
+import { uniqueSuffix } from "../sys/fd.ts";
+import { identifySelf } from "../sys/process.ts";
+
+/** What a start adds after the overlay is in place. */
+export type Extra = (record: Record) => Operation[];
+
+/**
+ * Mounts a root for a consumer. On return the overlay is mounted and its record is written; on failure nothing
+ * is left. A second start of a named instance is refused with the holder's name.
+ */
+export function start(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
+  const { store } = settings;
+  const what = request.instance ?? consumer.container ?? consumer.key;
+  during(`start ${what}`, () => {
+    makeStore(store);
+    makeRun(store);
+    replaceOwnRecord(store, consumer);
+    const { instance } = request;
+    const named = instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
+    (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
+  });
+}
+
+/** An earlier start of the same container that was not torn down. */
+function replaceOwnRecord(store: Store, consumer: Consumer): void {
+  const old = readRecord(store, consumer.key);
+  if (!old) return;
+  if (isLive(old)) {
+    throw new VeneerError("RUNNING", `container ${consumer.container ?? consumer.key} already runs on ${old.source}`, {
+      hint: "'veneer ps' shows what runs; stop it first",
+    });
+  }
+  release(store, old);
+}
+
+function startNamed(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
+  const { store } = settings;
+  const id = request.instance as string;
+  if (!readInstance(store, id)) {
+    if (!request.base) throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
+    makeInstance(store, id, request.base, request);
+  }
+  using _instanceLock = lockInstance(store, id);
+  const instance = readInstance(store, id);
+  if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
+  refuseHeld(store, id);
+  const ref = checkInstanceBase(id, instance, request.base);
+  using _baseLock = lockBase(store, ref);
+  const base = readVersion(store, ref);
+  checkInstanceDigest(id, instance, base);
+  using layers = openLayers(store, base);
+  const directory = paths.generation(store, id, instance.generation);
+  const upper: UpperPlan =
+    instance.tmpfs === undefined
+      ? { kind: "existing", directory }
+      : { kind: "tmpfs", bytes: instance.tmpfs, ...freshUpper(layers.fds, instance) };
+  carryOut(settings, { base, layers, instance: id, upper, consumer }, extra);
+}
+
+/** The instance's lock is held, so no other start is between its check and its mount. */
+function refuseHeld(store: Store, id: string): void {
+  const holder = findHolder(store, id);
+  if (!holder) return;
+  if (isLive(holder)) throw heldBy(id, holder);
+  release(store, holder);
+}
+
+export function heldBy(id: string, holder: Record): VeneerError {
+  const who = holder.engine === "mount" ? `mounted on ${holder.target}` : `held by container ${holder.container} (${holder.engine})`;
+  const pid = holder.process ? `, process ${holder.process.pid}` : "";
+  return new VeneerError("HELD", `instance ${id} is ${who}${pid}, since ${holder.created}`, {
+    hint: `stop that first${holder.engine === "mount" ? ` ('veneer umount ${id}')` : ""}, or use another instance`,
+  });
+}
+
+function startEphemeral(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
+  const { store } = settings;
+  const ref = request.base;
+  if (!ref) {
+    throw new VeneerError("NO_INSTANCE", `no instance ${request.instance} in ${store.root}, and no base is named for it`, {
+      hint: "'veneer ls' lists the instances",
+    });
+  }
+  if (request.instance !== undefined) refuseHeld(store, request.instance);
+  using _baseLock = lockBase(store, ref);
+  const base = readVersion(store, ref);
+  using layers = openLayers(store, base);
+  const ephemeral = uniqueSuffix();
+  const fresh = freshUpper(layers.fds, request);
+  const upper: UpperPlan =
+    request.tmpfs === undefined
+      ? { kind: "fresh", directory: paths.ephemeral(store, ephemeral), ...fresh }
+      : { kind: "tmpfs", bytes: request.tmpfs, ...fresh };
+  const instance = request.instance === undefined ? {} : { instance: request.instance };
+  carryOut(settings, { base, layers, ...instance, ephemeral, upper, consumer }, extra);
+}
+
+interface Prepared {
+  readonly base: BaseVersion;
+  readonly layers: OpenLayers;
+  readonly instance?: string;
+  readonly ephemeral?: string;
+  readonly upper: UpperPlan;
+  readonly consumer: Consumer;
+}
+
+function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefined): void {
+  const { layers, ...rest } = prepared;
+  const operations = planStart({
+    ...rest,
+    store: settings.store,
+    layers: layers.paths,
+    preparer: identifySelf(),
+    now: new Date().toISOString(),
+  });
+  const first = operations[0];
+  if (extra && first?.op === "record") operations.push(...extra(first.record));
+  if (settings.debug) for (const operation of operations) process.stderr.write(`veneer: ${describe(operation)}\n`);
+  runOperations(settings.store, operations, layers.fds);
+}

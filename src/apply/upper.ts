@@ -1,0 +1,53 @@
+/** Makes a fresh upper: every entry is created in a directory that no container has seen yet. */
+import type { UpperEntry, UpperRoot } from "../plan/operations.ts";
+import { fchmodat, fchownat, type Fd, mkdirat, mknodat, openat } from "../sys/fd.ts";
+import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFCHR } from "../sys/flags.ts";
+import { check, cstring, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { setxattr } from "../sys/stat.ts";
+
+/**
+ * Makes `upper`, with the root's mode and owner and the given entries, and `work` in an open directory.
+ * Throws on the first failure; what is made by then is the caller's to remove.
+ */
+export function makeUpper(directory: Fd, root: UpperRoot, entries: readonly UpperEntry[]): void {
+  mkdirat(directory.number, "upper", 0o700);
+  mkdirat(directory.number, "work", 0o700);
+  using upper = openat(directory.number, "upper", O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  for (const entry of entries) {
+    if (entry.kind === "whiteout") mknodat(upper.number, entry.path, S_IFCHR, 0);
+    else makeDirectory(upper, entry);
+  }
+  // times last and innermost first: making an entry changes its parent's
+  for (const entry of [...entries].reverse()) {
+    if (entry.kind === "merged" && entry.mtime) setTime(upper, entry);
+  }
+  setOwner(directory, "upper", root);
+}
+
+function makeDirectory(upper: Fd, entry: UpperEntry): void {
+  mkdirat(upper.number, entry.path, 0o700);
+  const path = `${upper.path}/${entry.path}`;
+  for (const [name, value] of entry.xattrs ?? []) setxattr(path, name, value);
+  if (entry.kind === "opaque") setxattr(path, "trusted.overlay.opaque", new Uint8Array([0x79]));
+  setOwner(upper, entry.path, entry);
+}
+
+/** chown first: it clears set-user-ID and set-group-ID bits (chown(2)). */
+function setOwner(dir: Fd, path: string, owner: UpperRoot): void {
+  if (owner.uid !== 0 || owner.gid !== 0) {
+    fchownat(dir.number, path, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
+  }
+  fchmodat(dir.number, path, owner.mode);
+}
+
+function setTime(upper: Fd, entry: UpperEntry): void {
+  const time = entry.mtime as NonNullable<UpperEntry["mtime"]>;
+  const value = [time.seconds, BigInt(time.nanoseconds)];
+  const times = new BigInt64Array([...value, ...value] as bigint[]);
+  check(
+    syscall(SYS.utimensat, upper.number, cstring(entry.path), times, AT_SYMLINK_NOFOLLOW),
+    "utimensat",
+    entry.path,
+  );
+}

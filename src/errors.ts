@@ -1,0 +1,66 @@
+/** Errors that reach a user, and the one line they become. */
+
+/** Wrong use of the command line: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+/**
+ * A failure of ours, or a frame around one: `message` says what was being done to what, `cause` why it
+ * failed, `hint` what the reader can do. Exit status 1.
+ */
+export class VeneerError extends Error {
+  override readonly name = "VeneerError";
+  readonly hint: string | undefined;
+
+  constructor(
+    readonly code: string,
+    message: string,
+    options: { hint?: string | undefined; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.hint = options.hint;
+  }
+}
+
+/** Runs `action`; what it throws is given a frame that says what was being done. Usage errors pass as they are. */
+export function during<T>(what: string, action: () => T, hint?: (error: unknown) => string | undefined): T {
+  try {
+    return action();
+  } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
+    throw new VeneerError("FAILED", what, { cause, hint: hint?.(cause) });
+  }
+}
+
+/** The chain from the outermost frame to the root cause. */
+export function* causes(error: unknown): Generator<unknown> {
+  for (let depth = 0; error !== undefined && depth < 20; depth++) {
+    yield error;
+    error = error instanceof Error ? error.cause : undefined;
+  }
+}
+
+/** One line: `start web1: mount debian@3: EBUSY: …; hint: …`. The innermost hint wins: it knows most. */
+export function formatError(error: unknown): string {
+  const parts: string[] = [];
+  let hint: string | undefined;
+  for (const frame of causes(error)) {
+    parts.push(frame instanceof Error ? frame.message : String(frame));
+    if (frame instanceof UsageError || frame instanceof VeneerError) hint = frame.hint ?? hint;
+  }
+  const text = parts.join(": ") + (hint === undefined ? "" : `; hint: ${hint}`);
+  return text.replace(/\s*\n\s*/g, " ");
+}
+
+/** Exit status for an error: 2 for wrong usage, else 1. */
+export function exitStatus(error: unknown): number {
+  for (const frame of causes(error)) if (frame instanceof UsageError) return 2;
+  return 1;
+}

@@ -1,0 +1,85 @@
+/** Options of the hooks, read without a parser library: they are in the path of every start. */
+import { UsageError } from "../errors.ts";
+import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
+import { quote } from "../quote.ts";
+import type { GlobalOptions } from "./config.ts";
+import type { Wishes } from "./request.ts";
+
+/** A cursor over arguments that understands `--name value` and `--name=value`. */
+export class Arguments {
+  #index = 0;
+  #attached: string | undefined;
+
+  constructor(readonly all: readonly string[]) {}
+
+  /** The next option's name or the next word; undefined at the end. A pending `=value` is an error. */
+  next(): string | undefined {
+    if (this.#attached !== undefined) throw new UsageError(`option ${quote(this.all[this.#index - 1] ?? "")} takes no value`);
+    const word = this.all[this.#index++];
+    const equals = word?.startsWith("--") ? word.indexOf("=") : -1;
+    if (word === undefined || equals < 0) return word;
+    this.#attached = word.slice(equals + 1);
+    return word.slice(0, equals);
+  }
+
+  /** The value of the option that `next` returned. */
+  value(option: string): string {
+    const attached = this.#attached;
+    this.#attached = undefined;
+    const value = attached ?? this.all[this.#index++];
+    if (value === undefined) throw new UsageError(`option ${option} needs a value`);
+    return value;
+  }
+
+  /** What is left. */
+  rest(): string[] {
+    return this.all.slice(this.#index);
+  }
+}
+
+/** Takes one of the options that stand before the command; false when `option` is none of them. */
+export function readGlobalOption(option: string, args: Arguments, options: GlobalOptions): boolean {
+  switch (option) {
+    case "--root":
+    case "--run":
+    case "--config": {
+      const value = args.value(option);
+      if (!value.startsWith("/") || value.includes("\0")) throw new UsageError(`${option} ${quote(value)} is not an absolute path`);
+      options[option.slice(2) as "root" | "run" | "config"] = value.replace(/\/+$/, "") || "/";
+      return true;
+    }
+    case "--debug":
+      options.debug = true;
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Takes one of the options that say what root is wanted; false when `option` is none of them. */
+export function readWish(option: string, args: Arguments, wishes: Wishes): boolean {
+  switch (option) {
+    case "--base":
+      wishes.base = parseBaseRef(args.value(option));
+      return true;
+    case "--instance":
+      wishes.instance = checkName("instance", args.value(option));
+      return true;
+    case "--persistent":
+      wishes.persistent = true;
+      return true;
+    case "--opaque": {
+      const path = args.value(option);
+      wishes.opaque = path === "none" ? [] : [...(wishes.opaque ?? []), checkInnerPath("opaque path", path)];
+      return true;
+    }
+    case "--mask":
+      wishes.mask = [...(wishes.mask ?? []), checkInnerPath("masked path", args.value(option))];
+      return true;
+    case "--tmpfs":
+      wishes.tmpfs = parseSize(args.value(option));
+      return true;
+    default:
+      return false;
+  }
+}

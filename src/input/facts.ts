@@ -1,0 +1,41 @@
+/** Facts about a version that a plan needs: its open layers, and what a fresh upper on them holds. */
+import { during } from "../errors.ts";
+import { formatBaseRef } from "../names.ts";
+import { upperEntries } from "../plan/upper.ts";
+import { type BaseVersion, layerPaths } from "../store/bases.ts";
+import type { Store } from "../store/paths.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { expand, lookup, rootFact } from "./layers.ts";
+
+export interface OpenLayers extends Disposable {
+  readonly paths: readonly string[];
+  readonly fds: readonly Fd[];
+}
+
+/** The layers' directories, open, top first. A layer that is gone is named in the error. */
+export function openLayers(store: Store, base: BaseVersion): OpenLayers {
+  const all = layerPaths(store, base.manifest);
+  const fds: Fd[] = [];
+  const close = () => {
+    for (const fd of fds) fd[Symbol.dispose]();
+  };
+  try {
+    for (const path of all) fds.push(during(`layer of ${formatBaseRef(base)}`, () => openDirectory(path)));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { paths: all, fds, [Symbol.dispose]: close };
+}
+
+export interface UpperWishes {
+  readonly opaque: readonly string[];
+  readonly mask: readonly string[];
+}
+
+/** What a fresh upper on these layers holds. */
+export function freshUpper(layers: readonly Fd[], wishes: UpperWishes) {
+  const opaque = wishes.opaque.map((path) => lookup(layers, path));
+  const mask = wishes.mask.flatMap((pattern) => expand(layers, pattern)).map((path) => lookup(layers, path));
+  return { root: rootFact(layers), entries: upperEntries(opaque, mask) };
+}

@@ -1,0 +1,128 @@
+/** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
+import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
+import { VeneerError } from "../errors.ts";
+import type { Fd } from "../sys/fd.ts";
+import { readlink } from "../sys/fd.ts";
+import { S_IFCHR, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
+import { fstat, getxattr, isType, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
+
+/** symlink(7): the number of links that the kernel follows in one path */
+const MAX_LINKS = 40;
+const OVERLAY_XATTR = "trusted.overlay.";
+
+interface Step {
+  readonly fact: DirectoryFact;
+  /** layers that take part in the merged directory, top first */
+  readonly layers: readonly Fd[];
+}
+
+/** Finds a path. Symbolic links, the last one too, are resolved inside the root. */
+export function lookup(layers: readonly Fd[], asked: string): PathFact {
+  let rest = asked.split("/").filter((part) => part !== "");
+  let steps: Step[] = [];
+  let links = 0;
+  while (rest.length > 0) {
+    const name = rest[0] as string;
+    rest = rest.slice(1);
+    if (name === "..") {
+      steps = steps.slice(0, -1);
+      continue;
+    }
+    const parent = steps.at(-1);
+    const path = parent ? `${parent.fact.path}/${name}` : name;
+    const found = lookupName(parent?.layers ?? layers, path);
+    if (found === undefined) return missing(asked, steps, [path, ...rest]);
+    if (isType(found.stat, S_IFLNK)) {
+      if (++links > MAX_LINKS) throw new VeneerError("LOOP", `too many symbolic links at ${asked} in the base`);
+      const target = readlink(path, found.layers[0]?.number) ?? "";
+      if (target.startsWith("/")) steps = [];
+      rest = [...target.split("/").filter((part) => part !== "" && part !== "."), ...rest];
+      continue;
+    }
+    if (!isType(found.stat, S_IFDIR)) {
+      if (rest.length > 0) return missing(asked, steps, [path, ...rest]);
+      return { asked, path, kind: "other", parents: steps.map((step) => step.fact) };
+    }
+    steps = [...steps, { fact: directoryFact(path, found.stat, found.layers[0] as Fd), layers: found.layers }];
+  }
+  const last = steps.at(-1);
+  if (!last) throw new VeneerError("ROOT", `${asked} is the root itself in the base`);
+  return {
+    asked,
+    path: last.fact.path,
+    kind: "directory",
+    parents: steps.slice(0, -1).map((step) => step.fact),
+    directory: last.fact,
+  };
+}
+
+/** Paths in the base that match `pattern`, whose last part may hold `*` and `?`. */
+export function expand(layers: readonly Fd[], pattern: string): string[] {
+  const slash = pattern.lastIndexOf("/");
+  const name = pattern.slice(slash + 1);
+  if (!/[*?]/.test(name)) return [pattern];
+  const expression = new RegExp(
+    `^${name.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".")}$`,
+  );
+  const directory = pattern.slice(0, slash);
+  const names = new Set<string>();
+  for (const layer of layers) {
+    const path = directory === "" ? "." : lookup(layers, directory).path;
+    if (!isType(lstatMaybe(path, layer.number), S_IFDIR)) continue;
+    for (const entry of list(path, layer.number)) if (expression.test(entry)) names.add(entry);
+  }
+  return [...names].map((entry) => `${directory}/${entry}`);
+}
+
+/** What the topmost layer has at a path whose parent is merged from `layers`, and the layers that merge there. */
+function lookupName(layers: readonly Fd[], path: string): { stat: Stat; layers: Fd[] } | undefined {
+  const merged: Fd[] = [];
+  let first: Stat | undefined;
+  for (const layer of layers) {
+    const stat = lstatMaybe(path, layer.number);
+    if (!stat) continue;
+    if (isWhiteout(stat)) break;
+    if (!isType(stat, S_IFDIR)) return first ? { stat: first, layers: merged } : { stat, layers: [layer] };
+    first ??= stat;
+    merged.push(layer);
+    if (isOpaque(`${layer.path}/${path}`)) break;
+  }
+  return first && { stat: first, layers: merged };
+}
+
+function isWhiteout(stat: Stat): boolean {
+  return isType(stat, S_IFCHR) && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+function isOpaque(path: string): boolean {
+  return getxattr(path, "trusted.overlay.opaque")?.[0] === 0x79; // "y"
+}
+
+function missing(asked: string, steps: readonly Step[], rest: readonly string[]): PathFact {
+  const parts: string[] = [];
+  for (const part of rest.join("/").split("/")) {
+    if (part === "..") parts.pop();
+    else parts.push(part);
+  }
+  return { asked, path: parts.join("/"), kind: "missing", parents: steps.map((step) => step.fact) };
+}
+
+/** Attributes of a directory that a copy-up would carry (all but overlayfs's own xattrs). */
+function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFact {
+  return { path, mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtime, xattrs: xattrs(`${layer.path}/${path}`) };
+}
+
+function xattrs(path: string): XattrMap {
+  const map = new Map<string, Uint8Array>();
+  for (const name of listxattr(path)) {
+    const value = name.startsWith(OVERLAY_XATTR) ? undefined : getxattr(path, name);
+    if (value) map.set(name, value);
+  }
+  return map;
+}
+
+/** Attributes of the root directory that the topmost layer shows. */
+export function rootFact(layers: readonly Fd[]): { mode: number; uid: number; gid: number } {
+  const { mode, uid, gid } = fstat((layers[0] as Fd).number);
+  return { mode: mode & 0o7777, uid, gid };
+}

@@ -1,0 +1,44 @@
+/** A bundle's config.json: the little that is used; all else passes unchanged. */
+import { VeneerError } from "../errors.ts";
+import validateBundleConfig from "../generated/oci-config.js";
+import { parseDocument } from "../store/document.ts";
+import { readText } from "../sys/fd.ts";
+
+export interface HookEntry {
+  readonly path?: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+}
+
+export interface BundleConfig {
+  readonly root: { readonly path: string; readonly readonly?: boolean };
+  readonly process?: { readonly env?: readonly string[] | null } | null;
+  readonly annotations?: Readonly<Record<string, string>> | null;
+  readonly mounts?: readonly { readonly options?: readonly string[] | null }[] | null;
+  readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
+  readonly linux?: { readonly rootfsPropagation?: string } | null;
+}
+
+/** The text of a config.json. Throws VeneerError where there is none. */
+export function readBundleText(path: string): string {
+  const text = readText(path);
+  if (text !== undefined) return text;
+  throw new VeneerError("NO_CONFIG", `${path} does not exist`, { hint: "give the bundle's directory with --bundle" });
+}
+
+/** Checks the part that is used. Throws VeneerError naming `path` and the place in it. */
+export function parseBundleConfig(text: string, path: string): BundleConfig {
+  return parseDocument<BundleConfig>(text, path, validateBundleConfig);
+}
+
+/** The root's absolute path: root.path is relative to the bundle (config.md#root). */
+export function rootPath(config: BundleConfig, bundle: string): string {
+  return config.root.path.startsWith("/") ? config.root.path : `${bundle}/${config.root.path}`;
+}
+
+/** Whether mounts of the container shall be seen on the host, which a private namespace would prevent. */
+export function wantsSharedPropagation(config: BundleConfig): boolean {
+  const shared = (option: string | undefined) => option === "shared" || option === "rshared";
+  if (shared(config.linux?.rootfsPropagation)) return true;
+  return (config.mounts ?? []).some((mount) => (mount.options ?? []).some(shared));
+}

@@ -1,0 +1,96 @@
+/** What a container asks for, from wherever it was said. */
+import { UsageError } from "../errors.ts";
+import { type BaseRef, checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
+import { quote } from "../quote.ts";
+import type { Config } from "./config.ts";
+
+/** What one source (hook arguments, annotations) says; absent: it says nothing. */
+export interface Wishes {
+  base?: BaseRef;
+  instance?: string;
+  persistent?: boolean;
+  opaque?: readonly string[];
+  mask?: readonly string[];
+  /** bytes */
+  tmpfs?: number;
+}
+
+export interface RootRequest {
+  /** absent when only an instance is named: it knows its base */
+  readonly base?: BaseRef;
+  readonly instance?: string;
+  readonly persistent: boolean;
+  readonly opaque: readonly string[];
+  readonly mask: readonly string[];
+  readonly tmpfs?: number;
+}
+
+const PREFIX = "run.veneer.";
+
+/** Reads `run.veneer.*` annotations. Throws UsageError for a key or value that is not understood. */
+export function wishesOfAnnotations(annotations: Readonly<Record<string, string>> | null | undefined): Wishes {
+  const wishes: Wishes = {};
+  for (const [key, value] of Object.entries(annotations ?? {})) {
+    if (!key.startsWith(PREFIX)) continue;
+    try {
+      readAnnotation(wishes, key.slice(PREFIX.length), value);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      throw new UsageError(`annotation ${quote(key)}: ${error.message}`, error.hint);
+    }
+  }
+  return wishes;
+}
+
+function readAnnotation(wishes: Wishes, name: string, value: string): void {
+  switch (name) {
+    case "base":
+      wishes.base = parseBaseRef(value);
+      return;
+    case "instance":
+      wishes.instance = checkName("instance", value);
+      return;
+    case "upper":
+      if (value !== "ephemeral" && value !== "persistent") {
+        throw new UsageError(`value ${quote(value)} is not valid`, "write ephemeral or persistent");
+      }
+      wishes.persistent = value === "persistent";
+      return;
+    case "opaque":
+      wishes.opaque = value === "none" ? [] : pathList("opaque path", value);
+      return;
+    case "mask":
+      wishes.mask = pathList("masked path", value);
+      return;
+    case "tmpfs":
+      wishes.tmpfs = parseSize(value);
+      return;
+    default:
+      throw new UsageError("unknown key", "known are base, instance, upper, opaque, mask and tmpfs");
+  }
+}
+
+function pathList(what: string, value: string): string[] {
+  return value
+    .split(",")
+    .filter((path) => path !== "")
+    .map((path) => checkInnerPath(what, path));
+}
+
+/**
+ * The request that results, or undefined when nobody names a base or an instance. What the administrator
+ * wrote wins over what came with the container; masks add up, so that none can be taken back.
+ */
+export function mergeWishes(administrator: Wishes, container: Wishes, config: Config): RootRequest | undefined {
+  const wishes: Wishes = { ...container, ...administrator };
+  if (wishes.base === undefined && wishes.instance === undefined) return undefined;
+  const mask = [...config.mask, ...(administrator.mask ?? []), ...(container.mask ?? [])];
+  return {
+    ...(wishes.base && { base: wishes.base }),
+    ...(wishes.instance !== undefined && { instance: wishes.instance }),
+    persistent: wishes.persistent ?? false,
+    opaque: wishes.opaque ?? config.opaque,
+    mask: [...new Set(mask)],
+    ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
+  };
+}

@@ -1,0 +1,71 @@
+/** The command line of an OCI runtime, as engines write it for runc and crun. */
+import { UsageError } from "../errors.ts";
+
+export interface RuntimeCall {
+  readonly command: string;
+  readonly id: string;
+  /** as given; absent: the working directory */
+  readonly bundle?: string;
+  /** crun's --config */
+  readonly config?: string;
+  /** where the caller expects error messages */
+  readonly log?: string;
+  readonly logFormat?: string;
+}
+
+/** Options that take a value in the next word, by either runtime. Go's flags know one dash as well as two. */
+const GLOBAL_VALUES = new Set(["log", "log-format", "root", "criu", "rootless", "cgroup-manager"]);
+const CREATE_VALUES = new Set(["bundle", "b", "config", "f", "console-socket", "pid-file", "preserve-fds"]);
+
+/** Reads what is needed of `create` or `run`. Throws UsageError when there is no container id. */
+export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
+  const values = new Map<string, string>();
+  let command: string | undefined;
+  let id: string | undefined;
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] as string;
+    if (word === "--") {
+      id = words[index + 1];
+      break;
+    }
+    if (word.startsWith("-") && word !== "-") {
+      index += readOption(word, words[index + 1], command === undefined ? GLOBAL_VALUES : CREATE_VALUES, values);
+    } else if (command === undefined) command = word;
+    else {
+      id = word;
+      break;
+    }
+  }
+  if (command === undefined || id === undefined) {
+    throw new UsageError("the runtime was called without a container id", "see runc create --help");
+  }
+  const optional = (key: string, ...names: string[]) => {
+    const value = names.map((name) => values.get(name)).find((found) => found !== undefined);
+    return value === undefined ? {} : { [key]: value };
+  };
+  return {
+    command,
+    id,
+    ...optional("bundle", "bundle", "b"),
+    ...optional("config", "config", "f"),
+    ...optional("log", "log"),
+    ...optional("logFormat", "log-format"),
+  };
+}
+
+/** Notes an option's value; returns how many more words it took. */
+function readOption(
+  word: string,
+  following: string | undefined,
+  takesValue: ReadonlySet<string>,
+  values: Map<string, string>,
+): number {
+  const equals = word.indexOf("=");
+  const name = word.slice(0, equals < 0 ? undefined : equals).replace(/^--?/, "");
+  if (equals >= 0) values.set(name, word.slice(equals + 1));
+  else if (takesValue.has(name)) {
+    if (following !== undefined) values.set(name, following);
+    return 1;
+  } else if (/^-[bf]./.test(word)) values.set(word[1] as string, word.slice(2)); // crun: -bDIR
+  return 0;
+}

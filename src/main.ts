@@ -1,0 +1,51 @@
+/** argv to command: the only catch-all and the only exit. */
+import { exitStatus, formatError, UsageError } from "./errors.ts";
+import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
+import { type GlobalOptions, readSettings } from "./input/config.ts";
+import type { Wishes } from "./input/request.ts";
+import { hookLxc } from "./hook-lxc.ts";
+import { hookOci, releaseByKey } from "./hook-oci.ts";
+import { prepareRuntime } from "./prepare-runtime.ts";
+import { quote } from "./quote.ts";
+
+/** The commands that engines call take no other module than those above; all else is read when it is called. */
+function main(argv: readonly string[]): void {
+  const args = new Arguments(argv);
+  const options: GlobalOptions = {};
+  let word = args.next();
+  while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
+  if (word === "hook") return hook(args, options);
+  if (word === "runtime") return prepareRuntime(args, options);
+  import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
+}
+
+function hook(args: Arguments, options: GlobalOptions): void {
+  const wishes: Wishes = {};
+  const words: string[] = [];
+  for (let word = args.next(); word !== undefined; word = args.next()) {
+    if (!word.startsWith("-")) words.push(word);
+    else if (word === "--help" || word === "-h") {
+      import("./cli/index.ts").then((cli) => cli.run(options, "help", ["hook"])).catch(fail);
+      return;
+    } else if (!readWish(word, args, wishes) && !readGlobalOption(word, args, options)) {
+      throw new UsageError(`unknown option ${quote(word)} of hook`, "'veneer hook --help' lists them");
+    }
+  }
+  const [kind = "oci", ...extra] = words;
+  const settings = readSettings(options);
+  if (kind === "lxc") hookLxc(settings, wishes, extra);
+  else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
+  else if (kind === "release" && extra[0] !== undefined) releaseByKey(settings, extra[0]);
+  else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "write veneer hook oci or veneer hook lxc");
+}
+
+function fail(error: unknown): void {
+  process.stderr.write(`veneer: ${formatError(error)}\n`);
+  process.exitCode = exitStatus(error);
+}
+
+try {
+  main(process.argv.slice(2));
+} catch (error) {
+  fail(error);
+}

@@ -1,0 +1,45 @@
+/** What a start does, as plain data: built by plan/, run by apply/, printed by --debug. */
+import type { Record } from "../store/records.ts";
+import type { Timestamp, XattrMap } from "./upper.ts";
+
+/** An entry of a fresh upper. Paths are relative; a parent comes before what is in it. */
+export interface UpperEntry {
+  readonly path: string;
+  /** a directory merged with the base's, one that hides the base's, or a whiteout */
+  readonly kind: "merged" | "opaque" | "whiteout";
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime?: Timestamp;
+  readonly xattrs?: XattrMap;
+}
+
+export interface UpperRoot {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export type Operation =
+  /** says what is about to be made; undone by removing it */
+  | { readonly op: "record"; readonly record: Record }
+  /** makes DIRECTORY/upper and DIRECTORY/work */
+  | { readonly op: "upper"; readonly directory: string; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] }
+  /** the same on a tmpfs of its own, which is mounted nowhere */
+  | { readonly op: "tmpfs-upper"; readonly bytes: number; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] }
+  /** a detached overlay; top layer first; without `directory` the upper is that of "tmpfs-upper" */
+  | {
+      readonly op: "overlay";
+      readonly layers: readonly string[];
+      readonly directory?: string;
+      readonly volatile: boolean;
+      readonly source: string;
+    }
+  /** mounts the overlay on a directory */
+  | { readonly op: "attach"; readonly target: string }
+  /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
+  | { readonly op: "cover"; readonly pid: number; readonly root: string }
+  /** writes `text` to `file` and binds that over `target`, in this mount namespace alone */
+  | { readonly op: "bind-file"; readonly file: string; readonly text: string; readonly target: string }
+  /** publishes a file in place of another */
+  | { readonly op: "replace-file"; readonly path: string; readonly text: string };

@@ -1,0 +1,89 @@
+/** The operations that give a container its root. Pure: facts in, data out. */
+import type { BaseVersion } from "../store/bases.ts";
+import type { Store } from "../store/paths.ts";
+import type { Engine, Placement, Record } from "../store/records.ts";
+import type { ProcessIdentity } from "../sys/process.ts";
+import type { Operation, UpperEntry, UpperRoot } from "./operations.ts";
+
+/** Who asks, and where the overlay goes. */
+export interface Consumer {
+  readonly engine: Engine;
+  /** the record's name */
+  readonly key: string;
+  readonly container?: string;
+  readonly bundle?: string;
+  /** the container's first process, where it exists already */
+  readonly process?: ProcessIdentity;
+  readonly place:
+    | { readonly placement: "container"; readonly pid: number; readonly root: string }
+    | { readonly placement: Placement; readonly target: string };
+}
+
+/** Where the writes go. */
+export type UpperPlan =
+  | { readonly kind: "existing"; readonly directory: string }
+  | { readonly kind: "fresh"; readonly directory: string; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] }
+  | { readonly kind: "tmpfs"; readonly bytes: number; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] };
+
+export interface StartFacts {
+  readonly store: Store;
+  readonly base: BaseVersion;
+  /** directories of the layers, top first */
+  readonly layers: readonly string[];
+  readonly instance?: string;
+  /** name of the directory of an ephemeral upper */
+  readonly ephemeral?: string;
+  readonly upper: UpperPlan;
+  readonly consumer: Consumer;
+  readonly preparer: ProcessIdentity;
+  /** ISO 8601 */
+  readonly now: string;
+}
+
+/** Record first, then the upper, then the overlay, then its place: a kill in between leaves what `gc` finds. */
+export function planStart(facts: StartFacts): Operation[] {
+  const { consumer, upper, layers } = facts;
+  const source = `veneer:${facts.instance ?? facts.ephemeral}`;
+  const operations: Operation[] = [{ op: "record", record: recordOf(facts, source) }];
+  const directory = upper.kind === "tmpfs" ? undefined : upper.directory;
+  if (upper.kind === "fresh") operations.push({ op: "upper", directory: upper.directory, root: upper.root, entries: upper.entries });
+  if (upper.kind === "tmpfs") {
+    operations.push({ op: "tmpfs-upper", bytes: upper.bytes, root: upper.root, entries: upper.entries });
+  }
+  operations.push({
+    op: "overlay",
+    layers,
+    ...(directory !== undefined && { directory }),
+    volatile: facts.ephemeral !== undefined && upper.kind === "fresh",
+    source,
+  });
+  const { place } = consumer;
+  operations.push(
+    "pid" in place
+      ? { op: "cover", pid: place.pid, root: place.root }
+      : { op: "attach", target: place.target },
+  );
+  return operations;
+}
+
+function recordOf(facts: StartFacts, source: string): Record {
+  const { consumer, upper, instance, ephemeral } = facts;
+  const { place } = consumer;
+  return {
+    key: consumer.key,
+    engine: consumer.engine,
+    ...(consumer.container !== undefined && { container: consumer.container }),
+    ...(consumer.bundle !== undefined && { bundle: consumer.bundle }),
+    ...(instance !== undefined && { instance }),
+    ...(ephemeral !== undefined && { ephemeral }),
+    base: facts.base.name,
+    version: facts.base.version,
+    placement: place.placement,
+    target: "pid" in place ? place.root : place.target,
+    source,
+    ...(upper.kind === "tmpfs" ? { tmpfs: true } : { upper: `${upper.directory}/upper` }),
+    preparer: facts.preparer,
+    ...(consumer.process && { process: consumer.process }),
+    created: facts.now,
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * `veneer runtime`: prepares a container for the wrapping runtime, which execs the real one afterwards. With
+ * placement `private` the caller is in a mount namespace of its own, so the rewritten config.json is bound
+ * over the bundle's, which stays as it is; with `host` it is published in its place.
+ */
+import { start } from "./apply/start.ts";
+import { during, UsageError } from "./errors.ts";
+import { type Arguments, readGlobalOption } from "./input/arguments.ts";
+import { type GlobalOptions, readSettings, type Settings } from "./input/config.ts";
+import { appendToArray } from "./input/json-edit.ts";
+import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./input/oci-config.ts";
+import { mergeWishes, wishesOfAnnotations } from "./input/request.ts";
+import { parseRuntimeCall, type RuntimeCall } from "./input/runtime-args.ts";
+import { checkContainerId } from "./names.ts";
+import type { Operation } from "./plan/operations.ts";
+import { quote } from "./quote.ts";
+import { reportToRuntimeLog } from "./runtime-log.ts";
+import { paths } from "./store/paths.ts";
+import { type Record, recordKey } from "./store/records.ts";
+
+export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
+  let placement: "private" | "host" | undefined;
+  let which: string | undefined;
+  for (let word = args.next(); word !== "--"; word = args.next()) {
+    if (word === "--real") args.value(word);
+    else if (word === "--which") which = args.value(word);
+    else if (word === "--placement") placement = checkPlacement(args.value(word));
+    else if (word === undefined) break;
+    else if (!readGlobalOption(word, args, options)) {
+      throw new UsageError(`unknown option ${quote(word)} of runtime`, "it is called by veneer-runc and veneer-crun");
+    }
+  }
+  if (which !== undefined) {
+    process.stdout.write(readSettings(options).config.runtimes[which] ?? "");
+    return;
+  }
+  if (!placement) throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
+  const call = parseRuntimeCall(args.rest());
+  try {
+    prepare(readSettings(options), call, placement);
+  } catch (error) {
+    reportToRuntimeLog(call, error);
+    throw error;
+  }
+}
+
+function checkPlacement(text: string): "private" | "host" {
+  if (text === "private" || text === "host") return text;
+  throw new UsageError(`placement ${quote(text)} is not valid`, "it is private or host");
+}
+
+function prepare(settings: Settings, call: RuntimeCall, placement: "private" | "host"): void {
+  const bundle = absolute(call.bundle ?? ".");
+  const file = call.config?.startsWith("/") ? call.config : `${bundle}/${call.config ?? "config.json"}`;
+  const text = readBundleText(file);
+  const config: BundleConfig = parseBundleConfig(text, file);
+  const wishes = during(file, () => wishesOfAnnotations(config.annotations));
+  const request = mergeWishes({}, wishes, settings.config);
+  if (!request) return;
+  const id = checkContainerId(call.id);
+  const addHook = (record: Record): Operation[] => {
+    const rewritten = withPoststop(text, settings, record);
+    return placement === "host"
+      ? [{ op: "replace-file", path: file, text: rewritten }]
+      : [{ op: "bind-file", file: paths.config(settings.store, record.key), text: rewritten, target: file }];
+  };
+  const consumer = {
+    engine: "runtime",
+    key: recordKey("runtime", id, bundle),
+    container: id,
+    bundle,
+    place: { placement, target: rootPath(config, bundle) },
+  } as const;
+  start(settings, request, consumer, addHook);
+}
+
+function absolute(path: string): string {
+  const joined = path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+  const parts: string[] = [];
+  for (const part of joined.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+/** The text with our hook at the end of hooks.poststop; once, when an earlier run left it there. */
+function withPoststop(text: string, settings: Settings, record: Record): string {
+  const { root, run } = settings.store;
+  const hook = JSON.stringify({
+    path: process.execPath,
+    args: ["veneer", "--root", root, "--run", run, "hook", "release", record.key],
+    env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    timeout: 10,
+  });
+  return text.includes(hook) ? text : appendToArray(text, ["hooks", "poststop"], hook);
+}

@@ -1,0 +1,68 @@
+/** Bases and their versions, as far as a start needs them. */
+import { VeneerError } from "../errors.ts";
+import validateBase from "../generated/base.js";
+import validateManifest from "../generated/manifest.js";
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { Fd, flock, openatMaybe } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_SH, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
+import { readDocument } from "./document.ts";
+import { paths, type Store } from "./paths.ts";
+
+export type LayerRef = { readonly id: string } | { readonly path: string };
+
+/** bases/NAME/versions/N.json; never changed once published. */
+export interface Manifest {
+  /** top layer first */
+  readonly layers: readonly LayerRef[];
+  /** of the version: of its layers' digests; an instance is refused on another version of the same number */
+  readonly digest: string;
+  /** ISO 8601 */
+  readonly created: string;
+  /** what made it */
+  readonly origin: string;
+  /** an image's config: env, entrypoint, user */
+  readonly config?: object;
+}
+
+export interface BaseVersion {
+  readonly name: string;
+  readonly version: number;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Holds a base against removal: `base rm` takes the same lock exclusively. A start keeps it from before the
+ * manifest is read until its record is written and its layers are mounted. Throws when there is no such base.
+ */
+export function lockBase(store: Store, ref: BaseRef, operation = LOCK_SH): Fd {
+  const fd = openatMaybe(AT_FDCWD, paths.base(store, ref.name), O_RDONLY | O_DIRECTORY);
+  if (!fd) throw noSuchBase(store, ref);
+  try {
+    flock(fd.number, operation, paths.base(store, ref.name));
+  } catch (error) {
+    fd[Symbol.dispose]();
+    throw error;
+  }
+  return fd;
+}
+
+/** The version that a reference means now. */
+export function readVersion(store: Store, ref: BaseRef): BaseVersion {
+  const version =
+    ref.version ?? readDocument<{ current: number }>(paths.baseFile(store, ref.name), validateBase)?.current;
+  if (version === undefined) throw noSuchBase(store, ref);
+  const manifest = readDocument<Manifest>(paths.manifest(store, ref.name, version), validateManifest);
+  if (!manifest) throw noSuchBase(store, { ...ref, version });
+  return { name: ref.name, version, manifest };
+}
+
+/** Directory of each layer, top layer first. */
+export function layerPaths(store: Store, manifest: Manifest): string[] {
+  return manifest.layers.map((layer) => ("id" in layer ? paths.layerTree(store, layer.id) : layer.path));
+}
+
+function noSuchBase(store: Store, ref: BaseRef): VeneerError {
+  return new VeneerError("NO_BASE", `no base ${formatBaseRef(ref)} in ${store.root}`, {
+    hint: `'veneer base ls' lists the bases, 'veneer base import ${ref.name} SOURCE' makes one`,
+  });
+}

@@ -1,0 +1,39 @@
+/** JSON documents: bounded, validated, published whole. */
+import type { ErrorObject } from "ajv";
+import { VeneerError } from "../errors.ts";
+import { quote } from "../quote.ts";
+import { DOCUMENT_LIMIT, readText, replaceFile } from "../sys/fd.ts";
+
+export type Validator = ((data: unknown) => boolean) & { errors?: ErrorObject[] | null };
+
+/** Parses and validates; throws an error that names the document and the place in it that is wrong. */
+export function parseDocument<T>(text: string, name: string, validate: Validator, hint?: string): T {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (cause) {
+    const empty = text.trim() === "" ? "is empty" : `is not JSON (${text.length} characters)`;
+    throw new VeneerError("BAD_DOCUMENT", `${name} ${empty}`, { cause: plain(cause), hint });
+  }
+  if (validate(data)) return data as T;
+  const error = validate.errors?.[0];
+  const where = error?.instancePath ? ` at ${quote(error.instancePath)}` : "";
+  throw new VeneerError("BAD_DOCUMENT", `${name}${where} ${error?.message ?? "is not valid"}`, { hint });
+}
+
+/** A parser's error without the input that it may quote; a stack overflow comes from nesting that is too deep. */
+function plain(cause: unknown): Error {
+  if (cause instanceof RangeError) return new Error("nested too deeply");
+  return new Error(cause instanceof Error ? cause.message.slice(0, 100) : "parse error");
+}
+
+/** A document of ours, or undefined where there is none. */
+export function readDocument<T>(path: string, validate: Validator): T | undefined {
+  const text = readText(path, undefined, DOCUMENT_LIMIT);
+  return text === undefined ? undefined : parseDocument<T>(text, path, validate);
+}
+
+/** Publishes a document by rename; with `sync` it survives a power loss when this returns. */
+export function writeDocument(path: string, data: object, options: { sync?: boolean } = {}): void {
+  replaceFile(path, `${JSON.stringify(data)}\n`, options);
+}

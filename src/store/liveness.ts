@@ -1,0 +1,91 @@
+/** Whether something that a record names is still in use. The kernel is asked, never the pid alone. */
+import { fsopen, setOption } from "../sys/mount.ts";
+import { errno } from "../sys/errno.ts";
+import { FSCONFIG_CMD_CREATE } from "../sys/flags.ts";
+import { syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
+import { isAlive } from "../sys/process.ts";
+import { list, lstatMaybe } from "../sys/stat.ts";
+import { openDirectory, readlink } from "../sys/fd.ts";
+import type { Record } from "./records.ts";
+
+/**
+ * Whether any overlay in any mount namespace has this upper. Overlayfs marks the upper of every live
+ * superblock, and with index=on refuses it with EBUSY before it looks at the work directory
+ * (Documentation/filesystems/overlayfs.rst, "Sharing and copying layers"). The upper as its own work
+ * directory lets the attempt fail in any case before anything is written.
+ */
+export function isUpperInUse(upper: string): boolean {
+  if (!lstatMaybe(upper)) return false;
+  using context = fsopen("overlay");
+  using directory = openDirectory(upper);
+  for (const [key, value] of [
+    ["index", "on"],
+    ["lowerdir", "/"],
+    ["upperdir", directory.path],
+    ["workdir", directory.path],
+  ] as const) {
+    if (setOption(context, key, value) < 0) return true;
+  }
+  const created = syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
+  return created === -(errno.EBUSY as number);
+}
+
+/** A process in each mount namespace other than `except` (an ino of /proc/PID/ns/mnt) that mounts `source`. */
+export function* mountersOf(source: string, except?: string): Generator<number> {
+  const seen = new Set<string>(except === undefined ? [] : [except]);
+  for (const name of list("/proc")) {
+    if (!/^[0-9]+$/.test(name)) continue;
+    const namespace = readNamespace(Number(name));
+    if (namespace === undefined || seen.has(namespace)) continue;
+    seen.add(namespace);
+    if (mountsSource(Number(name), source)) yield Number(name);
+  }
+}
+
+function mountsSource(pid: number, source: string): boolean {
+  let text: string | undefined;
+  try {
+    text = readMountinfo(pid);
+  } catch {
+    return false;
+  }
+  for (const line of text?.split("\n") ?? []) {
+    if (line.includes(source) && parseMountLine(line)?.source === source) return true;
+  }
+  return false;
+}
+
+/** `mnt:[4026531841]` of a process; undefined when it is gone. */
+export function readNamespace(pid: number | "self"): string | undefined {
+  try {
+    return readlink(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a mount is at `target` in this namespace whose source is `source`. */
+export function isMountedHere(target: string, source: string): boolean {
+  for (const line of readMountinfo("self")?.split("\n") ?? []) {
+    if (!line.includes(source)) continue;
+    const entry = parseMountLine(line);
+    if (entry?.source === source && entry.target === target) return true;
+  }
+  return false;
+}
+
+/** Whether a record still stands for something: its preparing process, its container, or a live overlay. */
+export function isLive(record: Record): boolean {
+  if (isAlive(record.preparer)) return true;
+  if (record.process && isAlive(record.process)) return true;
+  const { source, upper, target } = record;
+  if (record.engine === "mount") return source !== undefined && target !== undefined && isMountedHere(target, source);
+  if (record.placement === "host") {
+    // the mount on the host keeps the upper in use for ever: a container is another namespace that has it
+    return source !== undefined && !mountersOf(source, readNamespace("self")).next().done;
+  }
+  if (record.tmpfs) return source !== undefined && !mountersOf(source).next().done;
+  return upper !== undefined && isUpperInUse(upper);
+}

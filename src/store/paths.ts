@@ -1,0 +1,68 @@
+/** Where things are. All names in paths have passed names.ts. */
+import { mkdirMaybe, mkdirs } from "../sys/fd.ts";
+
+export interface Store {
+  /** durable: bases, layers, instances */
+  readonly root: string;
+  /** records of running things; gone after a reboot */
+  readonly run: string;
+}
+
+export const DEFAULT_ROOT = "/var/lib/veneer";
+export const DEFAULT_RUN = "/run/veneer";
+export const DEFAULT_CONFIG = "/etc/veneer/config.json";
+
+export const paths = {
+  bases: (store: Store) => `${store.root}/bases`,
+  base: (store: Store, name: string) => `${store.root}/bases/${name}`,
+  baseFile: (store: Store, name: string) => `${store.root}/bases/${name}/base.json`,
+  versions: (store: Store, name: string) => `${store.root}/bases/${name}/versions`,
+  manifest: (store: Store, name: string, version: number) =>
+    `${store.root}/bases/${name}/versions/${version}.json`,
+  layers: (store: Store) => `${store.root}/layers`,
+  layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
+  layerTree: (store: Store, id: string) => `${store.root}/layers/${id}/tree`,
+  instances: (store: Store) => `${store.root}/instances`,
+  instance: (store: Store, id: string) => `${store.root}/instances/${id}`,
+  instanceFile: (store: Store, id: string) => `${store.root}/instances/${id}/instance.json`,
+  generation: (store: Store, id: string, generation: number) => `${store.root}/instances/${id}/${generation}`,
+  ephemerals: (store: Store) => `${store.root}/ephemeral`,
+  ephemeral: (store: Store, id: string) => `${store.root}/ephemeral/${id}`,
+  staging: (store: Store) => `${store.root}/staging`,
+  trash: (store: Store) => `${store.root}/trash`,
+  records: (store: Store) => `${store.run}/records`,
+  record: (store: Store, key: string) => `${store.run}/records/${key}.json`,
+  /** symbolic link to the key of the record that holds a named instance */
+  held: (store: Store, instance: string) => `${store.run}/held/${instance}`,
+  /** the rewritten config.json of a container that the wrapping runtime prepared */
+  config: (store: Store, key: string) => `${store.run}/configs/${key}.json`,
+  mountPoint: (store: Store, id: string) => `${store.run}/mnt/${id}`,
+} as const;
+
+/**
+ * Makes the store's directories, 0700: the uppers hold setuid files that must not be reached by other users
+ * of the host. Idempotent. The format file tells a later version what it finds.
+ */
+export function makeStore(store: Store): void {
+  if (!mkdirMaybeDeep(paths.ephemerals(store))) return;
+  for (const make of [paths.bases, paths.layers, paths.instances, paths.staging, paths.trash]) {
+    mkdirMaybe(make(store), 0o700);
+  }
+}
+
+/** Makes the directories for records, 0700. Idempotent. */
+export function makeRun(store: Store): void {
+  if (!mkdirMaybeDeep(paths.records(store))) return;
+  mkdirMaybe(`${store.run}/configs`, 0o700);
+  mkdirMaybe(`${store.run}/held`, 0o700);
+}
+
+/** One system call when the directory is there, which is every time but the first. */
+function mkdirMaybeDeep(path: string): boolean {
+  try {
+    return mkdirMaybe(path, 0o700);
+  } catch {
+    mkdirs(path, 0o700);
+    return true;
+  }
+}

@@ -1,0 +1,102 @@
+/** Records of what uses an instance or a version: written before the first mount, removed after the last. */
+import validateRecord from "../generated/record.js";
+import { readlink, symlink, unlinkQuietly } from "../sys/fd.ts";
+import { isErrno } from "../sys/errno.ts";
+import { list } from "../sys/stat.ts";
+import type { ProcessIdentity } from "../sys/process.ts";
+import { readDocument, writeDocument } from "./document.ts";
+import { paths, type Store } from "./paths.ts";
+
+export type Engine = "oci" | "runtime" | "lxc" | "mount";
+
+/** Where an overlay is mounted: in the container's namespace, in one of the runtime's own, or on the host. */
+export type Placement = "container" | "private" | "host";
+
+export interface Record {
+  readonly key: string;
+  readonly engine: Engine;
+  /** the engine's name for the container */
+  readonly container?: string;
+  readonly bundle?: string;
+  /** a named instance, or the directory of an ephemeral one */
+  readonly instance?: string;
+  readonly ephemeral?: string;
+  /** the upper lives in memory */
+  readonly tmpfs?: boolean;
+  readonly base: string;
+  readonly version: number;
+  readonly placement: Placement;
+  /** mount point */
+  readonly target?: string;
+  /** what mountinfo shows as the source of the overlay */
+  readonly source?: string;
+  readonly upper?: string;
+  /** the process that prepares: while it lives, the record counts as used */
+  readonly preparer: ProcessIdentity;
+  /** the container's first process, where it is known */
+  readonly process?: ProcessIdentity;
+  /** ISO 8601 */
+  readonly created: string;
+}
+
+/** FNV-1a, 64 bits, in 16 hexadecimal digits: keeps equal container ids of different bundles apart. */
+function hash(text: string): string {
+  let value = 0xcbf29ce484222325n;
+  for (const byte of new TextEncoder().encode(text)) {
+    value = ((value ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
+  }
+  return value.toString(16).padStart(16, "0");
+}
+
+/** The record's name for a container of an engine: its id, cut to fit a file name, and a hash of id and place. */
+export function recordKey(engine: Engine, container: string, place: string): string {
+  return `${container.slice(0, 128)}~${hash(`${engine}\0${container}\0${place}`)}`;
+}
+
+/**
+ * Publishes a record and, for a named instance, the link by which its holder is found. The caller holds the
+ * instance's lock.
+ */
+export function writeRecord(store: Store, record: Record): void {
+  writeDocument(paths.record(store, record.key), record);
+  if (record.instance === undefined) return;
+  unlinkQuietly(paths.held(store, record.instance));
+  symlink(record.key, paths.held(store, record.instance));
+}
+
+export function readRecord(store: Store, key: string): Record | undefined {
+  return readDocument<Record>(paths.record(store, key), validateRecord);
+}
+
+/** Removes a record and the configuration kept with it. Idempotent. */
+export function removeRecord(store: Store, record: Record): void {
+  if (record.instance !== undefined && readlink(paths.held(store, record.instance)) === record.key) {
+    unlinkQuietly(paths.held(store, record.instance));
+  }
+  unlinkQuietly(paths.config(store, record.key));
+  unlinkQuietly(paths.record(store, record.key));
+}
+
+/** All records; one that vanishes or is damaged while it is read is left out. */
+export function listRecords(store: Store): Record[] {
+  let names: string[];
+  try {
+    names = list(paths.records(store));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+  const records: Record[] = [];
+  for (const name of names) {
+    if (!name.endsWith(".json")) continue;
+    const record = readRecord(store, name.slice(0, -".json".length));
+    if (record) records.push(record);
+  }
+  return records;
+}
+
+/** The record that holds a named instance, by the link that {@link writeRecord} made. */
+export function findHolder(store: Store, instance: string): Record | undefined {
+  const key = readlink(paths.held(store, instance));
+  return key === undefined ? undefined : readRecord(store, key);
+}

@@ -1,0 +1,234 @@
+/** Files by descriptor: openat(2), openat2(2), read(2), write(2) and their kin, without node:fs. */
+import { errno, SysError } from "./errno.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+} from "./flags.ts";
+import { check, cstring, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+/** A descriptor that is closed when its `using` scope ends. Closing twice is harmless. */
+export class Fd implements Disposable {
+  #number: number;
+
+  constructor(number: number) {
+    this.#number = number;
+  }
+
+  get number(): number {
+    if (this.#number < 0) throw new SysError(errno.EBADF as number, "use of a closed descriptor");
+    return this.#number;
+  }
+
+  /** A path that reaches the open file through proc(5); valid while it is open and /proc is this process's. */
+  get path(): string {
+    return `/proc/self/fd/${this.number}`;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#number >= 0) syscall(SYS.close, this.#number);
+    this.#number = -1;
+  }
+}
+
+/** openat(2), always O_CLOEXEC. `mode` counts only with O_CREAT. */
+export function openat(dir: number, path: string, flags: number, mode = 0): Fd {
+  return new Fd(check(syscall(SYS.openat, dir, cstring(path), flags | O_CLOEXEC, mode), "open", path));
+}
+
+/** Like {@link openat}, but undefined where the file does not exist (ENOENT). */
+export function openatMaybe(dir: number, path: string, flags: number): Fd | undefined {
+  const result = syscall(SYS.openat, dir, cstring(path), flags | O_CLOEXEC, 0);
+  if (result === -(errno.ENOENT as number)) return undefined;
+  return new Fd(check(result, "open", path));
+}
+
+/** openat2(2) with RESOLVE_ flags (Linux 5.6), always O_CLOEXEC; retried on EAGAIN, which a racing rename causes. */
+export function openat2(dir: number, path: string, flags: number, resolve: number, mode = 0): Fd {
+  const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), BigInt(resolve)]);
+  let result = -1;
+  for (let attempt = 0; attempt < 64; attempt++) {
+    result = syscall(SYS.openat2, dir, cstring(path), how, how.byteLength);
+    if (result !== -(errno.EAGAIN as number)) break;
+  }
+  return new Fd(check(result, "openat2", path));
+}
+
+/** An O_PATH descriptor of a directory; symbolic links on the way are followed. */
+export function openDirectory(path: string, dir = AT_FDCWD): Fd {
+  return openat(dir, path, O_PATH | O_DIRECTORY);
+}
+
+/** read(2) until the end of the file. Throws EFBIG when there are more than `limit` bytes. */
+export function readAll(fd: number, limit: number, name: string): Uint8Array {
+  let buffer = new Uint8Array(16384);
+  let length = 0;
+  for (;;) {
+    if (length === buffer.length) {
+      if (length > limit) throw new SysError(errno.EFBIG as number, `read (limit ${limit} bytes)`, name);
+      const larger = new Uint8Array(Math.min(length * 4, limit + 1));
+      larger.set(buffer);
+      buffer = larger;
+    }
+    const count = syscall(SYS.read, fd, buffer.subarray(length), buffer.length - length);
+    if (count === -(errno.EINTR as number)) continue;
+    if (check(count, "read", name) === 0) break;
+    length += count;
+  }
+  if (length > limit) throw new SysError(errno.EFBIG as number, `read (limit ${limit} bytes)`, name);
+  return buffer.subarray(0, length);
+}
+
+/** Default bound for a JSON document that we read: larger ones are refused. */
+export const DOCUMENT_LIMIT = 16 * 1024 * 1024;
+
+/** A whole file as UTF-8 text, or undefined where it does not exist. */
+export function readText(path: string, dir = AT_FDCWD, limit = DOCUMENT_LIMIT): string | undefined {
+  using fd = openatMaybe(dir, path, O_RDONLY);
+  return fd && new TextDecoder().decode(readAll(fd.number, limit, path));
+}
+
+/** write(2) until all bytes are written. */
+export function writeAll(fd: number, bytes: Uint8Array, name: string): void {
+  for (let offset = 0; offset < bytes.length; ) {
+    const count = syscall(SYS.write, fd, bytes.subarray(offset), bytes.length - offset);
+    if (count === -(errno.EINTR as number)) continue;
+    offset += check(count, "write", name);
+  }
+}
+
+/** Creates a file that must not exist yet and writes it. Not atomic: use {@link replaceFile} to publish. */
+export function createFile(path: string, text: string, options: { mode?: number; sync?: boolean; dir?: number } = {}): void {
+  const dir = options.dir ?? AT_FDCWD;
+  using fd = openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, options.mode ?? 0o600);
+  writeAll(fd.number, new TextEncoder().encode(text), path);
+  if (options.sync) fsync(fd.number, path);
+}
+
+/**
+ * Publishes a file whole or not at all: written beside under a name of its own, then renamed over `path`.
+ * With `sync` the new content and the name survive a power loss when the call returns.
+ */
+export function replaceFile(path: string, text: string, options: { mode?: number; sync?: boolean } = {}): void {
+  const temporary = `${path}.${uniqueSuffix()}`;
+  try {
+    createFile(temporary, text, options);
+    rename(temporary, path);
+  } catch (error) {
+    unlinkQuietly(temporary);
+    throw error;
+  }
+  if (options.sync) syncDirectory(path.slice(0, path.lastIndexOf("/")) || "/");
+}
+
+/** 12 random hexadecimal digits. */
+export function uniqueSuffix(): string {
+  return crypto.getRandomValues(new Uint8Array(6)).toHex();
+}
+
+export function fsync(fd: number, name: string): void {
+  check(syscall(SYS.fsync, fd), "fsync", name);
+}
+
+/** syncfs(2) on the file system that holds `fd`: every earlier write to it is durable on return. */
+export function syncfs(fd: number, name: string): void {
+  check(syscall(SYS.syncfs, fd), "syncfs", name);
+}
+
+/** Makes the names in a directory durable. */
+export function syncDirectory(path: string): void {
+  using fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+  fsync(fd.number, path);
+}
+
+export function mkdirat(dir: number, path: string, mode: number): void {
+  check(syscall(SYS.mkdirat, dir, cstring(path), mode), "mkdir", path);
+}
+
+/** mkdir(2) that is content with an existing entry; returns whether it made the directory. */
+export function mkdirMaybe(path: string, mode: number, dir = AT_FDCWD): boolean {
+  const result = syscall(SYS.mkdirat, dir, cstring(path), mode);
+  if (result === -(errno.EEXIST as number)) return false;
+  check(result, "mkdir", path);
+  return true;
+}
+
+/** mkdir -p; the given mode (less the umask) goes to each directory that is made. */
+export function mkdirs(path: string, mode: number): void {
+  const result = syscall(SYS.mkdirat, AT_FDCWD, cstring(path), mode);
+  if (result === -(errno.ENOENT as number)) {
+    const parent = path.slice(0, path.lastIndexOf("/"));
+    if (parent === "") throw new SysError(errno.ENOENT as number, "mkdir", path);
+    mkdirs(parent, mode);
+    mkdirMaybe(path, mode);
+  } else if (result !== -(errno.EEXIST as number)) check(result, "mkdir", path);
+}
+
+export function mknodat(dir: number, path: string, mode: number, device = 0): void {
+  check(syscall(SYS.mknodat, dir, cstring(path), mode, device), "mknod", path);
+}
+
+export function fchownat(dir: number, path: string, uid: number, gid: number, flags: number): void {
+  check(syscall(SYS.fchownat, dir, cstring(path), uid, gid, flags), "chown", path);
+}
+
+/** fchmodat(2): follows symbolic links, so only for entries just made in a directory that is ours. */
+export function fchmodat(dir: number, path: string, mode: number): void {
+  check(syscall(SYS.fchmodat, dir, cstring(path), mode), "chmod", path);
+}
+
+export function rename(from: string, to: string, flags = 0, fromDir = AT_FDCWD, toDir = AT_FDCWD): void {
+  check(syscall(SYS.renameat2, fromDir, cstring(from), toDir, cstring(to), flags), "rename", `${from} -> ${to}`);
+}
+
+export function unlink(path: string, dir = AT_FDCWD): void {
+  check(syscall(SYS.unlinkat, dir, cstring(path), 0), "unlink", path);
+}
+
+export function rmdir(path: string, dir = AT_FDCWD): void {
+  check(syscall(SYS.unlinkat, dir, cstring(path), AT_REMOVEDIR), "rmdir", path);
+}
+
+/** unlink(2) for clean-up: the result does not matter. */
+export function unlinkQuietly(path: string, dir = AT_FDCWD): void {
+  syscall(SYS.unlinkat, dir, cstring(path), 0);
+}
+
+/** rmdir(2) for clean-up: the result does not matter. */
+export function rmdirQuietly(path: string, dir = AT_FDCWD): void {
+  syscall(SYS.unlinkat, dir, cstring(path), AT_REMOVEDIR);
+}
+
+export function symlink(target: string, path: string, dir = AT_FDCWD): void {
+  check(syscall(SYS.symlinkat, cstring(target), dir, cstring(path)), "symlink", path);
+}
+
+/** readlinkat(2); undefined when the entry is missing or is not a symbolic link. */
+export function readlink(path: string, dir = AT_FDCWD): string | undefined {
+  const buffer = new Uint8Array(4096);
+  const result = syscall(SYS.readlinkat, dir, cstring(path), buffer, buffer.length);
+  if (result === -(errno.EINVAL as number) || result === -(errno.ENOENT as number)) return undefined;
+  return new TextDecoder().decode(buffer.subarray(0, check(result, "readlink", path)));
+}
+
+/**
+ * flock(2). Returns false when LOCK_NB is given and another holder is in the way. The lock goes with the
+ * descriptor, so a killed process leaves none behind.
+ */
+export function flock(fd: number, operation: number, name: string): boolean {
+  for (;;) {
+    const result = syscall(SYS.flock, fd, operation);
+    if (result === -(errno.EINTR as number)) continue;
+    if (result === -(errno.EAGAIN as number)) return false;
+    check(result, "flock", name);
+    return true;
+  }
+}

@@ -1,0 +1,95 @@
+/** The kernel's mount API: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2), umount2(2). */
+import { SysError } from "./errno.ts";
+import { Fd } from "./fd.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  FSCONFIG_CMD_CREATE,
+  FSCONFIG_SET_FD,
+  FSCONFIG_SET_FLAG,
+  FSCONFIG_SET_STRING,
+  FSMOUNT_CLOEXEC,
+  FSOPEN_CLOEXEC,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_T_EMPTY_PATH,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+} from "./flags.ts";
+import { check, cstring, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+/** A file system context, before it becomes a mount. */
+export function fsopen(type: string): Fd {
+  return new Fd(check(syscall(SYS.fsopen, cstring(type), FSOPEN_CLOEXEC), "fsopen", type));
+}
+
+/** fsconfig(2) FSCONFIG_SET_STRING, or FSCONFIG_SET_FLAG without a value; returns 0 or -errno. */
+export function setOption(context: Fd, key: string, value?: string): number {
+  return value === undefined
+    ? syscall(SYS.fsconfig, context.number, FSCONFIG_SET_FLAG, cstring(key), null, 0)
+    : syscall(SYS.fsconfig, context.number, FSCONFIG_SET_STRING, cstring(key), cstring(value), 0);
+}
+
+/** fsconfig(2) FSCONFIG_SET_FD; returns 0 or -errno. Overlayfs takes layers so from Linux 6.13 on. */
+export function setFdOption(context: Fd, key: string, fd: Fd): number {
+  return syscall(SYS.fsconfig, context.number, FSCONFIG_SET_FD, cstring(key), null, fd.number);
+}
+
+/** Creates the superblock and returns it as a detached mount, which vanishes when its descriptor is closed. */
+export function createMount(context: Fd, name: string, attributes = 0): Fd {
+  const created = syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
+  if (created < 0) throw new SysError(-created, `mount ${name}${contextLog(context)}`);
+  return new Fd(
+    check(syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes), "fsmount", name),
+  );
+}
+
+/** What the kernel says of the last failure in a context (fsopen(2)), as ` (text)`; empty when it says nothing. */
+function contextLog(context: Fd): string {
+  const lines: string[] = [];
+  const buffer = new Uint8Array(1024);
+  for (let count = 0; count < 8; count++) {
+    const length = syscall(SYS.read, context.number, buffer, buffer.length);
+    if (length <= 0) break;
+    lines.push(new TextDecoder().decode(buffer.subarray(0, length)).trim().replace(/^[ewi] /, ""));
+  }
+  return lines.length === 0 ? "" : ` (${lines.join("; ")})`;
+}
+
+/** A detached copy of the mount at `path`, with everything below it. */
+export function cloneTree(dir: number, path: string, recursive = true): Fd {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  return new Fd(check(syscall(SYS.open_tree, dir, cstring(path), flags), "open_tree", path));
+}
+
+/** Attaches a detached mount (or moves an attached one) onto the file or directory that `target` has open. */
+export function attach(mount: Fd, target: Fd, name: string): void {
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+  const empty = cstring("");
+  check(syscall(SYS.move_mount, mount.number, empty, target.number, empty, flags), "move_mount", name);
+}
+
+/** mount(2) for propagation and bind mounts. */
+export function mount(source: string | null, target: string, type: string | null, flags: number): void {
+  const result = syscall(
+    SYS.mount,
+    source === null ? null : cstring(source),
+    cstring(target),
+    type === null ? null : cstring(type),
+    flags,
+    null,
+  );
+  check(result, "mount", target);
+}
+
+export function umount2(path: string, flags: number): void {
+  check(syscall(SYS.umount2, cstring(path), flags), "umount2", path);
+}
+
+/** umount2(2) for clean-up: the result does not matter. */
+export function umountQuietly(path: string, flags: number): boolean {
+  return syscall(SYS.umount2, cstring(path), flags) === 0;
+}
+
+export { AT_FDCWD };

@@ -1,0 +1,58 @@
+/** /proc/PID/mountinfo (proc_pid_mountinfo(5)). */
+import { readText } from "./fd.ts";
+
+export interface MountEntry {
+  readonly id: number;
+  readonly parent: number;
+  /** `major:minor` */
+  readonly device: string;
+  /** directory of the file system that is the root of this mount */
+  readonly root: string;
+  readonly target: string;
+  readonly options: string;
+  /** optional fields: `shared:1`, `master:2`, … */
+  readonly propagation: readonly string[];
+  readonly type: string;
+  readonly source: string;
+  readonly superOptions: string;
+}
+
+const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
+
+/** Octal escapes of space, tab, newline, backslash and `#` undone. */
+function unescapeField(field: string): string {
+  return field.includes("\\") ? field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))) : field;
+}
+
+/** One line, or undefined when it does not have the documented form. */
+export function parseMountLine(line: string): MountEntry | undefined {
+  const fields = line.split(" ");
+  const separator = fields.indexOf("-", 6);
+  if (separator < 0 || fields.length < separator + 4) return undefined;
+  return {
+    id: Number(fields[0]),
+    parent: Number(fields[1]),
+    device: fields[2] as string,
+    root: unescapeField(fields[3] as string),
+    target: unescapeField(fields[4] as string),
+    options: fields[5] as string,
+    propagation: fields.slice(6, separator),
+    type: fields[separator + 1] as string,
+    source: unescapeField(fields[separator + 2] as string),
+    superOptions: fields.slice(separator + 3).join(" "),
+  };
+}
+
+export function parseMountinfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split("\n")) {
+    const entry = parseMountLine(line);
+    if (entry) entries.push(entry);
+  }
+  return entries;
+}
+
+/** The mounts that a process sees; undefined when it is gone. */
+export function readMountinfo(pid: number | "self"): string | undefined {
+  return readText(`/proc/${pid}/mountinfo`, undefined, MOUNTINFO_LIMIT);
+}

@@ -1,0 +1,34 @@
+/** setns(2), unshare(2), pivot_root(2). */
+import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, O_RDONLY } from "./flags.ts";
+import { openat } from "./fd.ts";
+import { check, cstring, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+/**
+ * Moves this thread into the mount namespace of a process. The root and working directory become that
+ * namespace's. CLONE_FS is unshared first: setns(2) refuses to change a file system context that is shared.
+ */
+export function enterMountNamespace(pid: number): void {
+  const path = `/proc/${pid}/ns/mnt`;
+  using namespace = openat(AT_FDCWD, path, O_RDONLY);
+  check(syscall(SYS.unshare, CLONE_FS), "unshare", "CLONE_FS");
+  check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", path);
+}
+
+/** A private mount namespace for this thread; mounts made elsewhere still propagate into it when it is a slave. */
+export function unshareMountNamespace(): void {
+  check(syscall(SYS.unshare, CLONE_NEWNS), "unshare", "CLONE_NEWNS");
+}
+
+export function fchdir(fd: number, name: string): void {
+  check(syscall(SYS.fchdir, fd), "fchdir", name);
+}
+
+export function chdir(path: string): void {
+  check(syscall(SYS.chdir, cstring(path)), "chdir", path);
+}
+
+/** pivot_root(2) of the caller's mount namespace. */
+export function pivotRoot(newRoot: string, putOld: string): void {
+  check(syscall(SYS.pivot_root, cstring(newRoot), cstring(putOld)), "pivot_root", newRoot);
+}

@@ -1,0 +1,143 @@
+/** Status of files (statx(2)), directory entries (getdents64(2)) and extended attributes (xattr(7)). */
+import { errno } from "./errno.ts";
+import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";
+import { openat } from "./fd.ts";
+import { check, cstring, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+export interface Stat {
+  /** type and permissions, as st_mode */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly nlink: number;
+  readonly ino: bigint;
+  /** device that holds the file, `major:minor` */
+  readonly dev: string;
+  /** device that a device file names */
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  /** bytes */
+  readonly size: number;
+  /** allocated, in units of 512 bytes */
+  readonly blocks: number;
+  readonly mtime: { readonly seconds: bigint; readonly nanoseconds: number };
+  /** statx(2) STATX_MNT_ID (Linux 5.8), as in mountinfo */
+  readonly mountId: bigint;
+}
+
+const STATX_BASIC_STATS = 0x7ff;
+const STATX_MNT_ID = 0x1000;
+
+function statx(dir: number, path: string, flags: number): Stat | number {
+  const buffer = new Uint8Array(256);
+  const result = syscall(SYS.statx, dir, cstring(path), flags, STATX_BASIC_STATS | STATX_MNT_ID, buffer);
+  if (result < 0) return result;
+  const view = new DataView(buffer.buffer);
+  return {
+    nlink: view.getUint32(16, true),
+    uid: view.getUint32(20, true),
+    gid: view.getUint32(24, true),
+    mode: view.getUint16(28, true),
+    ino: view.getBigUint64(32, true),
+    size: Number(view.getBigUint64(40, true)),
+    blocks: Number(view.getBigUint64(48, true)),
+    mtime: { seconds: view.getBigInt64(112, true), nanoseconds: view.getUint32(120, true) },
+    rdevMajor: view.getUint32(128, true),
+    rdevMinor: view.getUint32(132, true),
+    dev: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
+    mountId: view.getBigUint64(144, true),
+  };
+}
+
+/** Status of an entry, a symbolic link itself; undefined where it does not exist (ENOENT, ENOTDIR). */
+export function lstatMaybe(path: string, dir = -100): Stat | undefined {
+  const result = statx(dir, path, AT_SYMLINK_NOFOLLOW);
+  if (typeof result !== "number") return result;
+  if (result === -(errno.ENOENT as number) || result === -(errno.ENOTDIR as number)) return undefined;
+  check(result, "statx", path);
+  return undefined;
+}
+
+/** Status of what a path leads to. */
+export function stat(path: string, dir = -100): Stat {
+  const result = statx(dir, path, 0);
+  if (typeof result !== "number") return result;
+  check(result, "statx", path);
+  throw new Error("unreachable");
+}
+
+/** Status of an open file. */
+export function fstat(fd: number): Stat {
+  const result = statx(fd, "", 0x1000);
+  if (typeof result !== "number") return result;
+  check(result, "statx", `descriptor ${fd}`);
+  throw new Error("unreachable");
+}
+
+export function isType(stat: Stat | undefined, type: number): boolean {
+  return stat !== undefined && (stat.mode & S_IFMT) === type;
+}
+
+/** Names in a directory, without `.` and `..`, in no order; names that are not UTF-8 are replaced lossily. */
+export function list(path: string, dir = -100): string[] {
+  using fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  return listFd(fd.number, path);
+}
+
+/** Like {@link list}, of an open directory, from its current position. */
+export function listFd(fd: number, name: string): string[] {
+  const names: string[] = [];
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(32768);
+  const view = new DataView(buffer.buffer);
+  for (;;) {
+    const end = check(syscall(SYS.getdents64, fd, buffer, buffer.length), "getdents64", name);
+    if (end === 0) return names;
+    for (let at = 0; at < end; at += view.getUint16(at + 16, true)) {
+      const stop = buffer.indexOf(0, at + 19);
+      const entry = decoder.decode(buffer.subarray(at + 19, stop));
+      if (entry !== "." && entry !== "..") names.push(entry);
+    }
+  }
+}
+
+/**
+ * An extended attribute of an open file or of a path below /proc/self/fd; undefined where it is not set or
+ * the file system has none. Follows symbolic links.
+ */
+export function getxattr(path: string, name: string): Uint8Array | undefined {
+  return xattr(SYS.getxattr, path, name);
+}
+
+/** Like {@link getxattr}, of a symbolic link itself. */
+export function lgetxattr(path: string, name: string): Uint8Array | undefined {
+  return xattr(SYS.lgetxattr, path, name);
+}
+
+function xattr(call: number, path: string, name: string): Uint8Array | undefined {
+  let buffer = new Uint8Array(256);
+  for (;;) {
+    const result = syscall(call, cstring(path), cstring(name), buffer, buffer.length);
+    if (result === -(errno.ERANGE as number)) {
+      buffer = new Uint8Array(65536);
+      continue;
+    }
+    if (result === -(errno.ENODATA as number) || result === -(errno.EOPNOTSUPP as number)) return undefined;
+    return buffer.subarray(0, check(result, `getxattr ${name}`, path));
+  }
+}
+
+/** lsetxattr(2) */
+export function setxattr(path: string, name: string, value: Uint8Array): void {
+  check(syscall(SYS.lsetxattr, cstring(path), cstring(name), value, value.length, 0), `setxattr ${name}`, path);
+}
+
+/** llistxattr(2): names of all extended attributes that the caller may see. */
+export function listxattr(path: string): string[] {
+  const buffer = new Uint8Array(65536);
+  const result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);
+  if (result === -(errno.EOPNOTSUPP as number)) return [];
+  const text = new TextDecoder().decode(buffer.subarray(0, check(result, "listxattr", path)));
+  return text.split("\0").filter((name) => name !== "");
+}
