@@ -17,7 +17,11 @@ function buildValidators() {
   mkdirSync(generated, { recursive: true });
   for (const file of readdirSync(join(root, "schemas"))) {
     const schema = JSON.parse(readFileSync(join(root, "schemas", file), "utf8"));
-    const ajv = new Ajv({ code: { source: true, esm: true, lines: false }, strictTypes: false, messages: true });
+    const ajv = new Ajv({
+      code: { source: true, esm: true, lines: false },
+      strictTypes: false,
+      messages: true,
+    });
     const name = file.replace(/\.json$/, "");
     const code = standalone.default(ajv, ajv.compile(schema));
     writeFileSync(join(generated, `${name}.js`), `${code}\n`);
@@ -45,7 +49,7 @@ function compile(outfile) {
     "--bytecode",
     "--format=esm",
     "--compile-jit-policy=1000",
-    `--define=VERSION=${JSON.stringify(JSON.stringify(version()))}`,
+    `--define=VERSION=${JSON.stringify(version())}`,
     "src/main.ts",
     "--outfile",
     outfile,

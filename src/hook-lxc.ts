@@ -12,7 +12,8 @@ export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly stri
   const hook = readLxcHook(process.env, extra);
   switch (hook.type) {
     case "pre-mount":
-      return preMount(settings, wishes, hook);
+      preMount(settings, wishes, hook);
+      return;
     case "post-stop": {
       const record = readRecord(settings.store, key(hook));
       if (record) release(settings.store, record);

@@ -21,9 +21,13 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   if (!request) return;
   const { id, bundle, pid } = state;
   if (bundle === undefined || !pid) {
-    throw new VeneerError("BAD_STATE", `the state of container ${id} (${state.status ?? "no status"}) has no bundle or no pid`, {
-      hint: "configure veneer hook oci at createRuntime (or prestart) and poststop",
-    });
+    throw new VeneerError(
+      "BAD_STATE",
+      `the state of container ${id} (${state.status ?? "no status"}) has no bundle or no pid`,
+      {
+        hint: "configure veneer hook oci at createRuntime (or prestart) and poststop",
+      },
+    );
   }
   const process = identify(pid);
   if (!process) throw new VeneerError("GONE", `process ${pid} of container ${id} is gone`);

@@ -1,10 +1,10 @@
 /** argv to command: the only catch-all and the only exit. */
 import { exitStatus, formatError, UsageError } from "./errors.ts";
+import { hookLxc } from "./hook-lxc.ts";
+import { hookOci, releaseByKey } from "./hook-oci.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings } from "./input/config.ts";
 import type { Wishes } from "./input/request.ts";
-import { hookLxc } from "./hook-lxc.ts";
-import { hookOci, releaseByKey } from "./hook-oci.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
 import { quote } from "./quote.ts";
 
@@ -14,9 +14,9 @@ function main(argv: readonly string[]): void {
   const options: GlobalOptions = {};
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
-  if (word === "hook") return hook(args, options);
-  if (word === "runtime") return prepareRuntime(args, options);
-  import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
+  if (word === "hook") hook(args, options);
+  else if (word === "runtime") prepareRuntime(args, options);
+  else import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
 }
 
 function hook(args: Arguments, options: GlobalOptions): void {
@@ -36,7 +36,11 @@ function hook(args: Arguments, options: GlobalOptions): void {
   if (kind === "lxc") hookLxc(settings, wishes, extra);
   else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
   else if (kind === "release" && extra[0] !== undefined) releaseByKey(settings, extra[0]);
-  else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "write veneer hook oci or veneer hook lxc");
+  else
+    throw new UsageError(
+      `unknown hook ${quote(words.join(" "))}`,
+      "write veneer hook oci or veneer hook lxc",
+    );
 }
 
 function fail(error: unknown): void {

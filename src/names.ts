@@ -24,7 +24,10 @@ export function checkName(what: "base" | "instance", name: string): string {
 /** A container id as an engine gives it, when it is well formed. Throws UsageError. */
 export function checkContainerId(id: string): string {
   if (CONTAINER_ID.test(id)) return id;
-  throw new UsageError(`container id ${quote(id)} is not valid`, "use letters, digits, '_', '+', '-' and '.'");
+  throw new UsageError(
+    `container id ${quote(id)} is not valid`,
+    "use letters, digits, '_', '+', '-' and '.'",
+  );
 }
 
 /** Reads `name` or `name@version`. Throws UsageError. */
@@ -33,7 +36,10 @@ export function parseBaseRef(text: string): BaseRef {
   if (at < 0) return { name: checkName("base", text) };
   const version = text.slice(at + 1);
   if (!/^[1-9][0-9]{0,8}$/.test(version)) {
-    throw new UsageError(`base ${quote(text)} names no version`, "write NAME or NAME@NUMBER, for example debian@3");
+    throw new UsageError(
+      `base ${quote(text)} names no version`,
+      "write NAME or NAME@NUMBER, for example debian@3",
+    );
   }
   return { name: checkName("base", text.slice(0, at)), version: Number(version) };
 }
@@ -48,8 +54,17 @@ export function formatBaseRef(ref: BaseRef): string {
  */
 export function checkInnerPath(what: string, path: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-  if (!path.startsWith("/") || parts.includes("..") || parts.length === 0 || path.includes("\0") || path.length > 4095) {
-    throw new UsageError(`${what} ${quote(path)} is not a path inside the container`, "give an absolute path below /, without ..");
+  if (
+    !path.startsWith("/") ||
+    parts.includes("..") ||
+    parts.length === 0 ||
+    path.includes("\0") ||
+    path.length > 4095
+  ) {
+    throw new UsageError(
+      `${what} ${quote(path)} is not a path inside the container`,
+      "give an absolute path below /, without ..",
+    );
   }
   return `/${parts.join("/")}`;
 }
@@ -59,7 +74,10 @@ const SIZE_UNITS: Record<string, number> = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2
 /** Bytes of a size such as `64m` or `2G` (as tmpfs(5) size=). Throws UsageError. */
 export function parseSize(text: string): number {
   const match = /^([1-9][0-9]{0,14})([kmgt]?)(i?b)?$/i.exec(text);
-  const bytes = match ? Number(match[1]) * (SIZE_UNITS[(match[2] as string).toLowerCase()] as number) : Number.NaN;
-  if (!Number.isSafeInteger(bytes)) throw new UsageError(`size ${quote(text)} is not valid`, "write a number of bytes, or 64m, 2g");
+  const bytes = match
+    ? Number(match[1]) * (SIZE_UNITS[(match[2] as string).toLowerCase()] as number)
+    : Number.NaN;
+  if (!Number.isSafeInteger(bytes))
+    throw new UsageError(`size ${quote(text)} is not valid`, "write a number of bytes, or 64m, 2g");
   return bytes;
 }

@@ -27,14 +27,18 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
     else if (word === "--placement") placement = checkPlacement(args.value(word));
     else if (word === undefined) break;
     else if (!readGlobalOption(word, args, options)) {
-      throw new UsageError(`unknown option ${quote(word)} of runtime`, "it is called by veneer-runc and veneer-crun");
+      throw new UsageError(
+        `unknown option ${quote(word)} of runtime`,
+        "it is called by veneer-runc and veneer-crun",
+      );
     }
   }
   if (which !== undefined) {
     process.stdout.write(readSettings(options).config.runtimes[which] ?? "");
     return;
   }
-  if (!placement) throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
+  if (!placement)
+    throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
   const call = parseRuntimeCall(args.rest());
   try {
     prepare(readSettings(options), call, placement);

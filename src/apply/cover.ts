@@ -5,7 +5,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
-import { Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
+import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
 import {
   AT_EMPTY_PATH,
   MS_PRIVATE,
@@ -14,7 +14,7 @@ import {
   RESOLVE_NO_SYMLINKS,
   S_IFDIR,
 } from "../sys/flags.ts";
-import { cstring, check, syscall } from "../sys/libc.ts";
+import { check, cstring, syscall } from "../sys/libc.ts";
 import { attach, cloneTree } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace } from "../sys/namespace.ts";
@@ -79,7 +79,9 @@ function attachChild(tree: Fd, point: Fd, path: string, kind: string): void {
   } catch (error) {
     if (!isErrno(error, "ENOTDIR")) throw error;
     const other = kind === "file" ? "directory" : "file";
-    throw new VeneerError("MOUNT_TYPE", `mount a ${kind} on /${path}, which is a ${other} in the base`, { cause: error });
+    throw new VeneerError("MOUNT_TYPE", `mount a ${kind} on /${path}, which is a ${other} in the base`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,16 +1,17 @@
 /** Makes a named instance: its directory appears whole, by rename, or not at all. */
-import { makeUpper } from "./upper.ts";
-import { removeTree } from "./remove.ts";
+
 import { UsageError } from "../errors.ts";
-import type { BaseRef } from "../names.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
-import { isErrno } from "../sys/errno.ts";
-import { mkdirat, openDirectory, rename, syncDirectory, uniqueSuffix } from "../sys/fd.ts";
-import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
+import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import type { Instance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { isErrno } from "../sys/errno.ts";
+import { mkdirat, openDirectory, rename, syncDirectory, uniqueSuffix } from "../sys/fd.ts";
+import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { removeTree } from "./remove.ts";
+import { makeUpper } from "./upper.ts";
 
 export interface InstanceWishes {
   readonly opaque: readonly string[];
@@ -47,7 +48,8 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: Ins
     rename(staging, paths.instance(store, id), RENAME_NOREPLACE);
   } catch (error) {
     removeTree(staging);
-    if (isErrno(error, "EEXIST")) throw new UsageError(`instance ${id} exists already`, "use another name, or 'veneer rm'");
+    if (isErrno(error, "EEXIST"))
+      throw new UsageError(`instance ${id} exists already`, "use another name, or 'veneer rm'");
     throw error;
   }
   syncDirectory(paths.instances(store));

@@ -31,7 +31,10 @@ export function mountOverlay(request: OverlayRequest): Fd {
   } catch (error) {
     if (request.volatile && isErrno(error, "EINVAL")) return tryMount(request, false);
     if (error instanceof SysError) {
-      throw new VeneerError("MOUNT", "mount overlay", { cause: error, hint: explainMount(error.errno, request.layers.length) });
+      throw new VeneerError("MOUNT", "mount overlay", {
+        cause: error,
+        hint: explainMount(error.errno, request.layers.length),
+      });
     }
     throw error;
   }
@@ -62,7 +65,8 @@ function setLayers(context: Fd, layers: readonly Fd[]): void {
     return;
   }
   const all = layers.map((layer) => layer.path).join(":");
-  if (all.length > OPTION_LIMIT) throw new SysError(errno.E2BIG as number, `mount overlay of ${layers.length} layers`);
+  if (all.length > OPTION_LIMIT)
+    throw new SysError(errno.E2BIG as number, `mount overlay of ${layers.length} layers`);
   require(setOption(context, "lowerdir", all), "lowerdir");
 }
 

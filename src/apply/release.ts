@@ -17,7 +17,8 @@ const INLINE_REMOVALS = 64;
 export function release(store: Store, record: Record): boolean {
   let left = 0;
   if (record.placement === "host" && record.target !== undefined && record.source !== undefined) {
-    if (isMountedHere(record.target, record.source)) umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (isMountedHere(record.target, record.source))
+      umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));

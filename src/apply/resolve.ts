@@ -1,11 +1,11 @@
 /** Finds mount points in a root that a container may have written to: never outside of it. */
 import { UsageError, VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
-import { Fd, mkdirMaybe, openat, openat2, readlink } from "../sys/fd.ts";
+import { type Fd, mkdirMaybe, openat, openat2, readlink } from "../sys/fd.ts";
 import {
   O_CREAT,
-  O_EXCL,
   O_DIRECTORY,
+  O_EXCL,
   O_NOFOLLOW,
   O_PATH,
   O_WRONLY,
@@ -27,10 +27,14 @@ export function openMountPoint(root: Fd, path: string, kind: "directory" | "file
     return openat2(root.number, path, O_PATH, resolve);
   } catch (error) {
     if (strict && isErrno(error, "ELOOP")) {
-      throw new VeneerError("LINKED_PROC", `mount point ${path} is reached through a symbolic link in the root`, {
-        cause: error,
-        hint: "proc and sysfs need ordinary directories: look at the instance's upper ('veneer inspect ID')",
-      });
+      throw new VeneerError(
+        "LINKED_PROC",
+        `mount point ${path} is reached through a symbolic link in the root`,
+        {
+          cause: error,
+          hint: "proc and sysfs need ordinary directories: look at the instance's upper ('veneer inspect ID')",
+        },
+      );
     }
     if (!isErrno(error, "ENOENT")) throw error;
   }
@@ -47,10 +51,16 @@ function create(root: Fd, path: string, kind: "directory" | "file"): Fd {
       done.pop();
       continue;
     }
-    using parent = openat2(root.number, done.join("/") || ".", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    using parent = openat2(
+      root.number,
+      done.join("/") || ".",
+      O_PATH | O_DIRECTORY,
+      RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    );
     const target = readlink(name, parent.number);
     if (target !== undefined) {
-      if (++links > MAX_LINKS) throw new VeneerError("LOOP", `too many symbolic links at mount point ${path}`);
+      if (++links > MAX_LINKS)
+        throw new VeneerError("LOOP", `too many symbolic links at mount point ${path}`);
       if (target.startsWith("/")) done = [];
       rest = [...target.split("/").filter((part) => part !== "" && part !== "."), ...rest];
       continue;

@@ -132,4 +132,3 @@ function mountTmpfs(bytes: number): Fd {
   setOption(context, "mode", "0700");
   return createMount(context, "tmpfs");
 }
-

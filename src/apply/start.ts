@@ -1,25 +1,21 @@
 /** Gives a container its root: request and facts to a plan, and the plan carried out. */
-import { runOperations, describe } from "./run.ts";
-import { makeInstance } from "./create.ts";
-import { release } from "./release.ts";
+
 import { during, VeneerError } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
-import type { Settings } from "../input/config.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
-import {
-  checkInstanceBase,
-  checkInstanceDigest,
-  lockInstance,
-  readInstance,
-} from "../store/instances.ts";
+import { checkInstanceBase, checkInstanceDigest, lockInstance, readInstance } from "../store/instances.ts";
 import { isLive } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
 import { uniqueSuffix } from "../sys/fd.ts";
 import { identifySelf } from "../sys/process.ts";
+import { makeInstance } from "./create.ts";
+import { release } from "./release.ts";
+import { describe, runOperations } from "./run.ts";
 
 /** What a start adds after the overlay is in place. */
 export type Extra = (record: Record) => Operation[];
@@ -36,7 +32,8 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
     makeRun(store);
     replaceOwnRecord(store, consumer);
     const { instance } = request;
-    const named = instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
+    const named =
+      instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
     (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
   });
 }
@@ -46,9 +43,13 @@ function replaceOwnRecord(store: Store, consumer: Consumer): void {
   const old = readRecord(store, consumer.key);
   if (!old) return;
   if (isLive(old)) {
-    throw new VeneerError("RUNNING", `container ${consumer.container ?? consumer.key} already runs on ${old.source}`, {
-      hint: "'veneer ps' shows what runs; stop it first",
-    });
+    throw new VeneerError(
+      "RUNNING",
+      `container ${consumer.container ?? consumer.key} already runs on ${old.source}`,
+      {
+        hint: "'veneer ps' shows what runs; stop it first",
+      },
+    );
   }
   release(store, old);
 }
@@ -57,7 +58,8 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
   const { store } = settings;
   const id = request.instance as string;
   if (!readInstance(store, id)) {
-    if (!request.base) throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
+    if (!request.base)
+      throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
     makeInstance(store, id, request.base, request);
   }
   using _instanceLock = lockInstance(store, id);
@@ -86,7 +88,10 @@ function refuseHeld(store: Store, id: string): void {
 }
 
 export function heldBy(id: string, holder: Record): VeneerError {
-  const who = holder.engine === "mount" ? `mounted on ${holder.target}` : `held by container ${holder.container} (${holder.engine})`;
+  const who =
+    holder.engine === "mount"
+      ? `mounted on ${holder.target}`
+      : `held by container ${holder.container} (${holder.engine})`;
   const pid = holder.process ? `, process ${holder.process.pid}` : "";
   return new VeneerError("HELD", `instance ${id} is ${who}${pid}, since ${holder.created}`, {
     hint: `stop that first${holder.engine === "mount" ? ` ('veneer umount ${id}')` : ""}, or use another instance`,
@@ -97,9 +102,13 @@ function startEphemeral(settings: Settings, request: RootRequest, consumer: Cons
   const { store } = settings;
   const ref = request.base;
   if (!ref) {
-    throw new VeneerError("NO_INSTANCE", `no instance ${request.instance} in ${store.root}, and no base is named for it`, {
-      hint: "'veneer ls' lists the instances",
-    });
+    throw new VeneerError(
+      "NO_INSTANCE",
+      `no instance ${request.instance} in ${store.root}, and no base is named for it`,
+      {
+        hint: "'veneer ls' lists the instances",
+      },
+    );
   }
   if (request.instance !== undefined) refuseHeld(store, request.instance);
   using _baseLock = lockBase(store, ref);
@@ -135,6 +144,7 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
   });
   const first = operations[0];
   if (extra && first?.op === "record") operations.push(...extra(first.record));
-  if (settings.debug) for (const operation of operations) process.stderr.write(`veneer: ${describe(operation)}\n`);
+  if (settings.debug)
+    for (const operation of operations) process.stderr.write(`veneer: ${describe(operation)}\n`);
   runOperations(settings.store, operations, layers.fds);
 }

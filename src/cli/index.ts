@@ -1,5 +1,87 @@
-import { UsageError } from "../errors.ts";
-import type { GlobalOptions } from "../input/config.ts";
-export function run(_o: GlobalOptions, word: string | undefined, _rest: string[]): void {
-  throw new UsageError(`unknown command ${word}`);
+/** The command line for people: everything but what engines call. */
+import { exitStatus, formatError, UsageError } from "../errors.ts";
+import { type GlobalOptions, readSettings } from "../input/config.ts";
+import { quote } from "../quote.ts";
+import type { Context } from "./command.ts";
+import { commandHelp, generalHelp } from "./help.ts";
+import { parseInput } from "./parse.ts";
+import { findVerb } from "./verbs.ts";
+
+declare const VERSION: string;
+
+/** Runs a command and sets the exit status. */
+export async function run(
+  options: GlobalOptions,
+  word: string | undefined,
+  words: readonly string[],
+): Promise<void> {
+  try {
+    process.exitCode = await dispatch(options, word, words);
+  } catch (error) {
+    process.stderr.write(`veneer: ${formatError(error)}\n`);
+    process.exitCode = exitStatus(error);
+  }
+}
+
+async function dispatch(
+  options: GlobalOptions,
+  word: string | undefined,
+  words: readonly string[],
+): Promise<number> {
+  const out = (line: string) => void process.stdout.write(`${line}\n`);
+  if (word === "--version" || word === "-V") {
+    out(`veneer ${VERSION}`);
+    return 0;
+  }
+  if (word === undefined || word === "--help" || word === "-h" || (word === "help" && words.length === 0)) {
+    const text = await generalHelp(VERSION);
+    if (word !== undefined) out(text);
+    else process.stderr.write(`${text}\n`);
+    return word === undefined ? 2 : 0;
+  }
+  const [load, rest] = word === "help" ? findCommand([...words]) : findCommand([word, ...words]);
+  const { command } = await load();
+  if (word === "help") {
+    out(commandHelp(command));
+    return 0;
+  }
+  const { input, help } = parseInput(command, rest);
+  if (help) {
+    out(commandHelp(command));
+    return 0;
+  }
+  return (await command.run(makeContext(options, out), input)) ?? 0;
+}
+
+/** The longest verb that the words begin with, and what follows it. */
+function findCommand(words: readonly string[]) {
+  for (const length of [2, 1]) {
+    const load = findVerb(words.slice(0, length).join(" "));
+    if (load) return [load, words.slice(length)] as const;
+  }
+  throw new UsageError(
+    `unknown command ${quote(words.slice(0, 2).join(" "))}`,
+    "'veneer --help' lists the commands",
+  );
+}
+
+/** The environment names the store for people; hooks never read it. */
+function makeContext(options: GlobalOptions, out: (line: string) => void): Context {
+  const { env } = process;
+  const withEnvironment: GlobalOptions = { ...options };
+  withEnvironment.root ??= absolute("VENEER_ROOT", env.VENEER_ROOT);
+  withEnvironment.run ??= absolute("VENEER_RUN", env.VENEER_RUN);
+  return {
+    settings: readSettings(withEnvironment),
+    env,
+    out,
+    note: (line) => void process.stderr.write(`${line}\n`),
+    progress: process.stderr.isTTY === true,
+  };
+}
+
+function absolute(name: string, value: string | undefined): string | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (!value.startsWith("/")) throw new UsageError(`${name}=${quote(value)} is not an absolute path`);
+  return value.replace(/\/+$/, "") || "/";
 }

@@ -14,7 +14,8 @@ export class Arguments {
 
   /** The next option's name or the next word; undefined at the end. A pending `=value` is an error. */
   next(): string | undefined {
-    if (this.#attached !== undefined) throw new UsageError(`option ${quote(this.all[this.#index - 1] ?? "")} takes no value`);
+    if (this.#attached !== undefined)
+      throw new UsageError(`option ${quote(this.all[this.#index - 1] ?? "")} takes no value`);
     const word = this.all[this.#index++];
     const equals = word?.startsWith("--") ? word.indexOf("=") : -1;
     if (word === undefined || equals < 0) return word;
@@ -44,7 +45,8 @@ export function readGlobalOption(option: string, args: Arguments, options: Globa
     case "--run":
     case "--config": {
       const value = args.value(option);
-      if (!value.startsWith("/") || value.includes("\0")) throw new UsageError(`${option} ${quote(value)} is not an absolute path`);
+      if (!value.startsWith("/") || value.includes("\0"))
+        throw new UsageError(`${option} ${quote(value)} is not an absolute path`);
       options[option.slice(2) as "root" | "run" | "config"] = value.replace(/\/+$/, "") || "/";
       return true;
     }

@@ -14,8 +14,8 @@ export interface Config {
 }
 
 export interface GlobalOptions {
-  root?: string;
-  run?: string;
+  root?: string | undefined;
+  run?: string | undefined;
   config?: string;
   debug?: boolean;
 }

@@ -1,6 +1,7 @@
 /** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
-import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
+
 import { VeneerError } from "../errors.ts";
+import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
 import type { Fd } from "../sys/fd.ts";
 import { readlink } from "../sys/fd.ts";
 import { S_IFCHR, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
@@ -33,7 +34,8 @@ export function lookup(layers: readonly Fd[], asked: string): PathFact {
     const found = lookupName(parent?.layers ?? layers, path);
     if (found === undefined) return missing(asked, steps, [path, ...rest]);
     if (isType(found.stat, S_IFLNK)) {
-      if (++links > MAX_LINKS) throw new VeneerError("LOOP", `too many symbolic links at ${asked} in the base`);
+      if (++links > MAX_LINKS)
+        throw new VeneerError("LOOP", `too many symbolic links at ${asked} in the base`);
       const target = readlink(path, found.layers[0]?.number) ?? "";
       if (target.startsWith("/")) steps = [];
       rest = [...target.split("/").filter((part) => part !== "" && part !== "."), ...rest];
@@ -43,7 +45,10 @@ export function lookup(layers: readonly Fd[], asked: string): PathFact {
       if (rest.length > 0) return missing(asked, steps, [path, ...rest]);
       return { asked, path, kind: "other", parents: steps.map((step) => step.fact) };
     }
-    steps = [...steps, { fact: directoryFact(path, found.stat, found.layers[0] as Fd), layers: found.layers }];
+    steps = [
+      ...steps,
+      { fact: directoryFact(path, found.stat, found.layers[0] as Fd), layers: found.layers },
+    ];
   }
   const last = steps.at(-1);
   if (!last) throw new VeneerError("ROOT", `${asked} is the root itself in the base`);
@@ -62,7 +67,10 @@ export function expand(layers: readonly Fd[], pattern: string): string[] {
   const name = pattern.slice(slash + 1);
   if (!/[*?]/.test(name)) return [pattern];
   const expression = new RegExp(
-    `^${name.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".")}$`,
+    `^${name
+      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
+      .replaceAll("*", ".*")
+      .replaceAll("?", ".")}$`,
   );
   const directory = pattern.slice(0, slash);
   const names = new Set<string>();
@@ -109,7 +117,14 @@ function missing(asked: string, steps: readonly Step[], rest: readonly string[])
 
 /** Attributes of a directory that a copy-up would carry (all but overlayfs's own xattrs). */
 function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFact {
-  return { path, mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtime, xattrs: xattrs(`${layer.path}/${path}`) };
+  return {
+    path,
+    mode: stat.mode,
+    uid: stat.uid,
+    gid: stat.gid,
+    mtime: stat.mtime,
+    xattrs: xattrs(`${layer.path}/${path}`),
+  };
 }
 
 function xattrs(path: string): XattrMap {

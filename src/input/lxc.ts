@@ -31,9 +31,13 @@ export function readLxcHook(env: NodeJS.ProcessEnv, extra: readonly string[]): L
 export function rootfsDirectory(hook: LxcHook): string {
   const path = hook.rootfs.startsWith("dir:") ? hook.rootfs.slice("dir:".length) : hook.rootfs;
   if (path.startsWith("/")) return path;
-  throw new VeneerError("ROOTFS_TYPE", `lxc.rootfs.path of container ${hook.name} is ${quote(hook.rootfs)}, not a directory`, {
-    hint: "set lxc.rootfs.path = dir:DIRECTORY with an empty directory",
-  });
+  throw new VeneerError(
+    "ROOTFS_TYPE",
+    `lxc.rootfs.path of container ${hook.name} is ${quote(hook.rootfs)}, not a directory`,
+    {
+      hint: "set lxc.rootfs.path = dir:DIRECTORY with an empty directory",
+    },
+  );
 }
 
 const MAX_INCLUDES = 64;
@@ -52,9 +56,13 @@ export function refuseIdmappedRoot(hook: LxcHook): void {
       const [key, value] = splitLine(line);
       if (key === "lxc.include" && value !== "") queue.push(value);
       if (key === "lxc.rootfs.options" && value.split(",").some((option) => option.startsWith("idmap="))) {
-        throw new VeneerError("IDMAPPED_ROOT", `container ${hook.name} has lxc.rootfs.options = ${value} (in ${file})`, {
-          hint: "LXC would bypass the overlay with it: remove idmap= from lxc.rootfs.options",
-        });
+        throw new VeneerError(
+          "IDMAPPED_ROOT",
+          `container ${hook.name} has lxc.rootfs.options = ${value} (in ${file})`,
+          {
+            hint: "LXC would bypass the overlay with it: remove idmap= from lxc.rootfs.options",
+          },
+        );
       }
     }
   }
@@ -77,5 +85,11 @@ function readLines(path: string, queue: string[]): string[] {
 function splitLine(line: string): [key: string, value: string] {
   const equals = line.indexOf("=");
   if (equals < 0 || line.trimStart().startsWith("#")) return ["", ""];
-  return [line.slice(0, equals).trim(), line.slice(equals + 1).trim().replace(/^"(.*)"$/, "$1")];
+  return [
+    line.slice(0, equals).trim(),
+    line
+      .slice(equals + 1)
+      .trim()
+      .replace(/^"(.*)"$/, "$1"),
+  ];
 }

@@ -23,7 +23,9 @@ export interface BundleConfig {
 export function readBundleText(path: string): string {
   const text = readText(path);
   if (text !== undefined) return text;
-  throw new VeneerError("NO_CONFIG", `${path} does not exist`, { hint: "give the bundle's directory with --bundle" });
+  throw new VeneerError("NO_CONFIG", `${path} does not exist`, {
+    hint: "give the bundle's directory with --bundle",
+  });
 }
 
 /** Checks the part that is used. Throws VeneerError naming `path` and the place in it. */

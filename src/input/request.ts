@@ -28,7 +28,9 @@ export interface RootRequest {
 const PREFIX = "run.veneer.";
 
 /** Reads `run.veneer.*` annotations. Throws UsageError for a key or value that is not understood. */
-export function wishesOfAnnotations(annotations: Readonly<Record<string, string>> | null | undefined): Wishes {
+export function wishesOfAnnotations(
+  annotations: Readonly<Record<string, string>> | null | undefined,
+): Wishes {
   const wishes: Wishes = {};
   for (const [key, value] of Object.entries(annotations ?? {})) {
     if (!key.startsWith(PREFIX)) continue;
@@ -81,7 +83,11 @@ function pathList(what: string, value: string): string[] {
  * The request that results, or undefined when nobody names a base or an instance. What the administrator
  * wrote wins over what came with the container; masks add up, so that none can be taken back.
  */
-export function mergeWishes(administrator: Wishes, container: Wishes, config: Config): RootRequest | undefined {
+export function mergeWishes(
+  administrator: Wishes,
+  container: Wishes,
+  config: Config,
+): RootRequest | undefined {
   const wishes: Wishes = { ...container, ...administrator };
   if (wishes.base === undefined && wishes.instance === undefined) return undefined;
   const mask = [...config.mask, ...(administrator.mask ?? []), ...(container.mask ?? [])];

@@ -29,7 +29,12 @@ export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
       break;
     }
     if (word.startsWith("-") && word !== "-") {
-      index += readOption(word, words[index + 1], command === undefined ? GLOBAL_VALUES : CREATE_VALUES, values);
+      index += readOption(
+        word,
+        words[index + 1],
+        command === undefined ? GLOBAL_VALUES : CREATE_VALUES,
+        values,
+      );
     } else if (command === undefined) command = word;
     else {
       id = word;

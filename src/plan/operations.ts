@@ -24,9 +24,19 @@ export type Operation =
   /** says what is about to be made; undone by removing it */
   | { readonly op: "record"; readonly record: Record }
   /** makes DIRECTORY/upper and DIRECTORY/work */
-  | { readonly op: "upper"; readonly directory: string; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] }
+  | {
+      readonly op: "upper";
+      readonly directory: string;
+      readonly root: UpperRoot;
+      readonly entries: readonly UpperEntry[];
+    }
   /** the same on a tmpfs of its own, which is mounted nowhere */
-  | { readonly op: "tmpfs-upper"; readonly bytes: number; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] }
+  | {
+      readonly op: "tmpfs-upper";
+      readonly bytes: number;
+      readonly root: UpperRoot;
+      readonly entries: readonly UpperEntry[];
+    }
   /** a detached overlay; top layer first; without `directory` the upper is that of "tmpfs-upper" */
   | {
       readonly op: "overlay";

@@ -22,8 +22,18 @@ export interface Consumer {
 /** Where the writes go. */
 export type UpperPlan =
   | { readonly kind: "existing"; readonly directory: string }
-  | { readonly kind: "fresh"; readonly directory: string; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] }
-  | { readonly kind: "tmpfs"; readonly bytes: number; readonly root: UpperRoot; readonly entries: readonly UpperEntry[] };
+  | {
+      readonly kind: "fresh";
+      readonly directory: string;
+      readonly root: UpperRoot;
+      readonly entries: readonly UpperEntry[];
+    }
+  | {
+      readonly kind: "tmpfs";
+      readonly bytes: number;
+      readonly root: UpperRoot;
+      readonly entries: readonly UpperEntry[];
+    };
 
 export interface StartFacts {
   readonly store: Store;
@@ -46,7 +56,8 @@ export function planStart(facts: StartFacts): Operation[] {
   const source = `veneer:${facts.instance ?? facts.ephemeral}`;
   const operations: Operation[] = [{ op: "record", record: recordOf(facts, source) }];
   const directory = upper.kind === "tmpfs" ? undefined : upper.directory;
-  if (upper.kind === "fresh") operations.push({ op: "upper", directory: upper.directory, root: upper.root, entries: upper.entries });
+  if (upper.kind === "fresh")
+    operations.push({ op: "upper", directory: upper.directory, root: upper.root, entries: upper.entries });
   if (upper.kind === "tmpfs") {
     operations.push({ op: "tmpfs-upper", bytes: upper.bytes, root: upper.root, entries: upper.entries });
   }

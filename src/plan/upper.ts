@@ -42,7 +42,8 @@ const DEFAULT_MODES: Readonly<Record<string, number>> = { "/tmp": 0o1777, "/root
 export function upperEntries(opaque: readonly PathFact[], mask: readonly PathFact[]): UpperEntry[] {
   const entries = new Map<string, UpperEntry>();
   const addParents = (fact: PathFact) => {
-    for (const parent of fact.parents) if (!entries.has(parent.path)) entries.set(parent.path, merged(parent));
+    for (const parent of fact.parents)
+      if (!entries.has(parent.path)) entries.set(parent.path, merged(parent));
   };
   for (const fact of opaque) {
     if (fact.kind === "other") continue;

@@ -3,7 +3,7 @@ import { VeneerError } from "../errors.ts";
 import validateBase from "../generated/base.js";
 import validateManifest from "../generated/manifest.js";
 import { type BaseRef, formatBaseRef } from "../names.ts";
-import { Fd, flock, openatMaybe } from "../sys/fd.ts";
+import { type Fd, flock, openatMaybe } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_SH, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
 import { readDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";

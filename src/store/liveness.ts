@@ -1,13 +1,14 @@
 /** Whether something that a record names is still in use. The kernel is asked, never the pid alone. */
-import { fsopen, setOption } from "../sys/mount.ts";
+
 import { errno } from "../sys/errno.ts";
+import { openDirectory, readlink } from "../sys/fd.ts";
 import { FSCONFIG_CMD_CREATE } from "../sys/flags.ts";
 import { syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { fsopen, setOption } from "../sys/mount.ts";
 import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
+import { SYS } from "../sys/numbers.ts";
 import { isAlive } from "../sys/process.ts";
 import { list, lstatMaybe } from "../sys/stat.ts";
-import { openDirectory, readlink } from "../sys/fd.ts";
 import type { Record } from "./records.ts";
 
 /**
@@ -81,7 +82,8 @@ export function isLive(record: Record): boolean {
   if (isAlive(record.preparer)) return true;
   if (record.process && isAlive(record.process)) return true;
   const { source, upper, target } = record;
-  if (record.engine === "mount") return source !== undefined && target !== undefined && isMountedHere(target, source);
+  if (record.engine === "mount")
+    return source !== undefined && target !== undefined && isMountedHere(target, source);
   if (record.placement === "host") {
     // the mount on the host keeps the upper in use for ever: a container is another namespace that has it
     return source !== undefined && !mountersOf(source, readNamespace("self")).next().done;

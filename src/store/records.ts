@@ -1,9 +1,9 @@
 /** Records of what uses an instance or a version: written before the first mount, removed after the last. */
 import validateRecord from "../generated/record.js";
-import { readlink, symlink, unlinkQuietly } from "../sys/fd.ts";
 import { isErrno } from "../sys/errno.ts";
-import { list } from "../sys/stat.ts";
+import { readlink, symlink, unlinkQuietly } from "../sys/fd.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
+import { list } from "../sys/stat.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 

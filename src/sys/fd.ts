@@ -106,7 +106,11 @@ export function writeAll(fd: number, bytes: Uint8Array, name: string): void {
 }
 
 /** Creates a file that must not exist yet and writes it. Not atomic: use {@link replaceFile} to publish. */
-export function createFile(path: string, text: string, options: { mode?: number; sync?: boolean; dir?: number } = {}): void {
+export function createFile(
+  path: string,
+  text: string,
+  options: { mode?: number; sync?: boolean; dir?: number } = {},
+): void {
   const dir = options.dir ?? AT_FDCWD;
   using fd = openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, options.mode ?? 0o600);
   writeAll(fd.number, new TextEncoder().encode(text), path);
@@ -117,7 +121,11 @@ export function createFile(path: string, text: string, options: { mode?: number;
  * Publishes a file whole or not at all: written beside under a name of its own, then renamed over `path`.
  * With `sync` the new content and the name survive a power loss when the call returns.
  */
-export function replaceFile(path: string, text: string, options: { mode?: number; sync?: boolean } = {}): void {
+export function replaceFile(
+  path: string,
+  text: string,
+  options: { mode?: number; sync?: boolean } = {},
+): void {
   const temporary = `${path}.${uniqueSuffix()}`;
   try {
     createFile(temporary, text, options);
@@ -186,7 +194,11 @@ export function fchmodat(dir: number, path: string, mode: number): void {
 }
 
 export function rename(from: string, to: string, flags = 0, fromDir = AT_FDCWD, toDir = AT_FDCWD): void {
-  check(syscall(SYS.renameat2, fromDir, cstring(from), toDir, cstring(to), flags), "rename", `${from} -> ${to}`);
+  check(
+    syscall(SYS.renameat2, fromDir, cstring(from), toDir, cstring(to), flags),
+    "rename",
+    `${from} -> ${to}`,
+  );
 }
 
 export function unlink(path: string, dir = AT_FDCWD): void {

@@ -40,9 +40,7 @@ export function setFdOption(context: Fd, key: string, fd: Fd): number {
 export function createMount(context: Fd, name: string, attributes = 0): Fd {
   const created = syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
   if (created < 0) throw new SysError(-created, `mount ${name}${contextLog(context)}`);
-  return new Fd(
-    check(syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes), "fsmount", name),
-  );
+  return new Fd(check(syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes), "fsmount", name));
 }
 
 /** What the kernel says of the last failure in a context (fsopen(2)), as ` (text)`; empty when it says nothing. */
@@ -52,7 +50,12 @@ function contextLog(context: Fd): string {
   for (let count = 0; count < 8; count++) {
     const length = syscall(SYS.read, context.number, buffer, buffer.length);
     if (length <= 0) break;
-    lines.push(new TextDecoder().decode(buffer.subarray(0, length)).trim().replace(/^[ewi] /, ""));
+    lines.push(
+      new TextDecoder()
+        .decode(buffer.subarray(0, length))
+        .trim()
+        .replace(/^[ewi] /, ""),
+    );
   }
   return lines.length === 0 ? "" : ` (${lines.join("; ")})`;
 }

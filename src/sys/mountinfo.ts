@@ -21,7 +21,9 @@ const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
 /** Octal escapes of space, tab, newline, backslash and `#` undone. */
 function unescapeField(field: string): string {
-  return field.includes("\\") ? field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))) : field;
+  return field.includes("\\")
+    ? field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)))
+    : field;
 }
 
 /** One line, or undefined when it does not have the documented form. */

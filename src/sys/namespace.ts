@@ -1,6 +1,7 @@
 /** setns(2), unshare(2), pivot_root(2). */
-import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, O_RDONLY } from "./flags.ts";
+
 import { openat } from "./fd.ts";
+import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, O_RDONLY } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 

@@ -1,7 +1,7 @@
 /** Status of files (statx(2)), directory entries (getdents64(2)) and extended attributes (xattr(7)). */
 import { errno } from "./errno.ts";
-import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";
 import { openat } from "./fd.ts";
+import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
@@ -130,7 +130,11 @@ function xattr(call: number, path: string, name: string): Uint8Array | undefined
 
 /** lsetxattr(2) */
 export function setxattr(path: string, name: string, value: Uint8Array): void {
-  check(syscall(SYS.lsetxattr, cstring(path), cstring(name), value, value.length, 0), `setxattr ${name}`, path);
+  check(
+    syscall(SYS.lsetxattr, cstring(path), cstring(name), value, value.length, 0),
+    `setxattr ${name}`,
+    path,
+  );
 }
 
 /** llistxattr(2): names of all extended attributes that the caller may see. */

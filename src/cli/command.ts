@@ -1,0 +1,76 @@
+/** What a verb is: data for help and completion, and the function that runs it. */
+import type { Settings } from "../input/config.ts";
+
+/** What the shell can complete a word to. */
+export type Completion =
+  | "base"
+  | "instance"
+  | "file"
+  | "directory"
+  | "runtime"
+  | "engine"
+  | readonly string[];
+
+export interface Option {
+  /** `--name` */
+  readonly name: string;
+  /** `-n` */
+  readonly short?: string;
+  /** name of the value in help; absent: a flag */
+  readonly value?: string;
+  readonly help: string;
+  readonly complete?: Completion;
+}
+
+export interface Operand {
+  /** as help shows it: `NAME[@V]` */
+  readonly name: string;
+  readonly optional?: boolean;
+  readonly repeated?: boolean;
+  readonly complete?: Completion;
+}
+
+export interface Command {
+  /** as typed: `base import` */
+  readonly name: string;
+  /** one line, imperative, without a full stop */
+  readonly summary: string;
+  readonly operands: readonly Operand[];
+  readonly options: readonly Option[];
+  /** paragraphs below the usage */
+  readonly description?: string;
+  /** words after `--` are a command: its name in help */
+  readonly rest?: string;
+  /** lines with a command and what it does */
+  readonly examples?: readonly string[];
+  /** Returns the exit status, 0 when it returns nothing. Throws UsageError, VeneerError or SysError. */
+  run(
+    context: Context,
+    input: Input,
+  ): Promise<number | undefined> | number | undefined | Promise<void> | void;
+}
+
+/** What the command line said. */
+export interface Input {
+  readonly operands: readonly string[];
+  /** words after `--`; undefined when there is no `--` */
+  readonly rest: readonly string[] | undefined;
+  /** whether a flag was given */
+  has(name: string): boolean;
+  /** the last value of an option */
+  value(name: string): string | undefined;
+  /** all values of an option, in order */
+  values(name: string): readonly string[];
+}
+
+/** The surroundings of a verb. */
+export interface Context {
+  readonly settings: Settings;
+  readonly env: NodeJS.ProcessEnv;
+  /** data */
+  readonly out: (line: string) => void;
+  /** messages */
+  readonly note: (line: string) => void;
+  /** stderr is a terminal: progress may be drawn there */
+  readonly progress: boolean;
+}

@@ -1,0 +1,54 @@
+/** Help texts, made from the descriptions of the commands. */
+import type { Command } from "./command.ts";
+import { HELP, usage } from "./parse.ts";
+import { GROUPS } from "./verbs.ts";
+
+export const GLOBAL_OPTIONS = [
+  { name: "--root", value: "DIR", help: "the store (default /var/lib/veneer; environment VENEER_ROOT)" },
+  {
+    name: "--run",
+    value: "DIR",
+    help: "records of running things (default /run/veneer; environment VENEER_RUN)",
+  },
+  { name: "--config", value: "FILE", help: "configuration (default /etc/veneer/config.json)" },
+  { name: "--debug", help: "print each step to stderr" },
+  { name: "--version", help: "print the version" },
+] as const;
+
+/** Two columns, the first as wide as its widest cell. */
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(0, ...rows.map(([left]) => left.length));
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd());
+}
+
+export function commandHelp(command: Command): string {
+  const options = [...command.options, HELP].map(({ name, short, value, help }): [string, string] => [
+    `${short === undefined ? "" : `${short}, `}${name}${value === undefined ? "" : ` ${value}`}`,
+    help,
+  ]);
+  const lines = [`Usage: veneer ${usage(command)}`, "", `${command.summary}.`];
+  if (command.description !== undefined) lines.push("", command.description.trim());
+  lines.push("", "Options:", ...columns(options));
+  if (command.examples) lines.push("", "Examples:", ...command.examples.map((line) => `  ${line}`));
+  return lines.join("\n");
+}
+
+export async function generalHelp(version: string): Promise<string> {
+  const lines = [
+    `veneer ${version}: container root filesystems as OverlayFS over a shared, versioned, read-only base`,
+    "",
+    "Usage: veneer [--root DIR] [--run DIR] [--config FILE] [--debug] COMMAND",
+  ];
+  for (const { title, verbs } of GROUPS) {
+    const commands = await Promise.all(Object.values(verbs).map((load) => load()));
+    const rows = commands.map(({ command }): [string, string] => [command.name, command.summary]);
+    lines.push("", `${title[0]?.toUpperCase()}${title.slice(1)}:`, ...columns(rows));
+  }
+  const options = GLOBAL_OPTIONS.map((option): [string, string] => [
+    "value" in option ? `${option.name} ${option.value}` : option.name,
+    option.help,
+  ]);
+  lines.push("", "Options before the command:", ...columns(options));
+  lines.push("", "'veneer COMMAND --help' tells more of each.");
+  return lines.join("\n");
+}

@@ -1,0 +1,19 @@
+/** All verbs, by name in the order of help. A verb's file is read when the verb is called. */
+import type { Command } from "./command.ts";
+
+type Loader = () => Promise<{ command: Command }>;
+
+export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly<Record<string, Loader>> }[] =
+  [
+    {
+      title: "bases",
+      verbs: {
+        "base ls": () => import("./base-ls.ts"),
+      },
+    },
+  ];
+
+export function findVerb(name: string): Loader | undefined {
+  for (const { verbs } of GROUPS) if (Object.hasOwn(verbs, name)) return verbs[name];
+  return undefined;
+}

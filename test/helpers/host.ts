@@ -1,0 +1,98 @@
+/** A host of its own for a test: store, records, the compiled program, the wrapping runtimes. */
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { execa } from "execa";
+
+export const PROJECT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+export const PROGRAM = join(PROJECT, "dist/veneer");
+
+export interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+  readonly input?: string | Uint8Array;
+}
+
+/** Runs a program to its end; a failure is an outcome, not an exception. A signal counts as 128+N. */
+export async function sh(file: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const result = await execa(file, args, {
+    reject: false,
+    timeout: 120_000,
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    ...(options.env !== undefined && { env: options.env }),
+    ...(options.input !== undefined ? { input: options.input } : { stdin: "ignore" as const }),
+  });
+  if (result.exitCode === undefined && result.signal === undefined) throw result;
+  return { status: result.exitCode ?? 128, stdout: String(result.stdout), stderr: String(result.stderr) };
+}
+
+/** Like {@link sh}, but throws unless the status is 0; returns stdout. */
+export async function must(file: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const outcome = await sh(file, args, options);
+  if (outcome.status === 0) return outcome.stdout;
+  throw new Error(`${file} ${args.join(" ")}: status ${outcome.status}: ${outcome.stderr || outcome.stdout}`);
+}
+
+export interface Host {
+  /** everything of this host is below it */
+  readonly dir: string;
+  readonly root: string;
+  readonly run: string;
+  /** holds `veneer` (with this host's --root and --run), `veneer-runc`, `veneer-crun` and, for crun on a hybrid cgroup layout, `crun` */
+  readonly bin: string;
+  /** PATH that begins with `bin` */
+  readonly path: string;
+  veneer(...args: string[]): Promise<Outcome>;
+  /** Like `veneer`, but throws unless the status is 0; returns stdout. */
+  ok(...args: string[]): Promise<string>;
+  /** Removes the host. Mounts vanish with the test's private mount namespace; what is mounted now is unmounted. */
+  remove(): Promise<void>;
+}
+
+/** `parent`: a directory for it, when it must be on a certain file system. */
+export function makeHost(parent = "/tmp"): Host {
+  const dir = mkdtempSync(join(parent, "veneer-test-"));
+  const bin = join(dir, "bin");
+  const root = join(dir, "store");
+  const run = join(dir, "run");
+  mkdirSync(bin);
+  script(join(bin, "veneer"), `exec ${PROGRAM} --root ${root} --run ${run} "$@"`);
+  for (const name of ["veneer-runc", "veneer-crun"]) {
+    copyFileSync(join(PROJECT, "dist", name), join(bin, name));
+    chmodSync(join(bin, name), 0o755);
+  }
+  // crun refuses a cgroup v1 host that also mounts a v2 hierarchy on unified/
+  if (existsSync("/sys/fs/cgroup/unified") && existsSync("/usr/bin/crun")) {
+    script(
+      join(bin, "crun"),
+      `exec unshare -m --propagation slave sh -c 'umount /sys/fs/cgroup/unified; exec /usr/bin/crun "$@"' crun "$@"`,
+    );
+  }
+  const path = `${bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  const veneer = (...args: string[]) => sh(join(bin, "veneer"), args, { env: { PATH: path } });
+  return {
+    dir,
+    root,
+    run,
+    bin,
+    path,
+    veneer,
+    ok: (...args) => must(join(bin, "veneer"), args, { env: { PATH: path } }),
+    async remove() {
+      const { stdout } = await sh("findmnt", ["-rno", "TARGET"]);
+      const mounts = stdout.split("\n").filter((target) => target.startsWith(`${dir}/`));
+      for (const target of mounts.reverse()) await sh("umount", ["-l", target]);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function script(path: string, body: string): void {
+  writeFileSync(path, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+}
