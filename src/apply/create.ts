@@ -7,10 +7,10 @@ import { lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import type { Instance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { removeTree } from "../store/trash.ts";
 import { isErrno } from "../sys/errno.ts";
 import { mkdirat, openDirectory, rename, syncDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
-import { removeTree } from "./remove.ts";
 import { makeUpper } from "./upper.ts";
 
 export interface InstanceWishes {

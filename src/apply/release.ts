@@ -2,9 +2,9 @@
 import { isMountedHere } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, removeRecord } from "../store/records.ts";
+import { moveToTrash, removeTree } from "../store/trash.ts";
 import { MNT_DETACH, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
-import { moveToTrash, removeTree } from "./remove.ts";
 
 /** Entries of an ephemeral upper that are deleted at once; the rest is left to `gc`, in the trash. */
 const INLINE_REMOVALS = 64;

@@ -5,13 +5,13 @@ import type { Operation } from "../plan/operations.ts";
 import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import { removeRecord, writeRecord } from "../store/records.ts";
+import { removeTree } from "../store/trash.ts";
 import { SysError } from "../sys/errno.ts";
 import { createFile, type Fd, mkdirat, openDirectory, replaceFile, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
 import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
 import { cover } from "./cover.ts";
 import { mountOverlay } from "./overlay.ts";
-import { removeTree } from "./remove.ts";
 import { makeUpper } from "./upper.ts";
 
 /** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */

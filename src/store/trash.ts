@@ -1,12 +1,12 @@
 /** Removes trees that a container has written: by descriptor, never through a symbolic link. */
 
-import { paths, type Store } from "../store/paths.ts";
 import { errno, isErrno } from "../sys/errno.ts";
 import { openatMaybe, rename, rmdir, uniqueSuffix, unlink } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { cstring, syscall } from "../sys/libc.ts";
 import { SYS } from "../sys/numbers.ts";
 import { listFd } from "../sys/stat.ts";
+import { paths, type Store } from "./paths.ts";
 
 /** Removes at most `budget` entries; returns what is left of the budget, negative when it did not suffice. */
 export function removeTree(path: string, budget = Number.POSITIVE_INFINITY, dir = AT_FDCWD): number {
