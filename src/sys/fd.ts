@@ -1,4 +1,5 @@
 /** Files by descriptor: openat(2), openat2(2), read(2), write(2) and their kin, without node:fs. */
+import { decodeName } from "../bytes.ts";
 import { errno, SysError } from "./errno.ts";
 import {
   AT_FDCWD,
@@ -228,7 +229,7 @@ export function readlink(path: string, dir = AT_FDCWD): string | undefined {
   const buffer = new Uint8Array(4096);
   const result = syscall(SYS.readlinkat, dir, cstring(path), buffer, buffer.length);
   if (result === -(errno.EINVAL as number) || result === -(errno.ENOENT as number)) return undefined;
-  return new TextDecoder().decode(buffer.subarray(0, check(result, "readlink", path)));
+  return decodeName(buffer.subarray(0, check(result, "readlink", path)));
 }
 
 /**

@@ -6,6 +6,7 @@
  * namespaces entered with setns(2) are a property of the thread.
  */
 import { dlopen, type Pointer, read } from "bun:ffi";
+import { encodeName } from "../bytes.ts";
 import { SysError } from "./errno.ts";
 
 export type Arg = number | bigint | NodeJS.TypedArray | null;
@@ -51,11 +52,9 @@ export function check(result: number, call: string, object?: string | Uint8Array
   return result;
 }
 
-const encoder = new TextEncoder();
-
 /** NUL-terminated bytes of a path. A NUL inside would silently cut it short, so it is refused. */
 export function cstring(text: string | Uint8Array): Uint8Array {
-  const bytes = typeof text === "string" ? encoder.encode(text) : text;
+  const bytes = typeof text === "string" ? encodeName(text) : text;
   if (bytes.includes(0)) throw new SysError(22, "path with a NUL byte", bytes);
   const result = new Uint8Array(bytes.length + 1);
   result.set(bytes);

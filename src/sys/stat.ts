@@ -1,4 +1,5 @@
 /** Status of files (statx(2)), directory entries (getdents64(2)) and extended attributes (xattr(7)). */
+import { decodeName } from "../bytes.ts";
 import { errno } from "./errno.ts";
 import { openat } from "./fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";
@@ -79,7 +80,7 @@ export function isType(stat: Stat | undefined, type: number): boolean {
   return stat !== undefined && (stat.mode & S_IFMT) === type;
 }
 
-/** Names in a directory, without `.` and `..`, in no order; names that are not UTF-8 are replaced lossily. */
+/** Names in a directory, without `.` and `..`, in no order; as {@link decodeName} gives them. */
 export function list(path: string, dir = -100): string[] {
   using fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   return listFd(fd.number, path);
@@ -88,7 +89,6 @@ export function list(path: string, dir = -100): string[] {
 /** Like {@link list}, of an open directory, from its current position. */
 export function listFd(fd: number, name: string): string[] {
   const names: string[] = [];
-  const decoder = new TextDecoder();
   const buffer = new Uint8Array(32768);
   const view = new DataView(buffer.buffer);
   for (;;) {
@@ -96,7 +96,7 @@ export function listFd(fd: number, name: string): string[] {
     if (end === 0) return names;
     for (let at = 0; at < end; at += view.getUint16(at + 16, true)) {
       const stop = buffer.indexOf(0, at + 19);
-      const entry = decoder.decode(buffer.subarray(at + 19, stop));
+      const entry = decodeName(buffer.subarray(at + 19, stop));
       if (entry !== "." && entry !== "..") names.push(entry);
     }
   }
