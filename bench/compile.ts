@@ -1,0 +1,29 @@
+/** Compiles what the benchmark needs into a directory that goes with it. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+
+let directory: string | undefined;
+
+/** A directory of this run; removed at its end. */
+export function scratch(): string {
+  if (directory === undefined) {
+    const made = mkdtempSync(join(tmpdir(), "veneer-bench-"));
+    directory = made;
+    process.on("exit", () => rmSync(made, { recursive: true, force: true }));
+  }
+  return directory;
+}
+
+/** Compiles a C file of this directory; returns the program's path. Throws when there is no compiler. */
+export function compileC(file: string): string {
+  const program = join(scratch(), basename(file, ".c"));
+  const source = join(import.meta.dirname, file);
+  try {
+    execFileSync("cc", ["-O2", "-Wall", "-o", program, source], { stdio: ["ignore", "ignore", "pipe"] });
+  } catch (error) {
+    throw new Error(`compile ${file}: ${String(error)}; hint: apt-get install gcc libc6-dev`);
+  }
+  return program;
+}

@@ -1,0 +1,65 @@
+/** What a benchmark prints. */
+import type { Result } from "./measure.ts";
+
+export interface Row {
+  readonly what: string;
+  /** ratio of the medians, or undefined for what was skipped */
+  readonly ratio?: number;
+  /** the ratio must not be above it */
+  readonly goal?: number;
+  /** why it was not measured */
+  readonly skipped?: string;
+}
+
+export interface Report {
+  readonly title: string;
+  readonly rows: readonly Row[];
+  readonly results: readonly Result[];
+  readonly notes?: readonly string[];
+}
+
+export function verdict(row: Row): "PASS" | "MISS" | "SKIP" | "" {
+  if (row.ratio === undefined) return "SKIP";
+  if (row.goal === undefined) return "";
+  return row.ratio <= row.goal ? "PASS" : "MISS";
+}
+
+/** `of` as a multiple of `against`. */
+export function compare(
+  what: string,
+  results: readonly Result[],
+  of: string,
+  against: string,
+  goal?: number,
+): Row {
+  const find = (name: string) => results.find((result) => result.name === name)?.median ?? Number.NaN;
+  return { what, ratio: find(of) / find(against), ...(goal !== undefined && { goal }) };
+}
+
+export function formatReport(report: Report): string {
+  const lines = [report.title];
+  for (const row of report.rows) {
+    const ratio = row.ratio === undefined ? "     —" : `${row.ratio.toFixed(2).padStart(6)}×`;
+    const goal = row.goal === undefined ? "          " : `≤ ${row.goal.toFixed(2).padStart(5)}×  `;
+    const end = row.skipped ?? "";
+    lines.push(`  ${verdict(row).padEnd(4)} ${ratio}  ${goal} ${row.what}${end === "" ? "" : ` (${end})`}`);
+  }
+  if (report.results.length > 0) lines.push(formatResults(report.results));
+  for (const note of report.notes ?? []) lines.push(`  note: ${note}`);
+  return lines.join("\n");
+}
+
+/** Medians, fastest tenths and slowest tenths, each as a multiple of the first contender too. */
+export function formatResults(results: readonly Result[]): string {
+  const first = results[0]?.median ?? Number.NaN;
+  const width = Math.max(...results.map((result) => result.name.length));
+  const lines = [`       ${"".padEnd(width)}  median ms     min     p90   ratio   runs`];
+  for (const { name, median, min, p90, samples } of results) {
+    const figures = [median.toFixed(2).padStart(11), min.toFixed(2).padStart(8), p90.toFixed(2).padStart(8)];
+    const ratio = `${(median / first).toFixed(2)}×`.padStart(8);
+    lines.push(
+      `       ${name.padEnd(width)}${figures.join("")}${ratio}${String(samples.length).padStart(7)}`,
+    );
+  }
+  return lines.join("\n");
+}
