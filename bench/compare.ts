@@ -33,10 +33,12 @@ const contenders = positionals.map((text): Contender => {
     name: named?.[1] ?? text,
     command,
     ...(values.stdin !== undefined && { stdin: values.stdin }),
-    ...(before !== undefined && { before: () => execFileSync("sh", ["-c", before], { stdio: "ignore" }) }),
+    ...(before !== undefined && {
+      before: () => void execFileSync("sh", ["-c", before], { stdio: "ignore" }),
+    }),
   };
 });
-const results = interleave(contenders, Number(values.runs), Number(values.warmup));
+const results = await interleave(contenders, Number(values.runs), Number(values.warmup));
 process.stdout.write(`${values.json ? JSON.stringify(results, null, 2) : formatResults(results)}\n`);
 
 function words(text: string): string[] {

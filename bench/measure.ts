@@ -13,9 +13,9 @@ export interface Contender {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** Runs before each run, outside of the measured time. */
-  before?(): void;
+  before?(): void | Promise<void>;
   /** Runs after each run, outside of the measured time. */
-  after?(): void;
+  after?(): void | Promise<void>;
 }
 
 export interface Result {
@@ -32,12 +32,16 @@ export interface Result {
  * Runs all contenders in turn, `runs` times, after `warmup` turns that do not count; each turn begins with
  * another contender, so that none always comes after the same neighbour. Throws when a run fails.
  */
-export function interleave(contenders: readonly Contender[], runs: number, warmup = 2): Result[] {
+export async function interleave(
+  contenders: readonly Contender[],
+  runs: number,
+  warmup = 2,
+): Promise<Result[]> {
   const samples = contenders.map(() => [] as number[]);
   for (let turn = -warmup; turn < runs; turn++) {
     for (let place = 0; place < contenders.length; place++) {
       const index = (place + turn + warmup) % contenders.length;
-      const time = runOnce(contenders[index] as Contender);
+      const time = await runOnce(contenders[index] as Contender);
       if (turn >= 0) samples[index]?.push(time);
     }
   }
@@ -53,8 +57,8 @@ export function summarize(name: string, samples: readonly number[]): Result {
 }
 
 /** Wall time of one run in milliseconds. */
-function runOnce(contender: Contender): number {
-  contender.before?.();
+async function runOnce(contender: Contender): Promise<number> {
+  await contender.before?.();
   try {
     const command = typeof contender.command === "function" ? contender.command() : contender.command;
     const run = spawnSync(timer(), [contender.stdin ?? "/dev/null", ...command], {
@@ -70,7 +74,7 @@ function runOnce(contender: Contender): number {
     }
     return Number(run.stdout) / 1e6;
   } finally {
-    contender.after?.();
+    await contender.after?.();
   }
 }
 

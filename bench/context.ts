@@ -1,0 +1,70 @@
+/** What every part of the benchmark gets. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeTree } from "../test/helpers/tree.ts";
+import { scratch } from "./compile.ts";
+
+export const PROJECT = join(import.meta.dirname, "..");
+export const VENEER = join(PROJECT, "dist/veneer");
+export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export interface Setting {
+  /** everything is below it */
+  readonly dir: string;
+  readonly root: string;
+  readonly run: string;
+  /** the tree that is the base `bench`, in place */
+  readonly tree: string;
+  /** options of veneer for this store */
+  readonly options: readonly string[];
+}
+
+/** A store with one base in place, `bench`: a small tree that runs. */
+export function makeSetting(): Setting {
+  const dir = scratch();
+  const root = join(dir, "store");
+  const run = join(dir, "run");
+  const tree = makeTree(join(dir, "tree"));
+  writeFileSync(join(tree, "etc/hosts"), "127.0.0.1 localhost\n");
+  mkdirSync(join(tree, "sys/fs/cgroup"), { recursive: true });
+  const base = join(root, "bases/bench");
+  mkdirSync(join(base, "versions"), { recursive: true, mode: 0o700 });
+  const manifest = {
+    layers: [{ path: tree }],
+    digest: "bench",
+    created: new Date().toISOString(),
+    origin: tree,
+  };
+  writeFileSync(join(base, "base.json"), JSON.stringify({ current: 1 }));
+  writeFileSync(join(base, "versions/1.json"), JSON.stringify(manifest));
+  const options = ["--root", root, "--run", run];
+  // the first container makes the rest of the store
+  for (const path of ["ephemeral", "instances", "layers", "staging", "trash"])
+    mkdirSync(join(root, path), { mode: 0o700 });
+  for (const path of ["records", "configs", "held"])
+    mkdirSync(join(run, path), { recursive: true, mode: 0o700 });
+  return { dir, root, run, tree, options };
+}
+
+/** Forgets all containers: their records and uppers. */
+export function emptyStore(setting: Setting): void {
+  for (const path of [
+    join(setting.root, "ephemeral"),
+    join(setting.root, "trash"),
+    join(setting.run, "records"),
+  ]) {
+    rmSync(path, { recursive: true, force: true });
+    mkdirSync(path, { mode: 0o700 });
+  }
+}
+
+/** Whether a program is there. */
+export function has(program: string): boolean {
+  try {
+    execFileSync("sh", ["-c", `command -v -- "$1"`, "sh", program], { stdio: "ignore", env: { PATH } });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,68 @@
+/** The hook at createRuntime as a whole process: against runc's own start, C and shell. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { compileC } from "./compile.ts";
+import { emptyStore, has, PATH, type Setting, VENEER } from "./context.ts";
+import { type Holder, makeHolderBundle, startHolder } from "./holder.ts";
+import { type Contender, interleave } from "./measure.ts";
+import { compare, type Report, type Row } from "./table.ts";
+
+const GOALS = { "runc --version": 2.2, "C program": 10, "shell hook": 0.35 } as const;
+
+export async function benchHook(setting: Setting, runs: number): Promise<Report> {
+  const bundle = join(setting.dir, "hook-bundle");
+  mkdirSync(bundle);
+  execFileSync("runc", ["spec"], { cwd: bundle });
+  makeHolderBundle(bundle);
+  const stdin = join(bundle, "state.json");
+  let holder: Holder | undefined;
+  const scene = {
+    stdin,
+    env: { PATH },
+    async before() {
+      holder = await startHolder(bundle);
+      writeFileSync(stdin, state(holder.pid, bundle));
+    },
+    async after() {
+      const covered = holder !== undefined && isCovered(holder.pid, join(bundle, "rootfs"));
+      await holder?.end();
+      emptyStore(setting);
+      if (!covered) throw new Error("a hook of the benchmark left the root as it was");
+    },
+  };
+  const { root, run, options } = setting;
+  const contenders: Contender[] = [
+    { name: "veneer hook oci", command: [VENEER, ...options, "hook", "oci", "--base", "bench"], ...scene },
+    { name: "runc --version", command: ["runc", "--version"], env: { PATH } },
+    { name: "C program", command: [compileC("hook.c"), root, run, "bench"], ...scene },
+  ];
+  const rows: Row[] = [];
+  const missing = ["jq", "nsenter", "setfattr", "findmnt"].filter((program) => !has(program));
+  if (missing.length === 0) {
+    const script = join(import.meta.dirname, "hook.sh");
+    contenders.push({ name: "shell hook", command: ["sh", script, root, run, "bench"], ...scene });
+  }
+  const results = await interleave(contenders, runs);
+  for (const against of ["runc --version", "C program", "shell hook"] as const) {
+    const what = `hook at createRuntime, whole process, against ${against}`;
+    const row = compare(what, results, "veneer hook oci", against, GOALS[against]);
+    if (against !== "shell hook" || missing.length === 0) rows.push(row);
+    else rows.push({ what, goal: GOALS[against], skipped: `not installed: ${missing.join(", ")}` });
+  }
+  return { title: "OCI hook", rows, results };
+}
+
+function state(pid: number, bundle: string): string {
+  const annotations = { "io.kubernetes.pod.name": "web", "org.opencontainers.image.created": "2026-01-01" };
+  return JSON.stringify({ ociVersion: "1.0.2", id: "bench", status: "creating", pid, bundle, annotations });
+}
+
+/** Whether the root is an overlay with the runtime's mounts on it. */
+function isCovered(pid: number, root: string): boolean {
+  const lines = readFileSync(`/proc/${pid}/mountinfo`, "utf8").split("\n");
+  const over = lines.find((line) => line.includes(` ${root} `) && line.includes(" - overlay "));
+  const id = over?.split(" ")[0];
+  const children = lines.filter((line) => line.split(" ")[1] === id).map((line) => line.split(" ")[4]);
+  return ["proc", "dev", "sys", "etc/hosts"].every((path) => children.includes(`${root}/${path}`));
+}

@@ -1,0 +1,73 @@
+/** `npm run bench`: all comparisons with their goals. */
+import { existsSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { makeSetting, type Setting, VENEER } from "./context.ts";
+import { benchHook } from "./hook.ts";
+import { formatReport, type Report, verdict } from "./table.ts";
+
+interface Part {
+  readonly title: string;
+  /** runs of each contender; with --quick */
+  readonly runs: readonly [usual: number, quick: number];
+  run(setting: Setting, runs: number): Promise<Report>;
+}
+
+const PARTS: Readonly<Record<string, Part>> = {
+  hook: { title: "OCI hook", runs: [60, 15], run: benchHook },
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    runs: { type: "string", short: "n" },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+const names = positionals.length === 0 ? Object.keys(PARTS) : positionals;
+const unknown = names.find((name) => !Object.hasOwn(PARTS, name));
+if (values.help || unknown !== undefined) {
+  const usage = `usage: npm run bench -- [--quick] [-n RUNS] [--json] [${Object.keys(PARTS).join("|")}]…\n`;
+  process.stderr.write(unknown === undefined ? usage : `bench: no part '${unknown}'\n${usage}`);
+  process.exit(unknown === undefined ? 0 : 2);
+}
+if (process.geteuid?.() !== 0 || !existsSync(VENEER)) {
+  process.stderr.write("bench: needs root and dist/veneer; hint: run 'npm run build', then this as root\n");
+  process.exit(1);
+}
+
+const setting = makeSetting();
+const reports: Report[] = [];
+for (const name of names) {
+  const part = PARTS[name] as Part;
+  const runs = values.runs === undefined ? part.runs[values.quick ? 1 : 0] : Number(values.runs);
+  const report = await measured(part, runs);
+  reports.push(report);
+  if (!values.json) process.stdout.write(`${formatReport(report)}\n\n`);
+}
+const rows = reports.flatMap((report) => report.rows);
+const count = (word: string) => rows.filter((row) => verdict(row) === word).length;
+if (values.json) {
+  const judged = reports.map((report) => ({
+    ...report,
+    rows: report.rows.map((row) => ({ ...row, verdict: verdict(row) })),
+  }));
+  process.stdout.write(`${JSON.stringify(judged, null, 2)}\n`);
+}
+if (!values.json) {
+  const summary = `${count("PASS")} goals met, ${count("MISS")} missed, ${count("SKIP")} skipped`;
+  process.stdout.write(`${summary}; ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}\n`);
+}
+process.exitCode = count("MISS") > 0 ? 1 : 0;
+
+/** A part that cannot run here is skipped with its reason. */
+async function measured(part: Part, runs: number): Promise<Report> {
+  try {
+    return await part.run(setting, runs);
+  } catch (error) {
+    const skipped = error instanceof Error ? error.message : String(error);
+    return { title: part.title, rows: [{ what: part.title, skipped }], results: [] };
+  }
+}
