@@ -7,13 +7,27 @@
 # caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
 self=$0
 
+# Gives the container its root, in the namespace where this runs.
+prepare() {
+  placement=$1
+  shift
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" ${root:+--root "$root"} ${run:+--run "$run"} \
+    ${settings:+--config "$settings"} runtime --real "$name" --placement "$placement" -- "$@" </dev/null >/dev/null
+}
+
 if [ "$1" = --veneer-private ]; then
   # second part, in a mount namespace of its own: what is mounted here goes with the container
-  real=$2 program=$3 name=$4
-  shift 4
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" runtime --real "$name" --placement private -- "$@" \
-    </dev/null >/dev/null || exit
+  real=$2 program=$3 name=$4 root=$5 run=$6 settings=$7
+  shift 7
+  prepare private "$@" || exit
   exec "$real" "$@"
+fi
+
+# `veneer run` hands on its store and configuration; an empty word means the default
+root='' run='' settings=''
+if [ "$1" = --veneer-store ]; then
+  root=$2 run=$3 settings=$4
+  shift 4
 fi
 
 name=${self##*/}
@@ -35,8 +49,10 @@ fail() {
 
 # The real runtime: from the configuration, else the first on PATH that is not this script in any guise.
 real=
-if [ -e /etc/veneer/config.json ] && LC_ALL=C grep -q '"runtimes"' /etc/veneer/config.json; then
-  real=$(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" runtime --which "$name" </dev/null) || exit
+file=${settings:-/etc/veneer/config.json}
+if [ -e "$file" ] && LC_ALL=C grep -q '"runtimes"' "$file"; then
+  real=$(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" ${settings:+--config "$settings"} \
+    runtime --which "$name" </dev/null) || exit
 fi
 if [ -z "$real" ]; then
   ifs=$IFS
@@ -102,9 +118,8 @@ esac
 case $found in
 *shared*)
   # mounts of the container shall be seen on the host: no private namespace
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" runtime --real "$name" --placement host -- "$@" \
-    </dev/null >/dev/null || exit
+  prepare host "$@" || exit
   exec "$real" "$@"
   ;;
 esac
-exec unshare -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" "$@"
+exec unshare -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" "$root" "$run" "$settings" "$@"
