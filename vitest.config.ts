@@ -2,7 +2,13 @@ import { defineConfig } from "vitest/config";
 
 // unit: pure modules on Node. root: the compiled program with real mounts. e2e: with real engines.
 // root and e2e run in one worker each: they share the kernel, and two cores are few.
-const serial = { fileParallelism: false, maxWorkers: 1, testTimeout: 60_000, hookTimeout: 120_000 } as const;
+const serial = {
+  fileParallelism: false,
+  maxWorkers: 1,
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  runner: "./test/helpers/privileged-runner.ts",
+} as const;
 
 export default defineConfig({
   test: {

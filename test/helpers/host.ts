@@ -58,6 +58,9 @@ export interface Host {
 /** `parent`: a directory for it, when it must be on a certain file system. */
 export function makeHost(parent = "/tmp"): Host {
   const dir = mkdtempSync(join(parent, "veneer-test-"));
+  // no afterAll removes the host of skipped tests: the runner does
+  if (process.env.VENEER_TEST_SKIP)
+    process.env.VENEER_TEST_HOSTS = `${process.env.VENEER_TEST_HOSTS ?? ""} ${dir}`;
   const bin = join(dir, "bin");
   const root = join(dir, "store");
   const run = join(dir, "run");

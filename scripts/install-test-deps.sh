@@ -1,0 +1,25 @@
+#!/bin/bash
+# Installs the Debian packages that the tests use, those that are missing; does nothing when all are there.
+# Without root it says what is missing and goes on: the tests that need it then fail or are skipped.
+set -euo pipefail
+
+packages=(
+  acl attr busybox-static crun debootstrap docker-registry e2fsprogs gcc hyperfine jq libc6-dev libcap2-bin
+  lxc procps python3-minimal runc skopeo strace tar umoci util-linux xfsprogs xz-utils zstd
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || status=
+  [ "$status" = "install ok installed" ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "install-test-deps: missing: ${missing[*]}; hint: apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 0
+fi
+echo "install-test-deps: installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq >&2
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
