@@ -66,8 +66,13 @@ if (!process.argv.includes("--schemas-only")) {
   const dist = join(root, "dist");
   mkdirSync(dist, { recursive: true });
   compile(join(dist, "veneer"));
-  for (const name of ["veneer-runc", "veneer-crun"]) {
-    copyFileSync(join(root, "hooks/runtime/veneer-runtime.sh"), join(dist, name));
+  const scripts = {
+    "veneer-runc": "veneer-runtime.sh",
+    "veneer-crun": "veneer-runtime.sh",
+    "veneer-release": "veneer-release.sh",
+  };
+  for (const [name, source] of Object.entries(scripts)) {
+    copyFileSync(join(root, "hooks/runtime", source), join(dist, name));
     chmodSync(join(dist, name), 0o755);
   }
 }

@@ -17,6 +17,7 @@ import { quote } from "./quote.ts";
 import { reportToRuntimeLog } from "./runtime-log.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";
+import { Fd, writeAll } from "./sys/fd.ts";
 
 export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
   let placement: "private" | "host" | undefined;
@@ -46,6 +47,13 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
     reportToRuntimeLog(call, error);
     throw error;
   }
+  sayReady();
+}
+
+/** The script goes on when it reads this and sees the end of stdout, while this process still ends. */
+function sayReady(): void {
+  writeAll(1, new TextEncoder().encode("ready"), "stdout");
+  new Fd(1)[Symbol.dispose]();
 }
 
 function checkPlacement(text: string): "private" | "host" {
@@ -63,7 +71,7 @@ function prepare(settings: Settings, call: RuntimeCall, placement: "private" | "
   if (!request) return;
   const id = checkContainerId(call.id);
   const addHook = (record: Record): Operation[] => {
-    const rewritten = withPoststop(text, settings, record);
+    const rewritten = withPoststop(text, config, settings, record);
     return placement === "host"
       ? [{ op: "replace-file", path: file, text: rewritten }]
       : [{ op: "bind-file", file: paths.config(settings.store, record.key), text: rewritten, target: file }];
@@ -89,13 +97,15 @@ function absolute(path: string): string {
 }
 
 /** The text with our hook at the end of hooks.poststop; once, when an earlier run left it there. */
-function withPoststop(text: string, settings: Settings, record: Record): string {
-  const { root, run } = settings.store;
+function withPoststop(text: string, config: BundleConfig, settings: Settings, record: Record): string {
+  const { store } = settings;
+  const ephemeral = record.ephemeral === undefined ? [] : [paths.ephemeral(store, record.ephemeral)];
+  const script = `${process.execPath.slice(0, process.execPath.lastIndexOf("/"))}/veneer-release`;
   const hook = JSON.stringify({
-    path: process.execPath,
-    args: ["veneer", "--root", root, "--run", run, "hook", "release", record.key],
+    path: "/bin/sh",
+    args: ["sh", script, paths.record(store, record.key), paths.config(store, record.key), ...ephemeral],
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     timeout: 10,
   });
-  return text.includes(hook) ? text : appendToArray(text, ["hooks", "poststop"], hook);
+  return text.includes(hook) ? text : appendToArray(text, config, ["hooks", "poststop"], hook);
 }

@@ -7,19 +7,26 @@
 # caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
 self=$0
 
-# Gives the container its root, in the namespace where this runs.
+# Runs the program on a command line of the runtime, in the namespace where this runs. It says "ready" when all
+# is in place and ends by itself meanwhile; what else it has to say goes to stderr. Nothing in the environment
+# may change what it runs; the option for JavaScriptCore saves a thread that would never be of use.
 prepare() {
   placement=$1
   shift
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" ${root:+--root "$root"} ${run:+--run "$run"} \
-    ${settings:+--config "$settings"} runtime --real "$name" --placement "$placement" -- "$@" </dev/null >/dev/null
+  said=$(
+    unset LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT BUN_OPTIONS BUN_BE_BUN BUN_INSPECT BUN_INSPECT_CONNECT_TO BUN_INSPECT_NOTIFY
+    export BUN_JSC_useWarmUpMarkedBlocks=0
+    "$program" ${root:+--root "$root"} ${run:+--run "$run"} ${settings:+--config "$settings"} \
+      runtime --real "$name" --placement "$placement" -- "$@" </dev/null &
+  )
+  [ "$said" = ready ] || exit 1
 }
 
 if [ "$1" = --veneer-private ]; then
   # second part, in a mount namespace of its own: what is mounted here goes with the container
   real=$2 program=$3 name=$4 root=$5 run=$6 settings=$7
   shift 7
-  prepare private "$@" || exit
+  prepare private "$@"
   exec "$real" "$@"
 fi
 
@@ -109,7 +116,7 @@ case $config in
 /*) ;;
 *) config=${bundle:-.}/$config ;;
 esac
-found=$(LC_ALL=C exec grep -oF -e '"run.veneer.' -e 'shared"' -- "$config" 2>/dev/null)
+found=$(PATH=/usr/bin:/bin:$PATH LC_ALL=C exec grep -oF -e '"run.veneer.' -e 'shared"' -- "$config" 2>/dev/null)
 case $found in
 *run.veneer.*) ;;
 *) exec "$real" "$@" ;;
@@ -118,8 +125,11 @@ esac
 case $found in
 *shared*)
   # mounts of the container shall be seen on the host: no private namespace
-  prepare host "$@" || exit
+  prepare host "$@"
   exec "$real" "$@"
   ;;
 esac
-exec unshare -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" "$root" "$run" "$settings" "$@"
+unshare=/usr/bin/unshare
+[ -x "$unshare" ] || unshare=unshare
+exec "$unshare" -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" \
+  "$root" "$run" "$settings" "$@"

@@ -4,23 +4,28 @@
  * The text must have been parsed before: it is taken to be well formed.
  */
 
-interface Span {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Appends `element` (JSON text) to the array at `path`; objects and the array are made where absent or null. */
-export function appendToArray(text: string, path: readonly string[], element: string): string {
-  let span = valueAt(text, skipSpace(text, 0));
+/**
+ * Appends `element` (JSON text) to the array at `path`; objects and the array are made where absent or null.
+ * `document` is the parsed text.
+ */
+export function appendToArray(
+  text: string,
+  document: unknown,
+  path: readonly string[],
+  element: string,
+): string {
+  let at = skipSpace(text, 0);
+  let value = document;
   for (const [depth, key] of path.entries()) {
-    const member = memberSpan(text, span, key);
     const rest = path.slice(depth + 1);
-    if (!member) return insertFirst(text, span, `${JSON.stringify(key)}:${wrap(rest, element)}`);
-    if (text.startsWith("null", member.start)) return splice(text, member, wrap(rest, element));
-    span = member;
+    const inner = (value as Record<string, unknown>)[key];
+    if (inner === undefined) return insertFirst(text, at, `${JSON.stringify(key)}:${wrap(rest, element)}`);
+    at = memberStart(text, at, key);
+    if (inner === null) return text.slice(0, at) + wrap(rest, element) + text.slice(at + "null".length);
+    value = inner;
   }
-  const last = skipSpaceBack(text, span.end - 1);
-  return splice(text, { start: last, end: last }, text[last - 1] === "[" ? element : `,${element}`);
+  const end = skipSpaceBack(text, valueEnd(text, at) - 1);
+  return text.slice(0, end) + (text[end - 1] === "[" ? element : `,${element}`) + text.slice(end);
 }
 
 /** `{"a":{"b":[element]}}` for the path a, b below the value that is made. */
@@ -28,57 +33,57 @@ function wrap(path: readonly string[], element: string): string {
   return path.reduceRight((inner, key) => `{${JSON.stringify(key)}:${inner}}`, `[${element}]`);
 }
 
-function insertFirst(text: string, object: Span, member: string): string {
-  const first = object.start + 1;
+function insertFirst(text: string, object: number, member: string): string {
+  const first = object + 1;
   const empty = text[skipSpace(text, first)] === "}";
-  return splice(text, { start: first, end: first }, empty ? member : `${member},`);
+  return text.slice(0, first) + member + (empty ? "" : ",") + text.slice(first);
 }
 
-function splice(text: string, span: Span, replacement: string): string {
-  return text.slice(0, span.start) + replacement + text.slice(span.end);
+/**
+ * Where the value of a member begins that the object at `object` is known to have; of the last one where a key
+ * occurs twice, as parsers take it. A key that stands once in the text needs no scan, unless it is a string.
+ */
+function memberStart(text: string, object: number, key: string): number {
+  const quoted = JSON.stringify(key);
+  const once = text.indexOf(quoted);
+  const colon = skipSpace(text, once + quoted.length);
+  const plain =
+    once > object && text.lastIndexOf(quoted) === once && text[colon] === ":" && !text.includes("\\");
+  return plain ? skipSpace(text, colon + 1) : scanForMember(text, object, key);
 }
 
-/** The value of a member of an object; of the last one where a key occurs twice, as parsers take it. */
-function memberSpan(text: string, object: Span, key: string): Span | undefined {
-  let found: Span | undefined;
-  let at = skipSpace(text, object.start + 1);
+function scanForMember(text: string, object: number, key: string): number {
+  let found = -1;
+  let at = skipSpace(text, object + 1);
   while (text[at] === '"') {
-    const name = valueAt(text, at);
-    const value = valueAt(text, skipSpace(text, skipSpace(text, name.end) + 1));
-    if (JSON.parse(text.slice(name.start, name.end)) === key) found = value;
-    at = skipSpace(text, value.end);
+    const nameEnd = valueEnd(text, at);
+    const value = skipSpace(text, skipSpace(text, nameEnd) + 1);
+    if (JSON.parse(text.slice(at, nameEnd)) === key) found = value;
+    at = skipSpace(text, valueEnd(text, value));
     if (text[at] === ",") at = skipSpace(text, at + 1);
   }
   return found;
 }
 
-/** The extent of the value that begins at `start`. */
-function valueAt(text: string, start: number): Span {
-  const first = text[start];
-  if (first === '"') return { start, end: stringEnd(text, start) };
-  let at = start;
-  if (first !== "{" && first !== "[") {
-    while (at < text.length && !",]} \t\r\n".includes(text[at] as string)) at++;
-    return { start, end: at };
-  }
-  for (let depth = 0; at < text.length; ) {
-    const character = text[at];
-    if (character === '"') {
-      at = stringEnd(text, at);
-      continue;
-    }
-    if (character === "{" || character === "[") depth++;
-    if (character === "}" || character === "]") depth--;
-    at++;
-    if (depth === 0) break;
-  }
-  return { start, end: at };
-}
+/** Brackets and whole strings: what decides where a value ends. */
+const TOKEN = /[{}[\]]|"(?:[^"\\]|\\.)*"/g;
+const SCALAR = /[^,\]} \t\r\n]*/y;
 
-function stringEnd(text: string, start: number): number {
-  let at = start + 1;
-  while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
-  return at + 1;
+/** The position behind the value that begins at `start`. */
+function valueEnd(text: string, start: number): number {
+  const first = text[start];
+  if (first !== '"' && first !== "{" && first !== "[") {
+    SCALAR.lastIndex = start;
+    SCALAR.exec(text);
+    return SCALAR.lastIndex;
+  }
+  TOKEN.lastIndex = start;
+  for (let depth = 0; ; ) {
+    const token = TOKEN.exec(text)?.[0];
+    if (token === "{" || token === "[") depth++;
+    else if (token === "}" || token === "]") depth--;
+    if (depth === 0 || token === undefined) return TOKEN.lastIndex;
+  }
 }
 
 function skipSpace(text: string, from: number): number {

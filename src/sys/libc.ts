@@ -5,7 +5,7 @@
  * may be opened by a bare name. Everything is synchronous and runs on the calling thread: mount
  * namespaces entered with setns(2) are a property of the thread.
  */
-import { dlopen, type Pointer, read } from "bun:ffi";
+import { dlopen, FFIType, type Pointer, read } from "bun:ffi";
 import { encodeName } from "../bytes.ts";
 import { SysError } from "./errno.ts";
 
@@ -17,7 +17,7 @@ const errnoAddress = libc.__errno_location() as Pointer;
 function open() {
   try {
     return dlopen("libc.so.6", {
-      syscall: { args: ["i64", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr"], returns: "i64" },
+      syscall: { args: ["i64", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr"], returns: FFIType.i64_fast },
       __errno_location: { args: [], returns: "ptr" },
     }).symbols;
   } catch (cause) {

@@ -139,8 +139,12 @@ export function setxattr(path: string, name: string, value: Uint8Array): void {
 
 /** llistxattr(2): names of all extended attributes that the caller may see. */
 export function listxattr(path: string): string[] {
-  const buffer = new Uint8Array(65536);
-  const result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);
+  let buffer = new Uint8Array(512);
+  let result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);
+  if (result === -(errno.ERANGE as number)) {
+    buffer = new Uint8Array(65536);
+    result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);
+  }
   if (result === -(errno.EOPNOTSUPP as number)) return [];
   const text = new TextDecoder().decode(buffer.subarray(0, check(result, "listxattr", path)));
   return text.split("\0").filter((name) => name !== "");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { appendToArray } from "../../../src/input/json-edit.ts";
 
-const append = (text: string) => appendToArray(text, ["hooks", "poststop"], '"X"');
+const append = (text: string) => appendToArray(text, JSON.parse(text), ["hooks", "poststop"], '"X"');
 
 describe("appendToArray", () => {
   it("makes what is absent at the front and leaves the rest byte for byte", () => {
@@ -25,6 +25,7 @@ describe("appendToArray", () => {
   });
 
   it("takes no key of an inner object or a string for the one it looks for", () => {
+    expect(append('{"a":"hooks","hooks":{}}')).toBe('{"a":"hooks","hooks":{"poststop":["X"]}}');
     expect(append('{"a":{"hooks":[]},"b":"\\"hooks\\":","hooks":{}}')).toBe(
       '{"a":{"hooks":[]},"b":"\\"hooks\\":","hooks":{"poststop":["X"]}}',
     );
