@@ -17,13 +17,15 @@ import { quote } from "./quote.ts";
 import { reportToRuntimeLog } from "./runtime-log.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";
-import { Fd, writeAll } from "./sys/fd.ts";
+import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";
+import { lstatMaybe } from "./sys/stat.ts";
 
 export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
   let placement: "private" | "host" | undefined;
   let which: string | undefined;
+  let real = "runc";
   for (let word = args.next(); word !== "--"; word = args.next()) {
-    if (word === "--real") args.value(word);
+    if (word === "--real") real = args.value(word);
     else if (word === "--which") which = args.value(word);
     else if (word === "--placement") placement = checkPlacement(args.value(word));
     else if (word === undefined) break;
@@ -42,7 +44,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
     throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
   const call = parseRuntimeCall(args.rest());
   try {
-    prepare(readSettings(options), call, placement);
+    if (!existsAlready(real, call)) prepare(readSettings(options), call, placement);
   } catch (error) {
     reportToRuntimeLog(call, error);
     throw error;
@@ -54,6 +56,11 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
 function sayReady(): void {
   writeAll(1, new TextEncoder().encode("ready"), "stdout");
   new Fd(1)[Symbol.dispose]();
+}
+
+/** The runtime refuses a second container of one id by itself, and nothing shall be made for it. */
+function existsAlready(real: string, call: RuntimeCall): boolean {
+  return lstatMaybe(`${call.root ?? `/run/${real}`}/${checkContainerId(call.id)}`) !== undefined;
 }
 
 function checkPlacement(text: string): "private" | "host" {
@@ -78,7 +85,8 @@ function prepare(settings: Settings, call: RuntimeCall, placement: "private" | "
   };
   const consumer = {
     engine: "runtime",
-    key: recordKey("runtime", id, bundle),
+    // a name of its own for each start: the teardown of an earlier one may still be under way
+    key: recordKey("runtime", id, `${bundle}\0${uniqueSuffix()}`),
     container: id,
     bundle,
     place: { placement, target: rootPath(config, bundle) },

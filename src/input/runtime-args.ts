@@ -8,6 +8,8 @@ export interface RuntimeCall {
   readonly bundle?: string;
   /** crun's --config */
   readonly config?: string;
+  /** where the runtime keeps its containers' state */
+  readonly root?: string;
   /** where the caller expects error messages */
   readonly log?: string;
   readonly logFormat?: string;
@@ -53,6 +55,7 @@ export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
     id,
     ...optional("bundle", "bundle", "b"),
     ...optional("config", "config", "f"),
+    ...optional("root", "root"),
     ...optional("log", "log"),
     ...optional("logFormat", "log-format"),
   };

@@ -1,10 +1,10 @@
 /** Records of what uses an instance or a version: written before the first mount, removed after the last. */
 import validateRecord from "../generated/record.js";
 import { isErrno } from "../sys/errno.ts";
-import { readlink, symlink, unlinkQuietly } from "../sys/fd.ts";
+import { readlink, readText, symlink, unlinkQuietly } from "../sys/fd.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
-import { readDocument, writeDocument } from "./document.ts";
+import { parseDocument, writeDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 
 export type Engine = "oci" | "runtime" | "lxc" | "mount";
@@ -68,8 +68,11 @@ export function writeRecord(store: Store, record: Record): void {
   symlink(record.key, paths.held(store, record.instance));
 }
 
+/** A record; undefined where there is none, or an empty one, which says that its user is gone (veneer-release). */
 export function readRecord(store: Store, key: string): Record | undefined {
-  return readDocument<Record>(paths.record(store, key), validateRecord);
+  const path = paths.record(store, key);
+  const text = readText(path);
+  return text ? parseDocument<Record>(text, path, validateRecord) : undefined;
 }
 
 /** Removes a record and the configuration kept with it. Idempotent. */
