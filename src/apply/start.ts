@@ -8,9 +8,9 @@ import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { checkInstanceBase, checkInstanceDigest, lockInstance, readInstance } from "../store/instances.ts";
-import { isLive } from "../store/liveness.ts";
+import { isLive, waitUntilFree } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record, readRecord } from "../store/records.ts";
+import { findHolder, type Record, readRecord, wasHeld } from "../store/records.ts";
 import { uniqueSuffix } from "../sys/fd.ts";
 import { identifySelf } from "../sys/process.ts";
 import { makeInstance } from "./create.ts";
@@ -65,13 +65,13 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
   using _instanceLock = lockInstance(store, id);
   const instance = readInstance(store, id);
   if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
-  refuseHeld(store, id);
+  const directory = paths.generation(store, id, instance.generation);
+  refuseHeld(store, id, `${directory}/upper`);
   const ref = checkInstanceBase(id, instance, request.base);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   checkInstanceDigest(id, instance, base);
   using layers = openLayers(store, base);
-  const directory = paths.generation(store, id, instance.generation);
   const upper: UpperPlan =
     instance.tmpfs === undefined
       ? { kind: "existing", directory }
@@ -80,12 +80,19 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
 }
 
 /** The instance's lock is held, so no other start is between its check and its mount. */
-function refuseHeld(store: Store, id: string): void {
+function refuseHeld(store: Store, id: string, upper?: string): void {
   const holder = findHolder(store, id);
-  if (!holder) return;
-  if (isLive(holder)) throw heldBy(id, holder);
-  release(store, holder);
+  if (holder && isLive(holder)) throw heldBy(id, holder);
+  if (holder) release(store, holder);
+  else if (upper !== undefined && wasHeld(store, id) && !waitUntilFree(upper, RELEASE_WAIT)) {
+    throw new VeneerError("BUSY", `the upper of instance ${id} is still mounted after its container ended`, {
+      hint: "'findmnt -t overlay' in the namespaces of other processes shows where",
+    });
+  }
 }
+
+/** Milliseconds that a runtime may take to end, and its mount namespace with it, after it ran its poststop hooks. */
+const RELEASE_WAIT = 2000;
 
 export function heldBy(id: string, holder: Record): VeneerError {
   const who =

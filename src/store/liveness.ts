@@ -33,6 +33,14 @@ export function isUpperInUse(upper: string): boolean {
   return created === -(errno.EBUSY as number);
 }
 
+/** Waits until no overlay has this upper; false when one still has it after `milliseconds`. */
+export function waitUntilFree(upper: string, milliseconds: number): boolean {
+  for (const end = Date.now() + milliseconds; isUpperInUse(upper); Bun.sleepSync(2)) {
+    if (Date.now() > end) return false;
+  }
+  return true;
+}
+
 /** A process in each mount namespace other than `except` (an ino of /proc/PID/ns/mnt) that mounts `source`. */
 export function* mountersOf(source: string, except?: string): Generator<number> {
   const seen = new Set<string>(except === undefined ? [] : [except]);

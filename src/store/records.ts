@@ -107,3 +107,8 @@ export function findHolder(store: Store, instance: string): Record | undefined {
   const key = readlink(paths.held(store, instance));
   return key === undefined ? undefined : readRecord(store, key);
 }
+
+/** Whether the last holder of a named instance left its link: its overlay may still be ending. */
+export function wasHeld(store: Store, instance: string): boolean {
+  return readlink(paths.held(store, instance)) !== undefined;
+}
