@@ -39,6 +39,16 @@ export function during<T>(what: string, action: () => T, hint?: (error: unknown)
   }
 }
 
+/** Like {@link during}, for an action that takes its time. */
+export async function duringAsync<T>(what: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
+    throw new VeneerError("FAILED", what, { cause });
+  }
+}
+
 /** The chain from the outermost frame to the root cause. */
 export function* causes(error: unknown): Generator<unknown> {
   for (let depth = 0; error !== undefined && depth < 20; depth++) {

@@ -8,7 +8,10 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
     {
       title: "bases",
       verbs: {
+        "base import": () => import("./base-import.ts"),
         "base ls": () => import("./base-ls.ts"),
+        "base show": () => import("./base-show.ts"),
+        "base rm": () => import("./base-rm.ts"),
       },
     },
   ];

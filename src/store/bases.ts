@@ -22,6 +22,15 @@ export interface Manifest {
   readonly origin: string;
   /** an image's config: env, entrypoint, user */
   readonly config?: object;
+  /** version of another base that this line stands on */
+  readonly from?: { readonly name: string; readonly version: number };
+}
+
+/** bases/NAME/base.json: what it says counts, whatever manifests lie in versions/ */
+export interface BaseFile {
+  readonly current: number;
+  /** highest version ever published; a manifest above it was left by a publication that did not finish */
+  readonly last?: number;
 }
 
 export interface BaseVersion {
@@ -48,9 +57,9 @@ export function lockBase(store: Store, ref: BaseRef, operation = LOCK_SH): Fd {
 
 /** The version that a reference means now. */
 export function readVersion(store: Store, ref: BaseRef): BaseVersion {
-  const version =
-    ref.version ?? readDocument<{ current: number }>(paths.baseFile(store, ref.name), validateBase)?.current;
-  if (version === undefined) throw noSuchBase(store, ref);
+  const base = readDocument<BaseFile>(paths.baseFile(store, ref.name), validateBase);
+  const version = ref.version ?? base?.current;
+  if (!base || version === undefined || version > (base.last ?? version)) throw noSuchBase(store, ref);
   const manifest = readDocument<Manifest>(paths.manifest(store, ref.name, version), validateManifest);
   if (!manifest) throw noSuchBase(store, { ...ref, version });
   return { name: ref.name, version, manifest };

@@ -21,6 +21,7 @@ export const paths = {
     `${store.root}/bases/${name}/versions/${version}.json`,
   layers: (store: Store) => `${store.root}/layers`,
   layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
+  layerFile: (store: Store, id: string) => `${store.root}/layers/${id}/layer.json`,
   layerTree: (store: Store, id: string) => `${store.root}/layers/${id}/tree`,
   instances: (store: Store) => `${store.root}/instances`,
   instance: (store: Store, id: string) => `${store.root}/instances/${id}`,

@@ -145,7 +145,7 @@ export function listxattr(path: string): string[] {
     buffer = new Uint8Array(65536);
     result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);
   }
-  if (result === -(errno.EOPNOTSUPP as number)) return [];
+  if (result === 0 || result === -(errno.EOPNOTSUPP as number)) return [];
   const text = new TextDecoder().decode(buffer.subarray(0, check(result, "listxattr", path)));
   return text.split("\0").filter((name) => name !== "");
 }

@@ -1,0 +1,146 @@
+/** Fills a layer's tree from a directory or a tar. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { Readable } from "node:stream";
+import { VeneerError } from "../errors.ts";
+import { detectCompression, MAGIC_LENGTH } from "../input/compression.ts";
+import { quote } from "../quote.ts";
+import type { Store } from "../store/paths.ts";
+import { readText } from "../sys/fd.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { list } from "../sys/stat.ts";
+import { findProgram, PROGRAM_ENVIRONMENT, runProgram } from "./program.ts";
+import { formatAmount, type Progress } from "./progress.ts";
+
+/** Owners by number, as they are; file capabilities, ACLs and every other extended attribute too. */
+const TAR = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls"];
+const EXTRACT = [
+  "-x",
+  "-p",
+  "--same-owner",
+  "--delay-directory-restore",
+  "--warning=no-timestamp",
+  "--warning=no-unknown-keyword",
+  ...TAR,
+];
+
+/**
+ * Copies a directory, all that is on its file system, to `tree`, which exists and is empty; by reflink where
+ * the file system can. A store inside the directory is left out. `note` is told what is left out.
+ */
+export async function copyDirectory(
+  store: Store,
+  source: string,
+  tree: string,
+  progress: Progress,
+  note: (line: string) => void,
+): Promise<void> {
+  const prefix = source === "/" ? "/" : `${source}/`;
+  const mounts = parseMountinfo(readMountinfo("self") ?? "")
+    .map((mount) => mount.target)
+    .filter((target) => target.startsWith(prefix) && target !== source);
+  for (const path of new Set(source === "/" ? [] : mounts)) {
+    note(`veneer: ${quote(path)} is a mount of its own: what is below it is left out`);
+  }
+  const inside = [store.root, store.run].filter((path) => path.startsWith(prefix));
+  if (inside.length > 0) return copyAround(prefix, inside, tree, progress);
+  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", source, tree], {
+    started: (pid) => progress.step("copying", () => written(pid)),
+  });
+}
+
+/** tar to tar: cp cannot leave a directory out. */
+async function copyAround(prefix: string, without: readonly string[], tree: string, progress: Progress) {
+  const excluded = without.map((path) => `--exclude=./${escapePattern(path.slice(prefix.length))}`);
+  const pack = ["-c", "-S", "--one-file-system", "--anchored", "--warning=no-file-ignored", ...TAR];
+  const packer = spawn(findProgram("tar"), [...pack, ...excluded, "-C", prefix, "-f", "-", "."], {
+    env: PROGRAM_ENVIRONMENT,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let complaint = "";
+  packer.stderr.on("data", (chunk) => {
+    if (complaint.length < 500) complaint += chunk;
+  });
+  const exited = new Promise<number>((resolve) => packer.on("exit", (status) => resolve(status ?? 128)));
+  try {
+    await runProgram("tar", [...EXTRACT, "-C", tree, "-f", "-"], {
+      stdin: packer.stdout,
+      started: (pid) => progress.step("copying", () => written(pid)),
+    });
+  } finally {
+    packer.kill();
+  }
+  // status 1: a file changed as it was read, as files of a living system do
+  if ((await exited) > 1) throw new VeneerError("PROGRAM", `tar of ${prefix} failed: ${complaint.trim()}`);
+}
+
+function escapePattern(path: string): string {
+  return path.replace(/[*?[\]\\]/g, "\\$&");
+}
+
+/** Unpacks a tar file, compressed or not, to `tree`, which exists and is empty. */
+export async function unpackFile(path: string, tree: string, progress: Progress): Promise<void> {
+  const fd = openSync(path, "r");
+  try {
+    const head = Buffer.alloc(MAGIC_LENGTH);
+    const length = readSync(fd, head, 0, MAGIC_LENGTH, 0);
+    const { size } = statSync(path);
+    // the child shares this descriptor's position
+    const position = () =>
+      Number(/^pos:\s*([0-9]+)/.exec(readText(`/proc/self/fdinfo/${fd}`) ?? "")?.[1] ?? 0);
+    await extract(head.subarray(0, length), fd, tree, () =>
+      progress.step("unpacking", () => `${Math.floor((100 * position()) / Math.max(size, 1))} %`),
+    );
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Unpacks a tar stream, compressed or not. */
+export async function unpackStream(stream: Readable, tree: string, progress: Progress): Promise<void> {
+  const iterator = stream[Symbol.asyncIterator]();
+  const first: Buffer[] = [];
+  let length = 0;
+  while (length < MAGIC_LENGTH) {
+    const { value, done } = await iterator.next();
+    if (done) break;
+    first.push(value);
+    length += value.length;
+  }
+  const head = Buffer.concat(first);
+  let bytes = head.length;
+  const whole = Readable.from(
+    (async function* () {
+      yield head;
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+        bytes += next.value.length;
+        yield next.value;
+      }
+    })(),
+    { objectMode: false },
+  );
+  try {
+    await extract(head, whole, tree, () => progress.step("unpacking", () => formatAmount(bytes)));
+  } finally {
+    // when tar has ended, whoever still writes shall not keep this process waiting
+    stream.destroy();
+  }
+}
+
+async function extract(head: Uint8Array, stdin: number | Readable, tree: string, started: () => void) {
+  if (head.length === 0) {
+    throw new VeneerError("EMPTY", "the archive is empty (0 bytes)", {
+      hint: "did the program that makes it fail?",
+    });
+  }
+  const { program } = detectCompression(head);
+  const decompress = program === undefined ? [] : ["-I", findProgram(program)];
+  await runProgram("tar", [...EXTRACT, ...decompress, "-C", tree, "-f", "-"], { stdin, started });
+  if (list(tree).length === 0) throw new VeneerError("EMPTY", "the archive holds no files");
+}
+
+/** What a process has written so far (proc_pid_io(5)). */
+function written(pid: number): string {
+  const bytes = /^wchar: ([0-9]+)$/m.exec(readText(`/proc/${pid}/io`) ?? "")?.[1];
+  return formatAmount(Number(bytes ?? 0));
+}

@@ -1,0 +1,120 @@
+/** Long work that well-kept programs do: cp, tar, rm, mkfs. Never in the path of a hook. */
+import type { Readable } from "node:stream";
+import { execa } from "execa";
+import { VeneerError } from "../errors.ts";
+import { explainStore } from "../plan/explain.ts";
+import { quote } from "../quote.ts";
+
+/** Debian's package for a program, where it is not the program's name. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  cp: "coreutils",
+  sync: "coreutils",
+  rm: "coreutils",
+  setpriv: "util-linux",
+  unshare: "util-linux",
+  xz: "xz-utils",
+};
+
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** All that a program gets: options in the caller's environment (TAR_OPTIONS, …) would change what it does. */
+export const PROGRAM_ENVIRONMENT = { PATH, LC_ALL: "C" } as const;
+
+export interface ProgramOptions {
+  /** default: none */
+  readonly stdin?: number | Readable;
+  readonly cwd?: string;
+  /** called with the pid when the program has started: for progress */
+  readonly started?: (pid: number) => void;
+}
+
+/** Absolute path of a program. Throws an error that names the package. */
+export function findProgram(name: string): string {
+  const found = Bun.which(name, { PATH });
+  if (found) return found;
+  throw new VeneerError("NO_PROGRAM", `the program ${name} is not installed`, {
+    hint: `apt-get install ${PACKAGES[name] ?? name}`,
+  });
+}
+
+/**
+ * Runs a program to its end, with a minimal environment; returns what it printed. It dies with this process,
+ * and a SIGINT, SIGTERM or SIGHUP ends it and then throws here, so that the caller can clean up. Throws an
+ * error with the last lines of its stderr.
+ */
+export async function runProgram(
+  name: string,
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Promise<string> {
+  const command = ["--pdeathsig", "KILL", "--", findProgram(name), ...args];
+  const stop = new AbortController();
+  const interrupt = (signal: string) => stop.abort(signal);
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, interrupt);
+  try {
+    const child = execa(findProgram("setpriv"), command, {
+      extendEnv: false,
+      env: PROGRAM_ENVIRONMENT,
+      reject: false,
+      cancelSignal: stop.signal,
+      buffer: { stdout: true, stderr: true },
+      maxBuffer: 1_000_000,
+      // any descriptor will do, whatever the type says
+      stdin:
+        options.stdin === undefined
+          ? "ignore"
+          : typeof options.stdin === "number"
+            ? (options.stdin as 0)
+            : "pipe",
+      ...(options.cwd !== undefined && { cwd: options.cwd }),
+    });
+    if (child.pid !== undefined) options.started?.(child.pid);
+    if (typeof options.stdin === "object" && child.stdin) {
+      // a program that stops reading says itself why
+      child.stdin.on("error", () => {});
+      options.stdin.on("error", (error) => child.stdin?.destroy(error)).pipe(child.stdin);
+    }
+    const result = await child;
+    if (stop.signal.aborted) throw new VeneerError("INTERRUPTED", `interrupted by ${stop.signal.reason}`);
+    if (result.exitCode === 0) return result.stdout;
+    throw failed(name, result.exitCode, result.signal, result.stderr);
+  } finally {
+    for (const signal of signals) process.off(signal, interrupt);
+  }
+}
+
+function failed(
+  name: string,
+  status: number | undefined,
+  signal: string | undefined,
+  stderr: string,
+): VeneerError {
+  const lines = stderr.split("\n").filter((line) => line.trim() !== "");
+  const why = [...new Set(lines.map((line) => quoteLine(line.replace(/^\/(usr\/)?bin\//, ""))))]
+    .slice(0, 3)
+    .join("; ");
+  const ended = signal === undefined ? `status ${status}` : signal;
+  return new VeneerError("PROGRAM", `${name} failed (${ended})${why === "" ? "" : `: ${why}`}`, {
+    hint: hint(stderr),
+  });
+}
+
+/** Without the quotes that {@link quote} adds. */
+function quoteLine(line: string): string {
+  return quote(line.trim()).slice(1, -1).replaceAll("\\'", "'");
+}
+
+/** These programs tell the reason in words alone; LC_ALL=C makes them the known ones. */
+function hint(stderr: string): string | undefined {
+  if (/No space left on device/.test(stderr)) return explainStore("ENOSPC");
+  if (/Disk quota exceeded/.test(stderr)) return explainStore("EDQUOT");
+  if (/Read-only file system/.test(stderr)) return explainStore("EROFS");
+  if (
+    /does not look like a tar archive|Unexpected EOF|unexpected end of file|not in gzip format|File format not recognized|premature end/i.test(
+      stderr,
+    )
+  )
+    return "the archive is damaged or incomplete, or no tar file: 'tar -tf FILE' shows what is in it";
+  return undefined;
+}

@@ -1,0 +1,67 @@
+import { importInPlace, importTree } from "../apply/import.ts";
+import { UsageError } from "../errors.ts";
+import { parseSource } from "../input/source.ts";
+import { checkName, formatBaseRef } from "../names.ts";
+import { quote } from "../quote.ts";
+import type { Command } from "./command.ts";
+import { drawProgress } from "./progress.ts";
+
+export const command: Command = {
+  name: "base import",
+  summary: "Make a base, or the next version of one, from a directory or a tar",
+  operands: [
+    { name: "NAME", complete: "base" },
+    { name: "SOURCE", complete: "file" },
+  ],
+  options: [
+    {
+      name: "--in-place",
+      help: "use the directory SOURCE as it stands, without a copy; / is allowed",
+    },
+  ],
+  description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, found out by its content), or - for
+a tar on standard input. Owners, modes, times, hard links, symbolic links, devices, extended attributes
+(file capabilities), ACLs and holes of sparse files are kept. A directory is copied by reflink where the file system can
+(xfs, btrfs), and without what is mounted below it.
+
+The base appears whole or not at all, and is on disk when the command ends. Where NAME exists, the import
+becomes its next version and the current one; instances stay on the version that they were made on. Prints
+NAME@VERSION.
+
+With --in-place nothing is copied, and nothing protects the directory: changing it while containers run on it
+is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
+  examples: [
+    "veneer base import debian /srv/debian-root",
+    "veneer base import debian rootfs.tar.zst",
+    "mmdebstrap --variant=minbase bookworm - | veneer base import debian -",
+    "veneer base import host / --in-place",
+  ],
+  async run(context, input) {
+    const [nameText = "", sourceText = ""] = input.operands;
+    const name = checkName("base", nameText);
+    const source = parseSource(sourceText, process.cwd());
+    const { store } = context.settings;
+    if (source.kind === "image") {
+      throw new UsageError(
+        `source ${quote(sourceText)}: images are not supported yet`,
+        "give a directory or a tar",
+      );
+    }
+    let version: number;
+    if (input.has("--in-place")) {
+      if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
+      version = importInPlace(store, name, source.path).version;
+      context.note(
+        `veneer: ${quote(source.path)} is used in place: changing it under running containers is undefined`,
+      );
+    } else {
+      if (source.kind === "stdin" && process.stdin.isTTY) {
+        throw new UsageError("standard input is a terminal", "pipe a tar into it");
+      }
+      using progress = drawProgress(context);
+      ({ version } = await importTree(store, name, source, { progress, note: context.note }));
+    }
+    if (version > 1) context.note(`veneer: ${name} existed: version ${version} is now its current one`);
+    context.out(formatBaseRef({ name, version }));
+  },
+};

@@ -1,0 +1,21 @@
+/** How a tar stream is compressed, by its first bytes: names lie. */
+export interface Compression {
+  readonly name: "plain" | "gzip" | "xz" | "zstd" | "bzip2";
+  /** the program that undoes it; absent: none is needed */
+  readonly program?: string;
+}
+
+const MAGIC: readonly (readonly [bytes: readonly number[], compression: Compression])[] = [
+  [[0x1f, 0x8b], { name: "gzip", program: "gzip" }],
+  [[0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], { name: "xz", program: "xz" }],
+  [[0x28, 0xb5, 0x2f, 0xfd], { name: "zstd", program: "zstd" }],
+  [[0x42, 0x5a, 0x68], { name: "bzip2", program: "bzip2" }],
+];
+
+/** Bytes that {@link detectCompression} looks at, at most. */
+export const MAGIC_LENGTH = 6;
+
+export function detectCompression(head: Uint8Array): Compression {
+  const found = MAGIC.find(([bytes]) => bytes.every((byte, index) => head[index] === byte));
+  return found?.[1] ?? { name: "plain" };
+}

@@ -1,0 +1,167 @@
+/** Layers: made in staging, sealed with a listing, published by rename, never changed afterwards. */
+import { VeneerError } from "../errors.ts";
+import validateLayer from "../generated/layer.js";
+import { isErrno } from "../sys/errno.ts";
+import {
+  createFile,
+  type Fd,
+  flock,
+  openat,
+  openatMaybe,
+  rename,
+  syncDirectory,
+  syncfs,
+  uniqueSuffix,
+  writeAll,
+} from "../sys/fd.ts";
+import {
+  AT_FDCWD,
+  LOCK_NB,
+  LOCK_SH,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_RDONLY,
+  O_WRONLY,
+  RENAME_NOREPLACE,
+} from "../sys/flags.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { readDocument } from "./document.ts";
+import { listTree } from "./listing.ts";
+import { paths, type Store } from "./paths.ts";
+
+/** layers/ID/layer.json */
+export interface Layer {
+  /** `sha256:…` of the listing, or for a layer of an image its diff_id: what version digests are made of */
+  readonly digest: string;
+  /** on disk, when the layer was made */
+  readonly bytes: number;
+  readonly entries: number;
+  /** ISO 8601 */
+  readonly created: string;
+  /** what made it */
+  readonly origin: string;
+}
+
+/** A layer that is complete but not yet in layers/. */
+export interface SealedLayer {
+  readonly id: string;
+  /** holds `tree`, `listing` and `layer.json` */
+  readonly directory: string;
+  readonly layer: Layer;
+}
+
+/**
+ * Holds the layers against `gc` and `base rm`, which take the same lock exclusively: kept from before a layer
+ * is published, or an unreferenced one is counted on, until the manifest that names it is published.
+ * Undefined when `operation` has LOCK_NB and another holder is in the way.
+ */
+export function lockLayers(store: Store, operation = LOCK_SH): Fd | undefined {
+  const path = paths.layers(store);
+  const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+  if (flock(fd.number, operation, path)) return fd;
+  fd[Symbol.dispose]();
+  if ((operation & LOCK_NB) !== 0) return undefined;
+  throw new Error("unreachable: a lock that waits was refused");
+}
+
+/** The layer's description; undefined where there is no such layer. */
+export function readLayer(store: Store, id: string): Layer | undefined {
+  return readDocument<Layer>(paths.layerFile(store, id), validateLayer);
+}
+
+/** Like {@link readLayer}; throws where there is none. */
+export function requireLayer(store: Store, id: string): Layer {
+  const layer = readLayer(store, id);
+  if (layer) return layer;
+  throw new VeneerError("NO_LAYER", `layer ${id} is not in ${paths.layers(store)}`, {
+    hint: "restore it from a backup, or remove the versions that need it",
+  });
+}
+
+export interface SealOptions {
+  /** what made it */
+  readonly origin: string;
+  /** default: a new random one; `sha256-…` of its diff_id for a layer of an image */
+  readonly id?: string;
+  /** default: of the listing */
+  readonly digest?: string;
+}
+
+/**
+ * Writes `listing` and `layer.json` beside `tree` in a directory on the store's file system (a staging
+ * directory, say). The tree must not change any more. Takes about 10 s for a million entries; reads no file's
+ * content. Not durable: {@link syncStore} or {@link publishLayer} follows. Idempotent.
+ */
+export function sealLayer(directory: string, options: SealOptions): SealedLayer {
+  const hash = new Bun.CryptoHasher("sha256");
+  const { entries, bytes } = writeListing(directory, hash);
+  const layer: Layer = {
+    digest: options.digest ?? `sha256:${hash.digest("hex")}`,
+    bytes,
+    entries,
+    created: new Date().toISOString(),
+    origin: options.origin,
+  };
+  replace(`${directory}/layer.json`, `${JSON.stringify(layer)}\n`);
+  return { id: options.id ?? uniqueSuffix(), directory, layer };
+}
+
+function writeListing(directory: string, hash: Bun.CryptoHasher) {
+  const path = `${directory}/listing`;
+  const temporary = `${path}.${uniqueSuffix()}`;
+  using file = openat(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  const encoder = new TextEncoder();
+  let chunk = "";
+  const flush = () => {
+    const bytes = encoder.encode(chunk);
+    hash.update(bytes);
+    writeAll(file.number, bytes, temporary);
+    chunk = "";
+  };
+  const total = listTree(`${directory}/tree`, (_path, line) => {
+    chunk += `${line}\n`;
+    if (chunk.length > 65536) flush();
+  });
+  flush();
+  rename(temporary, path);
+  return total;
+}
+
+function replace(path: string, text: string): void {
+  const temporary = `${path}.${uniqueSuffix()}`;
+  createFile(temporary, text);
+  rename(temporary, path);
+}
+
+/** Makes everything written to the store's file system so far durable (syncfs(2)). */
+export function syncStore(store: Store): void {
+  using fd = openat(AT_FDCWD, store.root, O_RDONLY | O_DIRECTORY);
+  syncfs(fd.number, store.root);
+}
+
+/**
+ * Publishes a sealed layer in one step; it is durable on return, provided that {@link syncStore} was called
+ * since it was sealed. The caller holds {@link lockLayers} until a manifest names the layer. When a layer of
+ * this id is there already (the same layer of an image), that one is kept and the staged one left where it
+ * is. Returns whether the staged one was taken.
+ */
+export function publishLayer(store: Store, sealed: SealedLayer): boolean {
+  try {
+    rename(sealed.directory, paths.layer(store, sealed.id), RENAME_NOREPLACE);
+  } catch (error) {
+    if (isErrno(error, "EEXIST") || (isErrno(error, "ENOENT") && hasLayer(store, sealed.id))) return false;
+    throw error;
+  }
+  syncDirectory(paths.layers(store));
+  return true;
+}
+
+export function hasLayer(store: Store, id: string): boolean {
+  return lstatMaybe(paths.layerFile(store, id)) !== undefined;
+}
+
+/** Opens the listing of a layer; undefined where it has none. */
+export function openListing(store: Store, id: string): Fd | undefined {
+  return openatMaybe(AT_FDCWD, `${paths.layer(store, id)}/listing`, O_RDONLY);
+}

@@ -1,0 +1,78 @@
+/** Removes bases and versions, and the layers that nothing needs any more. */
+import { VeneerError } from "../errors.ts";
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { syncDirectory } from "../sys/fd.ts";
+import { LOCK_EX, LOCK_NB } from "../sys/flags.ts";
+import { readVersion } from "./bases.ts";
+import { lockLayers } from "./layers.ts";
+import { paths, type Store } from "./paths.ts";
+import { moveToTrash } from "./trash.ts";
+import { listUses } from "./uses.ts";
+import { allVersions, changeBase, listVersions, removeVersion } from "./versions.ts";
+
+/**
+ * Removes a version, or without one the whole base, and moves the layers that nothing else needs to the
+ * trash. Refused while anything uses it, naming who. Returns what went to the trash, for the caller to
+ * delete. A kill in between leaves layers that `gc` frees.
+ */
+export function removeBase(store: Store, ref: BaseRef): string[] {
+  using lock = changeBase(store, ref.name);
+  // says what is not there
+  if (!lock || ref.version !== undefined) readVersion(store, ref);
+  const all = listVersions(store, ref.name);
+  const removed = ref.version === undefined ? all : [ref.version];
+  refuseUsed(store, ref, removed);
+  const layers = new Set(removed.flatMap((version) => layerIds(store, { name: ref.name, version })));
+  const trash: string[] = [];
+  if (removed.length === all.length) {
+    const moved = moveToTrash(store, paths.base(store, ref.name));
+    if (moved !== undefined) trash.push(moved);
+    syncDirectory(paths.bases(store));
+  } else removeVersion(store, ref.name, ref.version as number);
+  return [...trash, ...freeLayers(store, layers)];
+}
+
+/** Layers of a version that are in the store. */
+function layerIds(store: Store, ref: BaseRef): string[] {
+  return readVersion(store, ref).manifest.layers.flatMap((layer) => ("id" in layer ? [layer.id] : []));
+}
+
+function refuseUsed(store: Store, ref: BaseRef, versions: readonly number[]): void {
+  const uses = listUses(store, ref.name).filter(
+    (use) => versions.includes(use.version) && !(use.kind === "base" && use.user?.name === ref.name),
+  );
+  if (uses.length === 0) return;
+  const shown = uses
+    .slice(0, 5)
+    .map((use) => `${use.who} (on ${formatBaseRef({ name: use.base, version: use.version })})`);
+  if (uses.length > 5) shown.push(`${uses.length - 5} more`);
+  throw new VeneerError("IN_USE", `${formatBaseRef(ref)} is used by ${shown.join(", ")}`, {
+    hint: "remove or stop these first; 'veneer base log' shows which version each uses",
+  });
+}
+
+/** Ids of all layers that a manifest names. Throws when one cannot be read: nothing may be freed then. */
+export function referencedLayers(store: Store): Set<string> {
+  const ids = new Set<string>();
+  for (const { manifest } of allVersions(store)) {
+    for (const layer of manifest.layers) if ("id" in layer) ids.add(layer.id);
+  }
+  return ids;
+}
+
+/**
+ * Moves those of the given layers that no manifest names to the trash; returns their new places. Does nothing
+ * while an import is between a layer and its manifest: `gc` frees them later.
+ */
+export function freeLayers(store: Store, candidates: Iterable<string>): string[] {
+  using lock = lockLayers(store, LOCK_EX | LOCK_NB);
+  if (!lock) return [];
+  const needed = referencedLayers(store);
+  const freed: string[] = [];
+  for (const id of candidates) {
+    const trash = needed.has(id) ? undefined : moveToTrash(store, paths.layer(store, id));
+    if (trash !== undefined) freed.push(trash);
+  }
+  syncDirectory(paths.layers(store));
+  return freed;
+}

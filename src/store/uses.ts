@@ -1,0 +1,59 @@
+/** Who uses a version: what `base rm` asks and `base log` shows. */
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { readInstance } from "./instances.ts";
+import { isLive } from "./liveness.ts";
+import { paths, type Store } from "./paths.ts";
+import { listRecords, type Record } from "./records.ts";
+import { allVersions, namesIn } from "./versions.ts";
+
+export interface Use {
+  readonly base: string;
+  readonly version: number;
+  readonly kind: "instance" | "container" | "mount" | "base";
+  /** `instance web1`, `container 4f2a (oci)`, `base apps@1` */
+  readonly who: string;
+  /** for a base: which */
+  readonly user?: BaseRef;
+}
+
+/** Everything in use, of all bases or of one. A record whose container is gone uses nothing. */
+export function listUses(store: Store, base?: string): Use[] {
+  const uses = [...instanceUses(store), ...recordUses(store, base), ...baseUses(store)];
+  return base === undefined ? uses : uses.filter((use) => use.base === base);
+}
+
+function* instanceUses(store: Store): Generator<Use> {
+  for (const id of namesIn(paths.instances(store))) {
+    const instance = readInstance(store, id);
+    if (instance)
+      yield { base: instance.base, version: instance.version, kind: "instance", who: `instance ${id}` };
+  }
+}
+
+function* recordUses(store: Store, base: string | undefined): Generator<Use> {
+  for (const record of listRecords(store)) {
+    if ((base !== undefined && record.base !== base) || !isLive(record)) continue;
+    const kind = record.engine === "mount" ? "mount" : "container";
+    yield { base: record.base, version: record.version, kind, who: describeRecord(record) };
+  }
+}
+
+function describeRecord(record: Record): string {
+  if (record.engine === "mount") return `mount ${record.target}`;
+  return `container ${record.container ?? record.key} (${record.engine})`;
+}
+
+/** A line of versions that was begun on another base's version. */
+function* baseUses(store: Store): Generator<Use> {
+  for (const { name, version, manifest } of allVersions(store)) {
+    const { from } = manifest;
+    if (from)
+      yield {
+        base: from.name,
+        version: from.version,
+        kind: "base",
+        who: `base ${formatBaseRef({ name, version })}`,
+        user: { name, version },
+      };
+  }
+}

@@ -1,0 +1,174 @@
+/** Versions of bases: listed, published, removed. What a start needs of them is in bases.ts. */
+import { VeneerError } from "../errors.ts";
+import validateBase from "../generated/base.js";
+import { formatBaseRef } from "../names.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type Fd, mkdirat, mkdirMaybe, rename, syncDirectory, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+import {
+  type BaseFile,
+  type BaseVersion,
+  type LayerRef,
+  lockBase,
+  type Manifest,
+  readVersion,
+} from "./bases.ts";
+import { readDocument, writeDocument } from "./document.ts";
+import { requireLayer } from "./layers.ts";
+import { paths, type Store } from "./paths.ts";
+import { makeStaging } from "./staging.ts";
+
+export function readBaseFile(store: Store, name: string): BaseFile | undefined {
+  return readDocument<BaseFile>(paths.baseFile(store, name), validateBase);
+}
+
+/** Names of all bases, sorted. */
+export function listBases(store: Store): string[] {
+  return namesIn(paths.bases(store)).filter((name) => !name.startsWith("."));
+}
+
+/** Published versions of a base, lowest first; empty where there is no such base. */
+export function listVersions(store: Store, name: string): number[] {
+  const last = readBaseFile(store, name)?.last ?? Number.POSITIVE_INFINITY;
+  return manifestNumbers(store, name).filter((version) => version <= last);
+}
+
+function manifestNumbers(store: Store, name: string): number[] {
+  return namesIn(paths.versions(store, name))
+    .flatMap((file) => /^([1-9][0-9]*)\.json$/.exec(file)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** Every published version of every base. A damaged manifest throws: what it needs is not known. */
+export function* allVersions(store: Store): Generator<BaseVersion> {
+  for (const name of listBases(store)) {
+    for (const version of listVersions(store, name)) {
+      try {
+        yield readVersion(store, { name, version });
+      } catch (error) {
+        // removed while we looked
+        if (!(error instanceof VeneerError && error.code === "NO_BASE")) throw error;
+      }
+    }
+  }
+}
+
+/** The layers and their digests to one digest for the version. */
+export function versionDigest(store: Store, layers: readonly LayerRef[]): string {
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const layer of layers) {
+    hash.update("id" in layer ? `${requireLayer(store, layer.id).digest}\n` : `in place:${layer.path}\n`);
+  }
+  return `sha256:${hash.digest("hex")}`;
+}
+
+export interface VersionContent extends Pick<Manifest, "origin" | "config" | "from"> {
+  /** top layer first; those of the store are published already, and {@link lockLayers} is held since before */
+  readonly layers: readonly LayerRef[];
+}
+
+/**
+ * Publishes a version as the current one, of a new base or as the next of an existing base: all of it or
+ * nothing, durable on return. Waits for starts and changes of that base. Two at once get two versions.
+ */
+export function publishVersion(store: Store, name: string, content: VersionContent): BaseVersion {
+  const manifest: Manifest = {
+    layers: content.layers,
+    digest: versionDigest(store, content.layers),
+    created: new Date().toISOString(),
+    origin: content.origin,
+    ...(content.config && { config: content.config }),
+    ...(content.from && { from: content.from }),
+  };
+  for (;;) {
+    if (publishBase(store, name, manifest)) return { name, version: 1, manifest };
+    using lock = changeBase(store, name);
+    // removed since the attempt above
+    if (!lock) continue;
+    return { name, version: publishNext(store, name, manifest), manifest };
+  }
+}
+
+/** A base that is not there yet: its directory appears whole. Returns false when it is there. */
+function publishBase(store: Store, name: string, manifest: Manifest): boolean {
+  if (lstatMaybe(paths.base(store, name))) return false;
+  using staging = makeStaging(store);
+  mkdirat(AT_FDCWD, `${staging.path}/versions`, 0o700);
+  writeDocument(`${staging.path}/versions/1.json`, manifest, { sync: true });
+  writeDocument(`${staging.path}/base.json`, { current: 1, last: 1 }, { sync: true });
+  try {
+    rename(staging.path, paths.base(store, name), RENAME_NOREPLACE);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+  syncDirectory(paths.bases(store));
+  return true;
+}
+
+/** The manifest counts from the moment when base.json says so. */
+function publishNext(store: Store, name: string, manifest: Manifest): number {
+  const base = readBaseFile(store, name);
+  const version = (base?.last ?? manifestNumbers(store, name).at(-1) ?? 0) + 1;
+  mkdirMaybe(paths.versions(store, name), 0o700);
+  writeDocument(paths.manifest(store, name, version), manifest, { sync: true });
+  writeDocument(paths.baseFile(store, name), { ...base, current: version, last: version }, { sync: true });
+  return version;
+}
+
+/**
+ * Takes a base for a change, waiting for starts and other changes of it; undefined where there is no such
+ * base any more.
+ */
+export function changeBase(store: Store, name: string): Fd | undefined {
+  for (;;) {
+    let lock: Fd;
+    try {
+      lock = lockBase(store, { name }, LOCK_EX);
+    } catch (error) {
+      if (error instanceof VeneerError && error.code === "NO_BASE") return undefined;
+      throw error;
+    }
+    // while we waited, the base may have gone to the trash and another have come in its place
+    if (lstatMaybe(paths.base(store, name))?.ino === fstat(lock.number).ino) return lock;
+    lock[Symbol.dispose]();
+  }
+}
+
+/** Makes a published version the current one. The caller holds {@link changeBase}. Durable on return. */
+export function setCurrent(store: Store, name: string, version: number): void {
+  readVersion(store, { name, version });
+  const last = listVersions(store, name).at(-1) as number;
+  writeDocument(
+    paths.baseFile(store, name),
+    { last, ...readBaseFile(store, name), current: version },
+    { sync: true },
+  );
+}
+
+/** Removes one version, which is not the current one. The caller holds {@link changeBase}. Durable on return. */
+export function removeVersion(store: Store, name: string, version: number): void {
+  if (readBaseFile(store, name)?.current === version) {
+    throw new VeneerError(
+      "CURRENT",
+      `${formatBaseRef({ name, version })} is the current version of ${name}`,
+      {
+        hint: `'veneer base use ${name}@OTHER' makes another the current one, 'veneer base rm ${name}' removes all`,
+      },
+    );
+  }
+  unlinkQuietly(paths.manifest(store, name, version));
+  syncDirectory(paths.versions(store, name));
+}
+
+/** Names in a directory, sorted; none where it does not exist. */
+export function namesIn(directory: string): string[] {
+  try {
+    return list(directory).sort();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}
