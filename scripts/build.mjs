@@ -2,8 +2,18 @@
 // Flags and their reasons: docs/security.md. Unknown flags are accepted silently by the compiler, so a
 // test runs the built file in a hostile working directory.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Ajv from "ajv";
@@ -34,7 +44,8 @@ function buildValidators() {
   }
 }
 
-function compile(outfile) {
+/** `order`: files that say in which order to lay out the bytecode, so that a start touches fewer pages. */
+function compile(outfile, order) {
   const bun = join(dirname(require.resolve("@oven/bun-linux-x64/package.json")), "bin/bun");
   const flags = [
     "build",
@@ -47,6 +58,7 @@ function compile(outfile) {
     "--reject-unresolved",
     "--minify",
     "--bytecode",
+    ...(order.length > 0 ? [`--bytecode-order=${order.join(",")}`] : []),
     "--format=esm",
     "--compile-jit-policy=1000",
     `--define=VERSION=${JSON.stringify(version())}`,
@@ -57,6 +69,32 @@ function compile(outfile) {
   execFileSync(bun, flags, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
 }
 
+/** Lets a first build run through what engines call, as root in a mount namespace of its own; none without. */
+function recordOrder(program) {
+  const dir = mkdtempSync(join(tmpdir(), "veneer-build-"));
+  try {
+    const script = join(root, "scripts/record-order.sh");
+    execFileSync("unshare", ["-m", "--propagation", "private", "sh", script, program, dir], {
+      stdio: "pipe",
+    });
+    compile(
+      program,
+      readdirSync(dir)
+        .filter((name) => name.endsWith(".order"))
+        .map((name) => join(dir, name))
+        .sort(),
+    );
+  } catch (error) {
+    const reason = String(error.stderr || error.message)
+      .trim()
+      .split("\n")
+      .at(-1);
+    console.error(`build: starts are about a tenth slower: no order of bytecode was recorded (${reason})`);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
 function version() {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
 }
@@ -65,7 +103,8 @@ buildValidators();
 if (!process.argv.includes("--schemas-only")) {
   const dist = join(root, "dist");
   mkdirSync(dist, { recursive: true });
-  compile(join(dist, "veneer"));
+  compile(join(dist, "veneer"), []);
+  recordOrder(join(dist, "veneer"));
   const scripts = {
     "veneer-runc": "veneer-runtime.sh",
     "veneer-crun": "veneer-runtime.sh",

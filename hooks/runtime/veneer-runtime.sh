@@ -14,7 +14,8 @@ prepare() {
   placement=$1
   shift
   said=$(
-    unset LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT BUN_OPTIONS BUN_BE_BUN BUN_INSPECT BUN_INSPECT_CONNECT_TO BUN_INSPECT_NOTIFY
+    unset LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT BUN_OPTIONS BUN_BE_BUN BUN_INSPECT BUN_INSPECT_CONNECT_TO \
+      BUN_INSPECT_NOTIFY BUN_BYTECODE_ORDER_OUT
     export BUN_JSC_useWarmUpMarkedBlocks=0
     "$program" ${root:+--root "$root"} ${run:+--run "$run"} ${settings:+--config "$settings"} \
       runtime --real "$name" --placement "$placement" -- "$@" </dev/null &
