@@ -1,6 +1,6 @@
 /** Makes a named instance: its directory appears whole, by rename, or not at all. */
 
-import { UsageError } from "../errors.ts";
+import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
 import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
@@ -20,17 +20,19 @@ export interface InstanceWishes {
   readonly tmpfs?: number;
 }
 
-/** Throws UsageError when the name is taken. What is made is durable when this returns. */
+/** Throws EXISTS when the name is taken. What is made is durable when this returns. */
 export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: InstanceWishes): Instance {
   using _lock = lockBase(store, ref);
   const base = readVersion(store, ref);
   using layers = openLayers(store, base);
+  const now = new Date().toISOString();
   const instance: Instance = {
     base: base.name,
     version: base.version,
     digest: base.manifest.digest,
     generation: 1,
-    created: new Date().toISOString(),
+    since: now,
+    created: now,
     opaque: wishes.opaque,
     mask: wishes.mask,
     ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
@@ -49,7 +51,9 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: Ins
   } catch (error) {
     removeTree(staging);
     if (isErrno(error, "EEXIST"))
-      throw new UsageError(`instance ${id} exists already`, "use another name, or 'veneer rm'");
+      throw new VeneerError("EXISTS", `instance ${id} exists already`, {
+        hint: `use another name, or remove it with 'veneer rm ${id}'`,
+      });
     throw error;
   }
   syncDirectory(paths.instances(store));

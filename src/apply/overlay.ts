@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { explainMount } from "../plan/explain.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/flags.ts";
 import { createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
 
 export interface OverlayRequest {
@@ -15,6 +16,8 @@ export interface OverlayRequest {
   readonly source: string;
   /** skip every sync to the upper (overlayfs.rst, "Volatile mount"): for uppers that go with the container */
   readonly volatile: boolean;
+  /** nosuid and nodev: for a mount that users of the host can reach */
+  readonly restricted?: boolean | undefined;
 }
 
 /** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
@@ -51,7 +54,7 @@ function tryMount(request: OverlayRequest, volatile: boolean): Fd {
   }
   // an upper must stay usable on another version: no file handles, redirects or bare metadata in it
   for (const option of ["index", "redirect_dir", "metacopy"]) setOption(context, option, "off");
-  return createMount(context, "overlay");
+  return createMount(context, "overlay", request.restricted ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
 }
 
 function setLayers(context: Fd, layers: readonly Fd[]): void {

@@ -1,9 +1,10 @@
 /** Takes down what a record stands for. */
 import { isMountedHere } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { type Record, removeRecord } from "../store/records.ts";
+import { type Record, readRecord, removeRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
-import { MNT_DETACH, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
+import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
 
 /** Entries of an ephemeral upper that are deleted at once; the rest is left to `gc`, in the trash. */
@@ -26,4 +27,37 @@ export function release(store: Store, record: Record): boolean {
   }
   removeRecord(store, record);
   return left < 0;
+}
+
+/**
+ * Takes down what a dead record stands for, unless another process has done so meanwhile. Idempotent.
+ */
+export function reclaim(store: Store, record: Record): void {
+  using _lock = lockRecords(store);
+  const now = readRecord(store, record.key);
+  if (now && sameStart(now, record)) release(store, now);
+}
+
+/** Removes the link to an instance's holder when its record is gone. Idempotent. */
+export function dropDanglingHolder(store: Store, instance: string): void {
+  const link = paths.held(store, instance);
+  if (readlink(link) === undefined) return;
+  using _lock = lockRecords(store);
+  const key = readlink(link);
+  if (key !== undefined && !readRecord(store, key)) unlinkQuietly(link);
+}
+
+function lockRecords(store: Store): Fd {
+  const path = paths.records(store);
+  const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+  flock(fd.number, LOCK_EX, path);
+  return fd;
+}
+
+function sameStart(a: Record, b: Record): boolean {
+  return (
+    a.created === b.created &&
+    a.preparer.pid === b.preparer.pid &&
+    a.preparer.startTime === b.preparer.startTime
+  );
 }

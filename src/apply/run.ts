@@ -1,12 +1,12 @@
 /** Runs operations in order and, when one fails, undoes those before it in reverse. */
-import { during } from "../errors.ts";
+import { during, VeneerError } from "../errors.ts";
 import { explainStore } from "../plan/explain.ts";
 import type { Operation } from "../plan/operations.ts";
 import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
-import { removeRecord, writeRecord } from "../store/records.ts";
+import { type Record, removeRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
-import { SysError } from "../sys/errno.ts";
+import { isErrno, SysError } from "../sys/errno.ts";
 import { createFile, type Fd, mkdirat, openDirectory, replaceFile, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
 import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
@@ -79,8 +79,8 @@ export function describe(operation: Operation): string {
 function runOperation(store: Store, operation: Operation, held: Held, undo: (() => void)[]): void {
   switch (operation.op) {
     case "record":
+      publishRecord(store, operation.record);
       undo.push(() => removeRecord(store, operation.record));
-      writeRecord(store, operation.record);
       return;
     case "upper": {
       mkdirat(AT_FDCWD, operation.directory, 0o700);
@@ -98,8 +98,8 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       const parent = (directory ?? held.tmpfs) as Fd;
       using upper = openDirectory("upper", parent.number);
       using work = openDirectory("work", parent.number);
-      const { source, volatile } = operation;
-      held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile });
+      const { source, volatile, restricted } = operation;
+      held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile, restricted });
       return;
     }
     case "attach": {
@@ -120,6 +120,19 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
     case "replace-file":
       replaceFile(operation.path, operation.text, { mode: 0o644 });
       return;
+  }
+}
+
+function publishRecord(store: Store, record: Record): void {
+  try {
+    writeRecord(store, record);
+  } catch (error) {
+    if (!isErrno(error, "EEXIST")) throw error;
+    const what =
+      record.instance === undefined ? `container ${record.container}` : `instance ${record.instance}`;
+    throw new VeneerError("BUSY", `${what} is being started by another veneer process`, {
+      hint: "'veneer ps' shows what runs; try again in a moment",
+    });
   }
 }
 

@@ -4,17 +4,18 @@ import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
+import type { BaseRef } from "../names.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { checkInstanceBase, checkInstanceDigest, lockInstance, readInstance } from "../store/instances.ts";
-import { isLive, waitUntilFree } from "../store/liveness.ts";
+import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record, readRecord, wasHeld } from "../store/records.ts";
+import { findHolder, type Record, readRecord } from "../store/records.ts";
 import { uniqueSuffix } from "../sys/fd.ts";
 import { identifySelf } from "../sys/process.ts";
 import { makeInstance } from "./create.ts";
-import { release } from "./release.ts";
+import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";
 
 /** What a start adds after the overlay is in place. */
@@ -30,7 +31,6 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
   during(`start ${what}`, () => {
     makeStore(store);
     makeRun(store);
-    replaceOwnRecord(store, consumer);
     const { instance } = request;
     const named =
       instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
@@ -38,20 +38,17 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
   });
 }
 
-/** An earlier start of the same container that was not torn down. */
+/** Reclaims an earlier start of the same container that was not torn down. */
 function replaceOwnRecord(store: Store, consumer: Consumer): void {
   const old = readRecord(store, consumer.key);
   if (!old) return;
   if (isLive(old)) {
-    throw new VeneerError(
-      "RUNNING",
-      `container ${consumer.container ?? consumer.key} already runs on ${old.source}`,
-      {
-        hint: "'veneer ps' shows what runs; stop it first",
-      },
-    );
+    const what = `${consumer.container ?? consumer.key} already runs on ${old.source}`;
+    throw new VeneerError("RUNNING", `container ${what}`, {
+      hint: "'veneer ps' shows what runs; stop it first",
+    });
   }
-  release(store, old);
+  reclaim(store, old);
 }
 
 function startNamed(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
@@ -60,18 +57,20 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
   if (!readInstance(store, id)) {
     if (!request.base)
       throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
-    makeInstance(store, id, request.base, request);
+    makeUnlessMade(store, id, request.base, request);
   }
   using _instanceLock = lockInstance(store, id);
   const instance = readInstance(store, id);
   if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
-  const directory = paths.generation(store, id, instance.generation);
-  refuseHeld(store, id, `${directory}/upper`);
+  refuseHeld(store, id);
+  replaceOwnRecord(store, consumer);
   const ref = checkInstanceBase(id, instance, request.base);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   checkInstanceDigest(id, instance, base);
   using layers = openLayers(store, base);
+  const directory = paths.generation(store, id, instance.generation);
+  if (instance.tmpfs === undefined) refuseInUse(id, `${directory}/upper`);
   const upper: UpperPlan =
     instance.tmpfs === undefined
       ? { kind: "existing", directory }
@@ -79,19 +78,40 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
   carryOut(settings, { base, layers, instance: id, upper, consumer }, extra);
 }
 
-/** The instance's lock is held, so no other start is between its check and its mount. */
-function refuseHeld(store: Store, id: string, upper?: string): void {
-  const holder = findHolder(store, id);
-  if (holder && isLive(holder)) throw heldBy(id, holder);
-  if (holder) release(store, holder);
-  else if (upper !== undefined && wasHeld(store, id) && !waitUntilFree(upper, RELEASE_WAIT)) {
-    throw new VeneerError("BUSY", `the upper of instance ${id} is still mounted after its container ended`, {
-      hint: "'findmnt -t overlay' in the namespaces of other processes shows where",
-    });
+/** Another start of the same name may be quicker: then its instance is the one. */
+function makeUnlessMade(store: Store, id: string, base: BaseRef, request: RootRequest): void {
+  try {
+    makeInstance(store, id, base, request);
+  } catch (error) {
+    if (!(error instanceof VeneerError && error.code === "EXISTS")) throw error;
   }
 }
 
-/** Milliseconds that a runtime may take to end, and its mount namespace with it, after it ran its poststop hooks. */
+/**
+ * Refuses an instance that something live holds, and clears what a dead holder left. The caller holds the
+ * instance's lock, so no other start is between its check and its mount.
+ */
+export function refuseHeld(store: Store, id: string): void {
+  const holder = findHolder(store, id);
+  if (!holder) dropDanglingHolder(store, id);
+  else if (isLive(holder)) throw heldBy(id, holder);
+  else reclaim(store, holder);
+}
+
+/**
+ * Refuses an upper that is mounted without a record here: by another --run, or after records were lost. A
+ * runtime that has run its poststop hooks is given the time to end, and its mount namespace with it.
+ */
+export function refuseInUse(id: string, upper: string): void {
+  if (waitUntilFree(upper, RELEASE_WAIT)) return;
+  const pid = mountersOf(`veneer:${id}`).next().value;
+  const where = pid === undefined ? "" : `, seen by process ${pid}`;
+  throw new VeneerError("IN_USE", `instance ${id} is mounted without a record of ours${where}`, {
+    hint: "'findmnt -t overlay' in that process's mount namespace shows where; unmount it there",
+  });
+}
+
+/** Milliseconds. */
 const RELEASE_WAIT = 2000;
 
 export function heldBy(id: string, holder: Record): VeneerError {
@@ -118,6 +138,7 @@ function startEphemeral(settings: Settings, request: RootRequest, consumer: Cons
     );
   }
   if (request.instance !== undefined) refuseHeld(store, request.instance);
+  replaceOwnRecord(store, consumer);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   using layers = openLayers(store, base);

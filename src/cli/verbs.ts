@@ -14,6 +14,23 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base rm": () => import("./base-rm.ts"),
       },
     },
+    {
+      title: "instances",
+      verbs: {
+        create: () => import("./create.ts"),
+        mount: () => import("./mount.ts"),
+        umount: () => import("./umount.ts"),
+        rm: () => import("./rm.ts"),
+      },
+    },
+    {
+      title: "look",
+      verbs: {
+        ls: () => import("./ls.ts"),
+        ps: () => import("./ps.ts"),
+        inspect: () => import("./inspect.ts"),
+      },
+    },
   ];
 
 export function findVerb(name: string): Loader | undefined {

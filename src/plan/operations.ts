@@ -43,6 +43,8 @@ export type Operation =
       readonly layers: readonly string[];
       readonly directory?: string;
       readonly volatile: boolean;
+      /** nosuid and nodev */
+      readonly restricted?: boolean;
       readonly source: string;
     }
   /** mounts the overlay on a directory */

@@ -14,6 +14,8 @@ export interface Consumer {
   readonly bundle?: string;
   /** the container's first process, where it exists already */
   readonly process?: ProcessIdentity;
+  /** mount nosuid and nodev: not for a container's root */
+  readonly restricted?: boolean;
   readonly place:
     | { readonly placement: "container"; readonly pid: number; readonly root: string }
     | { readonly placement: Placement; readonly target: string };
@@ -66,6 +68,7 @@ export function planStart(facts: StartFacts): Operation[] {
     layers,
     ...(directory !== undefined && { directory }),
     volatile: facts.ephemeral !== undefined && upper.kind === "fresh",
+    ...(consumer.restricted && { restricted: true }),
     source,
   });
   const { place } = consumer;

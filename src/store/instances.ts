@@ -2,19 +2,29 @@
 import { UsageError, VeneerError } from "../errors.ts";
 import validateInstance from "../generated/instance.js";
 import { type BaseRef, formatBaseRef } from "../names.ts";
+import { isErrno } from "../sys/errno.ts";
 import { type Fd, flock, openatMaybe } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import type { BaseVersion } from "./bases.ts";
-import { readDocument } from "./document.ts";
+import { readDocument, writeDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 
-export interface Instance {
+/** An upper and the version below it. */
+export interface Generation {
   readonly base: string;
   readonly version: number;
   /** of the version that it was made on */
   readonly digest: string;
-  /** the generation in use */
   readonly generation: number;
+  /** the generation that it took the place of, to which a fallback leads */
+  readonly previous?: number;
+  /** ISO 8601: when it was made */
+  readonly since?: string;
+}
+
+/** The definition, with the generation in use. */
+export interface Instance extends Generation {
   /** ISO 8601 */
   readonly created: string;
   /** decided when the upper is made; a later start leaves the upper as the container left it */
@@ -22,6 +32,25 @@ export interface Instance {
   readonly mask: readonly string[];
   /** bytes of an upper in memory, made anew at each start */
   readonly tmpfs?: number;
+  /** where it was mounted by hand: `mount --all` brings it back */
+  readonly mounted?: { readonly target: string; readonly suid?: boolean };
+  /** generations that are not in use, with all their changes */
+  readonly kept?: readonly Generation[];
+}
+
+/** The versions that must stay as long as the instance does: those of every generation. */
+export function versionsOf(instance: Instance): BaseRef[] {
+  return [instance, ...(instance.kept ?? [])].map(({ base, version }) => ({ name: base, version }));
+}
+
+/** Ids of all named instances, sorted. */
+export function listInstances(store: Store): string[] {
+  try {
+    return list(paths.instances(store)).sort();
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return [];
+    throw error;
+  }
 }
 
 /** The instance's definition, or undefined where there is none of that name. */
@@ -33,25 +62,46 @@ export function readInstance(store: Store, id: string): Instance | undefined {
 export function requireInstance(store: Store, id: string): Instance {
   const instance = readInstance(store, id);
   if (instance) return instance;
-  throw new VeneerError("NO_INSTANCE", `no instance ${id} in ${store.root}`, {
+  throw noSuchInstance(store, id);
+}
+
+export function noSuchInstance(store: Store, id: string): VeneerError {
+  return new VeneerError("NO_INSTANCE", `no instance ${id} in ${store.root}`, {
     hint: `'veneer ls' lists them, 'veneer create ${id} BASE' makes one`,
   });
 }
 
+/** Publishes a changed definition. Durable on return; the caller holds the instance's lock. */
+export function writeInstance(store: Store, id: string, instance: Instance): void {
+  writeDocument(paths.instanceFile(store, id), instance, { sync: true });
+}
+
 /**
- * Takes an instance for a change or a start; undefined where there is no such instance. Waits for nobody:
- * another holder is an error that says so.
+ * Takes an instance for a change or a start; undefined where there is no such instance. Another holder is an
+ * error that says so, unless `wait`.
  */
-export function lockInstance(store: Store, id: string): Fd | undefined {
+export function lockInstance(store: Store, id: string, options: { wait?: boolean } = {}): Fd | undefined {
   const path = paths.instance(store, id);
-  const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
-  if (fd && !flock(fd.number, LOCK_EX | LOCK_NB, path)) {
+  for (;;) {
+    const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!fd) return undefined;
+    if (!flock(fd.number, options.wait ? LOCK_EX : LOCK_EX | LOCK_NB, path)) {
+      fd[Symbol.dispose]();
+      throw new VeneerError("BUSY", `instance ${id} is being changed or started by another veneer process`, {
+        hint: "try again in a moment",
+      });
+    }
+    // what was locked may have been removed, and another made in its place, before the lock was ours
+    if (lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
     fd[Symbol.dispose]();
-    throw new VeneerError("BUSY", `instance ${id} is being changed or started by another veneer process`, {
-      hint: "try again in a moment",
-    });
   }
-  return fd;
+}
+
+/** Like {@link lockInstance}; throws where there is no such instance. */
+export function requireLock(store: Store, id: string): Fd {
+  const fd = lockInstance(store, id);
+  if (fd) return fd;
+  throw noSuchInstance(store, id);
 }
 
 /** Refuses a base that the instance is not on, and a version of the same number with another content. */

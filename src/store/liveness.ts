@@ -90,9 +90,11 @@ export function isLive(record: Record): boolean {
   if (isAlive(record.preparer)) return true;
   if (record.process && isAlive(record.process)) return true;
   const { source, upper, target } = record;
-  if (record.engine === "mount")
-    return source !== undefined && target !== undefined && isMountedHere(target, source);
-  if (record.placement === "host") {
+  const { engine, placement } = record;
+  if (engine === "mount" && source !== undefined && target !== undefined && isMountedHere(target, source)) {
+    return true;
+  }
+  if (placement === "host" && engine !== "mount") {
     // the mount on the host keeps the upper in use for ever: a container is another namespace that has it
     return source !== undefined && !mountersOf(source, readNamespace("self")).next().done;
   }

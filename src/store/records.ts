@@ -1,7 +1,8 @@
 /** Records of what uses an instance or a version: written before the first mount, removed after the last. */
 import validateRecord from "../generated/record.js";
 import { isErrno } from "../sys/errno.ts";
-import { readlink, readText, symlink, unlinkQuietly } from "../sys/fd.ts";
+import { createFile, readlink, readText, rename, symlink, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
+import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
 import { parseDocument, writeDocument } from "./document.ts";
@@ -58,14 +59,31 @@ export function recordKey(engine: Engine, container: string, place: string): str
 }
 
 /**
- * Publishes a record and, for a named instance, the link by which its holder is found. The caller holds the
- * instance's lock.
+ * Publishes a record and, where it names an instance, the link by which its holder is found: both or neither.
+ * Throws EEXIST when the record or the link is there: of two starts at once one finds the other's.
  */
 export function writeRecord(store: Store, record: Record): void {
-  writeDocument(paths.record(store, record.key), record);
+  const path = paths.record(store, record.key);
+  const temporary = `${path}.${uniqueSuffix()}`;
+  createFile(temporary, `${JSON.stringify(record)}\n`);
+  try {
+    rename(temporary, path, RENAME_NOREPLACE);
+  } catch (error) {
+    unlinkQuietly(temporary);
+    throw error;
+  }
   if (record.instance === undefined) return;
-  unlinkQuietly(paths.held(store, record.instance));
-  symlink(record.key, paths.held(store, record.instance));
+  try {
+    symlink(record.key, paths.held(store, record.instance));
+  } catch (error) {
+    unlinkQuietly(path);
+    throw error;
+  }
+}
+
+/** Replaces a record by one of the same key. The caller holds what it stands for. */
+export function updateRecord(store: Store, record: Record): void {
+  writeDocument(paths.record(store, record.key), record);
 }
 
 /** A record; undefined where there is none, or an empty one, which says that its user is gone (veneer-release). */
@@ -106,9 +124,4 @@ export function listRecords(store: Store): Record[] {
 export function findHolder(store: Store, instance: string): Record | undefined {
   const key = readlink(paths.held(store, instance));
   return key === undefined ? undefined : readRecord(store, key);
-}
-
-/** Whether the last holder of a named instance left its link: its overlay may still be ending. */
-export function wasHeld(store: Store, instance: string): boolean {
-  return readlink(paths.held(store, instance)) !== undefined;
 }

@@ -1,0 +1,144 @@
+/** Instances mounted on the host by hand. */
+import { during, VeneerError } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
+import {
+  type Instance,
+  lockInstance,
+  readInstance,
+  requireInstance,
+  requireLock,
+  writeInstance,
+} from "../store/instances.ts";
+import { isLive, isMountedHere, mountersOf } from "../store/liveness.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { findHolder, type Record, recordKey } from "../store/records.ts";
+import { isErrno } from "../sys/errno.ts";
+import { mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
+import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
+import { umount2 } from "../sys/mount.ts";
+import { reclaim } from "./release.ts";
+import { heldBy, start } from "./start.ts";
+
+export interface MountWishes {
+  /** absent: RUN/mnt/ID, which is made */
+  readonly directory?: string | undefined;
+  /** heed set-user-ID bits and device files: for a root that a container or chroot(1) will use */
+  readonly suid: boolean;
+}
+
+/**
+ * Mounts an instance on the host, nosuid and nodev unless asked otherwise, and remembers it for
+ * {@link mountAll}. Returns the mount point without symbolic links.
+ */
+export function mountInstance(settings: Settings, id: string, wishes: MountWishes): string {
+  const { store } = settings;
+  requireInstance(store, id);
+  const own = wishes.directory === undefined;
+  if (own) mkdirs(paths.mountPoint(store, id), 0o700);
+  const target = canonical(wishes.directory ?? paths.mountPoint(store, id));
+  try {
+    start(
+      settings,
+      { instance: id, persistent: false, opaque: [], mask: [] },
+      {
+        engine: "mount",
+        key: mountKey(id),
+        ...(!wishes.suid && { restricted: true }),
+        place: { placement: "host", target },
+      },
+    );
+  } catch (error) {
+    if (own) rmdirQuietly(target);
+    throw error;
+  }
+  using _lock = lockInstance(store, id, { wait: true });
+  remember(store, id, { target, ...(wishes.suid && { suid: true }) });
+  return target;
+}
+
+function mountKey(id: string): string {
+  return recordKey("mount", id, "");
+}
+
+/** The directory's path without symbolic links, as mountinfo will show it. */
+function canonical(directory: string): string {
+  return during("mount point", () => {
+    using fd = openDirectory(directory);
+    return readlink(fd.path) as string;
+  });
+}
+
+/** Notes in the definition where it is mounted. The caller holds the instance's lock. */
+function remember(store: Store, id: string, mounted: Instance["mounted"]): void {
+  const instance = readInstance(store, id);
+  if (!instance || JSON.stringify(instance.mounted) === JSON.stringify(mounted)) return;
+  const { mounted: _, ...rest } = instance;
+  writeInstance(store, id, { ...rest, ...(mounted && { mounted }) });
+}
+
+/** Mounts again every instance that was mounted by hand and is not now. Calls `failed` for those that cannot. */
+export function mountAll(
+  settings: Settings,
+  ids: readonly string[],
+  done: (target: string) => void,
+  failed: (error: unknown) => void,
+): void {
+  const { store } = settings;
+  for (const id of ids) {
+    try {
+      const mounted = readInstance(store, id)?.mounted;
+      if (!mounted) continue;
+      const holder = findHolder(store, id);
+      if (holder?.engine === "mount" && isLive(holder)) continue;
+      const own = mounted.target === paths.mountPoint(store, id);
+      done(
+        mountInstance(settings, id, {
+          directory: own ? undefined : mounted.target,
+          suid: mounted.suid ?? false,
+        }),
+      );
+    } catch (error) {
+      failed(error);
+    }
+  }
+}
+
+/**
+ * Unmounts an instance that was mounted by hand, and forgets that it was: also one that is remembered but was
+ * unmounted otherwise. Throws when it is neither, or when something uses it.
+ */
+export function umountInstance(store: Store, id: string): void {
+  using _lock = requireLock(store, id);
+  const holder = findHolder(store, id);
+  if (holder && holder.engine !== "mount" && isLive(holder)) throw heldBy(id, holder);
+  const target = holder?.engine === "mount" ? holder.target : undefined;
+  if (holder && target !== undefined && isMountedHere(target, holder.source ?? "")) unmount(id, target);
+  else if ((holder && isLive(holder)) || !readInstance(store, id)?.mounted) throw notMountedHere(id, holder);
+  if (holder) reclaim(store, holder);
+  if (target === paths.mountPoint(store, id)) rmdirQuietly(target);
+  remember(store, id, undefined);
+}
+
+function notMountedHere(id: string, holder: Record | undefined): VeneerError {
+  const elsewhere = holder?.engine === "mount" && isLive(holder);
+  const pid = elsewhere ? mountersOf(holder.source ?? "").next().value : undefined;
+  return new VeneerError(
+    "NOT_MOUNTED",
+    elsewhere
+      ? `instance ${id} is not mounted in this mount namespace, but in that of process ${pid}`
+      : `instance ${id} is not mounted`,
+    { hint: elsewhere ? `nsenter -m -t ${pid} veneer umount ${id}` : "'veneer ls' shows what is" },
+  );
+}
+
+function unmount(id: string, target: string): void {
+  try {
+    umount2(target, UMOUNT_NOFOLLOW);
+  } catch (error) {
+    if (!isErrno(error, "EBUSY")) throw error;
+    throw new VeneerError("BUSY", `instance ${id} is in use`, {
+      cause: error,
+      hint: `'fuser -vm ${target}' shows by which processes`,
+    });
+  }
+}

@@ -1,0 +1,22 @@
+/** Removes a named instance: gone by one rename, whatever its size. */
+import { noSuchInstance, requireLock } from "../store/instances.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { moveToTrash } from "../store/trash.ts";
+import { list } from "../sys/stat.ts";
+import { refuseHeld, refuseInUse } from "./start.ts";
+
+/**
+ * Moves an instance with all its generations to the trash and returns where it is there. Atomic. Throws, and
+ * names the holder, while something uses it.
+ */
+export function removeInstance(store: Store, id: string): string {
+  using _lock = requireLock(store, id);
+  refuseHeld(store, id);
+  const directory = paths.instance(store, id);
+  for (const entry of list(directory)) {
+    if (/^[0-9]+$/.test(entry)) refuseInUse(id, `${directory}/${entry}/upper`);
+  }
+  const trash = moveToTrash(store, directory);
+  if (trash === undefined) throw noSuchInstance(store, id);
+  return trash;
+}

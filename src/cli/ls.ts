@@ -1,0 +1,37 @@
+import { formatBaseRef } from "../names.ts";
+import { ownBytes, totalBytes, viewInstances } from "../store/view.ts";
+import type { Command } from "./command.ts";
+import { formatBytes, JSON_OPTION, printRows } from "./table.ts";
+
+export const command: Command = {
+  name: "ls",
+  summary: "List the instances",
+  description: "OWN is what the instance's changes take on disk, kept generations included.",
+  operands: [],
+  options: [JSON_OPTION],
+  run(context, input) {
+    const { store } = context.settings;
+    const rows = viewInstances(store).map(({ id, state, instance, error }) => ({
+      id,
+      base: instance?.base ?? null,
+      version: instance?.version ?? null,
+      generation: instance?.generation ?? null,
+      state,
+      bytes: (instance && totalBytes(ownBytes(store, id, instance))) ?? null,
+      created: instance?.created ?? null,
+      ...(error !== undefined && { error }),
+    }));
+    for (const { error } of rows) if (error !== undefined) context.note(`veneer: ${error}`);
+    printRows(context, input, rows, [
+      { title: "ID", cell: (row) => row.id },
+      {
+        title: "BASE",
+        cell: ({ base: name, version }) =>
+          name === null || version === null ? "?" : formatBaseRef({ name, version }),
+      },
+      { title: "STATE", cell: (row) => row.state },
+      { title: "OWN", cell: (row) => (row.bytes === null ? "?" : formatBytes(row.bytes)), right: true },
+      { title: "CREATED", cell: (row) => row.created ?? "?" },
+    ]);
+  },
+};

@@ -1,0 +1,31 @@
+import { formatBaseRef } from "../names.ts";
+import { listRunning } from "../store/running.ts";
+import type { Command } from "./command.ts";
+import { JSON_OPTION, printRows } from "./table.ts";
+
+export const command: Command = {
+  name: "ps",
+  summary: "List what runs: containers and instances mounted by hand",
+  operands: [],
+  options: [JSON_OPTION],
+  run(context, input) {
+    const rows = listRunning(context.settings.store).map(({ record, pid }) => ({
+      container: record.container ?? null,
+      engine: record.engine,
+      instance: record.instance ?? null,
+      base: record.base,
+      version: record.version,
+      pid: pid ?? null,
+      since: record.created,
+      target: record.engine === "mount" ? (record.target ?? null) : null,
+    }));
+    printRows(context, input, rows, [
+      { title: "CONTAINER", cell: (row) => row.container ?? row.target ?? "-" },
+      { title: "ENGINE", cell: (row) => row.engine },
+      { title: "INSTANCE", cell: (row) => row.instance ?? "-" },
+      { title: "BASE", cell: ({ base: name, version }) => formatBaseRef({ name, version }) },
+      { title: "PID", cell: (row) => String(row.pid ?? "-"), right: true },
+      { title: "SINCE", cell: (row) => row.since },
+    ]);
+  },
+};

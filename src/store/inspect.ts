@@ -1,0 +1,87 @@
+/** Everything that is known of an instance or container, as one document. */
+import { formatError } from "../errors.ts";
+import { layerPaths, readVersion } from "./bases.ts";
+import type { Generation } from "./instances.ts";
+import { paths, type Store } from "./paths.ts";
+import type { Record } from "./records.ts";
+import { listRunning, withProcesses } from "./running.ts";
+import { type InstanceView, ownBytes, viewInstance } from "./view.ts";
+
+/** Undefined where there is no such instance. */
+export function inspectInstance(store: Store, id: string): object | undefined {
+  const view = viewInstance(store, id);
+  if (!view) return undefined;
+  const { instance, error } = view;
+  if (!instance) return { id, state: view.state, error, ...holderOf(view) };
+  const bytes = ownBytes(store, id, instance);
+  const describe = (generation: Generation) => ({
+    generation: generation.generation,
+    base: generation.base,
+    version: generation.version,
+    digest: generation.digest,
+    previous: generation.previous,
+    since: generation.since,
+    bytes: bytes.get(generation.generation),
+    upper: `${paths.generation(store, id, generation.generation)}/upper`,
+  });
+  const all = [instance, ...(instance.kept ?? [])].sort((a, b) => a.generation - b.generation);
+  return {
+    id,
+    state: view.state,
+    base: instance.base,
+    version: instance.version,
+    digest: instance.digest,
+    generation: instance.generation,
+    created: instance.created,
+    opaque: instance.opaque,
+    mask: instance.mask,
+    tmpfs: instance.tmpfs,
+    mounted: instance.mounted,
+    ...uppersOf(store, id, instance),
+    layers: layersOf(store, instance),
+    generations: all.map(describe),
+    ...holderOf(view),
+  };
+}
+
+function uppersOf(store: Store, id: string, instance: Generation & { tmpfs?: number }): object {
+  if (instance.tmpfs !== undefined) return {};
+  const directory = paths.generation(store, id, instance.generation);
+  return { upper: `${directory}/upper`, work: `${directory}/work` };
+}
+
+function layersOf(store: Store, { base: name, version }: Generation): string[] | string {
+  try {
+    return layerPaths(store, readVersion(store, { name, version }).manifest);
+  } catch (error) {
+    return formatError(error);
+  }
+}
+
+function holderOf(view: InstanceView): object {
+  const [running] = view.holder ? withProcesses([view.holder]) : [];
+  return running ? { holder: { ...describeRecord(running.record), pid: running.pid } } : {};
+}
+
+function describeRecord(record: Record): object {
+  const { engine, container, bundle, placement, target, source, created } = record;
+  return { engine, container, bundle, placement, target, source, since: created };
+}
+
+/** A running container that has no named instance of that name; undefined where there is none. */
+export function inspectContainer(store: Store, container: string): object | undefined {
+  const running = listRunning(store).find(({ record }) => record.container === container);
+  if (!running) return undefined;
+  const { record, pid } = running;
+  return {
+    container,
+    state: "running",
+    instance: record.instance,
+    base: record.base,
+    version: record.version,
+    tmpfs: record.tmpfs,
+    upper: record.upper,
+    layers: layersOf(store, { ...record, digest: "", generation: 1 }),
+    holder: { ...describeRecord(record), pid },
+  };
+}

@@ -1,0 +1,71 @@
+/** What runs on the store now: live records, and the processes behind them. */
+import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
+import { identify } from "../sys/process.ts";
+import { list } from "../sys/stat.ts";
+import { isLive, readNamespace } from "./liveness.ts";
+import type { Store } from "./paths.ts";
+import { listRecords, type Record } from "./records.ts";
+
+export interface Running {
+  readonly record: Record;
+  /** the container's first process; absent where there is none (mounted by hand) or none yet */
+  readonly pid?: number;
+}
+
+/** Live records, oldest first, with their processes. */
+export function listRunning(store: Store): Running[] {
+  const live = listRecords(store).filter(isLive);
+  live.sort((a, b) => (a.created < b.created ? -1 : 1));
+  return withProcesses(live);
+}
+
+/** Adds to live records the process of each: from the record where it has one, else found by its root. */
+export function withProcesses(records: readonly Record[]): Running[] {
+  const wanted = records.some((record) => record.engine !== "mount" && !record.process);
+  const roots = wanted ? findRoots() : new Map<string, number>();
+  return records.map((record) => {
+    const found = record.engine === "mount" ? undefined : roots.get(record.source ?? "");
+    const pid = record.process?.pid ?? found;
+    return { record, ...(pid !== undefined && { pid }) };
+  });
+}
+
+/**
+ * The first process on each overlay of ours that is the root of a mount namespace, by the overlay's source.
+ * The wrapping runtime leaves no pid, since the container's process comes after it; a runtime that waits in
+ * the namespace that it was prepared in has the overlay elsewhere than at its root.
+ */
+function findRoots(): Map<string, number> {
+  const sources = new Map<string, string | undefined>();
+  const first = new Map<string, { pid: number; startTime: number }>();
+  for (const name of list("/proc")) {
+    if (!/^[0-9]+$/.test(name)) continue;
+    const pid = Number(name);
+    const namespace = readNamespace(pid);
+    if (namespace === undefined) continue;
+    if (!sources.has(namespace)) sources.set(namespace, rootSource(pid));
+    const source = sources.get(namespace);
+    const identity = source === undefined ? undefined : identify(pid);
+    if (source === undefined || !identity) continue;
+    const known = first.get(source);
+    if (!known || identity.startTime < known.startTime) first.set(source, identity);
+  }
+  return new Map([...first].map(([source, { pid }]) => [source, pid]));
+}
+
+/** The source of the overlay that is a process's root, when it is one of ours. */
+function rootSource(pid: number): string | undefined {
+  let text: string | undefined;
+  try {
+    text = readMountinfo(pid);
+  } catch {
+    return undefined;
+  }
+  let source: string | undefined;
+  for (const line of text?.split("\n") ?? []) {
+    if (!line.includes(" / / ")) continue;
+    const entry = parseMountLine(line);
+    if (entry?.target === "/" && entry.type === "overlay") source = entry.source;
+  }
+  return source?.startsWith("veneer:") ? source : undefined;
+}

@@ -1,0 +1,75 @@
+/** Named instances as people look at them. */
+import { formatError } from "../errors.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { type Instance, listInstances, readInstance } from "./instances.ts";
+import { isLive } from "./liveness.ts";
+import { paths, type Store } from "./paths.ts";
+import { findHolder, type Record } from "./records.ts";
+import { measure } from "./walk.ts";
+
+export type State = "running" | "mounted" | "stopped" | "damaged";
+
+export interface InstanceView {
+  readonly id: string;
+  readonly state: State;
+  /** absent where it is damaged */
+  readonly instance?: Instance;
+  /** what holds it now */
+  readonly holder?: Record;
+  /** why it is damaged */
+  readonly error?: string;
+}
+
+/** One damaged instance hides no other. An instance that is removed meanwhile is left out. */
+export function viewInstances(store: Store): InstanceView[] {
+  return listInstances(store).flatMap((id) => viewInstance(store, id) ?? []);
+}
+
+/** Undefined where there is no such instance. */
+export function viewInstance(store: Store, id: string): InstanceView | undefined {
+  const record = findHolder(store, id);
+  const holder = record && isLive(record) ? { holder: record } : {};
+  let instance: Instance | undefined;
+  try {
+    instance = readInstance(store, id);
+  } catch (error) {
+    return { id, state: "damaged", error: formatError(error), ...holder };
+  }
+  if (!instance) {
+    if (!lstatMaybe(paths.instance(store, id))) return undefined;
+    return { id, state: "damaged", error: `${paths.instanceFile(store, id)} is missing`, ...holder };
+  }
+  return { id, state: stateOf(holder.holder), instance, ...holder };
+}
+
+function stateOf(holder: Record | undefined): State {
+  if (!holder) return "stopped";
+  return holder.engine === "mount" ? "mounted" : "running";
+}
+
+/** What the uppers of an instance take on disk, by generation; undefined for one that cannot be read. */
+export function ownBytes(store: Store, id: string, instance: Instance): Map<number, number | undefined> {
+  const generations = [instance, ...(instance.kept ?? [])].map(({ generation }) => generation);
+  return new Map(
+    generations.map((generation) => [generation, uppersBytes(paths.generation(store, id, generation))]),
+  );
+}
+
+function uppersBytes(directory: string): number | undefined {
+  const upper = `${directory}/upper`;
+  try {
+    return lstatMaybe(upper) ? measure(upper).bytes : 0;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The sum of {@link ownBytes}; undefined when part of it is not known. */
+export function totalBytes(bytes: ReadonlyMap<number, number | undefined>): number | undefined {
+  let total = 0;
+  for (const value of bytes.values()) {
+    if (value === undefined) return undefined;
+    total += value;
+  }
+  return total;
+}

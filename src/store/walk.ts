@@ -1,0 +1,62 @@
+/** Walks trees that a container has written: by descriptor, never through a symbolic link, never onto another mount. */
+import { VeneerError } from "../errors.ts";
+import { openat } from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
+import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
+
+/** A directory open on each level: deeper trees are refused rather than run out of descriptors or stack. */
+const MAX_DEPTH = 2000;
+
+export interface Entry {
+  /** relative to the root of the walk */
+  readonly path: string;
+  readonly name: string;
+  readonly stat: Stat;
+  /** descriptor of the directory that holds it, valid during the call */
+  readonly dir: number;
+}
+
+/**
+ * Calls `visit` for each entry below a directory, sorted by name, a directory before what is in it; false
+ * keeps it from descending there. An entry that vanishes meanwhile is left out. Throws SysError, and
+ * VeneerError where the tree is too deep.
+ */
+// biome-ignore lint/suspicious/noConfusingVoidType: most visitors return nothing
+export function walk(directory: string, visit: (entry: Entry) => boolean | void, from = AT_FDCWD): void {
+  using root = openat(from, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const { mountId } = fstat(root.number);
+  const descend = (dir: number, prefix: string, depth: number) => {
+    if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
+    for (const name of listFd(dir, prefix).sort()) {
+      const stat = lstatMaybe(name, dir);
+      if (!stat || stat.mountId !== mountId) continue;
+      const path = prefix + name;
+      if (visit({ path, name, stat, dir }) === false || !isType(stat, S_IFDIR)) continue;
+      using inner = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      descend(inner.number, `${path}/`, depth + 1);
+    }
+  };
+  descend(root.number, "", 0);
+}
+
+export interface Usage {
+  /** allocated, hard links counted once */
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+/** What a tree takes on disk. */
+export function measure(directory: string): Usage {
+  const linked = new Set<bigint>();
+  let bytes = (lstatMaybe(directory)?.blocks ?? 0) * 512;
+  let entries = 0;
+  walk(directory, ({ stat }) => {
+    entries++;
+    if (stat.nlink > 1 && !isType(stat, S_IFDIR)) {
+      if (linked.has(stat.ino)) return;
+      linked.add(stat.ino);
+    }
+    bytes += stat.blocks * 512;
+  });
+  return { bytes, entries };
+}

@@ -1,0 +1,21 @@
+/** A base in place, written by hand: tests of instances need no import. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Host } from "./host.ts";
+
+/** Makes `layers` (directories, top first) version `version` of the base `name`, and the current one. */
+export function plantBase(host: Host, name: string, layers: string | readonly string[], version = 1): void {
+  const base = join(host.root, "bases", name);
+  mkdirSync(join(base, "versions"), { recursive: true, mode: 0o700 });
+  for (const directory of ["layers", "instances", "ephemeral", "staging", "trash"]) {
+    mkdirSync(join(host.root, directory), { recursive: true, mode: 0o700 });
+  }
+  const manifest = {
+    layers: [layers].flat().map((path) => ({ path })),
+    digest: `sha256:${name}-${version}`,
+    created: "2024-01-01T00:00:00.000Z",
+    origin: "test",
+  };
+  writeFileSync(join(base, "versions", `${version}.json`), JSON.stringify(manifest));
+  writeFileSync(join(base, "base.json"), JSON.stringify({ current: version, last: version }));
+}
