@@ -7,9 +7,9 @@ import { lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import type { Instance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { removeTree } from "../store/trash.ts";
+import { makeStaging } from "../store/staging.ts";
 import { isErrno } from "../sys/errno.ts";
-import { mkdirat, openDirectory, rename, syncDirectory, uniqueSuffix } from "../sys/fd.ts";
+import { mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { makeUpper } from "./upper.ts";
 
@@ -38,24 +38,26 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: Ins
     ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
   };
   const fresh = freshUpper(layers.fds, wishes);
-  const staging = `${paths.staging(store)}/${uniqueSuffix()}`;
-  mkdirat(AT_FDCWD, staging, 0o700);
+  using staging = makeStaging(store);
+  mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
+  {
+    using directory = openDirectory(`${staging.path}/1`);
+    if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
+  }
+  writeDocument(`${staging.path}/instance.json`, instance, { sync: true });
+  publish(store, staging.path, id);
+  return instance;
+}
+
+/** Gives a directory that is complete its name, durably. Throws EXISTS when the name is taken. */
+export function publish(store: Store, directory: string, id: string): void {
   try {
-    mkdirat(AT_FDCWD, `${staging}/1`, 0o700);
-    {
-      using directory = openDirectory(`${staging}/1`);
-      if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
-    }
-    writeDocument(`${staging}/instance.json`, instance, { sync: true });
-    rename(staging, paths.instance(store, id), RENAME_NOREPLACE);
+    rename(directory, paths.instance(store, id), RENAME_NOREPLACE);
   } catch (error) {
-    removeTree(staging);
-    if (isErrno(error, "EEXIST"))
-      throw new VeneerError("EXISTS", `instance ${id} exists already`, {
-        hint: `use another name, or remove it with 'veneer rm ${id}'`,
-      });
-    throw error;
+    if (!isErrno(error, "EEXIST")) throw error;
+    throw new VeneerError("EXISTS", `instance ${id} exists already`, {
+      hint: `use another name, or remove it with 'veneer rm ${id}'`,
+    });
   }
   syncDirectory(paths.instances(store));
-  return instance;
 }

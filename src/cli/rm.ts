@@ -1,7 +1,7 @@
 import { removeInstance } from "../apply/remove-instance.ts";
 import { checkName } from "../names.ts";
 import type { Command } from "./command.ts";
-import { emptyTrash } from "./empty-trash.ts";
+import { deleteAside } from "./delete-aside.ts";
 
 export const command: Command = {
   name: "rm",
@@ -14,6 +14,6 @@ deleted in the background.`,
   async run(context, input) {
     const { store } = context.settings;
     const ids = input.operands.map((name) => checkName("instance", name));
-    for (const id of ids) await emptyTrash(removeInstance(store, id));
+    for (const id of ids) await deleteAside(removeInstance(store, id));
   },
 };

@@ -38,11 +38,6 @@ export interface Instance extends Generation {
   readonly kept?: readonly Generation[];
 }
 
-/** The versions that must stay as long as the instance does: those of every generation. */
-export function versionsOf(instance: Instance): BaseRef[] {
-  return [instance, ...(instance.kept ?? [])].map(({ base, version }) => ({ name: base, version }));
-}
-
 /** Ids of all named instances, sorted. */
 export function listInstances(store: Store): string[] {
   try {

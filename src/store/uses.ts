@@ -25,8 +25,11 @@ export function listUses(store: Store, base?: string): Use[] {
 function* instanceUses(store: Store): Generator<Use> {
   for (const id of namesIn(paths.instances(store))) {
     const instance = readInstance(store, id);
-    if (instance)
-      yield { base: instance.base, version: instance.version, kind: "instance", who: `instance ${id}` };
+    if (!instance) continue;
+    for (const { base, version, generation } of [instance, ...(instance.kept ?? [])]) {
+      const kept = generation === instance.generation ? "" : ` (generation ${generation}, kept)`;
+      yield { base, version, kind: "instance", who: `instance ${id}${kept}` };
+    }
   }
 }
 
