@@ -3,7 +3,7 @@ import { release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { during, VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
-import { parseBundleConfig, readBundleText, rootPath } from "./input/oci-config.ts";
+import { parseBundleConfig, readBundleText, refuseUserNamespace, rootPath } from "./input/oci-config.ts";
 import { isStopped, readState, type State } from "./input/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
 import { readRecord, recordKey } from "./store/records.ts";
@@ -33,6 +33,7 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   if (!process) throw new VeneerError("GONE", `process ${pid} of container ${id} is gone`);
   const file = `${bundle}/config.json`;
   const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
+  refuseUserNamespace(config, id);
   start(settings, request, {
     engine: "oci",
     key: recordKey("oci", id, bundle),
@@ -46,11 +47,5 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
 /** Idempotent: a container without a record had no base, or was taken down already. */
 function stop(settings: Settings, state: State): void {
   const record = readRecord(settings.store, recordKey("oci", state.id, state.bundle ?? ""));
-  if (record) release(settings.store, record);
-}
-
-/** `veneer hook release KEY`: the poststop hook that the wrapping runtime adds. Idempotent. */
-export function releaseByKey(settings: Settings, key: string): void {
-  const record = readRecord(settings.store, key);
   if (record) release(settings.store, record);
 }

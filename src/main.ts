@@ -1,7 +1,7 @@
 /** argv to command: the only catch-all and the only exit. */
 import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { hookLxc } from "./hook-lxc.ts";
-import { hookOci, releaseByKey } from "./hook-oci.ts";
+import { hookOci } from "./hook-oci.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings } from "./input/config.ts";
 import type { Wishes } from "./input/request.ts";
@@ -35,7 +35,6 @@ function hook(args: Arguments, options: GlobalOptions): void {
   const settings = readSettings(options);
   if (kind === "lxc") hookLxc(settings, wishes, extra);
   else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
-  else if (kind === "release" && extra[0] !== undefined) releaseByKey(settings, extra[0]);
   else
     throw new UsageError(
       `unknown hook ${quote(words.join(" "))}`,

@@ -8,7 +8,13 @@ import { during, UsageError } from "./errors.ts";
 import { type Arguments, readGlobalOption } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings, type Settings } from "./input/config.ts";
 import { appendToArray } from "./input/json-edit.ts";
-import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./input/oci-config.ts";
+import {
+  type BundleConfig,
+  parseBundleConfig,
+  readBundleText,
+  refuseUserNamespace,
+  rootPath,
+} from "./input/oci-config.ts";
 import { mergeWishes, wishesOfAnnotations } from "./input/request.ts";
 import { parseRuntimeCall, type RuntimeCall } from "./input/runtime-args.ts";
 import { checkContainerId } from "./names.ts";
@@ -77,6 +83,7 @@ function prepare(settings: Settings, call: RuntimeCall, placement: "private" | "
   const request = mergeWishes({}, wishes, settings.config);
   if (!request) return;
   const id = checkContainerId(call.id);
+  refuseUserNamespace(config, id);
   const addHook = (record: Record): Operation[] => {
     const rewritten = withPoststop(text, config, settings, record);
     return placement === "host"

@@ -16,7 +16,10 @@ export interface BundleConfig {
   readonly annotations?: Readonly<Record<string, string>> | null;
   readonly mounts?: readonly { readonly options?: readonly string[] | null }[] | null;
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
-  readonly linux?: { readonly rootfsPropagation?: string } | null;
+  readonly linux?: {
+    readonly rootfsPropagation?: string;
+    readonly uidMappings?: readonly object[] | null;
+  } | null;
 }
 
 /** The text of a config.json. Throws VeneerError where there is none. */
@@ -43,4 +46,16 @@ export function wantsSharedPropagation(config: BundleConfig): boolean {
   const shared = (option: string | undefined) => option === "shared" || option === "rshared";
   if (shared(config.linux?.rootfsPropagation)) return true;
   return (config.mounts ?? []).some((mount) => (mount.options ?? []).some(shared));
+}
+
+/** Refuses a container with an uid map: the base's files would all belong to nobody in it. */
+export function refuseUserNamespace(config: BundleConfig, id: string): void {
+  if (!config.linux?.uidMappings?.length) return;
+  throw new VeneerError(
+    "USER_NAMESPACE",
+    `container ${id} has a user namespace (linux.uidMappings in config.json)`,
+    {
+      hint: "bases cannot be idmapped yet: start it without a user namespace, or without a base",
+    },
+  );
 }
