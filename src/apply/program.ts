@@ -10,6 +10,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   cp: "coreutils",
   sync: "coreutils",
   rm: "coreutils",
+  du: "coreutils",
   setpriv: "util-linux",
   unshare: "util-linux",
   xz: "xz-utils",
@@ -24,6 +25,8 @@ export interface ProgramOptions {
   /** default: none */
   readonly stdin?: number | Readable;
   readonly cwd?: string;
+  /** statuses that are no failure; default: 0 */
+  readonly accept?: readonly number[];
   /** called with the pid when the program has started: for progress */
   readonly started?: (pid: number) => void;
 }
@@ -59,7 +62,7 @@ export async function runProgram(
       reject: false,
       cancelSignal: stop.signal,
       buffer: { stdout: true, stderr: true },
-      maxBuffer: 1_000_000,
+      maxBuffer: 10_000_000,
       // any descriptor will do, whatever the type says
       stdin:
         options.stdin === undefined
@@ -77,7 +80,7 @@ export async function runProgram(
     }
     const result = await child;
     if (stop.signal.aborted) throw new VeneerError("INTERRUPTED", `interrupted by ${stop.signal.reason}`);
-    if (result.exitCode === 0) return result.stdout;
+    if ((options.accept ?? [0]).includes(result.exitCode ?? -1)) return result.stdout;
     throw failed(name, result.exitCode, result.signal, result.stderr);
   } finally {
     for (const signal of signals) process.off(signal, interrupt);

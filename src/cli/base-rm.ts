@@ -1,4 +1,4 @@
-import { emptyTrash } from "../apply/empty-trash.ts";
+import { deleteTrash } from "../apply/empty-trash.ts";
 import { during } from "../errors.ts";
 import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { removeBase } from "../store/remove-base.ts";
@@ -20,6 +20,6 @@ make another one current with 'veneer base use' first. Directories used in place
     const trash = during(`remove ${formatBaseRef(ref)}`, () => removeBase(store, ref));
     using progress = drawProgress(context);
     progress.step("deleting");
-    await emptyTrash(store, trash);
+    await deleteTrash(trash);
   },
 };

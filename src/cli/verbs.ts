@@ -15,6 +15,12 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       },
     },
     {
+      title: "keep tidy",
+      verbs: {
+        gc: () => import("./gc.ts"),
+      },
+    },
+    {
       title: "instances",
       verbs: {
         create: () => import("./create.ts"),

@@ -1,10 +1,10 @@
 /** Who uses a version: what `base rm` asks and `base log` shows. */
 import { type BaseRef, formatBaseRef } from "../names.ts";
-import { readInstance } from "./instances.ts";
+import { listInstances, readInstance } from "./instances.ts";
 import { isLive } from "./liveness.ts";
-import { paths, type Store } from "./paths.ts";
+import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
-import { allVersions, namesIn } from "./versions.ts";
+import { allVersions } from "./versions.ts";
 
 export interface Use {
   readonly base: string;
@@ -23,7 +23,7 @@ export function listUses(store: Store, base?: string): Use[] {
 }
 
 function* instanceUses(store: Store): Generator<Use> {
-  for (const id of namesIn(paths.instances(store))) {
+  for (const id of listInstances(store)) {
     const instance = readInstance(store, id);
     if (!instance) continue;
     for (const { base, version, generation } of [instance, ...(instance.kept ?? [])]) {

@@ -34,7 +34,8 @@ export function listVersions(store: Store, name: string): number[] {
   return manifestNumbers(store, name).filter((version) => version <= last);
 }
 
-function manifestNumbers(store: Store, name: string): number[] {
+/** Numbers of all manifests, those of a publication that did not finish too. */
+export function manifestNumbers(store: Store, name: string): number[] {
   return namesIn(paths.versions(store, name))
     .flatMap((file) => /^([1-9][0-9]*)\.json$/.exec(file)?.[1] ?? [])
     .map(Number)

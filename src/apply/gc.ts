@@ -1,0 +1,217 @@
+/** Frees what nothing uses. */
+import { VeneerError } from "../errors.ts";
+import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
+import { findGarbage } from "../store/garbage.ts";
+import { lockInstance, readInstance } from "../store/instances.ts";
+import { lockLayers, readLayer } from "../store/layers.ts";
+import { isUpperInUse } from "../store/liveness.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { type Record, readRecord } from "../store/records.ts";
+import { holdStaging } from "../store/staging.ts";
+import { moveToTrash } from "../store/trash.ts";
+import { changeBase, listBases, listVersions, namesIn } from "../store/versions.ts";
+import { type Fd, flock, openat, openatMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
+import { umountQuietly } from "../sys/mount.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { deleteTrash, diskUsage } from "./empty-trash.ts";
+import type { Progress } from "./progress.ts";
+import { release } from "./release.ts";
+
+export interface Freed {
+  readonly kind: GarbageKind;
+  /** a path, or the name of a record */
+  readonly what: string;
+  /** on disk */
+  readonly bytes: number;
+}
+
+export interface GcResult {
+  readonly freed: readonly Freed[];
+  /** what was left alone, and why */
+  readonly problems: readonly unknown[];
+}
+
+/**
+ * Frees what nothing uses, or with `dryRun` tells what it would free. Never hits what is being started, imported
+ * or changed meanwhile: that is left for the next time. Two at once: the second waits.
+ */
+export async function collectGarbage(store: Store, dryRun: boolean, progress: Progress): Promise<GcResult> {
+  using _one = lockTrash(store);
+  const problems: unknown[] = [];
+  const freed: Freed[] = [];
+  const trash: { kind: GarbageKind; what: string; path: string }[] = [];
+  {
+    progress.step("looking");
+    using layers = lockLayers(store, LOCK_EX | LOCK_NB);
+    if (!layers) {
+      problems.push(new VeneerError("BUSY", "layers are left: a base is being imported or changed"));
+    }
+    const steps = planGc(findGarbage(store, layers !== undefined, (error) => problems.push(error)));
+    if (dryRun) {
+      const sizes = await diskUsage(steps.flatMap((step) => pathOf(store, step) ?? []));
+      return { freed: steps.map((step) => describe(store, step, sizes)), problems };
+    }
+    if (steps.some((step) => step.kind === "ephemeral upper")) waitForStarts(store);
+    for (const step of steps) {
+      try {
+        const what = describe(store, step, new Map());
+        const path = carryOut(store, step);
+        if (path === true) freed.push(what);
+        else if (path !== false) trash.push({ ...what, path });
+      } catch (error) {
+        problems.push(error);
+      }
+    }
+  }
+  progress.step("measuring");
+  const sizes = await diskUsage(trash.map(({ path }) => path));
+  progress.step("deleting");
+  try {
+    await deleteTrash(trash.map(({ path }) => path));
+  } catch (error) {
+    problems.push(error);
+  }
+  for (const { kind, what, path } of trash) {
+    if (!lstatMaybe(path)) freed.push({ kind, what, bytes: sizes.get(path) ?? 0 });
+  }
+  return { freed, problems };
+}
+
+/** Deletes what is in the trash, unless another is at it. */
+export async function emptyTrash(store: Store): Promise<void> {
+  using lock = lockTrash(store, LOCK_NB);
+  if (lock) await deleteTrash(namesIn(paths.trash(store)).map((name) => `${paths.trash(store)}/${name}`));
+}
+
+function lockTrash(store: Store, flags = 0): Fd | undefined {
+  const path = paths.trash(store);
+  const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+  if (flock(fd.number, LOCK_EX | flags, path)) return fd;
+  fd[Symbol.dispose]();
+  return undefined;
+}
+
+/**
+ * Lets every start that is under way end: each holds its base. What has no record then and is not mounted is
+ * nobody's, even when starts keep their records in another --run directory.
+ */
+function waitForStarts(store: Store): void {
+  for (const name of listBases(store)) changeBase(store, name)?.[Symbol.dispose]();
+}
+
+/** The directory that a step moves to the trash. */
+function pathOf(store: Store, step: GcStep): string | undefined {
+  switch (step.kind) {
+    case "ephemeral upper":
+      return paths.ephemeral(store, step.id);
+    case "generation":
+      return `${paths.instance(store, step.instance)}/${step.generation}`;
+    case "staging":
+      return step.path;
+    case "layer":
+      return paths.layer(store, step.id);
+    case "trash":
+      return `${paths.trash(store)}/${step.name}`;
+    case "record":
+      return "record" in step && step.record.ephemeral !== undefined
+        ? paths.ephemeral(store, step.record.ephemeral)
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function describe(store: Store, step: GcStep, sizes: ReadonlyMap<string, number>): Freed {
+  const path = pathOf(store, step);
+  const known = step.kind === "layer" ? readLayer(store, step.id)?.bytes : undefined;
+  const bytes = (path === undefined ? undefined : sizes.get(path)) ?? known ?? 0;
+  return { kind: step.kind, what: nameOf(store, step), bytes };
+}
+
+function nameOf(store: Store, step: GcStep): string {
+  switch (step.kind) {
+    case "record":
+      return "record" in step ? step.record.key : step.empty;
+    case "manifest":
+      return `${step.base}@${step.version}`;
+    case "mount":
+      return step.target;
+    case "file":
+      return step.path;
+    default:
+      return pathOf(store, step) as string;
+  }
+}
+
+/** Returns what now lies in the trash, true when all is done, false when it turned out to be in use. */
+function carryOut(store: Store, step: GcStep): string | boolean {
+  switch (step.kind) {
+    case "record":
+      return "record" in step ? releaseRecord(store, step.record) : forgetRecord(store, step.empty);
+    case "ephemeral upper": {
+      const path = paths.ephemeral(store, step.id);
+      return !isUpperInUse(`${path}/upper`) && (moveToTrash(store, path) ?? false);
+    }
+    case "generation":
+      return trashGeneration(store, step.instance, step.generation);
+    case "staging": {
+      using held = holdStaging(step.path);
+      return held !== undefined && (moveToTrash(store, step.path) ?? false);
+    }
+    case "layer":
+      return moveToTrash(store, paths.layer(store, step.id)) ?? false;
+    case "manifest":
+      return removeManifest(store, step.base, step.version);
+    case "mount":
+      if (!umountQuietly(step.target, UMOUNT_NOFOLLOW)) {
+        throw new VeneerError("BUSY", `${step.target} is mounted and in use, but nothing knows why`, {
+          hint: `'fuser -vm ${step.target}' shows who uses it`,
+        });
+      }
+      rmdirQuietly(step.target);
+      return true;
+    case "file":
+      unlinkQuietly(step.path);
+      return true;
+    case "trash":
+      return `${paths.trash(store)}/${step.name}`;
+  }
+}
+
+/**
+ * A start holds its base while it writes its record: with the base held, the record either is still the one
+ * that was looked at, or a new one that is not touched.
+ */
+function releaseRecord(store: Store, record: Record): string | boolean {
+  using base = openatMaybe(AT_FDCWD, paths.base(store, record.base), O_RDONLY | O_DIRECTORY);
+  if (base && !flock(base.number, LOCK_EX | LOCK_NB, record.base)) return false;
+  using _instance = record.instance === undefined ? undefined : lockInstance(store, record.instance);
+  const now = readRecord(store, record.key);
+  if (!now || now.created !== record.created || now.preparer.pid !== record.preparer.pid) return false;
+  const ephemeral = record.ephemeral === undefined ? undefined : paths.ephemeral(store, record.ephemeral);
+  const trash = ephemeral === undefined ? undefined : moveToTrash(store, ephemeral);
+  release(store, record);
+  return trash ?? true;
+}
+
+function forgetRecord(store: Store, key: string): boolean {
+  unlinkQuietly(paths.config(store, key));
+  unlinkQuietly(paths.record(store, key));
+  return true;
+}
+
+function trashGeneration(store: Store, id: string, generation: string): string | false {
+  using lock = lockInstance(store, id);
+  const instance = lock && readInstance(store, id);
+  if (!instance) return false;
+  const known = [instance, ...(instance.kept ?? [])].some((one) => String(one.generation) === generation);
+  return !known && (moveToTrash(store, `${paths.instance(store, id)}/${generation}`) ?? false);
+}
+
+function removeManifest(store: Store, name: string, version: number): boolean {
+  using lock = changeBase(store, name);
+  if (!lock || listVersions(store, name).includes(version)) return false;
+  unlinkQuietly(paths.manifest(store, name, version));
+  return true;
+}

@@ -1,0 +1,68 @@
+import { collectGarbage, emptyTrash, type Freed } from "../apply/gc.ts";
+import { formatError, VeneerError } from "../errors.ts";
+import { makeStore } from "../store/paths.ts";
+import type { Command } from "./command.ts";
+import { drawProgress } from "./progress.ts";
+import { formatBytes, JSON_OPTION } from "./table.ts";
+
+export const command: Command = {
+  name: "gc",
+  summary: "Reclaim what nothing uses: after crashes, kills and containers that ended without teardown",
+  operands: [],
+  options: [
+    { name: "--dry-run", help: "print what would be freed, free nothing" },
+    { name: "--trash", help: "only delete what is in the trash already, silently; for background use" },
+    JSON_OPTION,
+  ],
+  description: `Frees records of containers that are gone, ephemeral uppers without a container, generations that no
+instance knows, what killed imports and edits left, layers that no version of any base needs, overlays mounted below the
+--run directory that nothing knows, and what waits in the trash. What runs, is being started, imported or
+edited is never touched; of two at once the second waits.
+
+Prints a line for each kind: how many, and how much space on disk. What is busy is named on stderr and left for the
+next time. Status 1 when something could not be looked at or freed; the rest is freed all the same.`,
+  examples: ["veneer gc", "veneer gc --dry-run --json"],
+  async run(context, input) {
+    const { store } = context.settings;
+    makeStore(store);
+    if (input.has("--trash")) {
+      await emptyTrash(store);
+      return 0;
+    }
+    const dryRun = input.has("--dry-run");
+    let result: Awaited<ReturnType<typeof collectGarbage>>;
+    {
+      using progress = drawProgress(context);
+      result = await collectGarbage(store, dryRun, progress);
+    }
+    const { freed } = result;
+    const problems = result.problems.map((problem) => formatError(problem));
+    if (input.has("--json")) {
+      const bytes = freed.reduce((sum, one) => sum + one.bytes, 0);
+      context.out(JSON.stringify({ dryRun, bytes, freed, problems }, undefined, 2));
+    } else for (const line of summary(freed, dryRun)) context.out(line);
+    for (const problem of problems) context.note(`veneer: gc: ${problem}`);
+    const failed = result.problems.some(
+      (problem) => !(problem instanceof VeneerError && problem.code === "BUSY"),
+    );
+    return failed ? 1 : 0;
+  },
+};
+
+/** `freed 3 ephemeral uppers, 12.3 MiB` */
+function summary(freed: readonly Freed[], dryRun: boolean): string[] {
+  const verb = dryRun ? "would free" : "freed";
+  if (freed.length === 0) return [`${verb} nothing`];
+  const kinds = [...new Set(freed.map(({ kind }) => kind))];
+  return kinds.map((kind) => {
+    const those = freed.filter((one) => one.kind === kind);
+    const bytes = those.reduce((sum, one) => sum + one.bytes, 0);
+    const noun = those.length === 1 ? kind : (PLURALS[kind] ?? `${kind}s`);
+    return `${verb} ${those.length} ${noun}${bytes > 0 ? `, ${formatBytes(bytes)}` : ""}`;
+  });
+}
+
+const PLURALS: Readonly<Record<string, string>> = {
+  staging: "staging directories",
+  trash: "trash directories",
+};

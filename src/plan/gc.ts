@@ -1,0 +1,84 @@
+/** What `gc` frees. Pure: what is there and what is needed in, steps out. */
+import type { Record } from "../store/records.ts";
+
+export type GarbageKind =
+  | "record"
+  | "ephemeral upper"
+  | "generation"
+  | "staging"
+  | "layer"
+  | "manifest"
+  | "mount"
+  | "file"
+  | "trash";
+
+export interface GcFacts {
+  readonly records: readonly { readonly record: Record; readonly live: boolean }[];
+  /** records whose user said that it is gone, by key */
+  readonly emptyRecords: readonly string[];
+  /** keys of kept configurations, listed before the records */
+  readonly configs: readonly string[];
+  /** directories of ephemeral uppers, listed before the records */
+  readonly ephemerals: readonly { readonly id: string; readonly mounted: boolean }[];
+  /** staging directories that nobody holds */
+  readonly staging: readonly string[];
+  readonly layers: readonly string[];
+  /** ids that a manifest or a session names; undefined: not known, so that none may go */
+  readonly neededLayers: ReadonlySet<string> | undefined;
+  /** published in part: base and number */
+  readonly manifests: readonly { readonly base: string; readonly version: number }[];
+  /** directories of generations that their instance does not know */
+  readonly generations: readonly { readonly instance: string; readonly generation: string }[];
+  /** overlays mounted below --run, listed before the records */
+  readonly mounts: readonly string[];
+  /** mount points that a session of `base edit` owns */
+  readonly sessionMounts: ReadonlySet<string>;
+  /** files that a killed writer left beside a document */
+  readonly files: readonly string[];
+  /** names in the trash */
+  readonly trash: readonly string[];
+}
+
+export type GcStep =
+  | { readonly kind: "record"; readonly record: Record }
+  | { readonly kind: "record"; readonly empty: string }
+  | { readonly kind: "ephemeral upper"; readonly id: string }
+  | { readonly kind: "generation"; readonly instance: string; readonly generation: string }
+  | { readonly kind: "staging"; readonly path: string }
+  | { readonly kind: "layer"; readonly id: string }
+  | { readonly kind: "manifest"; readonly base: string; readonly version: number }
+  | { readonly kind: "mount"; readonly target: string }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "trash"; readonly name: string };
+
+/** In the order in which they are carried out: what is used by the later ones' owners goes first. */
+export function planGc(facts: GcFacts): GcStep[] {
+  const steps: GcStep[] = [];
+  const keys = new Set<string>();
+  const uppers = new Set<string>();
+  const targets = new Set<string>(facts.sessionMounts);
+  for (const { record, live } of facts.records) {
+    keys.add(record.key);
+    if (record.target !== undefined) targets.add(record.target);
+    if (record.ephemeral !== undefined) uppers.add(record.ephemeral);
+    if (!live) steps.push({ kind: "record", record });
+  }
+  for (const key of facts.emptyRecords) {
+    keys.add(key);
+    steps.push({ kind: "record", empty: key });
+  }
+  for (const target of facts.mounts) if (!targets.has(target)) steps.push({ kind: "mount", target });
+  for (const { id, mounted } of facts.ephemerals) {
+    if (!mounted && !uppers.has(id)) steps.push({ kind: "ephemeral upper", id });
+  }
+  for (const generation of facts.generations) steps.push({ kind: "generation", ...generation });
+  for (const path of facts.staging) steps.push({ kind: "staging", path });
+  for (const manifest of facts.manifests) steps.push({ kind: "manifest", ...manifest });
+  for (const id of facts.neededLayers ? facts.layers : []) {
+    if (!facts.neededLayers?.has(id)) steps.push({ kind: "layer", id });
+  }
+  for (const path of facts.files) steps.push({ kind: "file", path });
+  for (const key of facts.configs) if (!keys.has(key)) steps.push({ kind: "record", empty: key });
+  for (const name of facts.trash) steps.push({ kind: "trash", name });
+  return steps;
+}

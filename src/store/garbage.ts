@@ -1,0 +1,127 @@
+/** Looks for what nothing uses any more. Changes nothing. */
+import type { GcFacts } from "../plan/gc.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { listInstances, readInstance } from "./instances.ts";
+import { isLive, isUpperInUse } from "./liveness.ts";
+import { paths, type Store } from "./paths.ts";
+import { type Record, readRecord } from "./records.ts";
+import { referencedLayers } from "./remove-base.ts";
+import { holdStaging } from "./staging.ts";
+import { listBases, listVersions, manifestNumbers, namesIn } from "./versions.ts";
+
+/** Seconds after which a file that a writer makes for a moment is taken for a killed writer's. */
+const WRITER_AGE = 60;
+
+/**
+ * What is there comes before the records in each case: a start writes its record first, so what has none by
+ * then has no owner. `report` is told what cannot be read; that is left alone. The caller holds the layers'
+ * lock exclusively, or passes `withLayers` false.
+ */
+export function findGarbage(store: Store, withLayers: boolean, report: (error: unknown) => void): GcFacts {
+  const mounts = overlaysBelow(store.run);
+  const ephemerals = namesIn(paths.ephemerals(store)).map((id) => ({
+    id,
+    mounted: isUpperInUse(`${paths.ephemeral(store, id)}/upper`),
+  }));
+  const configs = keysIn(`${store.run}/configs`);
+  const { records, emptyRecords } = readRecords(store, report);
+  return {
+    mounts,
+    ephemerals,
+    configs,
+    records: records.map((record) => ({ record, live: isLive(record) || isHeldElsewhere(record) })),
+    emptyRecords,
+    staging: namesIn(paths.staging(store))
+      .map((name) => `${paths.staging(store)}/${name}`)
+      .filter(isAbandoned),
+    layers: withLayers ? namesIn(paths.layers(store)) : [],
+    neededLayers: withLayers ? attempt(() => referencedLayers(store), report) : undefined,
+    manifests: listBases(store).flatMap((base) => unfinished(store, base, report)),
+    generations: listInstances(store).flatMap(
+      (id) => attempt(() => unknownGenerations(store, id), report) ?? [],
+    ),
+    sessionMounts: new Set(),
+    files: leftFiles(store),
+    trash: namesIn(paths.trash(store)),
+  };
+}
+
+function attempt<T>(action: () => T, report: (error: unknown) => void): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    report(error);
+    return undefined;
+  }
+}
+
+/** Mounted by hand in another mount namespace than this one. */
+function isHeldElsewhere(record: Record): boolean {
+  return record.engine === "mount" && record.upper !== undefined && isUpperInUse(record.upper);
+}
+
+function keysIn(directory: string): string[] {
+  return namesIn(directory).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? []);
+}
+
+function readRecords(store: Store, report: (error: unknown) => void) {
+  const records: Record[] = [];
+  const emptyRecords: string[] = [];
+  for (const key of keysIn(paths.records(store))) {
+    const record = attempt(() => readRecord(store, key), report);
+    if (record) records.push(record);
+    else if (lstatMaybe(paths.record(store, key))?.size === 0) emptyRecords.push(key);
+  }
+  return { records, emptyRecords };
+}
+
+/** Overlays in this mount namespace, innermost first. */
+function overlaysBelow(directory: string): string[] {
+  return parseMountinfo(readMountinfo("self") ?? "")
+    .filter((mount) => mount.type === "overlay" && mount.target.startsWith(`${directory}/`))
+    .map((mount) => mount.target)
+    .reverse();
+}
+
+/** Taken for a moment only: whoever makes it holds it until it is published. */
+function isAbandoned(path: string): boolean {
+  using held = holdStaging(path);
+  return held !== undefined;
+}
+
+function unfinished(store: Store, base: string, report: (error: unknown) => void) {
+  return (
+    attempt(() => {
+      const published = new Set(listVersions(store, base));
+      return manifestNumbers(store, base)
+        .filter((version) => !published.has(version))
+        .map((version) => ({ base, version }));
+    }, report) ?? []
+  );
+}
+
+function unknownGenerations(store: Store, id: string) {
+  const instance = readInstance(store, id);
+  if (!instance) return [];
+  const known = new Set([instance, ...(instance.kept ?? [])].map(({ generation }) => String(generation)));
+  return namesIn(paths.instance(store, id))
+    .filter((name) => /^[0-9]+$/.test(name) && !known.has(name))
+    .map((generation) => ({ instance: id, generation }));
+}
+
+/** `base.json.0123456789ab` and the like (replaceFile in sys/fd.ts). */
+function leftFiles(store: Store): string[] {
+  const directories = [
+    paths.records(store),
+    ...listBases(store).flatMap((name) => [paths.base(store, name), paths.versions(store, name)]),
+    ...listInstances(store).map((id) => paths.instance(store, id)),
+  ];
+  const youngest = BigInt(Math.floor(Date.now() / 1000) - WRITER_AGE);
+  return directories
+    .flatMap((directory) => namesIn(directory).map((name) => `${directory}/${name}`))
+    .filter(
+      (path) =>
+        /\.json\.[0-9a-f]{12}$/.test(path) && (lstatMaybe(path)?.mtime.seconds ?? youngest) < youngest,
+    );
+}
