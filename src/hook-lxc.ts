@@ -1,13 +1,23 @@
 /** `veneer hook lxc`: mounts the root at pre-mount, takes it down at post-stop. */
 import { release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError, VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
-import { type LxcHook, readLxcHook, refuseIdmappedRoot, rootfsDirectory } from "./input/lxc.ts";
-import { mergeWishes, type Wishes } from "./input/request.ts";
+import {
+  type LxcHook,
+  readLxcHook,
+  refuseIdmappedRoot,
+  refuseUserNamespace,
+  rootfsDirectory,
+} from "./input/lxc.ts";
+import { type LxcConfig, readLxcConfig } from "./input/lxc-config.ts";
+import { mergeWishes, type Wishes, wishesOfEnvironment } from "./input/request.ts";
+import { checkName, displayName } from "./names.ts";
 import { quote } from "./quote.ts";
 import { readRecord, recordKey } from "./store/records.ts";
+import { identifyParent } from "./sys/process.ts";
 
+/** Does nothing for a container that names no base. */
 export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly string[]): void {
   const hook = readLxcHook(process.env, extra);
   switch (hook.type) {
@@ -29,18 +39,45 @@ export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly stri
 
 /** Runs in the container's mount namespace, the host's root still in view: what is mounted goes with it. */
 function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
-  const named = { ...wishes };
-  if (named.persistent && named.instance === undefined) named.instance = hook.name;
+  const config = readLxcConfig(hook.config);
+  const named = withInstance({ ...wishesOfEnvironment(config.environment), ...wishes }, hook, config);
   const request = mergeWishes(named, {}, settings.config);
-  if (!request) throw new UsageError("veneer hook lxc names no base", "write veneer hook lxc --base NAME");
-  refuseIdmappedRoot(hook);
+  if (!request) return;
+  refuseIdmappedRoot(hook, config);
+  refuseUserNamespace(hook);
+  const process = identifyParent();
   start(settings, request, {
     engine: "lxc",
     key: key(hook),
     container: hook.name,
     ...(hook.config !== "" && { bundle: hook.config }),
-    place: { placement: "container", target: rootfsDirectory(hook) },
+    // LXC execs the hook: the parent is what becomes the container's first process
+    ...(process && { process }),
+    place: { placement: "container", target: rootfsDirectory(hook, config) },
   });
+}
+
+/** A persistent instance without a name has the container's. */
+function withInstance(wishes: Wishes, hook: LxcHook, config: LxcConfig): Wishes {
+  if (!wishes.persistent || wishes.instance !== undefined) return wishes;
+  if (!config.ephemeral) return { ...wishes, instance: instanceName(hook.name) };
+  throw new VeneerError(
+    "NO_INSTANCE",
+    `container ${displayName(hook.name)} is an ephemeral copy of one with a persistent upper, which is not named`,
+    { hint: "name the upper in the original's configuration with --instance ID, and stop the original" },
+  );
+}
+
+function instanceName(container: string): string {
+  try {
+    return checkName("instance", container);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(
+      `the container's name as ${error.message}`,
+      "give the instance a name of its own: --instance ID",
+    );
+  }
 }
 
 function key(hook: LxcHook): string {

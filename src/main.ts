@@ -5,6 +5,7 @@ import { hookOci } from "./hook-oci.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings } from "./input/config.ts";
 import type { Wishes } from "./input/request.ts";
+import { reportingToLxc } from "./lxc-report.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
 import { quote } from "./quote.ts";
 
@@ -14,7 +15,7 @@ function main(argv: readonly string[]): void {
   const options: GlobalOptions = {};
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
-  if (word === "hook") hook(args, options);
+  if (word === "hook") reportingToLxc(process.env, () => hook(args, options));
   else if (word === "runtime") prepareRuntime(args, options);
   else import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
 }
@@ -24,7 +25,7 @@ function hook(args: Arguments, options: GlobalOptions): void {
   const words: string[] = [];
   for (let word = args.next(); word !== undefined; word = args.next()) {
     if (!word.startsWith("-")) words.push(word);
-    else if (word === "--help" || word === "-h") {
+    else if ((word === "--help" || word === "-h") && args.rest().length === 0) {
       import("./cli/index.ts").then((cli) => cli.run(options, "help", ["hook"])).catch(fail);
       return;
     } else if (!readWish(word, args, wishes) && !readGlobalOption(word, args, options)) {

@@ -30,6 +30,16 @@ export function checkContainerId(id: string): string {
   );
 }
 
+/** Whether a container's name is one word to a shell, is no option and means itself. */
+export function isPlainName(name: string): boolean {
+  return CONTAINER_ID.test(name) && !name.startsWith("-");
+}
+
+/** A foreign name for a message: as it is when that is harmless, else quoted. */
+export function displayName(name: string): string {
+  return /^[A-Za-z0-9_+./@=,:-]{1,200}$/.test(name) ? name : quote(name);
+}
+
 /** Reads `name` or `name@version`. Throws UsageError. */
 export function parseBaseRef(text: string): BaseRef {
   const at = text.indexOf("@");

@@ -4,7 +4,7 @@ import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
-import type { BaseRef } from "../names.ts";
+import { type BaseRef, displayName } from "../names.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
@@ -27,7 +27,7 @@ export type Extra = (record: Record) => Operation[];
  */
 export function start(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
   const { store } = settings;
-  const what = request.instance ?? consumer.container ?? consumer.key;
+  const what = displayName(request.instance ?? consumer.container ?? consumer.key);
   during(`start ${what}`, () => {
     makeStore(store);
     makeRun(store);
@@ -43,7 +43,7 @@ function replaceOwnRecord(store: Store, consumer: Consumer): void {
   const old = readRecord(store, consumer.key);
   if (!old) return;
   if (isLive(old)) {
-    const what = `${consumer.container ?? consumer.key} already runs on ${old.source}`;
+    const what = `${displayName(consumer.container ?? consumer.key)} already runs on ${old.source}`;
     throw new VeneerError("RUNNING", `container ${what}`, {
       hint: "'veneer ps' shows what runs; stop it first",
     });
@@ -118,7 +118,7 @@ export function heldBy(id: string, holder: Record): VeneerError {
   const who =
     holder.engine === "mount"
       ? `mounted on ${holder.target}`
-      : `held by container ${holder.container} (${holder.engine})`;
+      : `held by container ${displayName(holder.container ?? holder.key)} (${holder.engine})`;
   const pid = holder.process ? `, process ${holder.process.pid}` : "";
   return new VeneerError("HELD", `instance ${id} is ${who}${pid}, since ${holder.created}`, {
     hint: `stop that first${holder.engine === "mount" ? ` ('veneer umount ${id}')` : ""}, or use another instance`,

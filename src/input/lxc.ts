@@ -1,95 +1,95 @@
 /** What LXC tells a hook: in the environment, and with lxc.hook.version 0 in arguments (lxc.container.conf(5)). */
 import { UsageError, VeneerError } from "../errors.ts";
+import { displayName, isPlainName } from "../names.ts";
 import { quote } from "../quote.ts";
-import { isErrno } from "../sys/errno.ts";
 import { readText } from "../sys/fd.ts";
-import { list } from "../sys/stat.ts";
+import { S_IFDIR } from "../sys/flags.ts";
+import { isType, stat } from "../sys/stat.ts";
+import type { LxcConfig } from "./lxc-config.ts";
 
 export interface LxcHook {
   readonly name: string;
   /** pre-mount, post-stop, … */
   readonly type: string;
-  /** lxc.rootfs.path without its type */
+  /** lxc.rootfs.path, for most storage without its type */
   readonly rootfs: string;
+  /** the container's configuration file; empty when there is none */
   readonly config: string;
 }
 
+const PLACE = "set it as lxc.hook.pre-mount and lxc.hook.post-stop in the container's configuration";
+
 /** `extra` are the words after the options: NAME, `lxc` and the type with lxc.hook.version 0, none with 1. */
 export function readLxcHook(env: NodeJS.ProcessEnv, extra: readonly string[]): LxcHook {
-  const name = env.LXC_NAME ?? extra[0];
-  const type = env.LXC_HOOK_TYPE ?? extra[2];
+  const name = env.LXC_NAME;
+  const type = env.LXC_HOOK_TYPE ?? extra.at(-1);
   if (!name || !type) {
+    throw new UsageError("veneer hook lxc was called without a container's name or a hook's type", PLACE);
+  }
+  // LXC hands the name to a shell there, and it may have been read as options above
+  if (env.LXC_HOOK_TYPE === undefined && !isPlainName(name)) {
     throw new UsageError(
-      "veneer hook lxc was called without a container's name or a hook's type",
-      "set it as lxc.hook.pre-mount and lxc.hook.post-stop in the container's configuration",
+      `container name ${quote(name)} is not safe with lxc.hook.version 0`,
+      "set lxc.hook.version = 1, or use letters, digits, '_', '-', '.' and '+', with no '-' in front",
     );
   }
   return { name, type, rootfs: env.LXC_ROOTFS_PATH ?? "", config: env.LXC_CONFIG_FILE ?? "" };
 }
 
-/** The directory that LXC will use as the root. Other storage types have no directory to mount on. */
-export function rootfsDirectory(hook: LxcHook): string {
-  const path = hook.rootfs.startsWith("dir:") ? hook.rootfs.slice("dir:".length) : hook.rootfs;
-  if (path.startsWith("/")) return path;
+/**
+ * The directory that the overlay goes on: the one that LXC will use as the root or, for an ephemeral copy
+ * (lxc-copy -e), the one on which LXC stacks an overlay of its own. Throws for storage without a directory.
+ */
+export function rootfsDirectory(hook: LxcHook, config: LxcConfig): string {
+  const overlay = [hook.rootfs, config.rootfs].find((path) => /^overlay(fs)?:/.test(path));
+  const path = overlay === undefined ? hook.rootfs.replace(/^dir:/, "") : lowerOf(hook, overlay, config);
+  if (path.startsWith("/") && isDirectory(path)) return path;
   throw new VeneerError(
     "ROOTFS_TYPE",
-    `lxc.rootfs.path of container ${hook.name} is ${quote(hook.rootfs)}, not a directory`,
-    {
-      hint: "set lxc.rootfs.path = dir:DIRECTORY with an empty directory",
-    },
+    `lxc.rootfs.path of container ${displayName(hook.name)} is ${quote(hook.rootfs)}, not a directory`,
+    { hint: "set lxc.rootfs.path = dir:DIRECTORY with an empty directory" },
   );
 }
 
-const MAX_INCLUDES = 64;
+/** `overlay:LOWER:UPPER` */
+function lowerOf(hook: LxcHook, path: string, config: LxcConfig): string {
+  if (config.ephemeral) return path.slice(path.indexOf(":") + 1, path.lastIndexOf(":"));
+  throw new VeneerError(
+    "ROOTFS_TYPE",
+    `lxc.rootfs.path of container ${displayName(hook.name)} is ${quote(path)}: LXC would put an overlay of its own over the base`,
+    { hint: "set lxc.rootfs.path = dir:DIRECTORY with an empty directory, the writes go to veneer's store" },
+  );
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return isType(stat(path), S_IFDIR);
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Refuses an idmapped root: LXC then clones the directory below the overlay, and the container would silently
- * start on an empty root. What was set on the command line (`-s`) cannot be seen here.
+ * start on an empty root.
  */
-export function refuseIdmappedRoot(hook: LxcHook): void {
-  const seen = new Set<string>();
-  const queue = hook.config === "" ? [] : [hook.config];
-  for (let file = queue.shift(); file !== undefined && seen.size < MAX_INCLUDES; file = queue.shift()) {
-    if (seen.has(file)) continue;
-    seen.add(file);
-    for (const line of readLines(file, queue)) {
-      const [key, value] = splitLine(line);
-      if (key === "lxc.include" && value !== "") queue.push(value);
-      if (key === "lxc.rootfs.options" && value.split(",").some((option) => option.startsWith("idmap="))) {
-        throw new VeneerError(
-          "IDMAPPED_ROOT",
-          `container ${hook.name} has lxc.rootfs.options = ${value} (in ${file})`,
-          {
-            hint: "LXC would bypass the overlay with it: remove idmap= from lxc.rootfs.options",
-          },
-        );
-      }
-    }
-  }
+export function refuseIdmappedRoot(hook: LxcHook, { idmap }: LxcConfig): void {
+  if (!idmap) return;
+  const where = `(in ${displayName(idmap.file)})`;
+  throw new VeneerError(
+    "IDMAPPED_ROOT",
+    `container ${displayName(hook.name)} has lxc.rootfs.options = ${displayName(idmap.options)} ${where}`,
+    { hint: "LXC would bypass the overlay with it: remove idmap= from lxc.rootfs.options" },
+  );
 }
 
-/** Lines of a file; a directory (lxc.include takes one) adds its *.conf files to the queue. */
-function readLines(path: string, queue: string[]): string[] {
-  try {
-    return readText(path)?.split("\n") ?? [];
-  } catch (error) {
-    if (isErrno(error, "EISDIR")) {
-      for (const name of list(path)) if (name.endsWith(".conf")) queue.push(`${path}/${name}`);
-      return [];
-    }
-    if (isErrno(error, "EACCES")) return [];
-    throw error;
-  }
-}
-
-function splitLine(line: string): [key: string, value: string] {
-  const equals = line.indexOf("=");
-  if (equals < 0 || line.trimStart().startsWith("#")) return ["", ""];
-  return [
-    line.slice(0, equals).trim(),
-    line
-      .slice(equals + 1)
-      .trim()
-      .replace(/^"(.*)"$/, "$1"),
-  ];
+/** Refuses an unprivileged container (lxc.idmap): its hooks run in its user namespace (user_namespaces(7)). */
+export function refuseUserNamespace(hook: LxcHook): void {
+  const map = readText("/proc/self/uid_map")?.trim().split(/\s+/).join(" ");
+  if (map === undefined || map === "0 0 4294967295") return;
+  throw new VeneerError(
+    "USER_NAMESPACE",
+    `container ${displayName(hook.name)} is unprivileged (lxc.idmap), and bases cannot be idmapped yet`,
+    { hint: "remove lxc.idmap, or use a root of its own for this container" },
+  );
 }

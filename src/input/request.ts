@@ -34,14 +34,28 @@ export function wishesOfAnnotations(
   const wishes: Wishes = {};
   for (const [key, value] of Object.entries(annotations ?? {})) {
     if (!key.startsWith(PREFIX)) continue;
-    try {
-      readAnnotation(wishes, key.slice(PREFIX.length), value);
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      throw new UsageError(`annotation ${quote(key)}: ${error.message}`, error.hint);
-    }
+    readNamed(`annotation ${quote(key)}`, wishes, key.slice(PREFIX.length), value);
   }
   return wishes;
+}
+
+/** Reads `VENEER_BASE=…` and its kin, the annotations' keys in capitals. Throws like {@link wishesOfAnnotations}. */
+export function wishesOfEnvironment(environment: Readonly<Record<string, string>>): Wishes {
+  const wishes: Wishes = {};
+  for (const [name, value] of Object.entries(environment)) {
+    const key = /^VENEER_([A-Z]+)$/.exec(name)?.[1]?.toLowerCase();
+    if (key !== undefined) readNamed(`environment variable ${name}`, wishes, key, value);
+  }
+  return wishes;
+}
+
+function readNamed(what: string, wishes: Wishes, key: string, value: string): void {
+  try {
+    readAnnotation(wishes, key, value);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${what}: ${error.message}`, error.hint);
+  }
 }
 
 function readAnnotation(wishes: Wishes, name: string, value: string): void {

@@ -53,9 +53,12 @@ function hash(text: string): string {
   return hex(high) + hex(low);
 }
 
-/** The record's name for a container of an engine: its id, cut to fit a file name, and a hash of id and place. */
+/**
+ * The record's name for a container of an engine: its id, made fit for a file name, and a hash of the id as it
+ * is and of its place.
+ */
 export function recordKey(engine: Engine, container: string, place: string): string {
-  return `${container.slice(0, 128)}~${hash(`${engine}\0${container}\0${place}`)}`;
+  return `${container.slice(0, 128).replace(/[^A-Za-z0-9_+.-]/g, "_")}~${hash(`${engine}\0${container}\0${place}`)}`;
 }
 
 /**

@@ -11,6 +11,7 @@ const common = {
   fsmount: 432,
   pidfd_open: 434,
   openat2: 437,
+  pidfd_getfd: 438,
   mount_setattr: 442,
 } as const;
 
@@ -34,6 +35,7 @@ const x64 = {
   fchown: 93,
   umask: 95,
   geteuid: 107,
+  getppid: 110,
   pivot_root: 155,
   chroot: 161,
   sync: 162,
@@ -94,6 +96,7 @@ const arm64: typeof x64 extends infer T ? { readonly [K in keyof T]: number } : 
   fchown: 55,
   umask: 166,
   geteuid: 175,
+  getppid: 173,
   pivot_root: 41,
   chroot: 51,
   sync: 81,

@@ -1,6 +1,6 @@
 /** Who a process is: a pid is reused, a pid with its start time is not (proc_pid_stat(5), field 22). */
 import { isErrno } from "./errno.ts";
-import { readlink, readText } from "./fd.ts";
+import { Fd, readlink, readText } from "./fd.ts";
 import { syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
@@ -37,6 +37,25 @@ export function identifySelf(): ProcessIdentity {
   const self = Number.isInteger(pid) ? identify(pid) : undefined;
   if (!self) throw new Error("cannot read /proc/self/stat; hint: mount proc on /proc");
   return self;
+}
+
+/** The parent as the mounted /proc counts; undefined when it is gone. */
+export function identifyParent(): ProcessIdentity | undefined {
+  const pid = Number(/^PPid:\s*([0-9]+)$/m.exec(readText("/proc/self/status") ?? "")?.[1] ?? "0");
+  return pid > 0 ? identify(pid) : undefined;
+}
+
+/**
+ * A second descriptor of a file that the parent has open (pidfd_getfd(2), Linux 5.6): both share the position.
+ * Undefined where the parent has no such descriptor or may not be looked into.
+ */
+export function borrowFromParent(number: number): Fd | undefined {
+  // getppid(2) counts as pidfd_open(2) does, whatever /proc is mounted
+  const pidfd = syscall(SYS.pidfd_open, syscall(SYS.getppid), 0);
+  if (pidfd < 0) return undefined;
+  using parent = new Fd(pidfd);
+  const result = syscall(SYS.pidfd_getfd, parent.number, number, 0);
+  return result < 0 ? undefined : new Fd(result);
 }
 
 export function geteuid(): number {

@@ -1,7 +1,8 @@
 /** A base in place, written by hand: tests of instances need no import. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Host } from "./host.ts";
+import { makeTree } from "./tree.ts";
 
 /** Makes `layers` (directories, top first) version `version` of the base `name`, and the current one. */
 export function plantBase(host: Host, name: string, layers: string | readonly string[], version = 1): void {
@@ -18,4 +19,20 @@ export function plantBase(host: Host, name: string, layers: string | readonly st
   };
   writeFileSync(join(base, "versions", `${version}.json`), JSON.stringify(manifest));
   writeFileSync(join(base, "base.json"), JSON.stringify({ current: version, last: version }));
+}
+
+/** Makes the base `name` of a small tree that runs; returns the tree's directory. */
+export function makeBase(host: Host, name: string): string {
+  const tree = makeTree(join(host.dir, `tree-${name}`));
+  plantBase(host, name, tree);
+  return tree;
+}
+
+/** What is left of containers: records, rewritten configurations, uppers. */
+export function leftovers(host: Host): string[] {
+  const { root, run } = host;
+  const places = [join(run, "records"), join(run, "configs"), join(root, "ephemeral"), join(root, "staging")];
+  return places.flatMap((place) =>
+    existsSync(place) ? readdirSync(place).map((name) => join(place, name)) : [],
+  );
 }

@@ -1,0 +1,59 @@
+/** Where the user of LXC looks for the reason of a failure: LXC itself shows a hook's output only at DEBUG. */
+import { formatError } from "./errors.ts";
+import { displayName } from "./names.ts";
+import { type Fd, readText, writeAll } from "./sys/fd.ts";
+import { O_APPEND, O_CLOEXEC, O_WRONLY, S_IFREG } from "./sys/flags.ts";
+import { borrowFromParent, identifyParent } from "./sys/process.ts";
+import { fstat, isType, list } from "./sys/stat.ts";
+
+/**
+ * Runs a hook. When it fails and LXC is the caller, the error goes to LXC's log, as an ERROR line like its own,
+ * and to the stderr of lxc-start in the foreground; then it is thrown on.
+ */
+export function reportingToLxc(env: NodeJS.ProcessEnv, hook: () => void): void {
+  try {
+    hook();
+  } catch (error) {
+    if (env.LXC_NAME !== undefined && env.LXC_HOOK_VERSION !== undefined) report(env.LXC_NAME, error);
+    throw error;
+  }
+}
+
+/** What cannot be written is left alone: the error goes to this process's stderr in any case. */
+function report(container: string, error: unknown): void {
+  const text = formatError(error);
+  const parent = identifyParent();
+  if (!parent) return;
+  try {
+    write(2, `veneer: ${text}\n`);
+    for (const name of list(`/proc/${parent.pid}/fdinfo`)) {
+      if (isLog(readText(`/proc/${parent.pid}/fdinfo/${name}`))) {
+        write(
+          Number(name),
+          `veneer ${displayName(container)} ${timestamp(new Date())} ERROR    veneer - ${text}\n`,
+        );
+      }
+    }
+  } catch {
+    // LXC's own lines still say which hook failed
+  }
+}
+
+/** Through the parent's own open file: its position moves along, so that neither writes over the other. */
+function write(number: number, line: string): void {
+  using file: Fd | undefined = borrowFromParent(number);
+  if (!file || (number !== 2 && !isType(fstat(file.number), S_IFREG))) return;
+  writeAll(file.number, new TextEncoder().encode(line), `descriptor ${number} of LXC`);
+}
+
+/** LXC's log is what it holds open for appending and keeps from what it executes. */
+function isLog(fdinfo: string | undefined): boolean {
+  const flags = Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(fdinfo ?? "")?.[1] ?? "0", 8);
+  const wanted = O_WRONLY | O_APPEND | O_CLOEXEC;
+  return (flags & wanted) === wanted;
+}
+
+/** As LXC writes it: YYYYMMDDhhmmss.mmm, UTC. */
+function timestamp(now: Date): string {
+  return now.toISOString().replace(/[-:TZ]/g, "");
+}

@@ -1,0 +1,77 @@
+/** Containers of LXC for a test, in an lxcpath of the host's own. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Host, type Outcome, type RunOptions, sh } from "./host.ts";
+
+export interface LxcOptions {
+  /** options of the pre-mount hook */
+  readonly hook?: string;
+  /** 1 unless given */
+  readonly hookVersion?: 0 | 1;
+  /** further lines of the configuration */
+  readonly lines?: readonly string[];
+  /** no post-stop hook */
+  readonly untidy?: boolean;
+  /** no lines of ours but these */
+  readonly only?: readonly string[];
+}
+
+export interface Lxc {
+  readonly path: string;
+  /** Writes a container's configuration; returns the directory that its root is mounted on. */
+  container(name: string, options?: LxcOptions): string;
+  /** `lxc-execute`: runs a command to its end as the container's only process. */
+  execute(name: string, ...command: string[]): Promise<Outcome>;
+  /** `lxc-TOOL -P … -n NAME …` */
+  tool(tool: string, name: string, ...rest: string[]): Promise<Outcome>;
+  /** The log that `execute` and `tool` have LXC write, at the default priority. */
+  log(): string;
+  /** Kills what still runs. */
+  stopAll(): Promise<void>;
+}
+
+export function makeLxc(host: Host): Lxc {
+  const path = join(host.dir, "lxc");
+  mkdirSync(path);
+  const names = new Set<string>();
+  const options: RunOptions = { env: { PATH: host.path }, cwd: host.dir };
+  const logFile = () => join(path, "lxc.log");
+  const run = (tool: string, name: string, rest: readonly string[]) =>
+    sh(`lxc-${tool}`, ["-P", path, "-n", name, "-o", logFile(), ...rest], options);
+  return {
+    path,
+    container(name, { hook = "--base b", hookVersion = 1, lines = [], untidy = false, only } = {}) {
+      names.add(name);
+      const rootfs = join(path, name, "rootfs");
+      mkdirSync(rootfs, { recursive: true });
+      const veneer = join(host.bin, "veneer");
+      const own = only ?? [
+        `lxc.hook.version = ${hookVersion}`,
+        `lxc.hook.pre-mount = ${veneer} hook lxc ${hook}`,
+        ...(untidy ? [] : [`lxc.hook.post-stop = ${veneer} hook lxc`]),
+      ];
+      const general = [`lxc.rootfs.path = dir:${rootfs}`, "lxc.net.0.type = empty", "lxc.mount.auto = proc"];
+      writeFileSync(join(path, name, "config"), [...general, ...own, ...lines, ""].join("\n"));
+      return rootfs;
+    },
+    execute: (name, ...command) => run("execute", name, ["--", ...command]),
+    tool: (tool, name, ...rest) => run(tool, name, rest),
+    log() {
+      return readFileSync(logFile(), "utf8");
+    },
+    async stopAll() {
+      for (const name of names) await run("stop", name, ["-k"]);
+      rmSync(logFile(), { force: true });
+    },
+  };
+}
+
+/** Waits until `probe` gives something; throws after ten seconds. */
+export async function eventually<T>(probe: () => T | undefined | Promise<T | undefined>): Promise<T> {
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+    const found = await probe();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error("nothing came of it within ten seconds");
+}
