@@ -3,21 +3,20 @@ import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import {
   type Instance,
-  lockInstance,
   readInstance,
   requireInstance,
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
 import { isLive, isMountedHere, mountersOf } from "../store/liveness.ts";
-import { paths, type Store } from "../store/paths.ts";
+import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, recordKey } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
 import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umount2 } from "../sys/mount.ts";
 import { reclaim } from "./release.ts";
-import { heldBy, start } from "./start.ts";
+import { heldBy, refuseHeld, refuseInUse, startLocked } from "./start.ts";
 
 export interface MountWishes {
   /** absent: RUN/mnt/ID, which is made */
@@ -32,28 +31,32 @@ export interface MountWishes {
  */
 export function mountInstance(settings: Settings, id: string, wishes: MountWishes): string {
   const { store } = settings;
-  requireInstance(store, id);
   const own = wishes.directory === undefined;
+  makeRun(store);
+  using _lock = requireLock(store, id);
+  const instance = requireInstance(store, id);
   if (own) mkdirs(paths.mountPoint(store, id), 0o700);
   const target = canonical(wishes.directory ?? paths.mountPoint(store, id));
+  const mounted = { target, ...(wishes.suid && { suid: true }) };
   try {
-    start(
-      settings,
-      { instance: id, persistent: false, opaque: [], mask: [] },
-      {
-        engine: "mount",
-        key: mountKey(id),
-        ...(!wishes.suid && { restricted: true }),
-        place: { placement: "host", target },
-      },
-    );
+    during(`mount ${id}`, () => mountLocked(settings, id, instance, mounted));
   } catch (error) {
     if (own) rmdirQuietly(target);
     throw error;
   }
-  using _lock = lockInstance(store, id, { wait: true });
-  remember(store, id, { target, ...(wishes.suid && { suid: true }) });
+  remember(store, id, mounted);
   return target;
+}
+
+type Mounted = NonNullable<Instance["mounted"]>;
+
+function mountLocked(settings: Settings, id: string, instance: Instance, mounted: Mounted): void {
+  startLocked(settings, id, instance, {
+    engine: "mount",
+    key: mountKey(id),
+    ...(!mounted.suid && { restricted: true }),
+    place: { placement: "host", target: mounted.target },
+  });
 }
 
 function mountKey(id: string): string {
@@ -117,6 +120,47 @@ export function umountInstance(store: Store, id: string): void {
   if (holder) reclaim(store, holder);
   if (target === paths.mountPoint(store, id)) rmdirQuietly(target);
   remember(store, id, undefined);
+}
+
+/**
+ * Changes an instance that is mounted nowhere, or by hand: then it is unmounted for the change and mounted
+ * again where it was, on what `change` returns or, when that throws, as before. The caller holds the
+ * instance's lock. Throws when a container holds it, or a process uses what is mounted.
+ */
+export function changeUnmounted(
+  settings: Settings,
+  id: string,
+  instance: Instance,
+  change: () => Instance,
+): Instance {
+  const { store } = settings;
+  const holder = findHolder(store, id);
+  const { target } = holder ?? {};
+  const here =
+    holder?.engine === "mount" && target !== undefined && isMountedHere(target, holder.source ?? "");
+  if (!here) {
+    refuseMounted(store, id, instance);
+    return change();
+  }
+  const mounted = instance.mounted?.target === target ? instance.mounted : { target };
+  unmount(id, target);
+  reclaim(store, holder);
+  let changed: Instance;
+  try {
+    refuseMounted(store, id, instance);
+    changed = change();
+  } catch (error) {
+    mountLocked(settings, id, instance, mounted);
+    throw error;
+  }
+  during(`mount ${id} again, which is changed`, () => mountLocked(settings, id, changed, mounted));
+  return changed;
+}
+
+/** Refuses an instance that anything has mounted. The caller holds the instance's lock. */
+export function refuseMounted(store: Store, id: string, instance: Instance): void {
+  refuseHeld(store, id);
+  refuseInUse(id, `${paths.generation(store, id, instance.generation)}/upper`);
 }
 
 function notMountedHere(id: string, holder: Record | undefined): VeneerError {

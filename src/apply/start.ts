@@ -8,7 +8,13 @@ import { type BaseRef, displayName } from "../names.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
-import { checkInstanceBase, checkInstanceDigest, lockInstance, readInstance } from "../store/instances.ts";
+import {
+  checkInstanceBase,
+  checkInstanceDigest,
+  type Instance,
+  lockInstance,
+  readInstance,
+} from "../store/instances.ts";
 import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
@@ -62,9 +68,22 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
   using _instanceLock = lockInstance(store, id);
   const instance = readInstance(store, id);
   if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
+  checkInstanceBase(id, instance, request.base);
+  startLocked(settings, id, instance, consumer, extra);
+}
+
+/** Mounts an instance, whose lock the caller holds. Like {@link start}. */
+export function startLocked(
+  settings: Settings,
+  id: string,
+  instance: Instance,
+  consumer: Consumer,
+  extra?: Extra,
+): void {
+  const { store } = settings;
   refuseHeld(store, id);
   replaceOwnRecord(store, consumer);
-  const ref = checkInstanceBase(id, instance, request.base);
+  const ref = { name: instance.base, version: instance.version };
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   checkInstanceDigest(id, instance, base);

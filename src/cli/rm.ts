@@ -1,7 +1,10 @@
+import { removeGeneration } from "../apply/generations.ts";
 import { removeInstance } from "../apply/remove-instance.ts";
+import { UsageError } from "../errors.ts";
 import { checkName } from "../names.ts";
 import type { Command } from "./command.ts";
 import { deleteAside } from "./delete-aside.ts";
+import { parseGeneration } from "./generation.ts";
 
 export const command: Command = {
   name: "rm",
@@ -10,10 +13,18 @@ export const command: Command = {
 Refused while something holds the instance. Its name is free at once, whatever its size; a large one is
 deleted in the background.`,
   operands: [{ name: "ID", repeated: true, complete: "instance" }],
-  options: [],
+  options: [{ name: "--generation", value: "N", help: "only a generation that is kept but not in use" }],
   async run(context, input) {
     const { store } = context.settings;
     const ids = input.operands.map((name) => checkName("instance", name));
-    for (const id of ids) await deleteAside(removeInstance(store, id));
+    const generation = parseGeneration(input.value("--generation"));
+    if (generation !== undefined && ids.length > 1) {
+      throw new UsageError("veneer rm --generation takes one ID");
+    }
+    for (const id of ids) {
+      const trash =
+        generation === undefined ? removeInstance(store, id) : removeGeneration(store, id, generation);
+      if (trash !== undefined) await deleteAside(trash);
+    }
   },
 };

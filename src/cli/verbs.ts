@@ -26,7 +26,12 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         create: () => import("./create.ts"),
         mount: () => import("./mount.ts"),
         umount: () => import("./umount.ts"),
+        clone: () => import("./clone.ts"),
+        commit: () => import("./commit.ts"),
         rm: () => import("./rm.ts"),
+        cutover: () => import("./cutover.ts"),
+        rebase: () => import("./rebase.ts"),
+        fallback: () => import("./fallback.ts"),
       },
     },
     {

@@ -100,19 +100,19 @@ export function requireLock(store: Store, id: string): Fd {
 }
 
 /** Refuses a base that the instance is not on, and a version of the same number with another content. */
-export function checkInstanceBase(id: string, instance: Instance, wanted: BaseRef | undefined): BaseRef {
+export function checkInstanceBase(id: string, instance: Instance, wanted: BaseRef | undefined): void {
   const own = { name: instance.base, version: instance.version };
   const differs =
     wanted !== undefined &&
     (wanted.name !== own.name || (wanted.version !== undefined && wanted.version !== own.version));
-  if (!differs) return own;
+  if (!differs) return;
   throw new UsageError(
     `instance ${id} is on ${formatBaseRef(own)}, not on ${formatBaseRef(wanted)}`,
     `name no other base for it, or use another instance`,
   );
 }
 
-export function checkInstanceDigest(id: string, instance: Instance, version: BaseVersion): void {
+export function checkInstanceDigest(id: string, instance: Generation, version: BaseVersion): void {
   if (instance.digest === version.manifest.digest) return;
   throw new VeneerError(
     "OTHER_CONTENT",

@@ -72,9 +72,15 @@ export interface VersionContent extends Pick<Manifest, "origin" | "config" | "fr
 
 /**
  * Publishes a version as the current one, of a new base or as the next of an existing base: all of it or
- * nothing, durable on return. Waits for starts and changes of that base. Two at once get two versions.
+ * nothing, durable on return. Waits for starts and changes of that base. Two at once get two versions, unless
+ * `expected` says what they count on: a new base, or that this version is still the current one.
  */
-export function publishVersion(store: Store, name: string, content: VersionContent): BaseVersion {
+export function publishVersion(
+  store: Store,
+  name: string,
+  content: VersionContent,
+  expected?: "new" | { readonly current: number },
+): BaseVersion {
   const manifest: Manifest = {
     layers: content.layers,
     digest: versionDigest(store, content.layers),
@@ -84,12 +90,27 @@ export function publishVersion(store: Store, name: string, content: VersionConte
     ...(content.from && { from: content.from }),
   };
   for (;;) {
-    if (publishBase(store, name, manifest)) return { name, version: 1, manifest };
+    const mayBeNew = expected === undefined || expected === "new";
+    if (mayBeNew && publishBase(store, name, manifest)) return { name, version: 1, manifest };
+    if (expected === "new") throw baseExists(name);
     using lock = changeBase(store, name);
     // removed since the attempt above
-    if (!lock) continue;
+    if (!lock && mayBeNew) continue;
+    if (expected) requireCurrent(store, name, expected.current);
     return { name, version: publishNext(store, name, manifest), manifest };
   }
+}
+
+function baseExists(name: string): VeneerError {
+  return new VeneerError("EXISTS", `base ${name} exists already`, { hint: "name another" });
+}
+
+/** Throws unless `version` is the current one of a base. */
+export function requireCurrent(store: Store, name: string, version: number): void {
+  const current = readBaseFile(store, name)?.current;
+  if (current === version) return;
+  const now = current === undefined ? "gone" : `at version ${current}`;
+  throw new VeneerError("MOVED", `base ${name} is ${now}, no longer at version ${version}`);
 }
 
 /** A base that is not there yet: its directory appears whole. Returns false when it is there. */

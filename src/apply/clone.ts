@@ -1,0 +1,148 @@
+/** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
+import { during, VeneerError } from "../errors.ts";
+import { formatBaseRef } from "../names.ts";
+import { type BaseVersion, readVersion } from "../store/bases.ts";
+import { writeDocument } from "../store/document.ts";
+import {
+  checkInstanceDigest,
+  type Instance,
+  readInstance,
+  requireInstance,
+  requireLock,
+} from "../store/instances.ts";
+import { lockLayers, publishLayer, sealLayer, syncStore } from "../store/layers.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { publishVersion, readBaseFile, requireCurrent } from "../store/versions.ts";
+import { walk } from "../store/walk.ts";
+import { mkdirat } from "../sys/fd.ts";
+import { AT_FDCWD } from "../sys/flags.ts";
+import { listxattr, lremovexattr } from "../sys/stat.ts";
+import { publish } from "./create.ts";
+import { refuseTmpfs } from "./generations.ts";
+import { refuseMounted } from "./mount.ts";
+import { runProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+
+/**
+ * Makes `name` with the definition and the changes that `id` has now, by reflink where the file system can.
+ * The copy appears whole and is durable on return. Throws while anything holds `id`.
+ */
+export async function cloneInstance(
+  store: Store,
+  id: string,
+  name: string,
+  progress: Progress,
+): Promise<void> {
+  using _lock = requireLock(store, id);
+  const instance = requireInstance(store, id);
+  refuseMounted(store, id, instance);
+  if (readInstance(store, name)) throw exists(name);
+  using staging = makeStaging(store);
+  mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
+  if (instance.tmpfs === undefined) {
+    await copyUpper(store, id, instance, `${staging.path}/1/upper`, progress);
+    mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
+  }
+  writeDocument(`${staging.path}/instance.json`, cloned(instance, new Date().toISOString()));
+  progress.step("syncing");
+  syncStore(store);
+  publish(store, staging.path, name);
+}
+
+function exists(name: string): VeneerError {
+  return new VeneerError("EXISTS", `instance ${name} exists already`, {
+    hint: `use another name, or remove it with 'veneer rm ${name}'`,
+  });
+}
+
+/** Earlier generations stay with the original, and so does its mount point. */
+function cloned(instance: Instance, now: string): Instance {
+  const { kept: _kept, previous: _previous, mounted: _mounted, ...rest } = instance;
+  return { ...rest, generation: 1, since: now, created: now };
+}
+
+async function copyUpper(
+  store: Store,
+  id: string,
+  { generation }: Instance,
+  target: string,
+  progress: Progress,
+): Promise<void> {
+  progress.step(`copying ${id}`);
+  const upper = `${paths.generation(store, id, generation)}/upper`;
+  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", upper, target]);
+}
+
+/**
+ * Publishes what the instance changed as a layer: of the next version of its own base where `name` is that
+ * base and the instance stands on the current version, else of a new base. The instance stays as it is.
+ * Durable on return; a kill in between leaves no version. Throws while anything holds the instance.
+ */
+export async function commitInstance(
+  store: Store,
+  id: string,
+  name: string,
+  progress: Progress,
+): Promise<BaseVersion> {
+  using _lock = requireLock(store, id);
+  const instance = requireInstance(store, id);
+  refuseTmpfs(id, instance, "commit");
+  refuseMounted(store, id, instance);
+  const ground = readVersion(store, { name: instance.base, version: instance.version });
+  checkInstanceDigest(id, instance, ground);
+  const own = name === instance.base;
+  requireRoom(store, id, name, ground);
+  using staging = makeStaging(store);
+  mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
+  await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress);
+  dropPrivateXattrs(`${staging.path}/layer/tree`);
+  progress.step("listing");
+  const origin = `commit of instance ${id}`;
+  const sealed = sealLayer(`${staging.path}/layer`, { origin });
+  progress.step("syncing");
+  syncStore(store);
+  using _layers = lockLayers(store);
+  publishLayer(store, sealed);
+  const { config, layers } = ground.manifest;
+  return publishVersion(
+    store,
+    name,
+    {
+      layers: [{ id: sealed.id }, ...layers],
+      origin,
+      ...(config && { config }),
+      ...(!own && { from: { name: ground.name, version: ground.version } }),
+    },
+    own ? { current: ground.version } : "new",
+  );
+}
+
+/** Says before the copy what {@link publishVersion} would say after it. */
+function requireRoom(store: Store, id: string, name: string, ground: BaseVersion): void {
+  const ref = formatBaseRef(ground);
+  if (name !== ground.name && readBaseFile(store, name)) {
+    throw new VeneerError("EXISTS", `base ${name} exists already, and instance ${id} is on ${ref}`, {
+      hint: `name a new base, or ${ground.name} for its next version`,
+    });
+  }
+  if (name !== ground.name) return;
+  during(
+    `instance ${id} is on ${ref}`,
+    () => requireCurrent(store, name, ground.version),
+    () => `'veneer rebase ${id} ${name}' brings its changes to the current version first`,
+  );
+}
+
+/** What overlayfs notes of the lower file that an entry was copied from means nothing in a layer. */
+const PRIVATE_XATTRS = new Set(
+  ["origin", "impure", "nlink", "uuid", "upper"].map((name) => `trusted.overlay.${name}`),
+);
+
+function dropPrivateXattrs(tree: string): void {
+  const drop = (path: string) => {
+    for (const name of listxattr(path)) if (PRIVATE_XATTRS.has(name)) lremovexattr(path, name);
+  };
+  drop(tree);
+  walk(tree, ({ dir, name }) => drop(`/proc/self/fd/${dir}/${name}`));
+}

@@ -1,0 +1,94 @@
+/** Whiteouts added to an upper that a container has written: by descriptor, through no symbolic link. */
+import type { UpperEntry } from "../plan/operations.ts";
+import { isErrno } from "../sys/errno.ts";
+import {
+  type Fd,
+  fchmodat,
+  fchownat,
+  mkdirat,
+  mknodat,
+  openat2,
+  openDirectory,
+  rename,
+  uniqueSuffix,
+} from "../sys/fd.ts";
+import {
+  AT_SYMLINK_NOFOLLOW,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  RENAME_NOREPLACE,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  S_IFCHR,
+} from "../sys/flags.ts";
+import { getxattr, setxattr } from "../sys/stat.ts";
+
+/**
+ * Hides what `entries` (of a fresh upper) hide, where the upper does not hide or replace it already. A file
+ * of its own that the instance has under such a name stays. Idempotent; a kill leaves each entry whole or
+ * absent. `staging` is an empty directory on the same file system.
+ */
+export function hideMasked(upper: string, entries: readonly UpperEntry[], staging: string): void {
+  using root = openDirectory(upper);
+  using workshop = openDirectory(staging);
+  const directories = new Map(
+    entries.filter(({ kind }) => kind === "merged").map((entry) => [entry.path, entry]),
+  );
+  for (const { path, kind } of entries) if (kind === "whiteout") hide(root, path, directories, workshop);
+}
+
+function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntry>, workshop: Fd): void {
+  const parts = path.split("/");
+  const name = parts.pop() as string;
+  for (let depth = 1; depth <= parts.length; depth++) {
+    const parent = parts.slice(0, depth).join("/");
+    if (!mergesOrMade(root, parent, directories.get(parent), workshop)) return;
+  }
+  using directory = openInside(root, parts.join("/") || ".") as Fd;
+  unlessThere(() => mknodat(directory.number, name, S_IFCHR, 0));
+}
+
+/** False where the upper has something else there than a directory that merges with the base's. */
+function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, workshop: Fd): boolean {
+  using found = openInside(root, path);
+  if (found) return getxattr(found.path, "trusted.overlay.opaque")?.[0] !== 0x79; // "y"
+  if (!made) return false;
+  const slash = path.lastIndexOf("/");
+  using parent = openInside(root, path.slice(0, Math.max(slash, 0)) || ".");
+  if (!parent) return false;
+  const temporary = uniqueSuffix();
+  makeDirectory(workshop, temporary, made);
+  // whatever else the upper has under this name hides the base's directory
+  return unlessThere(() =>
+    rename(temporary, path.slice(slash + 1), RENAME_NOREPLACE, workshop.number, parent.number),
+  );
+}
+
+function makeDirectory(dir: Fd, name: string, { mode, uid, gid, xattrs }: UpperEntry): void {
+  mkdirat(dir.number, name, 0o700);
+  for (const [key, value] of xattrs ?? []) setxattr(`${dir.path}/${name}`, key, value);
+  fchownat(dir.number, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+  fchmodat(dir.number, name, mode);
+}
+
+function unlessThere(make: () => void): boolean {
+  try {
+    make();
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+}
+
+/** A directory of the upper; undefined where there is none, or something else. */
+function openInside(root: Fd, path: string): Fd | undefined {
+  const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  try {
+    return openat2(root.number, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, resolve);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+}

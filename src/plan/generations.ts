@@ -1,0 +1,85 @@
+/** What becomes of an instance's definition. Pure: a definition and a wish in, a definition out. */
+import { VeneerError } from "../errors.ts";
+import type { Generation, Instance } from "../store/instances.ts";
+
+/** The version that a generation stands on. */
+export type Ground = Pick<Generation, "base" | "version" | "digest">;
+
+function generationOf(instance: Instance): Generation {
+  const { base, version, digest, generation, previous, since } = instance;
+  return {
+    base,
+    version,
+    digest,
+    generation,
+    ...(previous !== undefined && { previous }),
+    since: since ?? instance.created,
+  };
+}
+
+function withGeneration(instance: Instance, next: Generation, kept: readonly Generation[]): Instance {
+  const { previous: _previous, since: _since, kept: _kept, ...rest } = instance;
+  const sorted = [...kept].sort((a, b) => a.generation - b.generation);
+  return { ...rest, ...next, ...(sorted.length > 0 && { kept: sorted }) };
+}
+
+/** A fresh generation on another version; the one in use is kept. `now` is ISO 8601. */
+export function cutOver(instance: Instance, ground: Ground, now: string): Instance {
+  const kept = [...(instance.kept ?? []), generationOf(instance)];
+  const generation = Math.max(...kept.map((one) => one.generation)) + 1;
+  const { base, version, digest } = ground;
+  return withGeneration(
+    instance,
+    { base, version, digest, generation, previous: instance.generation, since: now },
+    kept,
+  );
+}
+
+/**
+ * Back to the generation that the one in use took the place of, or to `wanted`; the one in use is kept.
+ * Throws where there is none.
+ */
+export function fallBack(id: string, instance: Instance, wanted?: number): Instance {
+  const kept = instance.kept ?? [];
+  const number = wanted ?? instance.previous;
+  const target = kept.find((one) => one.generation === number);
+  if (!target) throw noGeneration(id, instance, wanted);
+  return withGeneration(instance, target, [...kept.filter((one) => one !== target), generationOf(instance)]);
+}
+
+function noGeneration(id: string, instance: Instance, wanted: number | undefined): VeneerError {
+  const kept = (instance.kept ?? []).map((one) => one.generation);
+  const what =
+    wanted === undefined
+      ? `instance ${id} has no generation before ${instance.generation}`
+      : `instance ${id} keeps no generation ${wanted}`;
+  const hint =
+    kept.length === 0
+      ? "'veneer cutover' makes the next generation and keeps this one"
+      : `it keeps ${kept.join(", ")}: 'veneer fallback ${id} --to ${kept.at(-1)}'`;
+  return new VeneerError("NO_GENERATION", what, { hint });
+}
+
+/** Forgets a generation that is kept; a fallback to it then leads further back. Throws where there is none. */
+export function dropGeneration(id: string, instance: Instance, number: number): Instance {
+  if (number === instance.generation) {
+    throw new VeneerError("IN_USE", `generation ${number} is the one that instance ${id} uses`, {
+      hint: `'veneer rm ${id}' removes the instance, 'veneer fallback ${id}' goes back to another`,
+    });
+  }
+  const kept = instance.kept ?? [];
+  const dropped = kept.find((one) => one.generation === number);
+  if (!dropped) throw noGeneration(id, instance, number);
+  const relink = (one: Generation): Generation => {
+    if (one.previous !== number) return one;
+    const { previous: _, ...rest } = one;
+    return dropped.previous === undefined ? rest : { ...rest, previous: dropped.previous };
+  };
+  const others = kept.filter((one) => one !== dropped).map(relink);
+  return withGeneration(instance, relink(generationOf(instance)), others);
+}
+
+/** The same generation on another version. */
+export function rebased(instance: Instance, { base, version, digest }: Ground): Instance {
+  return withGeneration(instance, { ...generationOf(instance), base, version, digest }, instance.kept ?? []);
+}
