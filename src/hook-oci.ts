@@ -1,11 +1,19 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
-import { release } from "./apply/release.ts";
+import { isCovered } from "./apply/cover.ts";
+import { deleteLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { during, VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
-import { parseBundleConfig, readBundleText, refuseUserNamespace, rootPath } from "./input/oci-config.ts";
+import {
+  parseBundleConfig,
+  readBundleText,
+  refuseUserNamespace,
+  rootOptions,
+  rootPath,
+} from "./input/oci-config.ts";
 import { isStopped, readState, type State } from "./input/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
+import { readNamespace } from "./store/liveness.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { identify } from "./sys/process.ts";
 
@@ -34,18 +42,27 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   const file = `${bundle}/config.json`;
   const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
   refuseUserNamespace(config, id);
+  const root = rootPath(config, bundle);
+  // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
+  if (isCovered(pid, root)) return;
+  if (readNamespace(pid) === readNamespace("self")) {
+    throw new VeneerError("NO_NAMESPACE", `container ${id} has no mount namespace of its own`, {
+      hint: 'add { "type": "mount" } to linux.namespaces in config.json: the root would be covered on the host',
+    });
+  }
   start(settings, request, {
     engine: "oci",
     key: recordKey("oci", id, bundle),
     container: id,
     bundle,
     process,
-    place: { placement: "container", pid, root: rootPath(config, bundle) },
+    place: { placement: "container", pid, root, options: rootOptions(config) },
   });
 }
 
 /** Idempotent: a container without a record had no base, or was taken down already. */
 function stop(settings: Settings, state: State): void {
   const record = readRecord(settings.store, recordKey("oci", state.id, state.bundle ?? ""));
-  if (record) release(settings.store, record);
+  const left = record && release(settings.store, record);
+  if (left !== undefined) deleteLater(left);
 }

@@ -1,5 +1,6 @@
 /** argv to command: the only catch-all and the only exit. */
 import { exitStatus, formatError, UsageError } from "./errors.ts";
+import { reportingToParent } from "./hook-log.ts";
 import { hookLxc } from "./hook-lxc.ts";
 import { hookOci } from "./hook-oci.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
@@ -15,7 +16,7 @@ function main(argv: readonly string[]): void {
   const options: GlobalOptions = {};
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
-  if (word === "hook") reportingToLxc(process.env, () => hook(args, options));
+  if (word === "hook") reportingToLxc(process.env, () => reportingToParent(() => hook(args, options)));
   else if (word === "runtime") prepareRuntime(args, options);
   else import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
 }

@@ -1,121 +1,122 @@
 /**
  * Covers the root of a container that is being created, from a hook at prestart or createRuntime: the runtime
  * has mounted root.path and everything below it in the container's mount namespace and resolves root.path
- * again before it pivots (runc up to 1.5 and crun), so an overlay on top of it becomes the root.
+ * again before it pivots (runc before 1.5 and crun), so an overlay on top of it becomes the root.
  */
 import { VeneerError } from "../errors.ts";
+import type { RootOptions } from "../input/oci-config.ts";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
+import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import {
-  AT_EMPTY_PATH,
   MS_PRIVATE,
+  O_DIRECTORY,
   O_PATH,
   RESOLVE_BENEATH,
+  RESOLVE_IN_ROOT,
   RESOLVE_NO_SYMLINKS,
   S_IFDIR,
 } from "../sys/flags.ts";
-import { check, cstring, syscall } from "../sys/libc.ts";
-import { attach, cloneTree } from "../sys/mount.ts";
+import { attach, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace } from "../sys/namespace.ts";
-import { SYS } from "../sys/numbers.ts";
-import { fstat, isType, list } from "../sys/stat.ts";
+import { fstat, isType, type Stat } from "../sys/stat.ts";
+import { copyDevices } from "./devices.ts";
+import { checkHeldRoot, USE_WRAPPER } from "./held-root.ts";
 import { openMountPoint } from "./resolve.ts";
+import { applyRootOptions } from "./root-options.ts";
+
+/** Whether the root that process `pid` is about to get is an overlay of ours already. */
+export function isCovered(pid: number, rootPath: string): boolean {
+  const text = readMountinfo(pid);
+  if (!text?.includes("- overlay veneer:")) return false;
+  using top = openDirectory(`/proc/${pid}/root`);
+  using root = openRoot(top, rootPath);
+  const id = Number(fstat(root.number).mountId);
+  const mount = parseMountinfo(text).find((entry) => entry.id === id);
+  return mount?.type === "overlay" && mount.source.startsWith("veneer:");
+}
 
 /**
- * Puts `overlay` over `rootPath` in the mount namespace of `pid` and the mounts that were below it back on
+ * Puts `overlay` over `rootPath` in the mount namespace of `pid` and moves the mounts that were below it on
  * top. This thread stays in that namespace. Throws before anything is changed when the runtime holds the old
- * root open and would pivot into it.
+ * root open and would pivot into it, when it has not mounted the root, or has no mount namespace.
  */
-export function cover(overlay: Fd, pid: number, rootPath: string): void {
+export function cover(overlay: Fd, pid: number, rootPath: string, options: RootOptions): void {
   const text = readMountinfo(pid);
   if (text === undefined) throw new VeneerError("GONE", `the container's process ${pid} is gone`);
   const mounts = parseMountinfo(text);
   enterMountNamespace(pid);
-  using root = openDirectory(rootPath);
-  const rootId = Number(fstat(root.number).mountId);
-  const rootMount = mounts.find((mount) => mount.id === rootId);
-  if (!rootMount) throw new VeneerError("NO_ROOT", `root ${rootPath} is on no mount of process ${pid}`);
-  refuseHeldRoot(pid, rootId);
-  if (rootMount.propagation.some((field) => field.startsWith("shared:"))) makePrivate(rootMount);
-  const clones = cloneChildren(root, rootMount, mounts);
-  attach(overlay, root, rootPath);
-  for (const child of clones) {
-    const strict = child.type === "proc" || child.type === "sysfs";
-    const kind = isType(fstat(child.tree.number), S_IFDIR) ? "directory" : "file";
-    using point = openMountPoint(overlay, child.path, kind, strict);
-    attachChild(child.tree, point, child.path, kind);
-    child.tree[Symbol.dispose]();
+  using top = openDirectory("/");
+  using root = openRoot(top, rootPath);
+  const status = fstat(root.number);
+  const rootMount = findRootMount(mounts, status, pid, rootPath);
+  const holder = checkHeldRoot(pid, status);
+  // neither the overlay nor a move shall reach other namespaces; a mount cannot be moved off a shared one
+  if (rootMount.propagation.some((field) => field.startsWith("shared:"))) {
+    setMountAttributes(root, { propagation: MS_PRIVATE }, rootMount.target);
   }
+  const children = openChildren(root, rootMount, mounts);
+  attach(overlay, root, rootPath);
+  for (const child of children) moveChild(child, overlay);
+  if (!children.some((child) => child.path === "dev")) copyDevices(root, overlay);
+  if (holder === "crun") applyRootOptions(overlay, options);
+}
+
+/** root.path may lie behind symbolic links of the host, but not outside of what the namespace has. */
+function openRoot(top: Fd, rootPath: string): Fd {
+  try {
+    return openat2(top.number, rootPath, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT);
+  } catch (cause) {
+    if (!isErrno(cause, "ENOENT", "ENOTDIR")) throw cause;
+    throw new VeneerError("NO_ROOT", "the runtime does not have the root at its path", {
+      cause,
+      hint: USE_WRAPPER,
+    });
+  }
+}
+
+function findRootMount(mounts: readonly MountEntry[], root: Stat, pid: number, rootPath: string): MountEntry {
+  const mount = mounts.find((entry) => entry.id === Number(root.mountId));
+  if (mount && mount.target !== "/" && root.isMountRoot) return mount;
+  throw new VeneerError("NO_ROOT", `the runtime has not mounted ${rootPath} for process ${pid}`, {
+    hint: USE_WRAPPER,
+  });
 }
 
 interface Child {
   /** relative to the root */
   readonly path: string;
   readonly type: string;
-  readonly tree: Fd;
+  readonly top: Fd;
 }
 
-/** A detached copy of each mount directly on the root, with all that is below it. */
-function cloneChildren(root: Fd, rootMount: MountEntry, mounts: readonly MountEntry[]): Child[] {
-  const prefix = rootMount.target === "/" ? "/" : `${rootMount.target}/`;
-  const clones: Child[] = [];
-  for (const mount of mounts) {
-    if (mount.parent !== rootMount.id || !mount.target.startsWith(prefix)) continue;
+/** The mounts directly on the root that can be seen, in the order in which they were made. */
+function openChildren(root: Fd, rootMount: MountEntry, mounts: readonly MountEntry[]): Child[] {
+  const prefix = `${rootMount.target}/`;
+  const children: Child[] = [];
+  const direct = mounts.filter((mount) => mount.parent === rootMount.id && mount.target.startsWith(prefix));
+  for (const mount of direct) {
+    // one that was made above it later hides it, as it does in the container
+    if (direct.some((other) => mount.target.startsWith(`${other.target}/`))) continue;
     const path = mount.target.slice(prefix.length);
-    using top = openat2(root.number, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    const top = openat2(root.number, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     const topId = Number(fstat(top.number).mountId);
-    // a later mount above it may hide this one, as it does in the container
-    const visible = mounts.find((other) => other.id === topId);
-    if (visible?.target !== mount.target) continue;
-    clones.push({ path, type: visible.type, tree: cloneTree(top.number, "") });
+    const type = mounts.find((other) => other.id === topId)?.type ?? mount.type;
+    children.push({ path, type, top });
   }
-  return clones;
+  return children;
 }
 
-function attachChild(tree: Fd, point: Fd, path: string, kind: string): void {
-  try {
-    attach(tree, point, path);
-  } catch (error) {
-    if (!isErrno(error, "ENOTDIR")) throw error;
-    const other = kind === "file" ? "directory" : "file";
-    throw new VeneerError("MOUNT_TYPE", `mount a ${kind} on /${path}, which is a ${other} in the base`, {
-      cause: error,
-    });
+/** Moved, not cloned: the runtime may hold it open, to make it read-only later; and unbindable ones move too. */
+function moveChild(child: Child, overlay: Fd): void {
+  const { path, top } = child;
+  const strict = child.type === "proc" || child.type === "sysfs";
+  const kind = isType(fstat(top.number), S_IFDIR) ? "directory" : "file";
+  using point = openMountPoint(overlay, path, kind, strict);
+  const found = isType(fstat(point.number), S_IFDIR) ? "directory" : "file";
+  if (found !== kind) {
+    throw new VeneerError("MOUNT_TYPE", `mount a ${kind} on /${path}, which is a ${found} in the base`);
   }
-}
-
-/** Keeps the mount from propagating to the host (mount_setattr(2), Linux 5.12). */
-function makePrivate(mount: MountEntry): void {
-  using directory = openDirectory(mount.target);
-  const attributes = new BigUint64Array([0n, 0n, BigInt(MS_PRIVATE), 0n]);
-  const result = syscall(
-    SYS.mount_setattr,
-    directory.number,
-    cstring(""),
-    AT_EMPTY_PATH,
-    attributes,
-    attributes.byteLength,
-  );
-  check(result, "mount_setattr", mount.target);
-}
-
-/**
- * runc after 1.5 opens root.path before the hooks and pivots through that descriptor: a covered root would
- * silently be missed. crun holds such a descriptor too, but resolves the path again.
- */
-function refuseHeldRoot(pid: number, rootId: number): void {
-  const command = readText(`/proc/${pid}/comm`)?.trim() ?? "";
-  if (command.includes("crun") || /^[0-9]+$/.test(command)) return;
-  for (const name of list(`/proc/${pid}/fd`)) {
-    const info = readText(`/proc/${pid}/fdinfo/${name}`);
-    const id = info && /^mnt_id:\s*([0-9]+)$/m.exec(info)?.[1];
-    if (id && Number(id) === rootId) {
-      throw new VeneerError(
-        "HELD_ROOT",
-        `the runtime (process ${pid}, ${command}) opened the root before its hooks and would miss a root mounted now`,
-        { hint: "use the wrapping runtime veneer-runc in place of the hook" },
-      );
-    }
-  }
+  attach(top, point, path);
+  top[Symbol.dispose]();
 }

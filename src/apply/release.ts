@@ -12,21 +12,31 @@ const INLINE_REMOVALS = 64;
 
 /**
  * Takes down what a record stands for: the upper of an ephemeral instance goes to the trash in one step, the
- * record goes. Idempotent. The caller knows that nothing uses it any more. Returns whether something is left
- * in the trash.
+ * record goes. Idempotent. The caller knows that nothing uses it any more. Returns the directory in the trash
+ * when something is left in it.
  */
-export function release(store: Store, record: Record): boolean {
-  let left = 0;
+export function release(store: Store, record: Record): string | undefined {
+  let left: string | undefined;
   if (record.placement === "host" && record.target !== undefined && record.source !== undefined) {
     if (isMountedHere(record.target, record.source))
       umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));
-    if (trash !== undefined) left = removeTree(trash, INLINE_REMOVALS);
+    if (trash !== undefined && removeTree(trash, INLINE_REMOVALS) < 0) left = trash;
   }
   removeRecord(store, record);
-  return left < 0;
+  return left;
+}
+
+/** Lets a directory in the trash be deleted by a process of its own, which this one does not wait for. */
+export function deleteLater(trash: string): void {
+  try {
+    const argv = ["/bin/rm", "-rf", "--one-file-system", "--", trash];
+    Bun.spawn(argv, { cwd: "/", env: {}, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
+  } catch {
+    // it stays in the trash, for `gc`
+  }
 }
 
 /**

@@ -109,7 +109,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     }
     case "cover":
-      cover(held.overlay as Fd, operation.pid, operation.root);
+      cover(held.overlay as Fd, operation.pid, operation.root, operation.options);
       return;
     case "bind-file":
       undo.push(() => unlinkQuietly(operation.file));

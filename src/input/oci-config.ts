@@ -12,14 +12,24 @@ export interface HookEntry {
 
 export interface BundleConfig {
   readonly root: { readonly path: string; readonly readonly?: boolean };
-  readonly process?: { readonly env?: readonly string[] | null } | null;
+  readonly process?: { readonly env?: readonly string[] | null; readonly cwd?: string } | null;
   readonly annotations?: Readonly<Record<string, string>> | null;
   readonly mounts?: readonly { readonly options?: readonly string[] | null }[] | null;
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
   readonly linux?: {
     readonly rootfsPropagation?: string;
     readonly uidMappings?: readonly object[] | null;
+    readonly maskedPaths?: readonly string[] | null;
+    readonly readonlyPaths?: readonly string[] | null;
   } | null;
+}
+
+/** What a runtime does to the root after everything is mounted (config-linux.md, config.md#root). */
+export interface RootOptions {
+  readonly readonly: boolean;
+  readonly cwd?: string;
+  readonly masked: readonly string[];
+  readonly readonlyPaths: readonly string[];
 }
 
 /** The text of a config.json. Throws VeneerError where there is none. */
@@ -39,6 +49,16 @@ export function parseBundleConfig(text: string, path: string): BundleConfig {
 /** The root's absolute path: root.path is relative to the bundle (config.md#root). */
 export function rootPath(config: BundleConfig, bundle: string): string {
   return config.root.path.startsWith("/") ? config.root.path : `${bundle}/${config.root.path}`;
+}
+
+export function rootOptions(config: BundleConfig): RootOptions {
+  const cwd = config.process?.cwd;
+  return {
+    readonly: config.root.readonly ?? false,
+    ...(cwd !== undefined && { cwd }),
+    masked: config.linux?.maskedPaths ?? [],
+    readonlyPaths: config.linux?.readonlyPaths ?? [],
+  };
 }
 
 /** Whether mounts of the container shall be seen on the host, which a private namespace would prevent. */

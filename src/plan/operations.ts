@@ -1,4 +1,5 @@
 /** What a start does, as plain data: built by plan/, run by apply/, printed by --debug. */
+import type { RootOptions } from "../input/oci-config.ts";
 import type { Record } from "../store/records.ts";
 import type { Timestamp, XattrMap } from "./upper.ts";
 
@@ -50,7 +51,12 @@ export type Operation =
   /** mounts the overlay on a directory */
   | { readonly op: "attach"; readonly target: string }
   /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
-  | { readonly op: "cover"; readonly pid: number; readonly root: string }
+  | {
+      readonly op: "cover";
+      readonly pid: number;
+      readonly root: string;
+      readonly options: RootOptions;
+    }
   /** writes `text` to `file` and binds that over `target`, in this mount namespace alone */
   | { readonly op: "bind-file"; readonly file: string; readonly text: string; readonly target: string }
   /** publishes a file in place of another */

@@ -1,4 +1,5 @@
 /** The operations that give a container its root. Pure: facts in, data out. */
+import type { RootOptions } from "../input/oci-config.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
@@ -17,7 +18,12 @@ export interface Consumer {
   /** mount nosuid and nodev: not for a container's root */
   readonly restricted?: boolean;
   readonly place:
-    | { readonly placement: "container"; readonly pid: number; readonly root: string }
+    | {
+        readonly placement: "container";
+        readonly pid: number;
+        readonly root: string;
+        readonly options: RootOptions;
+      }
     | { readonly placement: Placement; readonly target: string };
 }
 
@@ -74,7 +80,7 @@ export function planStart(facts: StartFacts): Operation[] {
   const { place } = consumer;
   operations.push(
     "pid" in place
-      ? { op: "cover", pid: place.pid, root: place.root }
+      ? { op: "cover", pid: place.pid, root: place.root, options: place.options }
       : { op: "attach", target: place.target },
   );
   return operations;

@@ -73,6 +73,25 @@ export function attach(mount: Fd, target: Fd, name: string): void {
   check(syscall(SYS.move_mount, mount.number, empty, target.number, empty, flags), "move_mount", name);
 }
 
+/** mount_setattr(2) (Linux 5.12) on one mount: MOUNT_ATTR_ flags to set, and a propagation type. */
+export function setMountAttributes(
+  mount: Fd,
+  attributes: { set?: number; propagation?: number },
+  name: string,
+): void {
+  const { set = 0, propagation = 0 } = attributes;
+  const values = new BigUint64Array([BigInt(set), 0n, BigInt(propagation), 0n]);
+  const result = syscall(
+    SYS.mount_setattr,
+    mount.number,
+    cstring(""),
+    AT_EMPTY_PATH,
+    values,
+    values.byteLength,
+  );
+  check(result, "mount_setattr", name);
+}
+
 /** mount(2) for propagation and bind mounts. */
 export function mount(source: string | null, target: string, type: string | null, flags: number): void {
   const result = syscall(

@@ -25,10 +25,13 @@ export interface Stat {
   readonly mtime: { readonly seconds: bigint; readonly nanoseconds: number };
   /** statx(2) STATX_MNT_ID (Linux 5.8), as in mountinfo */
   readonly mountId: bigint;
+  /** it is the root of a mount (Linux 5.8) */
+  readonly isMountRoot: boolean;
 }
 
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
 function statx(dir: number, path: string, flags: number): Stat | number {
   const buffer = new Uint8Array(256);
@@ -48,6 +51,7 @@ function statx(dir: number, path: string, flags: number): Stat | number {
     rdevMinor: view.getUint32(132, true),
     dev: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
     mountId: view.getBigUint64(144, true),
+    isMountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
   };
 }
 
@@ -66,6 +70,15 @@ export function stat(path: string, dir = -100): Stat {
   if (typeof result !== "number") return result;
   check(result, "statx", path);
   throw new Error("unreachable");
+}
+
+/** Like {@link stat}, but undefined where there is nothing (ENOENT, ENOTDIR). */
+export function statMaybe(path: string, dir = -100): Stat | undefined {
+  const result = statx(dir, path, 0);
+  if (typeof result !== "number") return result;
+  if (result === -(errno.ENOENT as number) || result === -(errno.ENOTDIR as number)) return undefined;
+  check(result, "statx", path);
+  return undefined;
 }
 
 /** Status of an open file. */

@@ -1,0 +1,51 @@
+/** Runtimes that keep the root open across their hooks, and so may not see what is mounted over it. */
+import { VeneerError } from "../errors.ts";
+import { isErrno } from "../sys/errno.ts";
+import { readlink, readText } from "../sys/fd.ts";
+import { list, type Stat, statMaybe } from "../sys/stat.ts";
+
+export const USE_WRAPPER = "use the wrapping runtime veneer-runc (or veneer-crun) in place of the hook";
+
+/**
+ * "crun" when the container's process is crun: it opens the root before the hooks and masks paths in it by
+ * that descriptor afterwards, but resolves root.path again to pivot (crun, src/libcrun/linux.c: do_pivot,
+ * do_masked_or_readonly_path). "free" when nobody holds the root. Throws for any other runtime that does:
+ * runc from 1.5 on pivots through its descriptor, so that a covered root would silently be missed.
+ */
+export function checkHeldRoot(pid: number, root: Stat): "free" | "crun" {
+  if (isCrun(pid)) return "crun";
+  const places = list(`/proc/${pid}/fd`).map((name) => `fd/${name}`);
+  for (const place of [...places, "cwd"]) {
+    if (!isSame(pid, place, root)) continue;
+    throw new VeneerError(
+      "HELD_ROOT",
+      `the runtime (process ${pid}, ${nameOf(pid)}) opened the root before its hooks and would miss a root mounted now`,
+      { hint: USE_WRAPPER },
+    );
+  }
+  return "free";
+}
+
+/**
+ * By its executable or its name: where crun protects itself, it runs from a copy in memory
+ * (`/memfd:crun_cloned:…`) or from a mount that is nowhere attached (`/`).
+ */
+function isCrun(pid: number): boolean {
+  const executable = readlink(`/proc/${pid}/exe`) ?? "";
+  return /(^|[/:])crun/.test(executable) || (executable === "/" && nameOf(pid) === "crun");
+}
+
+function nameOf(pid: number): string {
+  return readText(`/proc/${pid}/comm`)?.trim() ?? "";
+}
+
+function isSame(pid: number, place: string, root: Stat): boolean {
+  try {
+    const status = statMaybe(`/proc/${pid}/${place}`);
+    return status?.mountId === root.mountId && status.ino === root.ino;
+  } catch (error) {
+    // pipes and sockets have their place in no file system that could be looked up
+    if (isErrno(error, "ENXIO", "EACCES")) return false;
+    throw error;
+  }
+}
