@@ -12,7 +12,7 @@ import {
 } from "./input/lxc.ts";
 import { type LxcConfig, readLxcConfig } from "./input/lxc-config.ts";
 import { mergeWishes, type Wishes, wishesOfEnvironment } from "./input/request.ts";
-import { checkName, displayName } from "./names.ts";
+import { displayName } from "./names.ts";
 import { quote } from "./quote.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { identifyParent } from "./sys/process.ts";
@@ -40,8 +40,9 @@ export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly stri
 /** Runs in the container's mount namespace, the host's root still in view: what is mounted goes with it. */
 function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
   const config = readLxcConfig(hook.config);
-  const named = withInstance({ ...wishesOfEnvironment(config.environment), ...wishes }, hook, config);
-  const request = mergeWishes(named, {}, settings.config);
+  const all = { ...wishesOfEnvironment(config.environment), ...wishes };
+  refuseUnnamedCopy(all, hook, config);
+  const request = mergeWishes(all, {}, settings.config, hook.name);
   if (!request) return;
   refuseIdmappedRoot(hook, config);
   refuseUserNamespace(hook);
@@ -57,27 +58,14 @@ function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
   });
 }
 
-/** A persistent instance without a name has the container's. */
-function withInstance(wishes: Wishes, hook: LxcHook, config: LxcConfig): Wishes {
-  if (!wishes.persistent || wishes.instance !== undefined) return wishes;
-  if (!config.ephemeral) return { ...wishes, instance: instanceName(hook.name) };
+/** The name of the original is no name for what an ephemeral copy of it keeps. */
+function refuseUnnamedCopy(wishes: Wishes, hook: LxcHook, config: LxcConfig): void {
+  if (!config.ephemeral || !wishes.persistent || wishes.instance !== undefined) return;
   throw new VeneerError(
     "NO_INSTANCE",
     `container ${displayName(hook.name)} is an ephemeral copy of one with a persistent upper, which is not named`,
     { hint: "name the upper in the original's configuration with --instance ID, and stop the original" },
   );
-}
-
-function instanceName(container: string): string {
-  try {
-    return checkName("instance", container);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(
-      `the container's name as ${error.message}`,
-      "give the instance a name of its own: --instance ID",
-    );
-  }
 }
 
 function key(hook: LxcHook): string {

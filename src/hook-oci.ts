@@ -25,7 +25,7 @@ export function hookOci(settings: Settings, wishes: Wishes): void {
 }
 
 function begin(settings: Settings, wishes: Wishes, state: State): void {
-  const request = mergeWishes(wishes, wishesOfAnnotations(state.annotations), settings.config);
+  const request = mergeWishes(wishes, wishesOfAnnotations(state.annotations), settings.config, state.id);
   if (!request) return;
   const { id, bundle, pid } = state;
   if (bundle === undefined || !pid) {

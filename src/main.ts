@@ -6,6 +6,7 @@ import { hookOci } from "./hook-oci.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings } from "./input/config.ts";
 import type { Wishes } from "./input/request.ts";
+import { logEvent } from "./log.ts";
 import { reportingToLxc } from "./lxc-report.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
 import { quote } from "./quote.ts";
@@ -35,13 +36,14 @@ function hook(args: Arguments, options: GlobalOptions): void {
   }
   const [kind = "oci", ...extra] = words;
   const settings = readSettings(options);
-  if (kind === "lxc") hookLxc(settings, wishes, extra);
-  else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
-  else
-    throw new UsageError(
-      `unknown hook ${quote(words.join(" "))}`,
-      "write veneer hook oci or veneer hook lxc",
-    );
+  try {
+    if (kind === "lxc") hookLxc(settings, wishes, extra);
+    else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
+    else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
+  } catch (error) {
+    logEvent(settings.config, { event: "error", engine: kind, error });
+    throw error;
+  }
 }
 
 function fail(error: unknown): void {

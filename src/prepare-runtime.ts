@@ -17,6 +17,7 @@ import {
 } from "./input/oci-config.ts";
 import { mergeWishes, wishesOfAnnotations } from "./input/request.ts";
 import { parseRuntimeCall, type RuntimeCall } from "./input/runtime-args.ts";
+import { logEvent } from "./log.ts";
 import { checkContainerId } from "./names.ts";
 import type { Operation } from "./plan/operations.ts";
 import { quote } from "./quote.ts";
@@ -49,9 +50,12 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
   if (!placement)
     throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
   const call = parseRuntimeCall(args.rest());
+  let settings: Settings | undefined;
   try {
-    if (!existsAlready(real, call)) prepare(readSettings(options), call, placement);
+    settings = readSettings(options);
+    if (!existsAlready(real, call)) prepare(settings, call, placement);
   } catch (error) {
+    logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
     reportToRuntimeLog(call, error);
     throw error;
   }
@@ -80,7 +84,7 @@ function prepare(settings: Settings, call: RuntimeCall, placement: "private" | "
   const text = readBundleText(file);
   const config: BundleConfig = parseBundleConfig(text, file);
   const wishes = during(file, () => wishesOfAnnotations(config.annotations));
-  const request = mergeWishes({}, wishes, settings.config);
+  const request = mergeWishes({}, wishes, settings.config, call.id);
   if (!request) return;
   const id = checkContainerId(call.id);
   refuseUserNamespace(config, id);

@@ -4,7 +4,8 @@ import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
-import { type BaseRef, displayName } from "../names.ts";
+import { logEvent } from "../log.ts";
+import { type BaseRef, displayName, formatBaseRef } from "../names.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
@@ -194,4 +195,7 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
   if (settings.debug)
     for (const operation of operations) process.stderr.write(`veneer: ${describe(operation)}\n`);
   runOperations(settings.store, operations, layers.fds);
+  const { engine, container } = rest.consumer;
+  const base = formatBaseRef({ name: rest.base.name, version: rest.base.version });
+  logEvent(settings.config, { event: "start", engine, container, instance: rest.instance, base });
 }

@@ -66,6 +66,10 @@ export interface Input {
 /** The surroundings of a verb. */
 export interface Context {
   readonly settings: Settings;
+  /** where a setting comes from that neither the configuration file nor a default gave: `--root`, `VENEER_ROOT` */
+  readonly origins: Readonly<Record<string, string>>;
+  /** path of the configuration file, which may be absent */
+  readonly configFile: string;
   readonly env: NodeJS.ProcessEnv;
   /** data */
   readonly out: (line: string) => void;

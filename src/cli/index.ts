@@ -1,11 +1,13 @@
 /** The command line for people: everything but what engines call. */
 import { exitStatus, formatError, UsageError } from "../errors.ts";
 import { type GlobalOptions, readSettings } from "../input/config.ts";
+import { nearest } from "../nearest.ts";
 import { quote } from "../quote.ts";
+import { DEFAULT_CONFIG } from "../store/paths.ts";
 import type { Context } from "./command.ts";
 import { commandHelp, generalHelp } from "./help.ts";
 import { parseInput } from "./parse.ts";
-import { findVerb } from "./verbs.ts";
+import { findVerb, verbNames } from "./verbs.ts";
 
 declare const VERSION: string;
 
@@ -59,9 +61,10 @@ function findCommand(words: readonly string[]) {
     const load = findVerb(words.slice(0, length).join(" "));
     if (load) return [load, words.slice(length)] as const;
   }
+  const near = nearest(words.slice(0, 2).join(" "), verbNames()) ?? nearest(words[0] ?? "", verbNames());
   throw new UsageError(
     `unknown command ${quote(words.slice(0, 2).join(" "))}`,
-    "'veneer --help' lists the commands",
+    near === undefined ? "'veneer --help' lists the commands" : `did you mean 'veneer ${near}'?`,
   );
 }
 
@@ -69,10 +72,18 @@ function findCommand(words: readonly string[]) {
 function makeContext(options: GlobalOptions, out: (line: string) => void): Context {
   const { env } = process;
   const withEnvironment: GlobalOptions = { ...options };
-  withEnvironment.root ??= absolute("VENEER_ROOT", env.VENEER_ROOT);
-  withEnvironment.run ??= absolute("VENEER_RUN", env.VENEER_RUN);
+  const origins: Record<string, string> = {};
+  for (const [key, name] of [
+    ["root", "VENEER_ROOT"],
+    ["run", "VENEER_RUN"],
+  ] as const) {
+    if (options[key] === undefined) withEnvironment[key] = absolute(name, env[name]);
+    if (withEnvironment[key] !== undefined) origins[key] = options[key] === undefined ? name : `--${key}`;
+  }
   return {
     settings: readSettings(withEnvironment),
+    origins,
+    configFile: options.config ?? DEFAULT_CONFIG,
     env,
     out,
     note: (line) => void process.stderr.write(`${line}\n`),

@@ -40,9 +40,21 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         ls: () => import("./ls.ts"),
         ps: () => import("./ps.ts"),
         inspect: () => import("./inspect.ts"),
+        config: () => import("./config.ts"),
+      },
+    },
+    {
+      title: "for engines",
+      verbs: {
+        hook: () => import("./hook.ts"),
+        runtime: () => import("./runtime.ts"),
       },
     },
   ];
+
+export function verbNames(): string[] {
+  return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
+}
 
 export function findVerb(name: string): Loader | undefined {
   for (const { verbs } of GROUPS) if (Object.hasOwn(verbs, name)) return verbs[name];

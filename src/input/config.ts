@@ -1,7 +1,9 @@
 /** /etc/veneer/config.json. Absent is fine. */
-import { UsageError } from "../errors.ts";
+import { UsageError, VeneerError } from "../errors.ts";
 import validateConfig from "../generated/config.js";
 import { checkInnerPath } from "../names.ts";
+import { nearest } from "../nearest.ts";
+import { quote } from "../quote.ts";
 import { parseDocument } from "../store/document.ts";
 import { DEFAULT_CONFIG, DEFAULT_ROOT, DEFAULT_RUN, type Store } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
@@ -11,6 +13,11 @@ export interface Config {
   readonly mask: readonly string[];
   /** paths of real runtimes, by name */
   readonly runtimes: Readonly<Record<string, string>>;
+  /** patterns of what annotations may name */
+  readonly annotations: { readonly bases: readonly string[]; readonly instances: readonly string[] };
+  /** file to which starts, stops and failures are appended */
+  readonly log?: string;
+  readonly logFormat: "text" | "json";
 }
 
 export interface GlobalOptions {
@@ -26,25 +33,66 @@ export interface Settings {
   readonly debug: boolean;
 }
 
-interface ConfigFile extends Partial<Config> {
+/** The file as written: every key may be absent. */
+export interface ConfigFile extends Partial<Omit<Config, "annotations">> {
   root?: string;
   run?: string;
+  annotations?: Partial<Config["annotations"]>;
+}
+
+/** What the keys are when nobody sets them; the schema says the same. */
+export const DEFAULTS = {
+  root: DEFAULT_ROOT,
+  run: DEFAULT_RUN,
+  runtimes: {},
+  opaque: ["/tmp", "/root"],
+  mask: [],
+  annotations: { bases: ["*"], instances: ["*"] },
+  logFormat: "text",
+} as const;
+
+/** The file's content, {} where there is none. Throws when it is not valid, naming the nearest known key. */
+export function readConfigFile(path: string): ConfigFile {
+  const text = readText(path);
+  if (text === undefined && path !== DEFAULT_CONFIG) {
+    throw new UsageError(
+      `configuration file ${quote(path)} does not exist`,
+      "see 'veneer --help' for --config",
+    );
+  }
+  if (text === undefined) return {};
+  try {
+    return parseDocument<ConfigFile>(text, path, validateConfig);
+  } catch (error) {
+    const unknown = validateConfig.errors?.find(({ keyword }) => keyword === "additionalProperties");
+    if (!unknown) throw error;
+    const key = String(unknown.params.additionalProperty);
+    const inner = unknown.instancePath.slice(1) === "annotations";
+    const known = Object.keys(inner ? DEFAULTS.annotations : { ...DEFAULTS, log: "" });
+    const near = nearest(key, known);
+    throw new VeneerError(
+      "UNKNOWN_KEY",
+      `${path}: unknown key ${quote(inner ? `annotations.${key}` : key)}`,
+      {
+        hint: near === undefined ? `known are ${known.join(", ")}` : `did you mean ${near}?`,
+      },
+    );
+  }
 }
 
 /** Options win over the configuration file, which wins over the defaults. Reads no environment. */
 export function readSettings(options: GlobalOptions): Settings {
   const path = options.config ?? DEFAULT_CONFIG;
-  const text = readText(path);
-  if (text === undefined && options.config !== undefined) {
-    throw new UsageError(`configuration file ${path} does not exist`, "see 'veneer --help' for --config");
-  }
-  const file = text === undefined ? {} : parseDocument<ConfigFile>(text, path, validateConfig);
+  const file = readConfigFile(path);
   return {
-    store: { root: options.root ?? file.root ?? DEFAULT_ROOT, run: options.run ?? file.run ?? DEFAULT_RUN },
+    store: { root: options.root ?? file.root ?? DEFAULTS.root, run: options.run ?? file.run ?? DEFAULTS.run },
     config: {
-      opaque: (file.opaque ?? ["/tmp", "/root"]).map((item) => checkInnerPath("opaque path", item)),
-      mask: (file.mask ?? []).map((item) => checkInnerPath("masked path", item)),
-      runtimes: file.runtimes ?? {},
+      opaque: (file.opaque ?? DEFAULTS.opaque).map((item) => checkInnerPath("opaque path", item)),
+      mask: (file.mask ?? DEFAULTS.mask).map((item) => checkInnerPath("masked path", item)),
+      runtimes: file.runtimes ?? DEFAULTS.runtimes,
+      annotations: { ...DEFAULTS.annotations, ...file.annotations },
+      ...(file.log !== undefined && { log: file.log }),
+      logFormat: file.logFormat ?? DEFAULTS.logFormat,
     },
     debug: options.debug ?? false,
   };

@@ -1,6 +1,7 @@
 /** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
 
 import { VeneerError } from "../errors.ts";
+import { matchesGlob } from "../glob.ts";
 import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
 import type { Fd } from "../sys/fd.ts";
 import { readlink } from "../sys/fd.ts";
@@ -66,18 +67,12 @@ export function expand(layers: readonly Fd[], pattern: string): string[] {
   const slash = pattern.lastIndexOf("/");
   const name = pattern.slice(slash + 1);
   if (!/[*?]/.test(name)) return [pattern];
-  const expression = new RegExp(
-    `^${name
-      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-      .replaceAll("*", ".*")
-      .replaceAll("?", ".")}$`,
-  );
   const directory = pattern.slice(0, slash);
   const names = new Set<string>();
   for (const layer of layers) {
     const path = directory === "" ? "." : lookup(layers, directory).path;
     if (!isType(lstatMaybe(path, layer.number), S_IFDIR)) continue;
-    for (const entry of list(path, layer.number)) if (expression.test(entry)) names.add(entry);
+    for (const entry of list(path, layer.number)) if (matchesGlob(name, entry)) names.add(entry);
   }
   return [...names].map((entry) => `${directory}/${entry}`);
 }

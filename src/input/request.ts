@@ -1,5 +1,6 @@
 /** What a container asks for, from wherever it was said. */
-import { UsageError } from "../errors.ts";
+import { UsageError, VeneerError } from "../errors.ts";
+import { matchesGlob } from "../glob.ts";
 import { type BaseRef, checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
 import { quote } from "../quote.ts";
 import type { Config } from "./config.ts";
@@ -93,17 +94,47 @@ function pathList(what: string, value: string): string[] {
     .map((path) => checkInnerPath(what, path));
 }
 
+/** The container's name as the name of its instance. */
+function instanceNameOf(container: string): string {
+  try {
+    return checkName("instance", container);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(
+      `the container's name as ${error.message}`,
+      "give the instance a name of its own: --instance ID, or run.veneer.instance",
+    );
+  }
+}
+
+/** Throws when an annotation names what the administrator does not let it name. */
+function checkAllowed(key: "base" | "instance", name: string | undefined, patterns: readonly string[]): void {
+  if (name === undefined || patterns.some((pattern) => matchesGlob(pattern, name))) return;
+  throw new VeneerError("NOT_ALLOWED", `annotation ${PREFIX}${key} may not name ${quote(name)}`, {
+    hint: `the configuration lists what it may name under annotations.${key}s ('veneer config' prints it)`,
+  });
+}
+
 /**
  * The request that results, or undefined when nobody names a base or an instance. What the administrator
- * wrote wins over what came with the container; masks add up, so that none can be taken back.
+ * wrote wins over what came with the container; masks add up, so that none can be taken back. A persistent
+ * upper without an instance's name gets the container's `name`.
  */
 export function mergeWishes(
   administrator: Wishes,
   container: Wishes,
   config: Config,
+  name?: string,
 ): RootRequest | undefined {
   const wishes: Wishes = { ...container, ...administrator };
+  if (administrator.base === undefined) checkAllowed("base", container.base?.name, config.annotations.bases);
+  if (administrator.instance === undefined) {
+    checkAllowed("instance", container.instance, config.annotations.instances);
+  }
   if (wishes.base === undefined && wishes.instance === undefined) return undefined;
+  if (wishes.persistent && wishes.instance === undefined && name !== undefined) {
+    wishes.instance = instanceNameOf(name);
+  }
   const mask = [...config.mask, ...(administrator.mask ?? []), ...(container.mask ?? [])];
   return {
     ...(wishes.base && { base: wishes.base }),

@@ -1,0 +1,92 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeHost, sh } from "../helpers/host.ts";
+import { makeTree } from "../helpers/tree.ts";
+
+const host = makeHost();
+const file = join(host.dir, "config.json");
+const configure = (text: string) => writeFileSync(file, text);
+
+beforeAll(async () => {
+  await host.ok("base", "import", "host", makeTree(join(host.dir, "tree")), "--in-place");
+});
+afterAll(() => host.remove());
+
+/** Prepares a container as the wrapping runtime does, in a mount namespace that ends with it. */
+async function prepare(annotations: Record<string, string>) {
+  const bundle = join(host.dir, "bundle");
+  mkdirSync(join(bundle, "rootfs"), { recursive: true });
+  writeFileSync(
+    join(bundle, "config.json"),
+    JSON.stringify({ ociVersion: "1.0.2", root: { path: "rootfs" }, annotations }),
+  );
+  const args = ["--config", file, "runtime", "--real", "none", "--placement", "private", "--", "create"];
+  return sh("unshare", ["-m", join(host.bin, "veneer"), ...args, "--bundle", bundle, "c1"]);
+}
+
+describe("the configuration file", () => {
+  it("is printed with where each value comes from", async () => {
+    configure('{"opaque": ["/tmp"], "runtimes": {"runc": "/opt/runc"}}');
+    const rows = JSON.parse(await host.ok("--config", file, "config", "--json"));
+    const row = (key: string) => rows.find((each: { key: string }) => each.key === key);
+    expect(row("opaque")).toMatchObject({ value: ["/tmp"], from: file });
+    expect(row("mask")).toMatchObject({ value: [], from: "default" });
+    expect(row("root")).toMatchObject({ value: host.root, from: "--root" });
+    expect(row("log").description).toMatch(/File to which/);
+  });
+
+  it("names the nearest known key for one that it does not know", async () => {
+    configure('{"opaqe": []}');
+    const outcome = await host.veneer("--config", file, "config");
+    expect(outcome.status).toBe(1);
+    expect(outcome.stderr).toBe(`veneer: ${file}: unknown key 'opaqe'; hint: did you mean opaque?`);
+  });
+
+  it("that is named and missing is an error, with status 2", async () => {
+    const outcome = await host.veneer("--config", join(host.dir, "none.json"), "config");
+    expect(outcome).toMatchObject({ status: 2 });
+    expect(outcome.stderr).toMatch(/none\.json' does not exist/);
+  });
+
+  it("bounds what annotations may name", async () => {
+    configure('{"annotations": {"bases": ["web-*"], "instances": []}}');
+    const outcome = await prepare({ "run.veneer.base": "host" });
+    expect(outcome.status).toBe(1);
+    expect(outcome.stderr).toMatch(/annotation run\.veneer\.base may not name 'host'.*hint:/);
+    configure('{"annotations": {"bases": ["h*"], "instances": ["mine-?"]}}');
+    expect(await prepare({ "run.veneer.base": "host" })).toMatchObject({ status: 0, stdout: "ready" });
+    const other = await prepare({ "run.veneer.base": "host", "run.veneer.instance": "theirs" });
+    expect(other.stderr).toMatch(/annotation run\.veneer\.instance may not name 'theirs'/);
+  });
+
+  it("has starts and failures appended to a log", async () => {
+    const log = join(host.dir, "log");
+    configure(JSON.stringify({ log, logFormat: "json" }));
+    await prepare({ "run.veneer.base": "host" });
+    await prepare({ "run.veneer.base": "absent" });
+    const lines = readFileSync(log, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines).toMatchObject([
+      { event: "start", engine: "runtime", container: "c1", base: "host@1" },
+      {
+        event: "error",
+        engine: "runtime",
+        container: "c1",
+        message: expect.stringMatching(/no base absent/),
+      },
+    ]);
+  });
+});
+
+describe("a mistyped command", () => {
+  it("is answered with the nearest one", async () => {
+    const outcome = await host.veneer("bse", "ls");
+    expect(outcome).toMatchObject({
+      status: 2,
+      stderr: "veneer: unknown command 'bse ls'; hint: did you mean 'veneer base ls'?",
+    });
+  });
+});
