@@ -1,20 +1,28 @@
 /** `npm run bench`: all comparisons with their goals. */
 import { existsSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { makeSetting, type Setting, VENEER } from "./context.ts";
+import { benchCrowd } from "./crowd.ts";
 import { benchHook } from "./hook.ts";
+import { benchLxc } from "./lxc.ts";
+import { benchRunc } from "./runc.ts";
+import { benchStartup } from "./startup.ts";
 import { formatReport, type Report, verdict } from "./table.ts";
 
 interface Part {
   readonly title: string;
   /** runs of each contender; with --quick */
   readonly runs: readonly [usual: number, quick: number];
-  run(setting: Setting, runs: number): Promise<Report>;
+  run(setting: Setting, runs: number, quick: boolean): Promise<Report>;
 }
 
 const PARTS: Readonly<Record<string, Part>> = {
+  startup: { title: "Start-up", runs: [60, 15], run: benchStartup },
   hook: { title: "OCI hook", runs: [60, 15], run: benchHook },
+  runc: { title: "Wrapping runtime", runs: [60, 15], run: benchRunc },
+  lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
+  crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
 
 const { values, positionals } = parseArgs({
@@ -36,6 +44,15 @@ if (values.help || unknown !== undefined) {
 if (process.geteuid?.() !== 0 || !existsSync(VENEER)) {
   process.stderr.write("bench: needs root and dist/veneer; hint: run 'npm run build', then this as root\n");
   process.exit(1);
+}
+
+// a terminal's Ctrl-C ends the commands that are measured; the part then fails and cleans up after itself
+process.on("SIGINT", () => {});
+const [load = 0] = loadavg();
+if (load > cpus().length / 4) {
+  process.stderr.write(
+    `bench: the machine is busy (load ${load.toFixed(1)}): ratios are rough, times more so\n`,
+  );
 }
 
 const setting = makeSetting();
@@ -65,7 +82,7 @@ process.exitCode = count("MISS") > 0 ? 1 : 0;
 /** A part that cannot run here is skipped with its reason. */
 async function measured(part: Part, runs: number): Promise<Report> {
   try {
-    return await part.run(setting, runs);
+    return await part.run(setting, runs, values.quick);
   } catch (error) {
     const skipped = error instanceof Error ? error.message : String(error);
     return { title: part.title, rows: [{ what: part.title, skipped }], results: [] };

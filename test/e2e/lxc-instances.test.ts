@@ -31,7 +31,7 @@ async function runc(id: string, annotations: Record<string, string>, command: st
   config.root = { path: "rootfs" };
   config.annotations = annotations;
   writeFileSync(join(bundle, "config.json"), JSON.stringify(config));
-  const env = { PATH: host.path, VENEER_ROOT: host.root, VENEER_RUN: host.run };
+  const env = { PATH: host.path };
   return sh(join(host.bin, "veneer-runc"), ["--root", join(host.dir, "runc"), "run", "-b", bundle, id], {
     env,
   });

@@ -1,0 +1,107 @@
+/** Starting a container while many others are alive: an overlay on the host would slow each start. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { emptyStore, PATH, type Setting } from "./context.ts";
+import { interleave, summarize } from "./measure.ts";
+import { makeBundle, runContender, veneerRunc } from "./runc.ts";
+import { compare, type Report } from "./table.ts";
+
+const GOAL = 1.15;
+const USUAL = 1000;
+/** With --quick, which runs less of everything: what it says of the goal is not the last word. */
+const QUICK = 100;
+const AT_ONCE = 2;
+
+export async function benchCrowd(setting: Setting, runs: number, quick = false): Promise<Report> {
+  const size = quick ? QUICK : USUAL;
+  const annotations = { "run.veneer.base": "bench" };
+  const runtime = veneerRunc(setting);
+  const bundle = makeBundle(setting, "crowd-new", ["/bin/true"], annotations);
+  const plain = makeBundle(setting, "crowd-plain", ["/bin/true"]);
+  // should the benchmark be killed, they end by themselves
+  const member = makeBundle(setting, "crowd-member", ["/bin/sleep", "900"], annotations);
+  const contenders = [
+    runContender(setting, "veneer", runtime, bundle),
+    runContender(setting, "runc", ["runc"], plain),
+  ];
+  const state = join(setting.dir, "crowd-state");
+  const ids = Array.from({ length: size }, (_, index) => `crowd-${process.pid}-${index}`);
+  const half = Math.ceil(runs / 2);
+
+  const before = await interleave(contenders, half);
+  let among: typeof before;
+  const hostMounts = mounts();
+  let added = 0;
+  try {
+    await inParallel(ids, (id) => start([...runtime, "--root", state, "run", "-d", "--bundle", member, id]));
+    added = mounts() - hostMounts;
+    among = await interleave(contenders, runs);
+  } finally {
+    await inParallel(ids, (id) => start(["runc", "--root", state, "delete", "--force", id], true));
+    await settle(setting);
+  }
+  const after = await interleave(contenders, half);
+  emptyStore(setting);
+
+  const none = (index: number, name: string) =>
+    summarize(name, [...(before[index]?.samples ?? []), ...(after[index]?.samples ?? [])]);
+  const results = [
+    none(0, "veneer-runc run, no others"),
+    { ...(among[0] as (typeof among)[0]), name: `veneer-runc run, ${size} others` },
+    none(1, "runc run, no others"),
+    { ...(among[1] as (typeof among)[1]), name: `runc run, ${size} others` },
+  ];
+  const [alone, crowded, runcAlone, runcCrowded] = results.map((result) => result.name) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  return {
+    title: "Private placement",
+    rows: [
+      compare(`veneer-runc run with ${size} others alive, against none`, results, crowded, alone, GOAL),
+      compare("the same with plain runc on a directory", results, runcCrowded, runcAlone),
+    ],
+    results,
+    notes: [
+      `the ${size} containers added ${added} lines to the host's mount table`,
+      "not interleaved: half of the runs without others came before the others, half after them",
+    ],
+  };
+}
+
+function mounts(): number {
+  return readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
+}
+
+/** Runs `action` for all items, {@link AT_ONCE} at a time. */
+async function inParallel(items: readonly string[], action: (item: string) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const worker = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await action(item);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+function start(command: readonly string[], mayFail = false): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const [file, ...args] = command;
+    const child: ChildProcess = spawn(file as string, args, {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { PATH },
+    });
+    child.on("error", reject);
+    child.on("exit", (status) => {
+      if (status === 0 || mayFail) resolve();
+      else reject(new Error(`${command.join(" ")}: status ${status}`));
+    });
+  });
+}
+
+/** Forgets the crowd and lets the kernel end its namespaces. */
+async function settle(setting: Setting): Promise<void> {
+  emptyStore(setting);
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+}
