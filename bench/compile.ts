@@ -4,6 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
+/** Why a part of the benchmark cannot run on this machine. */
+export class CannotRun extends Error {}
+
 let directory: string | undefined;
 
 /** A directory of this run; removed at its end. */
@@ -23,7 +26,7 @@ export function compileC(file: string): string {
   try {
     execFileSync("cc", ["-O2", "-Wall", "-o", program, source], { stdio: ["ignore", "ignore", "pipe"] });
   } catch (error) {
-    throw new Error(`compile ${file}: ${String(error)}; hint: apt-get install gcc libc6-dev`);
+    throw new CannotRun(`compile ${file}: ${String(error)}; hint: apt-get install gcc libc6-dev`);
   }
   return program;
 }

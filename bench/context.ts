@@ -1,6 +1,6 @@
 /** What every part of the benchmark gets. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeTree } from "../test/helpers/tree.ts";
 import { scratch } from "./compile.ts";
@@ -47,16 +47,14 @@ export function makeSetting(): Setting {
   return { dir, root, run, tree, options };
 }
 
-/** Forgets all containers: their records and uppers. */
+/** Forgets all containers: their records and uppers. Some may be on their way out: what vanishes is left alone. */
 export function emptyStore(setting: Setting): void {
-  for (const path of [
-    join(setting.root, "ephemeral"),
-    join(setting.root, "trash"),
-    join(setting.run, "records"),
-  ]) {
-    rmSync(path, { recursive: true, force: true });
-    mkdirSync(path, { mode: 0o700 });
-  }
+  for (const place of ["ephemeral", "trash"]) emptyDirectory(join(setting.root, place));
+  for (const place of ["records", "configs"]) emptyDirectory(join(setting.run, place));
+}
+
+function emptyDirectory(path: string): void {
+  for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true });
 }
 
 /** Whether a program is there. */

@@ -1,58 +1,69 @@
 /** lxc-execute on a base, against LXC's own overlay storage. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CannotRun } from "./compile.ts";
 import { emptyStore, has, PATH, type Setting, VENEER } from "./context.ts";
 import { type Contender, interleave } from "./measure.ts";
 import { compare, type Report } from "./table.ts";
 
 const GOAL = 1.45;
-const OVERLAY = "LXC's overlay:";
+const OVERLAY = "own-overlay";
+const MOUNTED = "pre-mount";
+const WHOLE = "pre-mount-post-stop";
+/** What lxc-create writes into every container's configuration. */
+const COMMON = "/usr/share/lxc/config/common.conf";
 
 export async function benchLxc(setting: Setting, runs: number): Promise<Report> {
-  if (!has("lxc-execute")) throw new Error("lxc-execute is not installed; hint: apt-get install lxc");
+  if (!has("lxc-execute")) throw new CannotRun("lxc-execute is not installed; hint: apt-get install lxc");
   const path = join(setting.dir, "lxc");
   const veneer = [VENEER, ...setting.options].join(" ");
   const hook = (type: string) => `lxc.hook.${type} = ${veneer} hook lxc --base bench`;
-  const delta = join(path, "overlay/delta");
-
-  const container = (name: string, rootfs: string, lines: readonly string[]) => {
+  /** `bare`: without what lxc-create writes into every container's configuration. */
+  const container = (name: string, rootfs: string, lines: readonly string[], bare = false) => {
     mkdirSync(join(path, name, "rootfs"), { recursive: true });
-    const config = [`lxc.rootfs.path = ${rootfs}`, "lxc.net.0.type = empty", ...lines, ""];
+    const general = bare || !existsSync(COMMON) ? [] : [`lxc.include = ${COMMON}`];
+    const config = [...general, `lxc.rootfs.path = ${rootfs}`, "lxc.net.0.type = empty", ...lines, ""];
     writeFileSync(join(path, name, "config"), config.join("\n"));
-    return { command: ["lxc-execute", "-P", path, "-n", name, "--", "/bin/true"], env: { PATH } };
+    return ["lxc-execute", "-P", path, "-n", name, "--", "/bin/true"];
   };
-  const own = {
-    ...container("overlay", `overlay:${setting.tree}:${delta}`, []),
+  const overlay = (name: string, bare = false): Contender => {
+    const delta = join(path, name, "delta");
+    const command = container(name, `overlay:${setting.tree}:${delta}`, [], bare);
     // as for a new container: an upper that is empty
-    before() {
-      rmSync(join(path, "overlay"), { recursive: true, force: true });
-      container("overlay", `overlay:${setting.tree}:${delta}`, []);
-      mkdirSync(delta, { recursive: true });
-    },
+    const before = () => {
+      for (const made of [delta, join(path, name, "olwork")]) rmSync(made, { recursive: true, force: true });
+      mkdirSync(delta);
+    };
+    return { name, command, env: { PATH }, before };
   };
-  const tidy = { after: () => emptyStore(setting) };
-  const mounted = container("mounted", `dir:${join(path, "mounted/rootfs")}`, [hook("pre-mount")]);
-  const whole = container("whole", `dir:${join(path, "whole/rootfs")}`, [
-    hook("pre-mount"),
-    hook("post-stop"),
-  ]);
-  const contenders: Contender[] = [
-    { name: OVERLAY, ...own },
-    { name: "pre-mount", ...mounted, ...tidy },
-    { name: "pre-mount and post-stop", ...whole, ...tidy },
-    { name: "a directory", ...container("plain", `dir:${setting.tree}`, []) },
+  const ours = (name: string, types: readonly string[], bare = false): Contender => {
+    const command = container(name, `dir:${join(path, name, "rootfs")}`, types.map(hook), bare);
+    return { name, command, env: { PATH }, after: () => emptyStore(setting) };
+  };
+  const contenders = [
+    overlay(OVERLAY),
+    ours(MOUNTED, ["pre-mount"]),
+    ours(WHOLE, ["pre-mount", "post-stop"]),
+    overlay(`${OVERLAY}-bare`, true),
+    ours(`${MOUNTED}-bare`, ["pre-mount"], true),
   ];
   const results = await interleave(contenders, runs);
-  const what = `lxc-execute with veneer at pre-mount alone, against ${OVERLAY}`;
+  const against = "against lxc.rootfs.path = overlay:";
   return {
     title: "LXC",
     rows: [
-      compare(what, results, "pre-mount", OVERLAY, GOAL),
-      compare("the same with post-stop too", results, "pre-mount and post-stop", OVERLAY),
+      compare(`lxc-execute with veneer at pre-mount alone, ${against}`, results, MOUNTED, OVERLAY, GOAL),
+      compare("the same with post-stop too", results, WHOLE, OVERLAY),
+      compare(
+        "pre-mount alone, no common.conf on either side",
+        results,
+        `${MOUNTED}-bare`,
+        `${OVERLAY}-bare`,
+      ),
     ],
     results,
-    notes: [collected(setting, mounted.command)],
+    notes: [collected(setting, ours("collected", ["pre-mount"]).command as readonly string[])],
   };
 }
 

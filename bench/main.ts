@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
+import { CannotRun } from "./compile.ts";
 import { makeSetting, type Setting, VENEER } from "./context.ts";
 import { benchCrowd } from "./crowd.ts";
 import { benchHook } from "./hook.ts";
@@ -74,17 +75,20 @@ if (values.json) {
   process.stdout.write(`${JSON.stringify(judged, null, 2)}\n`);
 }
 if (!values.json) {
-  const summary = `${count("PASS")} goals met, ${count("MISS")} missed, ${count("SKIP")} skipped`;
+  const summary = `${count("PASS")} goals met, ${count("MISS")} missed, ${count("SKIP")} skipped, ${count("FAIL")} broken`;
   process.stdout.write(`${summary}; ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}\n`);
 }
-process.exitCode = count("MISS") > 0 ? 1 : 0;
+process.exitCode = count("MISS") + count("FAIL") > 0 ? 1 : 0;
 
-/** A part that cannot run here is skipped with its reason. */
+/** A part that cannot run here is skipped with its reason; one that breaks is a goal missed. */
 async function measured(part: Part, runs: number): Promise<Report> {
+  const { title } = part;
   try {
     return await part.run(setting, runs, values.quick);
   } catch (error) {
-    const skipped = error instanceof Error ? error.message : String(error);
-    return { title: part.title, rows: [{ what: part.title, skipped }], results: [] };
+    if (error instanceof CannotRun)
+      return { title, rows: [{ what: title, skipped: error.message }], results: [] };
+    const failed = error instanceof Error ? error.message : String(error);
+    return { title, rows: [{ what: title, failed }], results: [] };
   }
 }

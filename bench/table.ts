@@ -9,6 +9,8 @@ export interface Row {
   readonly goal?: number;
   /** why it was not measured */
   readonly skipped?: string;
+  /** what broke */
+  readonly failed?: string;
 }
 
 export interface Report {
@@ -18,7 +20,8 @@ export interface Report {
   readonly notes?: readonly string[];
 }
 
-export function verdict(row: Row): "PASS" | "MISS" | "SKIP" | "" {
+export function verdict(row: Row): "PASS" | "MISS" | "SKIP" | "FAIL" | "" {
+  if (row.failed !== undefined) return "FAIL";
   if (row.ratio === undefined) return "SKIP";
   if (row.goal === undefined) return "";
   return row.ratio <= row.goal ? "PASS" : "MISS";
@@ -41,7 +44,7 @@ export function formatReport(report: Report): string {
   for (const row of report.rows) {
     const ratio = row.ratio === undefined ? "     —" : `${row.ratio.toFixed(2).padStart(6)}×`;
     const goal = row.goal === undefined ? "          " : `≤ ${row.goal.toFixed(2).padStart(5)}×  `;
-    const end = row.skipped ?? "";
+    const end = row.failed ?? row.skipped ?? "";
     lines.push(`  ${verdict(row).padEnd(4)} ${ratio}  ${goal} ${row.what}${end === "" ? "" : ` (${end})`}`);
   }
   if (report.results.length > 0) lines.push(formatResults(report.results));

@@ -153,6 +153,23 @@ describe("a second container on one upper", () => {
 });
 
 describe("without post-stop", () => {
+  test("gc finds what is left, and nothing of a container that runs", async () => {
+    lxc.container("running", { hook: "--base b --persistent", untidy: true, ...SLEEP });
+    lxc.container("ended", { untidy: true });
+    await lxc.tool("start", "running", "-d");
+    await lxc.execute("ended", "/bin/touch", "/etc/made");
+    expect(leftovers(host)).toHaveLength(3);
+    await host.ok("gc");
+    expect(leftovers(host)).toEqual([expect.stringContaining("/records/running~")]);
+    expect(await lxc.tool("attach", "running", "--", "/bin/touch", "/etc/x")).toMatchObject({ status: 0 });
+    await lxc.tool("stop", "running", "-k");
+    await eventually(async () => {
+      await host.ok("gc");
+      return leftovers(host).length === 0 ? true : undefined;
+    });
+    expect(existsSync(join(host.root, "instances/running/1/upper/etc/x"))).toBe(true);
+  });
+
   test("the next start of the container puts its leftovers away", async () => {
     lxc.container("untidy", { untidy: true });
     await lxc.execute("untidy", "/bin/touch", "/etc/made");
@@ -169,6 +186,10 @@ describe("without post-stop", () => {
 });
 
 describe("lxc-copy -e", () => {
+  beforeAll(() => {
+    for (const name of ["copy", "copy2", "copy3"]) lxc.expect(name);
+  });
+
   test("stacks its own overlay on the base", async () => {
     lxc.container("original", SLEEP);
     const copied = await lxc.tool("copy", "original", "-e", "-N", "copy");

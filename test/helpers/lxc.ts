@@ -1,5 +1,5 @@
 /** Containers of LXC for a test, in an lxcpath of the host's own. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, type Outcome, type RunOptions, sh } from "./host.ts";
 
@@ -24,6 +24,8 @@ export interface Lxc {
   execute(name: string, ...command: string[]): Promise<Outcome>;
   /** `lxc-TOOL -P … -n NAME …` */
   tool(tool: string, name: string, ...rest: string[]): Promise<Outcome>;
+  /** A container that `tool` makes: stopped and tidied up with the others. */
+  expect(name: string): unknown;
   /** The log that `execute` and `tool` have LXC write, at the default priority. */
   log(): string;
   /** Kills what still runs. */
@@ -56,14 +58,38 @@ export function makeLxc(host: Host): Lxc {
     },
     execute: (name, ...command) => run("execute", name, ["--", ...command]),
     tool: (tool, name, ...rest) => run(tool, name, rest),
+    expect: (name) => names.add(name),
     log() {
       return readFileSync(logFile(), "utf8");
     },
     async stopAll() {
-      for (const name of names) await run("stop", name, ["-k"]);
+      for (const name of names) {
+        await run("stop", name, ["-k"]);
+        removeCgroups(name);
+      }
       rmSync(logFile(), { force: true });
     },
   };
+}
+
+/** LXC leaves the control groups of a container that was killed with its monitor, and of a copy that failed. */
+function removeCgroups(name: string): void {
+  const mounted = "/sys/fs/cgroup";
+  for (const place of [mounted, ...readdirSync(mounted).map((entry) => join(mounted, entry))]) {
+    if (!statSync(place).isDirectory()) continue;
+    for (const entry of readdirSync(place)) {
+      if (
+        /^lxc\.(monitor|payload)\./.test(entry) &&
+        entry.replace(/^lxc\.\w+\./, "").replace(/-[0-9]+$/, "") === name
+      ) {
+        try {
+          rmdirSync(join(place, entry));
+        } catch {
+          // in use, by a container of the same name elsewhere
+        }
+      }
+    }
+  }
 }
 
 /** Waits until `probe` gives something; throws after ten seconds. */
