@@ -1,12 +1,13 @@
 /** Frees what nothing uses. */
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
-import { findGarbage } from "../store/garbage.ts";
+import { findGarbage, isLeft } from "../store/garbage.ts";
 import { lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
 import { isUpperInUse } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord } from "../store/records.ts";
+import { lockSession, readSession } from "../store/sessions.ts";
 import { holdStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { changeBase, listBases, listVersions, namesIn } from "../store/versions.ts";
@@ -113,6 +114,8 @@ function pathOf(store: Store, step: GcStep): string | undefined {
       return paths.layer(store, step.id);
     case "trash":
       return `${paths.trash(store)}/${step.name}`;
+    case "session":
+      return paths.session(store, step.base);
     case "record":
       return "record" in step && step.record.ephemeral !== undefined
         ? paths.ephemeral(store, step.record.ephemeral)
@@ -163,6 +166,8 @@ function carryOut(store: Store, step: GcStep): string | boolean {
       return moveToTrash(store, paths.layer(store, step.id)) ?? false;
     case "manifest":
       return removeManifest(store, step.base, step.version);
+    case "session":
+      return trashSession(store, step.base);
     case "mount":
       if (!umountQuietly(step.target, UMOUNT_NOFOLLOW)) {
         throw new VeneerError("BUSY", `${step.target} is mounted and in use, but nothing knows why`, {
@@ -207,6 +212,13 @@ function trashGeneration(store: Store, id: string, generation: string): string |
   if (!instance) return false;
   const known = [instance, ...(instance.kept ?? [])].some((one) => String(one.generation) === generation);
   return !known && (moveToTrash(store, `${paths.instance(store, id)}/${generation}`) ?? false);
+}
+
+function trashSession(store: Store, name: string): string | false {
+  const session = readSession(store, name);
+  if (!session || !isLeft(store, name, session)) return false;
+  using lock = lockSession(store, name);
+  return lock !== undefined && (moveToTrash(store, paths.session(store, name)) ?? false);
 }
 
 function removeManifest(store: Store, name: string, version: number): boolean {

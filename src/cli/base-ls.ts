@@ -1,39 +1,39 @@
-import { readVersion } from "../store/bases.ts";
-import { paths } from "../store/paths.ts";
-import { isErrno } from "../sys/errno.ts";
-import { list } from "../sys/stat.ts";
+import { formatError } from "../errors.ts";
+import { describeBase } from "../store/describe.ts";
+import { listBases } from "../store/versions.ts";
 import type { Command } from "./command.ts";
-import { JSON_OPTION, printRows } from "./table.ts";
+import { formatBytes, JSON_OPTION, printRows, shorten } from "./table.ts";
 
 export const command: Command = {
   name: "base ls",
   summary: "List the bases",
   operands: [],
   options: [JSON_OPTION],
+  description: `A line for each base: its current version, how many versions there are, what all their layers take on disk (a layer that
+bases share counts in each; directories in place count nothing), and when and from what the current version was made. "editing" marks a base
+with an open session.`,
   run(context, input) {
     const { store } = context.settings;
-    let names: string[] = [];
-    try {
-      names = list(paths.bases(store)).sort();
-    } catch (error) {
-      if (!isErrno(error, "ENOENT")) throw error;
-    }
-    const rows = names.map((name) => {
-      const { version, manifest } = readVersion(store, { name });
-      return {
-        name,
-        version,
-        layers: manifest.layers.length,
-        created: manifest.created,
-        origin: manifest.origin,
-      };
+    const problems: string[] = [];
+    const rows = listBases(store).flatMap((name) => {
+      try {
+        return [describeBase(store, name)];
+      } catch (error) {
+        problems.push(`base ${name}: ${formatError(error)}`);
+        return [];
+      }
     });
     printRows(context, input, rows, [
       { title: "NAME", cell: (row) => row.name },
       { title: "VERSION", cell: (row) => String(row.version), right: true },
+      { title: "VERSIONS", cell: (row) => String(row.versions), right: true },
       { title: "LAYERS", cell: (row) => String(row.layers), right: true },
+      { title: "SIZE", cell: (row) => formatBytes(row.bytes), right: true },
       { title: "CREATED", cell: (row) => row.created },
-      { title: "ORIGIN", cell: (row) => row.origin },
+      { title: "ORIGIN", cell: (row) => shorten(row.origin) },
+      { title: "", cell: (row) => (row.editing ? "editing" : "") },
     ]);
+    for (const problem of problems) context.note(`veneer: ${problem}`);
+    return problems.length > 0 ? 1 : 0;
   },
 };

@@ -1,7 +1,7 @@
 import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { describeVersion } from "../store/describe.ts";
 import type { Command } from "./command.ts";
-import { formatBytes, JSON_OPTION } from "./table.ts";
+import { formatBytes, JSON_OPTION, shorten } from "./table.ts";
 
 export const command: Command = {
   name: "base show",
@@ -21,7 +21,7 @@ export const command: Command = {
       ["current", shown.current === shown.version ? "yes" : `no, ${shown.name}@${shown.current} is`],
       ["versions", shown.versions.join(", ")],
       ["created", shown.created],
-      ["origin", shown.origin],
+      ["origin", shorten(shown.origin, 200)],
       ["digest", shown.digest],
       ...(shown.from ? [["from", formatBaseRef(shown.from)] as [string, string]] : []),
       ["size", shown.layers.some(({ bytes }) => bytes === undefined) ? "in place" : formatBytes(shown.bytes)],
@@ -31,7 +31,9 @@ export const command: Command = {
     for (const layer of shown.layers) {
       const size =
         layer.bytes === undefined ? "in place" : `${formatBytes(layer.bytes)}, ${layer.entries} entries`;
-      context.out(`  ${layer.path}  ${size}${layer.origin === undefined ? "" : `, ${layer.origin}`}`);
+      context.out(
+        `  ${layer.path}  ${size}${layer.origin === undefined ? "" : `, ${shorten(layer.origin)}`}`,
+      );
     }
     context.out(shown.uses.length === 0 ? "used by nothing" : "used by:");
     for (const use of shown.uses) context.out(`  ${use}`);

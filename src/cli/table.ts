@@ -33,6 +33,13 @@ export function printRows<Row>(
   }
 }
 
+/** A text of any origin for a cell: one line, at most `length` characters. */
+export function shorten(text: string, length = 48): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
+  const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+  return line.length > length ? `${line.slice(0, length - 1)}…` : line;
+}
+
 /** `12.3 MiB` */
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

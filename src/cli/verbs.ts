@@ -12,6 +12,12 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base ls": () => import("./base-ls.ts"),
         "base show": () => import("./base-show.ts"),
         "base rm": () => import("./base-rm.ts"),
+        "base log": () => import("./base-log.ts"),
+        "base use": () => import("./base-use.ts"),
+        "base new": () => import("./base-new.ts"),
+        "base edit": () => import("./base-edit.ts"),
+        "base commit": () => import("./base-commit.ts"),
+        "base abort": () => import("./base-abort.ts"),
       },
     },
     {
@@ -56,7 +62,14 @@ export function verbNames(): string[] {
   return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
 }
 
+/** Called by veneer itself: in no help. */
+const INTERNAL: Readonly<Record<string, Loader>> = {
+  "internal enter-session": () => import("./internal-enter-session.ts"),
+};
+
 export function findVerb(name: string): Loader | undefined {
-  for (const { verbs } of GROUPS) if (Object.hasOwn(verbs, name)) return verbs[name];
+  for (const verbs of [...GROUPS.map((group) => group.verbs), INTERNAL]) {
+    if (Object.hasOwn(verbs, name)) return verbs[name];
+  }
   return undefined;
 }

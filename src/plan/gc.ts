@@ -8,6 +8,7 @@ export type GarbageKind =
   | "staging"
   | "layer"
   | "manifest"
+  | "session"
   | "mount"
   | "file"
   | "trash";
@@ -31,6 +32,8 @@ export interface GcFacts {
   readonly generations: readonly { readonly instance: string; readonly generation: string }[];
   /** overlays mounted below --run, listed before the records */
   readonly mounts: readonly string[];
+  /** bases with a session whose command was killed, or whose commit was when all was published */
+  readonly sessions: readonly string[];
   /** mount points that a session of `base edit` owns */
   readonly sessionMounts: ReadonlySet<string>;
   /** files that a killed writer left beside a document */
@@ -47,6 +50,7 @@ export type GcStep =
   | { readonly kind: "staging"; readonly path: string }
   | { readonly kind: "layer"; readonly id: string }
   | { readonly kind: "manifest"; readonly base: string; readonly version: number }
+  | { readonly kind: "session"; readonly base: string }
   | { readonly kind: "mount"; readonly target: string }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "trash"; readonly name: string };
@@ -74,6 +78,7 @@ export function planGc(facts: GcFacts): GcStep[] {
   for (const generation of facts.generations) steps.push({ kind: "generation", ...generation });
   for (const path of facts.staging) steps.push({ kind: "staging", path });
   for (const manifest of facts.manifests) steps.push({ kind: "manifest", ...manifest });
+  for (const base of facts.sessions) steps.push({ kind: "session", base });
   for (const id of facts.neededLayers ? facts.layers : []) {
     if (!facts.neededLayers?.has(id)) steps.push({ kind: "layer", id });
   }

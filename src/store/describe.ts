@@ -1,8 +1,9 @@
 /** Everything known about a version, for people and programs. */
 import type { BaseRef } from "../names.ts";
-import { readVersion } from "./bases.ts";
+import { type LayerRef, readVersion } from "./bases.ts";
 import { readLayer } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";
+import { readSession } from "./sessions.ts";
 import { listUses } from "./uses.ts";
 import { listVersions, readBaseFile } from "./versions.ts";
 
@@ -66,5 +67,83 @@ export function describeVersion(store: Store, ref: BaseRef): VersionDescription 
     uses: listUses(store, name)
       .filter((use) => use.version === version)
       .map((use) => use.who),
+  };
+}
+
+export interface LineEntry {
+  readonly version: number;
+  readonly current: boolean;
+  readonly created: string;
+  /** of the layers that the version before it does not have; absent when one of them is in place */
+  readonly bytes?: number;
+  readonly layers: number;
+  readonly origin: string;
+  readonly digest: string;
+  readonly uses: readonly string[];
+}
+
+const layerKey = (layer: LayerRef) => ("id" in layer ? layer.id : layer.path);
+
+/** All versions of a base, newest first. Throws where there is no such base. */
+export function describeLine(store: Store, name: string): LineEntry[] {
+  const { current } = readBaseFile(store, name) ?? { current: readVersion(store, { name }).version };
+  const uses = listUses(store, name);
+  let below = new Set<string>();
+  const entries = listVersions(store, name).map((version): LineEntry => {
+    const { manifest } = readVersion(store, { name, version });
+    const keys = manifest.layers.map(layerKey);
+    const { from } = manifest;
+    if (below.size === 0 && from) below = new Set(readVersion(store, from).manifest.layers.map(layerKey));
+    const own = manifest.layers.filter((_, index) => !below.has(keys[index] as string));
+    below = new Set(keys);
+    const inPlace = own.some((layer) => !("id" in layer));
+    const bytes = own.map((layer) => ("id" in layer ? (readLayer(store, layer.id)?.bytes ?? 0) : 0));
+    return {
+      version,
+      current: version === current,
+      created: manifest.created,
+      ...(!inPlace && { bytes: bytes.reduce((sum, one) => sum + one, 0) }),
+      layers: keys.length,
+      origin: manifest.origin,
+      digest: manifest.digest,
+      uses: uses.filter((use) => use.version === version).map((use) => use.who),
+    };
+  });
+  return entries.reverse();
+}
+
+export interface BaseSummary {
+  readonly name: string;
+  /** the current one */
+  readonly version: number;
+  readonly versions: number;
+  /** of the current version */
+  readonly layers: number;
+  /** of all layers of all versions, each once */
+  readonly bytes: number;
+  readonly created: string;
+  readonly origin: string;
+  readonly editing: boolean;
+}
+
+/** A base in one line. Throws when the current version cannot be read. */
+export function describeBase(store: Store, name: string): BaseSummary {
+  const { version, manifest } = readVersion(store, { name });
+  const versions = listVersions(store, name);
+  const layers = new Set<string>();
+  for (const number of versions) {
+    for (const layer of readVersion(store, { name, version: number }).manifest.layers) {
+      if ("id" in layer) layers.add(layer.id);
+    }
+  }
+  return {
+    name,
+    version,
+    versions: versions.length,
+    layers: manifest.layers.length,
+    bytes: [...layers].reduce((sum, id) => sum + (readLayer(store, id)?.bytes ?? 0), 0),
+    created: manifest.created,
+    origin: manifest.origin,
+    editing: readSession(store, name) !== undefined,
   };
 }

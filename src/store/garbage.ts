@@ -7,6 +7,7 @@ import { isLive, isUpperInUse } from "./liveness.ts";
 import { paths, type Store } from "./paths.ts";
 import { type Record, readRecord } from "./records.ts";
 import { referencedLayers } from "./remove-base.ts";
+import { allSessions, lockSession, publishedAs, type Session } from "./sessions.ts";
 import { holdStaging } from "./staging.ts";
 import { listBases, listVersions, manifestNumbers, namesIn } from "./versions.ts";
 
@@ -26,6 +27,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
   }));
   const configs = keysIn(`${store.run}/configs`);
   const { records, emptyRecords } = readRecords(store, report);
+  const sessions = attempt(() => [...allSessions(store)], report) ?? [];
   return {
     mounts,
     ephemerals,
@@ -41,7 +43,8 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
     generations: listInstances(store).flatMap(
       (id) => attempt(() => unknownGenerations(store, id), report) ?? [],
     ),
-    sessionMounts: new Set(),
+    sessions: sessions.filter(([name, session]) => isLeft(store, name, session)).map(([name]) => name),
+    sessionMounts: new Set(sessions.map(([name]) => paths.editPoint(store, name))),
     files: leftFiles(store),
     trash: namesIn(paths.trash(store)),
   };
@@ -88,6 +91,18 @@ function overlaysBelow(directory: string): string[] {
 function isAbandoned(path: string): boolean {
   using held = holdStaging(path);
   return held !== undefined;
+}
+
+/** A session that its owner is done with: a command that was killed, or a commit when all was published. */
+export function isLeft(store: Store, name: string, session: Session): boolean {
+  if (session.command === undefined && !publishedAs(store, name, session)) return false;
+  try {
+    using lock = lockSession(store, name);
+    return lock !== undefined;
+  } catch {
+    // its command runs
+    return false;
+  }
 }
 
 function unfinished(store: Store, base: string, report: (error: unknown) => void) {

@@ -146,7 +146,7 @@ export function syncStore(store: Store): void {
  * this id is there already (the same layer of an image), that one is kept and the staged one left where it
  * is. Returns whether the staged one was taken.
  */
-export function publishLayer(store: Store, sealed: SealedLayer): boolean {
+export function publishLayer(store: Store, sealed: Pick<SealedLayer, "id" | "directory">): boolean {
   try {
     rename(sealed.directory, paths.layer(store, sealed.id), RENAME_NOREPLACE);
   } catch (error) {

@@ -24,8 +24,17 @@ export interface Listing {
   readonly bytes: number;
 }
 
-/** Relabelling a store is no change of a base. */
-const IGNORED_XATTRS = new Set(["security.selinux"]);
+/**
+ * Relabelling a store is no change of a base; the others are what overlayfs notes in an upper for itself, with
+ * inode numbers that a copy would not have.
+ */
+const IGNORED_XATTRS = new Set([
+  "security.selinux",
+  "trusted.overlay.impure",
+  "trusted.overlay.nlink",
+  "trusted.overlay.origin",
+  "trusted.overlay.uuid",
+]);
 
 /**
  * Walks a tree and gives `emit` each entry's path (relative, `.` for the root), its line, which has no space

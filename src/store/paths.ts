@@ -19,6 +19,12 @@ export const paths = {
   versions: (store: Store, name: string) => `${store.root}/bases/${name}/versions`,
   manifest: (store: Store, name: string, version: number) =>
     `${store.root}/bases/${name}/versions/${version}.json`,
+  /** an editing session: session.json, layer/tree (its upper) and work */
+  session: (store: Store, name: string) => `${store.root}/bases/${name}/session`,
+  sessionFile: (store: Store, name: string) => `${store.root}/bases/${name}/session/session.json`,
+  sessionLayer: (store: Store, name: string) => `${store.root}/bases/${name}/session/layer`,
+  sessionUpper: (store: Store, name: string) => `${store.root}/bases/${name}/session/layer/tree`,
+  sessionWork: (store: Store, name: string) => `${store.root}/bases/${name}/session/work`,
   layers: (store: Store) => `${store.root}/layers`,
   layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
   layerFile: (store: Store, id: string) => `${store.root}/layers/${id}/layer.json`,
@@ -38,6 +44,8 @@ export const paths = {
   /** the rewritten config.json of a container that the wrapping runtime prepared */
   config: (store: Store, key: string) => `${store.run}/configs/${key}.json`,
   mountPoint: (store: Store, id: string) => `${store.run}/mnt/${id}`,
+  /** where `base edit` mounts a session */
+  editPoint: (store: Store, name: string) => `${store.run}/edit/${name}`,
 } as const;
 
 /**

@@ -6,6 +6,7 @@ import { LOCK_EX, LOCK_NB } from "../sys/flags.ts";
 import { readVersion } from "./bases.ts";
 import { lockLayers } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";
+import { allSessions } from "./sessions.ts";
 import { moveToTrash } from "./trash.ts";
 import { listUses } from "./uses.ts";
 import { allVersions, changeBase, listVersions, removeVersion } from "./versions.ts";
@@ -51,12 +52,13 @@ function refuseUsed(store: Store, ref: BaseRef, versions: readonly number[]): vo
   });
 }
 
-/** Ids of all layers that a manifest names. Throws when one cannot be read: nothing may be freed then. */
+/** Ids of all layers that a manifest, or a session whose commit was interrupted, names. Throws when one cannot be read: nothing may be freed then. */
 export function referencedLayers(store: Store): Set<string> {
   const ids = new Set<string>();
   for (const { manifest } of allVersions(store)) {
     for (const layer of manifest.layers) if ("id" in layer) ids.add(layer.id);
   }
+  for (const [, session] of allSessions(store)) ids.add(session.layer);
   return ids;
 }
 

@@ -8,6 +8,8 @@ import { moveToTrash, removeTree } from "./trash.ts";
 
 export interface Staging extends Disposable {
   readonly path: string;
+  /** Hands over the lock of what has been published: it lasts until the descriptor is closed. */
+  takeLock(): Fd;
 }
 
 /**
@@ -20,11 +22,16 @@ export function makeStaging(store: Store): Staging {
     mkdirat(AT_FDCWD, path, 0o700);
     const fd = holdStaging(path);
     if (!fd) continue;
+    let taken = false;
     return {
       path,
+      takeLock() {
+        taken = true;
+        return fd;
+      },
       [Symbol.dispose]() {
         const trash = moveToTrash(store, path);
-        fd[Symbol.dispose]();
+        if (!taken) fd[Symbol.dispose]();
         if (trash !== undefined) removeTree(trash);
       },
     };

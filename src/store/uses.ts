@@ -4,12 +4,13 @@ import { listInstances, readInstance } from "./instances.ts";
 import { isLive } from "./liveness.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
+import { allSessions } from "./sessions.ts";
 import { allVersions } from "./versions.ts";
 
 export interface Use {
   readonly base: string;
   readonly version: number;
-  readonly kind: "instance" | "container" | "mount" | "base";
+  readonly kind: "instance" | "container" | "mount" | "session" | "base";
   /** `instance web1`, `container 4f2a (oci)`, `base apps@1` */
   readonly who: string;
   /** for a base: which */
@@ -18,7 +19,12 @@ export interface Use {
 
 /** Everything in use, of all bases or of one. A record whose container is gone uses nothing. */
 export function listUses(store: Store, base?: string): Use[] {
-  const uses = [...instanceUses(store), ...recordUses(store, base), ...baseUses(store)];
+  const uses = [
+    ...instanceUses(store),
+    ...recordUses(store, base),
+    ...sessionUses(store),
+    ...baseUses(store),
+  ];
   return base === undefined ? uses : uses.filter((use) => use.base === base);
 }
 
@@ -44,6 +50,12 @@ function* recordUses(store: Store, base: string | undefined): Generator<Use> {
 function describeRecord(record: Record): string {
   if (record.engine === "mount") return `mount ${record.target}`;
   return `container ${record.container ?? record.key} (${record.engine})`;
+}
+
+function* sessionUses(store: Store): Generator<Use> {
+  for (const [base, { version, created }] of allSessions(store)) {
+    yield { base, version, kind: "session", who: `the editing session opened ${created}` };
+  }
 }
 
 /** A line of versions that was begun on another base's version. */

@@ -12,6 +12,7 @@ const nothing: GcFacts = {
   neededLayers: new Set(),
   manifests: [],
   generations: [],
+  sessions: [],
   mounts: [],
   sessionMounts: new Set(),
   files: [],

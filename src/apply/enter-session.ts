@@ -1,0 +1,162 @@
+/**
+ * Makes the surroundings of a command that edits a base: runs inside the command's own mount and pid
+ * namespaces, before it, and leaves the process tree there in the session's root.
+ */
+import { VeneerError } from "../errors.ts";
+import { openLayers } from "../input/facts.ts";
+import { lookup, rootFact } from "../input/layers.ts";
+import { planScaffold } from "../plan/scaffold.ts";
+import { readVersion } from "../store/bases.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { readSession } from "../store/sessions.ts";
+import {
+  type Fd,
+  fchmodat,
+  mkdirat,
+  mkdirs,
+  mknodat,
+  openat,
+  openatMaybe,
+  openDirectory,
+  symlink,
+} from "../sys/fd.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  MNT_DETACH,
+  MOUNT_ATTR_RDONLY,
+  O_CREAT,
+  O_EXCL,
+  O_PATH,
+  O_WRONLY,
+  S_IFCHR,
+} from "../sys/flags.ts";
+import { check, cstring, syscall } from "../sys/libc.ts";
+import { attach, cloneTree, createMount, fsopen, setOption, umount2 } from "../sys/mount.ts";
+import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
+import { SYS } from "../sys/numbers.ts";
+import { openMountPoint } from "./resolve.ts";
+import { mountSession } from "./session.ts";
+import { makeUpper } from "./upper.ts";
+
+const DIRECTORIES = ["/proc", "/sys", "/dev"];
+const RESOLV_CONF = "/etc/resolv.conf";
+
+/**
+ * Mounts the session of a base with /proc, /sys, a /dev of its own and the host's resolv.conf, and makes it the
+ * root of every process in this mount namespace. The caller is alone in it.
+ */
+export function enterSession(store: Store, name: string): void {
+  const session = readSession(store, name);
+  if (!session) throw new VeneerError("NO_SESSION", `base ${name} has no editing session`);
+  const base = readVersion(store, { name, version: session.version });
+  const target = paths.editPoint(store, name);
+  mkdirs(target, 0o700);
+  using layers = openLayers(store, base);
+  using hostResolvConf = openatMaybe(AT_FDCWD, RESOLV_CONF, O_PATH);
+  const files = hostResolvConf ? [lookup(layers.fds, RESOLV_CONF)] : [];
+  const scaffold = planScaffold(
+    DIRECTORIES.map((path) => lookup(layers.fds, path)),
+    files,
+  );
+  using tmpfs = mountTmpfs("0700");
+  makeUpper(tmpfs, rootFact(layers.fds), scaffold.entries);
+  using more = openDirectory("upper", tmpfs.number);
+  for (const path of scaffold.files) {
+    openat(more.number, path, O_WRONLY | O_CREAT | O_EXCL, 0o644)[Symbol.dispose]();
+  }
+  const used = scaffold.entries.length + scaffold.files.length > 0;
+  using root = mountSession(store, name, session, used ? [more] : []);
+  using place = openDirectory(target);
+  attach(root, place, target);
+  for (const type of ["proc", "sysfs"] as const) {
+    using mounted = createMount(fsopen(type), type);
+    putOn(root, mounted, type === "proc" ? "/proc" : "/sys", "directory");
+  }
+  using devices = makeDevices();
+  putOn(root, devices, "/dev", "directory");
+  addDeviceMounts(devices);
+  if (hostResolvConf) {
+    using file = cloneTree(hostResolvConf.number, "", false);
+    makeReadOnly(file);
+    putOn(root, file, RESOLV_CONF, "file");
+  }
+  fchdir(root.number, target);
+  pivotRoot(".", ".");
+  umount2(".", MNT_DETACH);
+  chdir("/");
+}
+
+function putOn(root: Fd, mounted: Fd, path: string, kind: "directory" | "file"): void {
+  using point = openMountPoint(root, path, kind, kind === "directory");
+  attach(mounted, point, path);
+}
+
+function mountTmpfs(mode: string): Fd {
+  using context = fsopen("tmpfs");
+  setOption(context, "source", "veneer");
+  setOption(context, "mode", mode);
+  return createMount(context, "tmpfs");
+}
+
+/** name, major, minor: what the Linux Standard Base and the OCI runtime specification ask for */
+const DEVICES = [
+  ["null", 1, 3],
+  ["zero", 1, 5],
+  ["full", 1, 7],
+  ["random", 1, 8],
+  ["urandom", 1, 9],
+  ["tty", 5, 0],
+] as const;
+
+const LINKS = [
+  ["fd", "/proc/self/fd"],
+  ["stdin", "fd/0"],
+  ["stdout", "fd/1"],
+  ["stderr", "fd/2"],
+  ["ptmx", "pts/ptmx"],
+] as const;
+
+function makeDevices(): Fd {
+  const devices = mountTmpfs("0755");
+  for (const [name, major, minor] of DEVICES) {
+    mknodat(devices.number, name, S_IFCHR | 0o666, (major << 8) | minor);
+    fchmodat(devices.number, name, 0o666);
+  }
+  for (const [name, to] of LINKS) symlink(to, name, devices.number);
+  for (const name of ["pts", "shm"]) mkdirat(devices.number, name, 0o755);
+  return devices;
+}
+
+/** After /dev is in its place: a detached tree takes no mounts before Linux 6.15. */
+function addDeviceMounts(devices: Fd): void {
+  using context = fsopen("devpts");
+  for (const [key, value] of [
+    ["ptmxmode", "0666"],
+    ["mode", "0620"],
+    ["gid", "5"],
+  ] as const) {
+    setOption(context, key, value);
+  }
+  using pts = createMount(context, "devpts");
+  using ptsPoint = openDirectory("pts", devices.number);
+  attach(pts, ptsPoint, "/dev/pts");
+  using shm = mountTmpfs("1777");
+  using shmPoint = openDirectory("shm", devices.number);
+  attach(shm, shmPoint, "/dev/shm");
+}
+
+/** mount_setattr(2), Linux 5.12: the host's file is not the command's to change. */
+function makeReadOnly(mounted: Fd): void {
+  const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_RDONLY), 0n, 0n, 0n]);
+  const { byteLength } = attributes;
+  const result = syscall(
+    SYS.mount_setattr,
+    mounted.number,
+    cstring(""),
+    AT_EMPTY_PATH,
+    attributes,
+    byteLength,
+  );
+  check(result, "mount_setattr", "/etc/resolv.conf");
+}

@@ -1,0 +1,199 @@
+/** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
+import { VeneerError } from "../errors.ts";
+import { freshUpper, openLayers } from "../input/facts.ts";
+import { quote } from "../quote.ts";
+import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { writeDocument } from "../store/document.ts";
+import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
+import { isMountedHere, waitUntilFree } from "../store/liveness.ts";
+import { makeRun, paths, type Store } from "../store/paths.ts";
+import { freeLayers } from "../store/remove-base.ts";
+import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";
+import { makeStaging } from "../store/staging.ts";
+import { moveToTrash } from "../store/trash.ts";
+import { publishVersion } from "../store/versions.ts";
+import { isErrno } from "../sys/errno.ts";
+import {
+  type Fd,
+  mkdirat,
+  mkdirs,
+  openDirectory,
+  rename,
+  rmdirQuietly,
+  syncDirectory,
+  uniqueSuffix,
+} from "../sys/fd.ts";
+import { AT_FDCWD, MNT_DETACH, RENAME_NOREPLACE, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
+import { attach, umount2, umountQuietly } from "../sys/mount.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { deleteTrash } from "./empty-trash.ts";
+import { mountOverlay } from "./overlay.ts";
+import { runProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+import { makeUpper } from "./upper.ts";
+
+/** Milliseconds for the kernel to end the mount namespace of a command that is over. */
+const END_WAIT = 10_000;
+
+/** What mountinfo shows as the source of a session's overlay. */
+const sourceOf = (name: string) => `veneer:edit:${name}`;
+
+export interface OpenSession {
+  readonly session: Session;
+  /** as {@link lockSession} gives it */
+  readonly lock: Fd;
+}
+
+/**
+ * Opens a session on the current version: durable, whole or not at all, and held. Throws SESSION when the
+ * base has one.
+ */
+export function openSession(store: Store, name: string, command?: readonly string[]): OpenSession {
+  using _base = lockBase(store, { name });
+  const base = readVersion(store, { name });
+  using layers = openLayers(store, base);
+  const session: Session = {
+    version: base.version,
+    digest: base.manifest.digest,
+    layer: uniqueSuffix(),
+    created: new Date().toISOString(),
+    ...(command && { command }),
+  };
+  using staging = makeStaging(store);
+  {
+    using directory = openDirectory(staging.path);
+    makeUpper(directory, freshUpper(layers.fds, { opaque: [], mask: [] }).root, []);
+  }
+  mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
+  rename(`${staging.path}/upper`, `${staging.path}/layer/tree`);
+  writeDocument(`${staging.path}/session.json`, session, { sync: true });
+  try {
+    rename(staging.path, paths.session(store, name), RENAME_NOREPLACE);
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) throw alreadyOpen(store, name);
+    throw error;
+  }
+  syncDirectory(paths.base(store, name));
+  return { session, lock: staging.takeLock() };
+}
+
+export function alreadyOpen(store: Store, name: string): VeneerError {
+  const session = readSession(store, name);
+  return new VeneerError("SESSION", `base ${name} has an editing session since ${session?.created}`, {
+    hint: `'veneer base commit ${name}' publishes it, 'veneer base abort ${name}' drops it`,
+  });
+}
+
+/** The overlay of a session, detached. `more` are layers above those of the base, just below the upper. */
+export function mountSession(store: Store, name: string, session: Session, more: readonly Fd[] = []): Fd {
+  if (!lstatMaybe(paths.sessionUpper(store, name))) {
+    throw new VeneerError("INTERRUPTED", `a commit of base ${name} was interrupted`, {
+      hint: `'veneer base commit ${name}' finishes it, 'veneer base abort ${name}' drops the session`,
+    });
+  }
+  const base = readVersion(store, { name, version: session.version });
+  using layers = openLayers(store, base);
+  using upper = openDirectory(paths.sessionUpper(store, name));
+  using work = openDirectory(paths.sessionWork(store, name));
+  return mountOverlay({
+    layers: [...more, ...layers.fds],
+    upper,
+    work,
+    source: sourceOf(name),
+    volatile: false,
+  });
+}
+
+/** Mounts a session at its place below --run, unless it is mounted there; returns the place. */
+export function attachSession(store: Store, name: string, session: Session): string {
+  makeRun(store);
+  const target = paths.editPoint(store, name);
+  if (isMountedHere(target, sourceOf(name))) return target;
+  mkdirs(target, 0o700);
+  using overlay = mountSession(store, name, session);
+  using directory = openDirectory(target);
+  attach(overlay, directory, target);
+  return target;
+}
+
+/** Unmounts a session; throws BUSY while something uses it, unless `force`. Idempotent. */
+export function detachSession(store: Store, name: string, force = false): void {
+  const target = paths.editPoint(store, name);
+  if (isMountedHere(target, sourceOf(name))) {
+    try {
+      if (force) umountQuietly(target, MNT_DETACH | UMOUNT_NOFOLLOW);
+      else umount2(target, UMOUNT_NOFOLLOW);
+    } catch (error) {
+      if (!isErrno(error, "EBUSY")) throw error;
+      throw new VeneerError("BUSY", `something still works in the session of base ${name}`, {
+        cause: error,
+        hint: `leave ${quote(target)} first; 'fuser -vm ${target}' shows who is there`,
+      });
+    }
+  }
+  rmdirQuietly(target);
+  const upper = paths.sessionUpper(store, name);
+  if (!force && lstatMaybe(upper) && !waitUntilFree(upper, END_WAIT)) {
+    throw new VeneerError("BUSY", `the session of base ${name} is still mounted in another mount namespace`, {
+      hint: "end the processes that saw it mounted, containers above all",
+    });
+  }
+}
+
+/**
+ * Publishes a session, which is not mounted any more, as the next version. The caller holds {@link lockSession}.
+ * A kill at any point leaves the session as it was, or one that a second commit finishes, or the new version.
+ */
+export async function commitSession(
+  store: Store,
+  name: string,
+  session: Session,
+  origin: string,
+  progress: Progress,
+): Promise<BaseVersion> {
+  const done = publishedAs(store, name, session);
+  if (done) {
+    await dropSession(store, name, session);
+    return done;
+  }
+  const base = readVersion(store, { name, version: session.version });
+  const directory = paths.sessionLayer(store, name);
+  if (lstatMaybe(directory)) {
+    progress.step("listing");
+    sealLayer(directory, { origin, id: session.layer });
+    progress.step("writing to disk");
+    await runProgram("sync", ["-f", directory]);
+  }
+  using _layers = lockLayers(store);
+  const layer = hasLayer(store, session.layer) ? readLayer(store, session.layer) : undefined;
+  if (lstatMaybe(directory)) publishLayer(store, { id: session.layer, directory });
+  else if (!layer) throw new VeneerError("NO_LAYER", `the layer of the session of base ${name} is gone`);
+  const { layers, config, from } = base.manifest;
+  const version = publishVersion(store, name, {
+    layers: [{ id: session.layer }, ...layers],
+    origin,
+    ...(config && { config }),
+    ...(from && { from }),
+  });
+  await dropSession(store, name, session);
+  return version;
+}
+
+/** Removes a session and what it holds. The caller holds {@link lockSession}. */
+export async function dropSession(store: Store, name: string, session: Session): Promise<void> {
+  const trash = moveToTrash(store, paths.session(store, name));
+  syncDirectory(paths.base(store, name));
+  const layers = freeLayers(store, hasLayer(store, session.layer) ? [session.layer] : []);
+  await deleteTrash([...(trash === undefined ? [] : [trash]), ...layers]);
+}
+
+/** Drops the session of a command that was killed. Returns whether there was one. */
+export async function dropAbandoned(store: Store, name: string): Promise<boolean> {
+  const session = readSession(store, name);
+  if (!session) return false;
+  const done = publishedAs(store, name, session) !== undefined;
+  if (session.command === undefined && !done) return false;
+  using lock = lockSession(store, name);
+  if (lock) await dropSession(store, name, session);
+  return true;
+}
