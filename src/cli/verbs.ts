@@ -46,6 +46,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         ls: () => import("./ls.ts"),
         ps: () => import("./ps.ts"),
         inspect: () => import("./inspect.ts"),
+        diff: () => import("./diff.ts"),
         config: () => import("./config.ts"),
       },
     },

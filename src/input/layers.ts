@@ -6,7 +6,7 @@ import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
 import type { Fd } from "../sys/fd.ts";
 import { readlink } from "../sys/fd.ts";
 import { S_IFCHR, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
-import { fstat, getxattr, isType, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
+import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
 const MAX_LINKS = 40;
@@ -77,8 +77,15 @@ export function expand(layers: readonly Fd[], pattern: string): string[] {
   return [...names].map((entry) => `${directory}/${entry}`);
 }
 
+export interface Found {
+  /** of the topmost */
+  readonly stat: Stat;
+  /** for a directory all that merge, top first; else the one that has it */
+  readonly layers: readonly Fd[];
+}
+
 /** What the topmost layer has at a path whose parent is merged from `layers`, and the layers that merge there. */
-function lookupName(layers: readonly Fd[], path: string): { stat: Stat; layers: Fd[] } | undefined {
+export function lookupName(layers: readonly Fd[], path: string): Found | undefined {
   const merged: Fd[] = [];
   let first: Stat | undefined;
   for (const layer of layers) {
@@ -93,12 +100,19 @@ function lookupName(layers: readonly Fd[], path: string): { stat: Stat; layers: 
   return first && { stat: first, layers: merged };
 }
 
-function isWhiteout(stat: Stat): boolean {
+export function isWhiteout(stat: Stat): boolean {
   return isType(stat, S_IFCHR) && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
-function isOpaque(path: string): boolean {
-  return getxattr(path, "trusted.overlay.opaque")?.[0] === 0x79; // "y"
+export function isOpaque(path: string): boolean {
+  return lgetxattr(path, "trusted.overlay.opaque")?.[0] === 0x79; // "y"
+}
+
+/** Names in the directory at `path` that is merged from `layers`, sorted. */
+export function listMerged(layers: readonly Fd[], path: string): string[] {
+  const names = new Set<string>();
+  for (const layer of layers) for (const name of list(path, layer.number)) names.add(name);
+  return [...names].sort().filter((name) => lookupName(layers, path === "." ? name : `${path}/${name}`));
 }
 
 function missing(asked: string, steps: readonly Step[], rest: readonly string[]): PathFact {
@@ -122,10 +136,11 @@ function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFact {
   };
 }
 
-function xattrs(path: string): XattrMap {
+/** Extended attributes but those of overlayfs itself; of a symbolic link its own. */
+export function xattrs(path: string): XattrMap {
   const map = new Map<string, Uint8Array>();
   for (const name of listxattr(path)) {
-    const value = name.startsWith(OVERLAY_XATTR) ? undefined : getxattr(path, name);
+    const value = name.startsWith(OVERLAY_XATTR) ? undefined : lgetxattr(path, name);
     if (value) map.set(name, value);
   }
   return map;

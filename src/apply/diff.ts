@@ -1,0 +1,25 @@
+/** What an instance changed. */
+import { during } from "../errors.ts";
+import { freshUpper, openLayers } from "../input/facts.ts";
+import { upperFacts } from "../input/upper-facts.ts";
+import { type Change, changes } from "../plan/diff.ts";
+import { readVersion } from "../store/bases.ts";
+import { checkInstanceDigest, requireInstance } from "../store/instances.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { refuseTmpfs } from "./generations.ts";
+
+/**
+ * The changes of the generation in use against what the instance started with. One that runs may change
+ * meanwhile. Throws where the upper is in memory.
+ */
+export function diffInstance(store: Store, id: string): Change[] {
+  return during(`diff ${id}`, () => {
+    const instance = requireInstance(store, id);
+    refuseTmpfs(id, instance, "compare");
+    const base = readVersion(store, { name: instance.base, version: instance.version });
+    checkInstanceDigest(id, instance, base);
+    using layers = openLayers(store, base);
+    const upper = `${paths.generation(store, id, instance.generation)}/upper`;
+    return changes(upperFacts(upper, layers.fds, freshUpper(layers.fds, instance).entries));
+  });
+}

@@ -1,0 +1,57 @@
+/** What an instance changed, as lines A, C and D. Pure: facts of an upper in, changes out. */
+
+/** An entry of an upper, and what the instance started with at its path. Paths are relative. */
+export interface UpperFact {
+  readonly path: string;
+  readonly own: "whiteout" | "directory" | "other";
+  /** absent: nothing */
+  readonly start?: "directory" | "other";
+  /** a directory that has the attributes that it started with */
+  readonly same: boolean;
+  /** names that the directory started with and no longer shows */
+  readonly gone: readonly string[];
+}
+
+/** added, changed, deleted */
+export type Kind = "A" | "C" | "D";
+
+export interface Change {
+  readonly kind: Kind;
+  /** absolute */
+  readonly path: string;
+}
+
+/**
+ * The changes, sorted by path. As with `docker diff` a directory in which anything changed counts as changed;
+ * of what was deleted with its directory only the directory is named.
+ */
+export function changes(facts: readonly UpperFact[]): Change[] {
+  const kinds = new Map<string, Kind>();
+  for (const fact of facts) {
+    const kind = kindOf(fact);
+    if (kind) kinds.set(fact.path, kind);
+    for (const name of fact.gone) kinds.set(fact.path === "" ? name : `${fact.path}/${name}`, "D");
+  }
+  for (const path of [...kinds.keys()]) {
+    for (let slash = path.lastIndexOf("/"); slash > 0; slash = path.lastIndexOf("/", slash - 1)) {
+      const parent = path.slice(0, slash);
+      if (kinds.has(parent)) break;
+      kinds.set(parent, "C");
+    }
+  }
+  return [...kinds].map(([path, kind]) => ({ kind, path: `/${path}` })).sort(byPath);
+}
+
+function kindOf({ path, own, start, same }: UpperFact): Kind | undefined {
+  if (path === "") return undefined;
+  if (own === "whiteout") return start && "D";
+  if (start === undefined) return same ? undefined : "A";
+  return own === "directory" && start === "directory" && same ? undefined : "C";
+}
+
+/** A directory before what is in it, and that before its siblings. */
+function byPath(a: Change, b: Change): number {
+  const left = a.path.replaceAll("/", "\0");
+  const right = b.path.replaceAll("/", "\0");
+  return left < right ? -1 : left > right ? 1 : 0;
+}
