@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# npm run bench -- [--quick] [-n RUNS] [--json] [PART]…: builds what is missing and measures, in a mount
-# namespace of its own, so that nothing is left on the host.
+# npm run bench -- [--quick] [-n RUNS] [--json] [PART]…: measures, in a mount namespace of its own, so that
+# nothing is left on the host.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -x dist/veneer ] || npm run --silent build >&2
+bash scripts/ensure-built.sh
 # the first runs after a build would otherwise read the program from the disk
 cat dist/veneer >/dev/null
 exec unshare -m --propagation private -- node_modules/@oven/bun-linux-x64/bin/bun bench/main.ts "$@"

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# npm run install-local -- [--prefix DIR]: puts the program and the wrapping runtimes into PREFIX/bin, the engine
+# files into PREFIX/share/veneer and the systemd units into PREFIX/lib/systemd/system. Running it again replaces
+# what is there, each file at once; containers that run are not touched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+prefix=/usr/local
+usage() {
+  echo "usage: npm run install-local -- [--prefix DIR]" >&2
+  exit "$1"
+}
+while [ $# -gt 0 ]; do
+  case $1 in
+  --prefix)
+    [ $# -gt 1 ] || usage 2
+    prefix=$2
+    shift
+    ;;
+  --prefix=*) prefix=${1#*=} ;;
+  -h | --help) usage 0 ;;
+  *) usage 2 ;;
+  esac
+  shift
+done
+case $prefix in
+/*) prefix=${prefix%/} ;;
+*)
+  echo "install-local: the prefix '$prefix' is not an absolute path" >&2
+  exit 2
+  ;;
+esac
+case $prefix in
+*[!A-Za-z0-9/._+-]*)
+  echo "install-local: the prefix '$prefix' cannot stand in the engines' files; hint: use letters, digits and . _ + -" >&2
+  exit 2
+  ;;
+esac
+
+bash scripts/ensure-built.sh
+
+place() { # MODE SOURCE TARGET, with the prefix filled in where the file is not the program
+  mkdir -p -- "${3%/*}"
+  if [ "$2" = dist/veneer ]; then
+    cp -- "$2" "$3.new"
+  else
+    sed -e "s|@PREFIX@|$prefix|g" -e "s|/usr/bin/veneer\b|$prefix/bin/veneer|g" -- "$2" >"$3.new"
+  fi
+  chmod "$1" -- "$3.new"
+  mv -f -- "$3.new" "$3"
+}
+
+for file in veneer veneer-runc veneer-crun veneer-release; do
+  place 755 "dist/$file" "$prefix/bin/$file"
+done
+while IFS= read -r file; do
+  case $file in
+  hooks/runtime/*) ;;
+  hooks/systemd/*) place 644 "$file" "$prefix/lib/systemd/system/${file##*/}" ;;
+  *) place 644 "$file" "$prefix/share/veneer/${file#hooks/}" ;;
+  esac
+done < <(find hooks -type f)
+
+# read once, the program's later starts come from memory
+cat -- "$prefix/bin/veneer" >/dev/null
+echo "installed in $prefix: bin/veneer, bin/veneer-runc, bin/veneer-crun, share/veneer, lib/systemd/system" >&2
+echo "next: $prefix/bin/veneer base import NAME SOURCE, or --in-place for a directory as it stands" >&2
