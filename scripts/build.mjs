@@ -1,6 +1,9 @@
 // Builds dist/: schemas to standalone validators, then one native executable, and the scripts beside it.
 // Flags and their reasons: docs/security.md. Unknown flags are accepted silently by the compiler, so a
 // test runs the built file in a hostile working directory.
+//
+// usage: build.mjs [--schemas-only | --arm64 RUNTIME]    RUNTIME: the bun executable of @oven/bun-linux-aarch64;
+// the program then goes to dist/arm64/, without an order of its bytecode, since it cannot be run here.
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -45,7 +48,7 @@ function buildValidators() {
 }
 
 /** `order`: files that say in which order to lay out the bytecode, so that a start touches fewer pages. */
-function compile(outfile, order) {
+function compile(outfile, order, target = []) {
   const bun = join(dirname(require.resolve("@oven/bun-linux-x64/package.json")), "bin/bun");
   const flags = [
     "build",
@@ -62,6 +65,7 @@ function compile(outfile, order) {
     "--format=esm",
     "--compile-jit-policy=1000",
     `--define=VERSION=${JSON.stringify(version())}`,
+    ...target,
     "src/main.ts",
     "--outfile",
     outfile,
@@ -99,12 +103,7 @@ function version() {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
 }
 
-buildValidators();
-if (!process.argv.includes("--schemas-only")) {
-  const dist = join(root, "dist");
-  mkdirSync(dist, { recursive: true });
-  compile(join(dist, "veneer"), []);
-  recordOrder(join(dist, "veneer"));
+function copyScripts(dist) {
   const scripts = {
     "veneer-runc": "veneer-runtime.sh",
     "veneer-crun": "veneer-runtime.sh",
@@ -114,4 +113,19 @@ if (!process.argv.includes("--schemas-only")) {
     copyFileSync(join(root, "hooks/runtime", source), join(dist, name));
     chmodSync(join(dist, name), 0o755);
   }
+}
+
+const arm64 = process.argv.indexOf("--arm64");
+const dist = join(root, arm64 < 0 ? "dist" : "dist/arm64");
+buildValidators();
+if (!process.argv.includes("--schemas-only")) {
+  mkdirSync(dist, { recursive: true });
+  if (arm64 < 0) {
+    compile(join(dist, "veneer"), []);
+    recordOrder(join(dist, "veneer"));
+  } else {
+    const runtime = process.argv[arm64 + 1];
+    compile(join(dist, "veneer"), [], ["--target=bun-linux-arm64", `--compile-executable-path=${runtime}`]);
+  }
+  copyScripts(dist);
 }
