@@ -31,9 +31,11 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
   let placement: "private" | "host" | undefined;
   let which: string | undefined;
   let real = "runc";
+  let byHand = false;
   for (let word = args.next(); word !== "--"; word = args.next()) {
     if (word === "--real") real = args.value(word);
     else if (word === "--which") which = args.value(word);
+    else if (word === "--by-hand") byHand = true;
     else if (word === "--placement") placement = checkPlacement(args.value(word));
     else if (word === undefined) break;
     else if (!readGlobalOption(word, args, options)) {
@@ -53,7 +55,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
   let settings: Settings | undefined;
   try {
     settings = readSettings(options);
-    if (!existsAlready(real, call)) prepare(settings, call, placement);
+    if (!existsAlready(real, call)) prepare(settings, call, placement, byHand);
   } catch (error) {
     logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
     reportToRuntimeLog(call, error);
@@ -78,13 +80,20 @@ function checkPlacement(text: string): "private" | "host" {
   throw new UsageError(`placement ${quote(text)} is not valid`, "it is private or host");
 }
 
-function prepare(settings: Settings, call: RuntimeCall, placement: "private" | "host"): void {
+/** `byHand`: `veneer run` wrote the annotations, so they are the administrator's own wishes. */
+function prepare(
+  settings: Settings,
+  call: RuntimeCall,
+  placement: "private" | "host",
+  byHand: boolean,
+): void {
   const bundle = absolute(call.bundle ?? ".");
   const file = call.config?.startsWith("/") ? call.config : `${bundle}/${call.config ?? "config.json"}`;
   const text = readBundleText(file);
   const config: BundleConfig = parseBundleConfig(text, file);
   const wishes = during(file, () => wishesOfAnnotations(config.annotations));
-  const request = mergeWishes({}, wishes, settings.config, call.id);
+  const [administrator, container] = byHand ? [wishes, {}] : [{}, wishes];
+  const request = mergeWishes(administrator, container, settings.config, call.id);
   if (!request) return;
   const id = checkContainerId(call.id);
   refuseUserNamespace(config, id);

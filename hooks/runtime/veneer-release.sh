@@ -6,6 +6,8 @@
 # container's end takes the same time for any upper. A kill in between leaves it to `veneer gc`.
 [ -s "$1" ] || exit 0
 : >"$1"
+# the terminal of a container in the foreground may close now
+trap '' HUP INT QUIT
 (
   [ -z "$3" ] || rm -rf --one-file-system -- "$3"
   rm -f -- "$2" "$1"

@@ -25,7 +25,10 @@ import { checkHeldRoot, USE_WRAPPER } from "./held-root.ts";
 import { openMountPoint } from "./resolve.ts";
 import { applyRootOptions } from "./root-options.ts";
 
-/** Whether the root that process `pid` is about to get is an overlay of ours already. */
+/**
+ * Whether the root that process `pid` is about to get is an overlay of ours already. A bundle that merely lies
+ * inside an overlay of ours, as in a container that runs containers, is a directory of it and not its root.
+ */
 export function isCovered(pid: number, rootPath: string): boolean {
   const text = readMountinfo(pid);
   if (!text?.includes("- overlay veneer:")) return false;
@@ -33,7 +36,7 @@ export function isCovered(pid: number, rootPath: string): boolean {
   using root = openRoot(top, rootPath);
   const id = Number(fstat(root.number).mountId);
   const mount = parseMountinfo(text).find((entry) => entry.id === id);
-  return mount?.type === "overlay" && mount.source.startsWith("veneer:");
+  return mount?.type === "overlay" && mount.source.startsWith("veneer:") && mount.root === "/";
 }
 
 /**

@@ -2,6 +2,7 @@
 import { noSuchInstance, requireLock } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
+import { unlinkQuietly } from "../sys/fd.ts";
 import { list } from "../sys/stat.ts";
 import { refuseHeld, refuseInUse } from "./start.ts";
 
@@ -18,5 +19,7 @@ export function removeInstance(store: Store, id: string): string {
   }
   const trash = moveToTrash(store, directory);
   if (trash === undefined) throw noSuchInstance(store, id);
+  // the link by which its last holder was found
+  unlinkQuietly(paths.held(store, id));
   return trash;
 }

@@ -57,6 +57,13 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         runtime: () => import("./runtime.ts"),
       },
     },
+    {
+      title: "run",
+      verbs: {
+        run: () => import("./run.ts"),
+        bundle: () => import("./bundle.ts"),
+      },
+    },
   ];
 
 export function verbNames(): string[] {

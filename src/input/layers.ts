@@ -4,8 +4,17 @@ import { VeneerError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
 import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
 import type { Fd } from "../sys/fd.ts";
-import { readlink } from "../sys/fd.ts";
-import { S_IFCHR, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
+import { openat2, readAll, readlink } from "../sys/fd.ts";
+import {
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFREG,
+} from "../sys/flags.ts";
 import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
@@ -60,6 +69,27 @@ export function lookup(layers: readonly Fd[], asked: string): PathFact {
     parents: steps.slice(0, -1).map((step) => step.fact),
     directory: last.fact,
   };
+}
+
+/**
+ * The text of a regular file as the merged layers show it, or undefined where there is none. Symbolic links are
+ * resolved inside the root; of the layers, the topmost may be an upper that a container has written.
+ */
+export function readMerged(layers: readonly Fd[], asked: string, limit: number): string | undefined {
+  const fact = lookup(layers, asked);
+  if (fact.kind !== "other") return undefined;
+  const parts = fact.path.split("/");
+  let holders = layers;
+  for (let depth = 1; depth <= parts.length; depth++) {
+    holders = lookupName(holders, parts.slice(0, depth).join("/"))?.layers ?? [];
+  }
+  const holder = holders[0];
+  if (!holder) return undefined;
+  // not blocking: a FIFO may stand where a file is expected
+  const flags = O_RDONLY | O_NONBLOCK;
+  using fd = openat2(holder.number, fact.path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  if (!isType(fstat(fd.number), S_IFREG)) return undefined;
+  return new TextDecoder().decode(readAll(fd.number, limit, asked));
 }
 
 /** Paths in the base that match `pattern`, whose last part may hold `*` and `?`. */

@@ -43,6 +43,11 @@ export const paths = {
   held: (store: Store, instance: string) => `${store.run}/held/${instance}`,
   /** the rewritten config.json of a container that the wrapping runtime prepared */
   config: (store: Store, key: string) => `${store.run}/configs/${key}.json`,
+  /** bundles of `veneer run` */
+  bundles: (store: Store) => `${store.run}/bundles`,
+  bundle: (store: Store, id: string) => `${store.run}/bundles/${id}`,
+  /** --root of a runtime for the containers of `veneer run`: their ids cannot collide with an engine's */
+  runtimeState: (store: Store, runtime: string) => `${store.run}/${runtime}`,
   mountPoint: (store: Store, id: string) => `${store.run}/mnt/${id}`,
   /** where `base edit` mounts a session */
   editPoint: (store: Store, name: string) => `${store.run}/edit/${name}`,

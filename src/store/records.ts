@@ -123,6 +123,16 @@ export function listRecords(store: Store): Record[] {
   return records;
 }
 
+/** The records of one container of an engine: there is one for each start that was not torn down. */
+export function findRecords(store: Store, container: string, bundle: string): Record[] {
+  const prefix = `${container.slice(0, 128)}~`;
+  const names = list(paths.records(store)).filter(
+    (name) => name.startsWith(prefix) && name.endsWith(".json"),
+  );
+  const records = names.map((name) => readRecord(store, name.slice(0, -".json".length)));
+  return records.filter((record) => record?.container === container && record.bundle === bundle) as Record[];
+}
+
 /** The record that holds a named instance, by the link that {@link writeRecord} made. */
 export function findHolder(store: Store, instance: string): Record | undefined {
   const key = readlink(paths.held(store, instance));

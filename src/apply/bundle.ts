@@ -1,0 +1,141 @@
+/** Bundles that we make: config.json and an empty root, on which the overlay is mounted. */
+import { VeneerError } from "../errors.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { isErrno } from "../sys/errno.ts";
+import {
+  createFile,
+  type Fd,
+  flock,
+  mkdirat,
+  mkdirs,
+  openatMaybe,
+  rename,
+  rmdirQuietly,
+  uniqueSuffix,
+  unlinkQuietly,
+} from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+
+/** Name of the root's directory in a bundle. */
+export const ROOTFS = "rootfs";
+
+/**
+ * Writes a bundle at `directory`, which appears whole, by rename. An empty directory may be there already.
+ * Throws VeneerError where there is something else.
+ */
+export function writeBundle(directory: string, config: object): void {
+  const staging = `${directory}.${uniqueSuffix()}`;
+  makeBundle(staging, config);
+  try {
+    rename(staging, directory);
+  } catch (error) {
+    removeBundle(staging);
+    if (isErrno(error, "ENOTEMPTY", "EEXIST", "ENOTDIR")) {
+      throw new VeneerError("EXISTS", `${directory} exists and is not an empty directory`, {
+        hint: "name another directory, or remove it",
+      });
+    }
+    throw error;
+  }
+}
+
+function makeBundle(directory: string, config: object): void {
+  mkdirat(AT_FDCWD, directory, 0o700);
+  mkdirat(AT_FDCWD, `${directory}/${ROOTFS}`, 0o755);
+  createFile(`${directory}/config.json`, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
+}
+
+/** Removes what {@link makeBundle} made and nothing else; a root with something in it stays. */
+function removeBundle(directory: string): void {
+  unlinkQuietly(`${directory}/config.json`);
+  rmdirQuietly(`${directory}/${ROOTFS}`);
+  rmdirQuietly(directory);
+}
+
+/** A directory of RUN/bundles that belongs to the process that holds its lock. */
+export interface Claim extends Disposable {
+  readonly directory: string;
+}
+
+/**
+ * Takes RUN/bundles/ID; undefined when another process has it. What a killed holder left is removed first by
+ * `reclaim`, which throws when the container is still there. Disposal removes the bundle.
+ */
+export function claimBundle(
+  store: Store,
+  id: string,
+  reclaim: (directory: string) => void,
+): Claim | undefined {
+  const directory = paths.bundle(store, id);
+  mkdirs(paths.bundles(store), 0o700);
+  for (let attempt = 0; attempt < 8; attempt++) {
+    const made = makeDirectory(directory);
+    const lock = lockDirectory(directory);
+    if (lock === "busy") return undefined;
+    if (lock === "gone") continue;
+    if (!made) {
+      try {
+        reclaim(directory);
+        removeBundle(directory);
+      } finally {
+        lock[Symbol.dispose]();
+      }
+      continue;
+    }
+    return {
+      directory,
+      [Symbol.dispose]() {
+        removeBundle(directory);
+        lock[Symbol.dispose]();
+      },
+    };
+  }
+  throw new VeneerError("BUSY", `${directory} cannot be taken`, { hint: "remove what is in it" });
+}
+
+/** Fills a bundle that was claimed. */
+export function fillBundle(claim: Claim, config: object): void {
+  mkdirat(AT_FDCWD, `${claim.directory}/${ROOTFS}`, 0o755);
+  createFile(`${claim.directory}/config.json`, `${JSON.stringify(config)}\n`);
+}
+
+/** Bundles of holders that are gone, each with its lock held during `visit`; those that it returns true for go. */
+export function sweepBundles(store: Store, visit: (id: string, directory: string) => boolean): void {
+  let ids: string[] = [];
+  try {
+    ids = list(paths.bundles(store));
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  for (const id of ids) {
+    const directory = paths.bundle(store, id);
+    const lock = lockDirectory(directory);
+    if (typeof lock === "string") continue;
+    if (visit(id, directory)) removeBundle(directory);
+    lock[Symbol.dispose]();
+  }
+}
+
+function makeDirectory(directory: string): boolean {
+  try {
+    mkdirat(AT_FDCWD, directory, 0o700);
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
+  }
+}
+
+/** The lock; the directory that was opened may have been removed and made anew by another meanwhile. */
+function lockDirectory(directory: string): Fd | "busy" | "gone" {
+  const fd = openatMaybe(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!fd) return "gone";
+  if (!flock(fd.number, LOCK_EX | LOCK_NB, directory)) {
+    fd[Symbol.dispose]();
+    return "busy";
+  }
+  if (lstatMaybe(directory)?.ino === fstat(fd.number).ino) return fd;
+  fd[Symbol.dispose]();
+  return "gone";
+}

@@ -1,0 +1,41 @@
+import { resolve } from "node:path";
+import { ROOTFS, writeBundle } from "../apply/bundle.ts";
+import { containerFacts } from "../input/container.ts";
+import { ociConfig } from "../plan/container.ts";
+import { readInstance } from "../store/instances.ts";
+import { DEFAULT_CONFIG } from "../store/paths.ts";
+import type { Command } from "./command.ts";
+import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./container-options.ts";
+
+export const command: Command = {
+  name: "bundle",
+  summary: "Write an OCI bundle on a base, which any runtime can run",
+  operands: [
+    { name: "BASE[@V]", complete: "base" },
+    { name: "DIR", complete: "directory" },
+  ],
+  options: CONTAINER_OPTIONS,
+  rest: "COMMAND...",
+  description: `
+DIR must be empty or absent. Its config.json has the annotation run.veneer.base and the hooks that give the
+container its root, so that runc and crun run it as it is; with veneer-runc or veneer-crun the hooks see that
+the root is there already. Without a COMMAND the one of the image is taken, else /bin/sh.`,
+  examples: ["veneer bundle debian /tmp/b -- sleep 60 && runc run --bundle /tmp/b web1"],
+  run(context, input) {
+    const wishes = readContainer(context, input);
+    const { store } = context.settings;
+    if (wishes.name !== undefined && readInstance(store, wishes.name)) refuseForExisting(wishes);
+    const directory = resolve(input.operands[1] as string);
+    const id = wishes.name ?? wishes.base.name;
+    const words = ["--root", store.root, "--run", store.run];
+    const config = context.configFile === DEFAULT_CONFIG ? [] : ["--config", context.configFile];
+    const hook = {
+      path: process.execPath,
+      args: ["veneer", ...words, ...config, "hook", "oci"],
+      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    };
+    const facts = containerFacts(store, wishes, id, ROOTFS);
+    writeBundle(directory, ociConfig({ ...facts, hooks: { createRuntime: [hook], poststop: [hook] } }));
+    context.out(directory);
+  },
+};

@@ -1,0 +1,143 @@
+/** A container in the foreground, through the wrapping runtime, on a bundle that goes with it. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { claimBundle, fillBundle, ROOTFS, sweepBundles } from "../apply/bundle.ts";
+import { release } from "../apply/release.ts";
+import { heldBy } from "../apply/start.ts";
+import { VeneerError } from "../errors.ts";
+import { type ContainerWishes, containerFacts } from "../input/container.ts";
+import { ociConfig } from "../plan/container.ts";
+import { isLive } from "../store/liveness.ts";
+import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
+import { findHolder, findRecords, recordKey } from "../store/records.ts";
+import { runForeground } from "./foreground.ts";
+import { installHint, isExecutable } from "./programs.ts";
+
+/** runc first: it is what engines use unless told otherwise. */
+export const RUNTIMES = ["runc", "crun"] as const;
+export type RuntimeName = (typeof RUNTIMES)[number];
+
+export interface RunPlace {
+  readonly store: Store;
+  /** handed to the wrapping runtime; empty: the default */
+  readonly configFile: string;
+  readonly runtime: RuntimeName;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/**
+ * Runs a container to its end and returns the exit status of its command. When it returns or throws, the bundle
+ * is gone, and so is what the runtime and a failed start left. Throws HELD when `id` runs already.
+ */
+export async function runContainer(place: RunPlace, id: string, wishes: ContainerWishes): Promise<number> {
+  const { store, runtime } = place;
+  makeStore(store);
+  makeRun(store);
+  sweep(place);
+  using claim = claimBundle(store, id, (directory) => {
+    if (!reclaim(place, id, directory)) throw running(store, id, wishes.name);
+  });
+  if (!claim) throw running(store, id, wishes.name);
+  const nofile = callersOpenFiles();
+  const facts = {
+    ...containerFacts(store, wishes, id, ROOTFS),
+    cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}`,
+    ...(nofile && { nofile }),
+  };
+  fillBundle(claim, ociConfig(facts));
+  try {
+    return await runForeground(
+      wrapper(runtime),
+      [...storeWords(place), "run", "--bundle", claim.directory, id],
+      place.env,
+    );
+  } finally {
+    // when the runtime was killed its container is left: it ends with us
+    deleteState(place, id);
+    await settle(store, id, claim.directory);
+    reclaim(place, id, claim.directory);
+  }
+}
+
+function storeWords({ store, configFile, runtime }: RunPlace): string[] {
+  const words = ["--veneer-store", store.root, store.run, configFile];
+  return [...words, "--root", paths.runtimeState(store, runtime)];
+}
+
+/** The wrapping runtime, which is installed beside the program. */
+export function wrapper(runtime: RuntimeName): string {
+  const file = join(dirname(process.execPath), `veneer-${runtime}`);
+  if (isExecutable(file)) return file;
+  throw new VeneerError("NO_WRAPPER", `${file} is missing`, {
+    hint: "install the program and the scripts of dist/ into one directory ('npm run install-local')",
+  });
+}
+
+export function noRuntime(name: string): VeneerError {
+  return new VeneerError("NO_RUNTIME", `the runtime ${name} is not installed`, {
+    hint: `${installHint(name)}, or name it in /etc/veneer/config.json under "runtimes"`,
+  });
+}
+
+function running(store: Store, id: string, name: string | undefined): VeneerError {
+  const holder = name === undefined ? undefined : findHolder(store, name);
+  if (holder && isLive(holder)) return heldBy(name as string, holder);
+  return new VeneerError("HELD", `${id} is being started or stopped by another 'veneer run'`, {
+    hint: "try again in a moment, or use another name",
+  });
+}
+
+/**
+ * Removes the runtime's state and the record of a container that is gone; false when it is there still. A
+ * runtime that was killed leaves its state, which would refuse the id for ever.
+ */
+function reclaim(place: RunPlace, id: string, directory: string): boolean {
+  const { store } = place;
+  const records = findRecords(store, id, directory);
+  if (records.some(isLive)) return false;
+  deleteState(place, id);
+  for (const record of records) release(store, record);
+  return true;
+}
+
+/** Ends what a killed runtime left of a container: its processes, control groups and state. */
+function deleteState(place: RunPlace, id: string): void {
+  const { store } = place;
+  for (const runtime of RUNTIMES) {
+    if (!existsSync(join(paths.runtimeState(store, runtime), id))) continue;
+    const words = [...storeWords({ ...place, runtime }), "delete", "--force", id];
+    try {
+      execFileSync(wrapper(runtime), words, { stdio: "ignore", env: place.env });
+    } catch {
+      // the runtime itself is gone, or its state is damaged: the next start of this id says so
+    }
+  }
+}
+
+/** What `veneer run` processes left that were killed, so that it does not wait for `gc`. */
+function sweep(place: RunPlace): void {
+  sweepBundles(place.store, (id, directory) => reclaim(place, id, directory));
+}
+
+/** Waits until the end of a container is complete: its last process can outlive the runtime by a moment. */
+async function settle(store: Store, id: string, directory: string): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    if (!findRecords(store, id, directory).some(isLive)) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** The caller's limits: this program has raised its own soft limit. */
+function callersOpenFiles(): { soft: number; hard: number } | undefined {
+  try {
+    const text = readFileSync(`/proc/${process.ppid}/limits`, "utf8");
+    const own = readFileSync("/proc/self/limits", "utf8");
+    const pattern = /^Max open files\s+([0-9]+)\s+([0-9]+)/m;
+    const soft = Number(pattern.exec(text)?.[1]);
+    const hard = Number(pattern.exec(own)?.[2]);
+    return soft > 0 && hard > 0 ? { soft: Math.min(soft, hard), hard } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,97 @@
+/** A container that somebody starts by hand: what is wanted, and the facts of base and host that it needs. */
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { type ContainerFacts, hostnameOf } from "../plan/container.ts";
+import { resolveUser } from "../plan/user.ts";
+import { lockBase, readVersion } from "../store/bases.ts";
+import { checkInstanceBase, readInstance } from "../store/instances.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { cgroupLayout } from "./cgroup.ts";
+import { openLayers } from "./facts.ts";
+import { readImageConfig } from "./image-config.ts";
+import { readMerged } from "./layers.ts";
+import type { Volume } from "./volume.ts";
+
+export interface ContainerWishes {
+  readonly base: BaseRef;
+  /** the instance that keeps its writes; absent: they go with the container */
+  readonly name?: string;
+  /** absent: as configured */
+  readonly opaque?: readonly string[];
+  readonly mask: readonly string[];
+  /** bytes */
+  readonly tmpfs?: number;
+  /** absent: what the image says, else a shell */
+  readonly command?: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd?: string;
+  readonly user?: string;
+  readonly terminal: boolean;
+  /** the caller's TERM */
+  readonly term?: string;
+  readonly network: "host" | "none";
+  readonly volumes: readonly Volume[];
+}
+
+const ACCOUNTS_LIMIT = 4 * 1024 * 1024;
+const RESOLV_CONF = "/etc/resolv.conf";
+
+/**
+ * The facts for {@link ociConfig}. Throws VeneerError when there is no such base, UsageError for a user that
+ * the root does not know.
+ */
+export function containerFacts(
+  store: Store,
+  wishes: ContainerWishes,
+  id: string,
+  rootfs: string,
+): ContainerFacts {
+  using _lock = lockBase(store, wishes.base);
+  const instance = wishes.name === undefined ? undefined : readInstance(store, wishes.name);
+  if (instance) checkInstanceBase(wishes.name as string, instance, wishes.base);
+  const ref = instance ? { name: instance.base, version: instance.version } : wishes.base;
+  const version = readVersion(store, ref);
+  using layers = openLayers(store, version);
+  const generation = instance && paths.generation(store, wishes.name as string, instance.generation);
+  using upper = generation === undefined ? undefined : openUpper(generation);
+  const merged = upper ? [upper, ...layers.fds] : layers.fds;
+  const accounts = {
+    passwd: readMerged(merged, "/etc/passwd", ACCOUNTS_LIMIT),
+    group: readMerged(merged, "/etc/group", ACCOUNTS_LIMIT),
+  };
+  const image = readImageConfig(version.manifest.config);
+  const term = wishes.terminal ? [`TERM=${wishes.term ?? "xterm"}`] : [];
+  return {
+    hostname: hostnameOf(id),
+    rootfs,
+    args: wishes.command ?? (image.command.length > 0 ? image.command : ["/bin/sh"]),
+    env: [...term, ...image.env, ...wishes.env],
+    cwd: wishes.cwd ?? image.workingDir ?? "/",
+    user: resolveUser(wishes.user ?? image.user ?? "0", accounts),
+    terminal: wishes.terminal,
+    network: wishes.network,
+    ...(wishes.network === "host" && lstatMaybe(RESOLV_CONF) && { resolvConf: RESOLV_CONF }),
+    volumes: wishes.volumes,
+    cgroups: cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")),
+    annotations: annotations(wishes),
+  };
+}
+
+/** The upper of an instance; it has none while it is kept in memory. */
+function openUpper(generation: string): Fd | undefined {
+  return lstatMaybe(`${generation}/upper`) && openDirectory(`${generation}/upper`);
+}
+
+/** By which the hook or the wrapping runtime knows what root is wanted. */
+function annotations(wishes: ContainerWishes): Record<string, string> {
+  const { name, opaque, mask, tmpfs } = wishes;
+  return {
+    "run.veneer.base": formatBaseRef(wishes.base),
+    ...(name !== undefined && { "run.veneer.instance": name, "run.veneer.upper": "persistent" }),
+    ...(opaque && { "run.veneer.opaque": opaque.join(",") || "none" }),
+    ...(mask.length > 0 && { "run.veneer.mask": mask.join(",") }),
+    ...(tmpfs !== undefined && { "run.veneer.tmpfs": String(tmpfs) }),
+  };
+}

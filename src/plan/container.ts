@@ -1,0 +1,176 @@
+/** A container's config.json (OCI runtime specification, config.md and config-linux.md). Pure: facts in, data out. */
+import type { CgroupLayout } from "../input/cgroup.ts";
+import type { HookEntry } from "../input/oci-config.ts";
+import type { Volume } from "../input/volume.ts";
+import type { User } from "./user.ts";
+
+export interface ContainerFacts {
+  readonly hostname: string;
+  readonly rootfs: string;
+  readonly args: readonly string[];
+  /** what the image says, then what the caller says; the defaults come before both */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: User;
+  readonly terminal: boolean;
+  readonly network: "host" | "none";
+  /** the host's file, bound over the root's; absent: the root's own is seen */
+  readonly resolvConf?: string;
+  readonly volumes: readonly Volume[];
+  readonly cgroups: CgroupLayout;
+  /** absent: the runtime chooses */
+  readonly cgroupsPath?: string;
+  /** number of open files; absent: as the runtime is started */
+  readonly nofile?: { readonly soft: number; readonly hard: number };
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly hooks?: { readonly createRuntime: readonly HookEntry[]; readonly poststop: readonly HookEntry[] };
+}
+
+export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** What docker leaves a container's root with (moby, oci/caps/defaults.go). */
+const CAPABILITIES = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FSETID",
+  "CAP_FOWNER",
+  "CAP_MKNOD",
+  "CAP_NET_RAW",
+  "CAP_SETGID",
+  "CAP_SETUID",
+  "CAP_SETFCAP",
+  "CAP_SETPCAP",
+  "CAP_NET_BIND_SERVICE",
+  "CAP_SYS_CHROOT",
+  "CAP_KILL",
+  "CAP_AUDIT_WRITE",
+];
+
+/** moby, oci/defaults.go */
+const MASKED_PATHS = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+];
+const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/**
+ * Variables in order, each once: a later setting replaces an earlier one in its place. A word without `=`,
+ * which an image's config may hold, is left out.
+ */
+export function mergeEnvironment(...sources: readonly (readonly string[])[]): string[] {
+  const merged = new Map<string, string>();
+  for (const word of sources.flat()) {
+    const equals = word.indexOf("=");
+    if (equals > 0) merged.set(word.slice(0, equals), word);
+  }
+  return [...merged.values()];
+}
+
+/** A host name of letters, digits and dashes, at most 63 long (hostname(7)). */
+export function hostnameOf(id: string): string {
+  return (
+    id
+      .replace(/[^A-Za-z0-9-]/g, "-")
+      .replace(/^-+/, "")
+      .slice(0, 63) || "container"
+  );
+}
+
+export function ociConfig(facts: ContainerFacts): object {
+  const { user, nofile, hooks } = facts;
+  return {
+    ociVersion: "1.0.2",
+    root: { path: facts.rootfs },
+    hostname: facts.hostname,
+    process: {
+      terminal: facts.terminal,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+      args: facts.args,
+      env: mergeEnvironment([`PATH=${DEFAULT_PATH}`, `HOME=${user.home}`], facts.env),
+      cwd: facts.cwd,
+      // none inheritable: a program with file capabilities gets them from the bounding set alone
+      capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
+      ...(nofile && { rlimits: [{ type: "RLIMIT_NOFILE", ...nofile }] }),
+    },
+    mounts: mounts(facts),
+    annotations: facts.annotations,
+    ...(hooks && { hooks }),
+    linux: {
+      namespaces: namespaces(facts).map((type) => ({ type })),
+      ...(facts.cgroupsPath !== undefined && { cgroupsPath: facts.cgroupsPath }),
+      // the runtime adds /dev/null and its kin, and terminals
+      resources: { devices: [{ allow: false, access: "rwm" }] },
+      maskedPaths: MASKED_PATHS,
+      readonlyPaths: READONLY_PATHS,
+    },
+  };
+}
+
+function namespaces(facts: ContainerFacts): string[] {
+  const types = ["pid", "ipc", "uts", "mount"];
+  if (facts.network === "none") types.push("network");
+  if (facts.cgroups === "v2") types.push("cgroup");
+  return types;
+}
+
+function mounts(facts: ContainerFacts): object[] {
+  const all: object[] = [
+    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    {
+      destination: "/dev/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+    },
+    {
+      destination: "/dev/mqueue",
+      type: "mqueue",
+      source: "mqueue",
+      options: ["nosuid", "noexec", "nodev"],
+    },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  ];
+  if (facts.cgroups !== "none") {
+    all.push({
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: ["nosuid", "noexec", "nodev", "relatime", "ro"],
+    });
+  }
+  if (facts.resolvConf !== undefined) all.push(bind(facts.resolvConf, "/etc/resolv.conf", true));
+  for (const { source, destination, readonly } of facts.volumes)
+    all.push(bind(source, destination, readonly));
+  return all;
+}
+
+function bind(source: string, destination: string, readonly: boolean): object {
+  return {
+    destination,
+    type: "bind",
+    source,
+    options: ["rbind", "rprivate", readonly ? "ro" : "rw"],
+  };
+}

@@ -1,0 +1,8 @@
+/** Waits for what happens out of the way: asks every 20 ms, at most for `limit` ms. */
+export async function waitFor(condition: () => boolean | Promise<boolean>, limit = 10_000): Promise<void> {
+  const end = Date.now() + limit;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`not so after ${limit} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

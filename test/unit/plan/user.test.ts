@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest";
+import { resolveUser } from "../../../src/plan/user.ts";
+
+const accounts = {
+  passwd:
+    "# a comment:x:9:9::/:/bin/sh\nroot:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n1000:x:7:7::/n:/bin/sh\nbroken\n",
+  group: "root:x:0:web\nstaff:x:50:web,other\nweb:x:34:web\n",
+};
+
+describe("resolveUser", () => {
+  it("takes group, further groups and home of a name from the files", () => {
+    expect(resolveUser("web", accounts)).toEqual({ uid: 33, gid: 34, additionalGids: [0, 50], home: "/srv" });
+  });
+
+  it("finds the entry of a number", () => {
+    expect(resolveUser("33", accounts)).toEqual(resolveUser("web", accounts));
+  });
+
+  it("takes a number that no file knows", () => {
+    expect(resolveUser("5", accounts)).toEqual({ uid: 5, gid: 0, additionalGids: [], home: "/" });
+    expect(resolveUser("5:6", { passwd: undefined, group: undefined })).toMatchObject({ uid: 5, gid: 6 });
+  });
+
+  it("prefers a name that looks like a number", () => {
+    expect(resolveUser("1000", accounts).uid).toBe(7);
+  });
+
+  it("takes a group by name or number, and no further ones then", () => {
+    expect(resolveUser("web:staff", accounts)).toMatchObject({ uid: 33, gid: 50, additionalGids: [] });
+    expect(resolveUser("web:7", accounts)).toMatchObject({ gid: 7, additionalGids: [] });
+  });
+
+  it.each(["nobody", "", ":", "web:", "web:nogroup", "a:b:c", "4294967295", "-1"])("refuses %j", (text) => {
+    expect(() => resolveUser(text, accounts)).toThrow(/user|group/);
+  });
+});
