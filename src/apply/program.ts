@@ -27,6 +27,10 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** statuses that are no failure; default: 0 */
   readonly accept?: readonly number[];
+  /** beside the minimal environment */
+  readonly env?: Readonly<Record<string, string>>;
+  /** the group that it runs as, and no other; default: this process's */
+  readonly gid?: number;
   /** called with the pid when the program has started: for progress */
   readonly started?: (pid: number) => void;
 }
@@ -50,7 +54,8 @@ export async function runProgram(
   args: readonly string[],
   options: ProgramOptions = {},
 ): Promise<string> {
-  const command = ["--pdeathsig", "KILL", "--", findProgram(name), ...args];
+  const group = options.gid === undefined ? [] : ["--regid", `${options.gid}`, "--clear-groups"];
+  const command = ["--pdeathsig", "KILL", ...group, "--", findProgram(name), ...args];
   const stop = new AbortController();
   const interrupt = (signal: string) => stop.abort(signal);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -58,7 +63,7 @@ export async function runProgram(
   try {
     const child = execa(findProgram("setpriv"), command, {
       extendEnv: false,
-      env: PROGRAM_ENVIRONMENT,
+      env: { ...PROGRAM_ENVIRONMENT, ...options.env },
       reject: false,
       cancelSignal: stop.signal,
       buffer: { stdout: true, stderr: true },
@@ -87,7 +92,8 @@ export async function runProgram(
   }
 }
 
-function failed(
+/** The error for a program that ended so, with the last lines of its stderr. */
+export function failed(
   name: string,
   status: number | undefined,
   signal: string | undefined,
@@ -110,7 +116,8 @@ function quoteLine(line: string): string {
 
 /** These programs tell the reason in words alone; LC_ALL=C makes them the known ones. */
 function hint(stderr: string): string | undefined {
-  if (/No space left on device/.test(stderr)) return explainStore("ENOSPC");
+  // tar tells of a short write without its reason
+  if (/No space left on device|Wrote only [0-9]+ of/.test(stderr)) return explainStore("ENOSPC");
   if (/Disk quota exceeded/.test(stderr)) return explainStore("EDQUOT");
   if (/Read-only file system/.test(stderr)) return explainStore("EROFS");
   if (

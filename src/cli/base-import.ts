@@ -1,14 +1,16 @@
 import { importInPlace, importTree } from "../apply/import.ts";
+import { importImage } from "../apply/import-image.ts";
 import { UsageError } from "../errors.ts";
 import { parseSource } from "../input/source.ts";
 import { checkName, formatBaseRef } from "../names.ts";
 import { quote } from "../quote.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
+import { registryOptions, TLS_VERIFY } from "./registry.ts";
 
 export const command: Command = {
   name: "base import",
-  summary: "Make a base, or the next version of one, from a directory or a tar",
+  summary: "Make a base, or the next version of one, from a directory, a tar or an image",
   operands: [
     { name: "NAME", complete: "base" },
     { name: "SOURCE", complete: "file" },
@@ -18,11 +20,23 @@ export const command: Command = {
       name: "--in-place",
       help: "use the directory SOURCE as it stands, without a copy; / is allowed",
     },
+    TLS_VERIFY,
   ],
   description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, found out by its content), or - for
-a tar on standard input. Owners, modes, times, hard links, symbolic links, devices, extended attributes
+a tar on standard input, or an image of a container:
+  oci:DIR[:TAG]              an OCI image layout
+  oci-archive:FILE[:TAG]     a tar of one
+  docker-archive:FILE[:REF]  what 'docker save' writes
+  docker://HOST/NAME[:TAG]   from a registry; credentials are those of skopeo (skopeo login)
+
+Owners, modes, times, hard links, symbolic links, devices, extended attributes
 (file capabilities), ACLs and holes of sparse files are kept. A directory is copied by reflink where the file system can
 (xfs, btrfs), and without what is mounted below it.
+
+Each layer of an image becomes a layer of its own, which all bases share that have it: importing an image that
+stands on another one unpacks only what is new. Its environment, command, user and working directory are
+what 'veneer run' starts with. Digests of all blobs and of their content are checked before anything is
+published. Reading a registry or a docker-archive needs skopeo.
 
 The base appears whole or not at all, and is on disk when the command ends. Where NAME exists, the import
 becomes its next version and the current one; instances stay on the version that they were made on. Prints
@@ -34,6 +48,8 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     "veneer base import debian /srv/debian-root",
     "veneer base import debian rootfs.tar.zst",
     "mmdebstrap --variant=minbase bookworm - | veneer base import debian -",
+    "veneer base import web oci-archive:web.tar",
+    "veneer base import debian docker://docker.io/library/debian:bookworm",
     "veneer base import host / --in-place",
   ],
   async run(context, input) {
@@ -41,12 +57,6 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     const name = checkName("base", nameText);
     const source = parseSource(sourceText, process.cwd());
     const { store } = context.settings;
-    if (source.kind === "image") {
-      throw new UsageError(
-        `source ${quote(sourceText)}: images are not supported yet`,
-        "give a directory or a tar",
-      );
-    }
     let version: number;
     if (input.has("--in-place")) {
       if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
@@ -59,7 +69,11 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
         throw new UsageError("standard input is a terminal", "pipe a tar into it");
       }
       using progress = drawProgress(context);
-      ({ version } = await importTree(store, name, source, { progress, note: context.note }));
+      const options = { progress, note: context.note };
+      ({ version } =
+        source.kind === "image"
+          ? await importImage(store, name, source, { ...options, ...registryOptions(context, input) })
+          : await importTree(store, name, source, options));
     }
     if (version > 1) context.note(`veneer: ${name} existed: version ${version} is now its current one`);
     context.out(formatBaseRef({ name, version }));

@@ -155,7 +155,7 @@ function missing(asked: string, steps: readonly Step[], rest: readonly string[])
 }
 
 /** Attributes of a directory that a copy-up would carry (all but overlayfs's own xattrs). */
-function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFact {
+export function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFact {
   return {
     path,
     mode: stat.mode,

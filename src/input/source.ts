@@ -2,23 +2,43 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../quote.ts";
 
+const TRANSPORTS = ["oci:", "oci-archive:", "docker-archive:", "docker://"] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
+export interface ImageSource {
+  readonly kind: "image";
+  readonly transport: Transport;
+  /** as given */
+  readonly reference: string;
+  /** the reference with its path made absolute; of `docker://` the reference as it is */
+  readonly path: string;
+}
+
 export type Source =
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "stdin" }
-  | { readonly kind: "image"; readonly transport: string; readonly reference: string };
-
-const TRANSPORTS = ["oci:", "oci-archive:", "docker-archive:", "docker://"];
+  | ImageSource;
 
 /** Throws UsageError. A relative path is taken from `directory`. */
 export function parseSource(text: string, directory: string): Source {
   if (text === "-") return { kind: "stdin" };
-  const transport = TRANSPORTS.find((prefix) => text.startsWith(prefix));
-  if (transport !== undefined) {
-    const reference = text.slice(transport.length);
-    if (reference === "") throw new UsageError(`source ${quote(text)} names no image`);
-    return { kind: "image", transport, reference };
-  }
+  const image = parseImage("source", text, directory);
+  if (image) return image;
   if (text === "")
     throw new UsageError("the source is empty", "name a directory, a tar file, an image, or -");
-  return { kind: "path", path: text.startsWith("/") ? text : `${directory}/${text}` };
+  return { kind: "path", path: absolute(text, directory) };
+}
+
+/** An image by its transport; undefined where `text` begins with none. Throws UsageError. */
+export function parseImage(what: string, text: string, directory: string): ImageSource | undefined {
+  const transport = TRANSPORTS.find((prefix) => text.startsWith(prefix));
+  if (transport === undefined) return undefined;
+  const reference = text.slice(transport.length);
+  if (reference === "") throw new UsageError(`${what} ${quote(text)} names no image`);
+  const path = transport === "docker://" ? reference : absolute(reference, directory);
+  return { kind: "image", transport, reference, path };
+}
+
+function absolute(path: string, directory: string): string {
+  return path.startsWith("/") ? path : `${directory}/${path}`;
 }

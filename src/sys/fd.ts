@@ -88,6 +88,14 @@ export function readAll(fd: number, limit: number, name: string): Uint8Array {
   return buffer.subarray(0, length);
 }
 
+/** read(2), once: the number of bytes, 0 at the end of the file. */
+export function readSome(fd: number, buffer: Uint8Array, name: string): number {
+  for (;;) {
+    const count = syscall(SYS.read, fd, buffer, buffer.length);
+    if (count !== -(errno.EINTR as number)) return check(count, "read", name);
+  }
+}
+
 /** Default bound for a JSON document that we read: larger ones are refused. */
 export const DOCUMENT_LIMIT = 16 * 1024 * 1024;
 

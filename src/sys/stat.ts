@@ -141,6 +141,13 @@ function xattr(call: number, path: string, name: string): Uint8Array | undefined
   }
 }
 
+/** utimensat(2) of an entry, a symbolic link itself: its mtime; the atime becomes the same. */
+export function setTime(path: string, mtime: Stat["mtime"], dir = -100): void {
+  const { seconds, nanoseconds } = mtime;
+  const times = new BigInt64Array([seconds, BigInt(nanoseconds), seconds, BigInt(nanoseconds)]);
+  check(syscall(SYS.utimensat, dir, cstring(path), times, AT_SYMLINK_NOFOLLOW), "utimensat", path);
+}
+
 /** lsetxattr(2) */
 export function setxattr(path: string, name: string, value: Uint8Array): void {
   check(

@@ -13,11 +13,13 @@ it("keeps an image's transport and reference apart", () => {
     kind: "image",
     transport: "oci:",
     reference: "dir:tag",
+    path: "/w/dir:tag",
   });
   expect(parseSource("docker://r/i", "/w")).toEqual({
     kind: "image",
     transport: "docker://",
     reference: "r/i",
+    path: "r/i",
   });
   expect(() => parseSource("oci:", "/w")).toThrow(/names no image/);
   expect(() => parseSource("", "/w")).toThrow(/is empty/);

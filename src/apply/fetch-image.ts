@@ -1,0 +1,107 @@
+/** Brings an image to a directory that its blobs can be read from. */
+import { existsSync, realpathSync, statSync, symlinkSync } from "node:fs";
+import { UsageError, VeneerError } from "../errors.ts";
+import { ImageDirectory } from "../input/image-layout.ts";
+import type { ImageSource } from "../input/source.ts";
+import { quote } from "../quote.ts";
+import { runProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+
+export interface RegistryOptions {
+  /** false: plain HTTP, and certificates that nobody vouches for */
+  readonly tlsVerify: boolean;
+  /** what skopeo may see of the caller's environment: {@link registryEnvironment} */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface FetchedImage {
+  readonly directory: ImageDirectory;
+  readonly tag?: string | undefined;
+}
+
+/** The variables by which a user tells skopeo of credentials, proxies and certificates. */
+export function registryEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
+  const names =
+    /^(HOME|XDG_RUNTIME_DIR|XDG_CONFIG_HOME|REGISTRY_AUTH_FILE|DOCKER_CONFIG|DOCKER_CERT_PATH|SSL_CERT_(FILE|DIR)|https?_proxy|no_proxy|all_proxy)$/i;
+  const chosen: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && names.test(name)) chosen[name] = value;
+  }
+  return chosen;
+}
+
+/**
+ * A layout is read where it is; an archive of one is unpacked into `staging`, all else is copied there by
+ * skopeo, blobs as they are.
+ */
+export async function fetchImage(
+  source: ImageSource,
+  staging: string,
+  options: RegistryOptions & { readonly progress: Progress },
+): Promise<FetchedImage> {
+  const target = `${staging}/image`;
+  switch (source.transport) {
+    case "oci:": {
+      const { path, tag } = splitTag(source, "an OCI image layout", (at) => statSync(at).isDirectory());
+      return { directory: new ImageDirectory(realpathSync(path), "layout"), tag };
+    }
+    case "oci-archive:": {
+      const { path, tag } = splitTag(source, "an archive", (at) => statSync(at).isFile());
+      options.progress.step("unpacking the archive");
+      await runProgram("mkdir", ["-m", "700", "--", target]);
+      const flags = ["--no-same-owner", "--no-same-permissions", "--no-xattrs", "--no-acls"];
+      await runProgram("tar", ["-x", ...flags, "-C", target, "-f", realpathSync(path), "--force-local"]);
+      return { directory: new ImageDirectory(target, "layout"), tag };
+    }
+    case "docker-archive:": {
+      const { path, tag } = splitTag(source, "an archive", (at) => statSync(at).isFile());
+      // skopeo takes what follows a colon for a name: it gets a path without one
+      symlinkSync(realpathSync(path), `${staging}/archive`);
+      await copyImage(`docker-archive:archive${tag === undefined ? "" : `:${tag}`}`, "dir:image", {
+        ...options,
+        cwd: staging,
+      });
+      return { directory: new ImageDirectory(target, "dir") };
+    }
+    case "docker://":
+      await copyImage(`docker://${source.reference}`, "dir:image", { ...options, cwd: staging });
+      return { directory: new ImageDirectory(target, "dir") };
+  }
+}
+
+/** `PATH[:TAG]`: a colon may be part of the path, so the longest that exists is the path. */
+function splitTag(source: ImageSource, what: string, isOne: (path: string) => boolean) {
+  const { path: text } = source;
+  for (let end = text.length; end > 0; end = text.lastIndexOf(":", end - 1)) {
+    const path = text.slice(0, end);
+    const tag = end === text.length ? undefined : text.slice(end + 1);
+    if (tag?.includes("/") && source.transport !== "docker-archive:") break;
+    if (!existsSync(path)) continue;
+    if (!isOne(path)) throw new UsageError(`${quote(path)} is not ${what}`);
+    if (tag === "") throw new UsageError(`${quote(source.reference)}: the tag is empty`);
+    return { path, tag };
+  }
+  throw new VeneerError("NO_IMAGE", `no such file or directory: ${quote(text)}`);
+}
+
+interface CopyOptions extends RegistryOptions {
+  readonly progress: Progress;
+  /** a directory on the file system that may be filled */
+  readonly cwd: string;
+}
+
+/** skopeo copy, blobs as they are; paths are relative to `cwd`. */
+export async function copyImage(from: string, to: string, options: CopyOptions): Promise<void> {
+  const flags = options.tlsVerify
+    ? []
+    : [from, to].flatMap((end, index) =>
+        end.startsWith("docker://") ? [`--${index === 0 ? "src" : "dest"}-tls-verify=false`] : [],
+      );
+  options.progress.step(to.startsWith("docker://") ? "sending the image" : "fetching the image");
+  const format = to.startsWith("dir:") ? ["--format", "oci"] : [];
+  await runProgram("skopeo", ["copy", "--quiet", ...format, ...flags, "--", from, to], {
+    cwd: options.cwd,
+    // its temporary files go with the staging directory
+    env: { ...options.env, TMPDIR: options.cwd },
+  });
+}

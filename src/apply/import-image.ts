@@ -1,0 +1,199 @@
+/** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. */
+import { duringAsync, VeneerError } from "../errors.ts";
+import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "../input/image-layout.ts";
+import type { ImageSource } from "../input/source.ts";
+import { explainStore } from "../plan/explain.ts";
+import { quote } from "../quote.ts";
+import type { BaseVersion } from "../store/bases.ts";
+import { hasLayer, lockLayers, publishLayer, type SealedLayer, sealLayer } from "../store/layers.ts";
+import { makeStore, paths, type Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { publishVersion } from "../store/versions.ts";
+import { SysError } from "../sys/errno.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { geteuid } from "../sys/process.ts";
+import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
+import { type ImportOptions, makeLayerDirectory } from "./import.ts";
+import { inParallel } from "./parallel.ts";
+import { runProgram } from "./program.ts";
+import { formatAmount } from "./progress.ts";
+import { unpackLayer } from "./unpack-layer.ts";
+import { completeDirectories, isBottom } from "./whiteouts.ts";
+
+/** Unpacked at once: decompression keeps a processor busy, tar and the disk another. */
+const AT_ONCE = 2;
+
+/** A layer of the image on its way into the store. */
+interface Part {
+  readonly digest: string;
+  readonly diffId: string;
+  readonly size: number;
+  /** ids that it may have in the store */
+  readonly ids: { readonly own: string; readonly chain: string };
+  /** it is in the store */
+  stored?: string;
+  /** it is unpacked: where, and which directories have no entry of their own */
+  unpacked?: { readonly directory: string; readonly implied: readonly string[] };
+  sealed?: SealedLayer;
+}
+
+/**
+ * Imports an image and publishes a version of `name` made of its layers; those that the store has are neither
+ * unpacked nor kept twice. Whole or not at all, durable on return; nothing is published before every digest
+ * has been checked. What was made is removed on failure and on SIGINT and SIGTERM; after a kill `gc` does it.
+ */
+export async function importImage(
+  store: Store,
+  name: string,
+  source: ImageSource,
+  options: ImportOptions & RegistryOptions,
+): Promise<BaseVersion> {
+  const origin = `${source.transport}${source.reference}`;
+  return duringAsync(`import ${name} from ${quote(origin)}`, async () => {
+    if (geteuid() !== 0) {
+      throw new VeneerError("NOT_ROOT", "owners, devices and capabilities can be kept by root alone", {
+        hint: "run as root",
+      });
+    }
+    makeStore(store);
+    using staging = makeStaging(store);
+    const { directory, tag } = await fetchImage(source, staging.path, options);
+    using image = directory;
+    const described = readImage(image, tag);
+    if (described.architecture !== HOST_ARCHITECTURE) {
+      options.note(`veneer: the image is for ${quote(described.architecture)}, this machine is not`);
+    }
+    const parts = listParts(described);
+    for (;;) {
+      await fill(store, image, parts, staging.path, options);
+      // `gc` may have taken a layer that was counted on: then once more
+      const version = publish(store, name, parts, {
+        origin: `import of ${origin}`,
+        config: described.config,
+      });
+      if (version) return version;
+    }
+  });
+}
+
+/**
+ * Bottom layer first. The same layer twice adds nothing: the upper one has all that the lower one shows, so
+ * the lower ones go (overlayfs refuses a directory that is given twice). `own` is the diff_id; a layer that
+ * leaves attributes of directories to those below has the ChainID of the image specification.
+ */
+function listParts(image: Image): Part[] {
+  let chain = "";
+  const parts = image.layers.map((layer): Part => {
+    chain =
+      chain === ""
+        ? layer.diffId
+        : `sha256:${new Bun.CryptoHasher("sha256").update(`${chain} ${layer.diffId}`).digest("hex")}`;
+    return {
+      ...layer,
+      ids: { own: layer.diffId.replace(":", "-"), chain: chain.replace("sha256:", "chain-") },
+    };
+  });
+  return parts.filter((part, index) => parts.findLastIndex(({ diffId }) => diffId === part.diffId) === index);
+}
+
+function storedAs(store: Store, part: Part): string | undefined {
+  return [part.ids.own, part.ids.chain].find((id) => hasLayer(store, id));
+}
+
+async function fill(
+  store: Store,
+  image: ImageDirectory,
+  parts: readonly Part[],
+  staging: string,
+  options: ImportOptions,
+): Promise<void> {
+  for (const part of parts) {
+    const stored = storedAs(store, part);
+    if (stored === undefined) delete part.stored;
+    else part.stored = stored;
+  }
+  const missing = parts.filter((part) => part.stored === undefined && !part.sealed);
+  let bytes = 0;
+  let done = 0;
+  options.progress.step("unpacking", () => `${done}/${missing.length} layers, ${formatAmount(bytes)}`);
+  // large ones first, so that none is left alone at the end
+  const queue = [...missing].sort((a, b) => b.size - a.size);
+  await inParallel(AT_ONCE, queue, async (part) => {
+    const directory = `${staging}/${parts.indexOf(part)}`;
+    await duringAsync(`layer ${parts.indexOf(part) + 1} of ${parts.length}`, async () => {
+      makeLayerDirectory(directory);
+      const implied = await unpackLayer(image, part, `${directory}/tree`, (length) => {
+        bytes += length;
+      });
+      part.unpacked = { directory, implied };
+    });
+    done++;
+  });
+  options.progress.step("listing and writing to disk");
+  const flushed = runProgram("sync", ["-f", staging]);
+  try {
+    for (const part of missing) seal(store, parts, part);
+    await flushed;
+    if (missing.length > 0) await runProgram("sync", ["-f", staging]);
+  } catch (error) {
+    await flushed.catch(() => {});
+    throw storeError(error);
+  }
+}
+
+/** Bottom layers first: what a layer leaves open comes from those below it. */
+function seal(store: Store, parts: readonly Part[], part: Part): void {
+  const { directory, implied } = part.unpacked as NonNullable<Part["unpacked"]>;
+  const below: Fd[] = [];
+  try {
+    if (implied.length > 0) {
+      for (const lower of parts.slice(0, parts.indexOf(part)).reverse()) {
+        below.push(openDirectory(treeOf(store, lower)));
+      }
+    }
+    completeDirectories(`${directory}/tree`, implied, below);
+  } finally {
+    for (const fd of below) fd[Symbol.dispose]();
+  }
+  const id = implied.length > 0 ? part.ids.chain : part.ids.own;
+  part.sealed = sealLayer(directory, { id, digest: part.diffId, origin: "layer of an image" });
+}
+
+function treeOf(store: Store, part: Part): string {
+  if (part.stored !== undefined) return paths.layerTree(store, part.stored);
+  return `${part.unpacked?.directory}/tree`;
+}
+
+/** Undefined when a layer that was counted on has gone meanwhile. */
+function publish(
+  store: Store,
+  name: string,
+  parts: readonly Part[],
+  content: { readonly origin: string; readonly config: object | undefined },
+): BaseVersion | undefined {
+  try {
+    using _lock = lockLayers(store);
+    if (parts.some(({ sealed, stored }) => !sealed && !hasLayer(store, stored ?? ""))) return undefined;
+    for (const { sealed } of parts) if (sealed) publishLayer(store, sealed);
+    const ids = parts.map((part) => part.sealed?.id ?? (part.stored as string));
+    const bottom = Math.max(
+      0,
+      ids.findLastIndex((id) => isBottom(paths.layerTree(store, id))),
+    );
+    const layers = ids.slice(bottom).reverse();
+    const { origin, config } = content;
+    return publishVersion(store, name, {
+      layers: layers.map((id) => ({ id })),
+      origin,
+      ...(config && { config }),
+    });
+  } catch (error) {
+    throw storeError(error);
+  }
+}
+
+function storeError(error: unknown): unknown {
+  return error instanceof SysError
+    ? new VeneerError("STORE", "write to the store", { cause: error, hint: explainStore(error.code) })
+    : error;
+}

@@ -1,0 +1,20 @@
+/** What the verbs that speak with registries share. */
+import { type RegistryOptions, registryEnvironment } from "../apply/fetch-image.ts";
+import { UsageError } from "../errors.ts";
+import { quote } from "../quote.ts";
+import type { Context, Input, Option } from "./command.ts";
+
+export const TLS_VERIFY: Option = {
+  name: "--tls-verify",
+  value: "BOOL",
+  help: "false: accept a registry with plain HTTP or an unknown certificate",
+  complete: ["true", "false"],
+};
+
+export function registryOptions(context: Context, input: Input): RegistryOptions {
+  const value = input.value(TLS_VERIFY.name) ?? "true";
+  if (value !== "true" && value !== "false") {
+    throw new UsageError(`--tls-verify ${quote(value)}`, "write --tls-verify=true or --tls-verify=false");
+  }
+  return { tlsVerify: value === "true", env: registryEnvironment(context.env) };
+}

@@ -1,0 +1,208 @@
+/**
+ * Images as directories: an OCI image layout (image-layout.md of the image specification), or what skopeo's
+ * `dir:` transport writes. Every blob is checked against its digest before it is believed.
+ */
+import { VeneerError } from "../errors.ts";
+import validateConfig from "../generated/image-config.js";
+import validateIndex from "../generated/image-index.js";
+import validateManifest from "../generated/image-manifest.js";
+import { quote } from "../quote.ts";
+import { parseDocument } from "../store/document.ts";
+import { SysError } from "../sys/errno.ts";
+import { DOCUMENT_LIMIT, type Fd, openat2, openDirectory, readAll } from "../sys/fd.ts";
+import {
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  S_IFREG,
+} from "../sys/flags.ts";
+import { fstat, isType } from "../sys/stat.ts";
+
+export interface Descriptor {
+  readonly mediaType?: string;
+  readonly digest: string;
+  /** bytes */
+  readonly size: number;
+}
+
+interface IndexEntry extends Descriptor {
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly platform?: { readonly os?: string; readonly architecture?: string };
+}
+
+interface ImageConfig {
+  readonly os: string;
+  readonly architecture: string;
+  readonly config?: object | null;
+  readonly rootfs: { readonly diff_ids: readonly string[] };
+}
+
+export interface Image {
+  /** bottom layer first, as the specification has it */
+  readonly layers: readonly (Descriptor & { readonly diffId: string })[];
+  readonly architecture: string;
+  /** what containers of it run with: Env, Entrypoint, Cmd, User, WorkingDir, … */
+  readonly config: object | undefined;
+}
+
+/** Names in GOARCH, as images have them. */
+const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+export const HOST_ARCHITECTURE = ARCHITECTURE[process.arch] ?? process.arch;
+
+/** A directory that holds an image's blobs. */
+export class ImageDirectory implements Disposable {
+  readonly #directory: Fd;
+
+  constructor(
+    readonly path: string,
+    readonly kind: "layout" | "dir",
+  ) {
+    this.#directory = openDirectory(path);
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory[Symbol.dispose]();
+  }
+
+  /** Opens a file of it; never a symbolic link out of the directory, a device or a pipe. */
+  open(name: string): Fd {
+    const resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+    const fd = openat2(this.#directory.number, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, resolve);
+    if (isType(fstat(fd.number), S_IFREG)) return fd;
+    fd[Symbol.dispose]();
+    throw new VeneerError("BAD_IMAGE", `${quote(name)} in ${quote(this.path)} is not a file`);
+  }
+
+  /** Opens a blob of the right size; its content is not checked yet. */
+  openBlob({ digest, size }: Descriptor): Fd {
+    const name = this.kind === "dir" ? hex(digest) : `blobs/sha256/${hex(digest)}`;
+    let fd: Fd;
+    try {
+      fd = this.open(name);
+    } catch (error) {
+      if (!(error instanceof SysError && error.code === "ENOENT")) throw error;
+      throw new VeneerError("BAD_IMAGE", `blob ${digest} is missing`, { hint: DAMAGED });
+    }
+    const actual = fstat(fd.number).size;
+    if (actual === size) return fd;
+    fd[Symbol.dispose]();
+    throw new VeneerError("BAD_IMAGE", `blob ${digest} has ${actual} bytes in place of ${size}`, {
+      hint: DAMAGED,
+    });
+  }
+
+  /** A JSON blob, checked. */
+  readJson(descriptor: Descriptor): string {
+    using fd = this.openBlob(descriptor);
+    const bytes = readAll(fd.number, DOCUMENT_LIMIT, descriptor.digest);
+    checkDigest(descriptor.digest, new Bun.CryptoHasher("sha256").update(bytes).digest("hex"));
+    return new TextDecoder().decode(bytes);
+  }
+
+  readText(name: string): string {
+    using fd = this.open(name);
+    return new TextDecoder().decode(readAll(fd.number, DOCUMENT_LIMIT, name));
+  }
+}
+
+const DAMAGED = "the copy is incomplete or damaged: make or fetch it again";
+
+export function checkDigest(expected: string, actual: string): void {
+  if (hex(expected) === actual) return;
+  throw new VeneerError("DIGEST", `content of ${expected} does not match: it is sha256:${actual}`, {
+    hint: DAMAGED,
+  });
+}
+
+function hex(digest: string): string {
+  const found = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
+  if (found !== undefined) return found;
+  throw new VeneerError("BAD_IMAGE", `digest ${quote(digest)} is not one of sha256`);
+}
+
+/** Reads an image's manifest and config. `tag`: which image of a layout; absent: its only one, or `latest`. */
+export function readImage(directory: ImageDirectory, tag?: string): Image {
+  const text =
+    directory.kind === "dir"
+      ? directory.readText("manifest.json")
+      : directory.readJson(pickManifest(directory, readIndex(directory), tag));
+  const hint = "it is no image of a container, or one in an outdated format";
+  const manifest = parseDocument<{ config: Descriptor; layers: readonly Descriptor[] }>(
+    text,
+    "the image's manifest",
+    validateManifest,
+    hint,
+  );
+  const config = parseDocument<ImageConfig>(
+    directory.readJson(manifest.config),
+    "the image's config",
+    validateConfig,
+    hint,
+  );
+  if (config.os !== "linux") throw new VeneerError("BAD_IMAGE", `the image is for ${quote(config.os)}`);
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length !== manifest.layers.length) {
+    throw new VeneerError(
+      "BAD_IMAGE",
+      `the manifest has ${manifest.layers.length} layers, the config ${diffIds.length}`,
+    );
+  }
+  return {
+    layers: manifest.layers.map((layer, index) => ({ ...layer, diffId: diffIds[index] as string })),
+    architecture: config.architecture,
+    config: config.config ?? undefined,
+  };
+}
+
+function readIndex(directory: ImageDirectory): readonly IndexEntry[] {
+  let text: string;
+  try {
+    text = directory.readText("index.json");
+  } catch (error) {
+    if (!(error instanceof SysError && error.code === "ENOENT")) throw error;
+    throw new VeneerError(
+      "BAD_IMAGE",
+      `${quote(directory.path)} is no OCI image layout: it has no index.json`,
+    );
+  }
+  return parseIndex(text, "index.json");
+}
+
+function parseIndex(text: string, name: string): readonly IndexEntry[] {
+  return parseDocument<{ manifests: readonly IndexEntry[] }>(text, name, validateIndex).manifests;
+}
+
+const REF_NAME = "org.opencontainers.image.ref.name";
+
+function pickManifest(directory: ImageDirectory, entries: readonly IndexEntry[], tag?: string): Descriptor {
+  const tagOf = (entry: IndexEntry) => entry.annotations?.[REF_NAME];
+  const named = (name: string) =>
+    entries.filter((entry) => tagOf(entry) === name || tagOf(entry)?.endsWith(`:${name}`));
+  const found = tag !== undefined ? named(tag) : entries.length === 1 ? entries : named("latest");
+  const first = found.at(-1);
+  if (first) return resolveIndex(directory, first, 0);
+  const tags = [...new Set(entries.map((entry) => quote(tagOf(entry) ?? "(without a tag)")))];
+  throw new VeneerError(
+    "NO_IMAGE",
+    tag === undefined ? "the layout holds several images" : `no image is tagged ${quote(tag)}`,
+    { hint: tags.length === 0 ? "it holds no images" : `it holds ${tags.slice(0, 20).join(", ")}` },
+  );
+}
+
+/** The image for this machine, when a descriptor is of an index of images for several. */
+function resolveIndex(directory: ImageDirectory, entry: Descriptor, depth: number): Descriptor {
+  if (!/\.(index\.v1|list\.v2)\+json$/.test(entry.mediaType ?? "")) return entry;
+  if (depth > 3) throw new VeneerError("BAD_IMAGE", "image indexes are nested too deeply");
+  const entries = parseIndex(directory.readJson(entry), "the image's index");
+  const usable = entries.filter(({ platform }) => platform?.os === undefined || platform.os === "linux");
+  const chosen =
+    usable.find(({ platform }) => platform?.architecture === HOST_ARCHITECTURE) ??
+    usable.find(({ platform }) => platform === undefined);
+  if (chosen) return resolveIndex(directory, chosen, depth + 1);
+  const offered = entries.map(({ platform }) => `${platform?.os}/${platform?.architecture}`);
+  throw new VeneerError("NO_IMAGE", `the image is not for linux/${HOST_ARCHITECTURE}`, {
+    hint: `it is for ${quote(offered.slice(0, 20).join(", "))}`,
+  });
+}
