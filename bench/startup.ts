@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PATH, type Setting, VENEER } from "./context.ts";
-import { interleave } from "./measure.ts";
+import { inputFile, interleave } from "./measure.ts";
 import { compare, type Report } from "./table.ts";
 
 /** As scripts/build.mjs has them, as far as they matter here. */
@@ -26,9 +26,12 @@ export async function benchStartup(setting: Setting, runs: number): Promise<Repo
   // the driver itself runs on the compiler
   execFileSync(process.execPath, ["build", ...FLAGS, source, "--outfile", program], { stdio: "ignore" });
   const env = { PATH: `${PATH}:${process.env.PATH ?? ""}` };
+  // a container that names no base is left alone
+  const state = JSON.stringify({ ociVersion: "1.0.2", id: "bench", status: "creating", pid: 1, bundle: "/" });
+  const stdin = inputFile(setting.dir, "no-base.json", state);
   const contenders = [
     { name: "empty program, bun build --compile", command: [program], env },
-    { name: "veneer, its hot path alone", command: [VENEER, "runtime", "--which", "none"], env },
+    { name: "veneer hook, nothing to do", command: [VENEER, ...setting.options, "hook", "oci"], stdin, env },
     { name: "veneer --version", command: [VENEER, "--version"], env },
     { name: "empty file, node", command: ["node", source], env },
     { name: "node --version", command: ["node", "--version"], env },
@@ -47,9 +50,9 @@ export async function benchStartup(setting: Setting, runs: number): Promise<Repo
         against,
       ),
       compare(
-        "veneer's hot path, against an empty compiled program",
+        "a hook that has nothing to do, against an empty compiled program",
         results,
-        "veneer, its hot path alone",
+        "veneer hook, nothing to do",
         against,
       ),
     ],

@@ -15,6 +15,7 @@ export interface LxcConfig {
 }
 
 interface Line {
+  /** without `lxc.` */
   readonly key: string;
   readonly value: string;
   readonly file: string;
@@ -27,11 +28,11 @@ export function readLxcConfig(path: string): LxcConfig {
   let ephemeral = false;
   let environment: Record<string, string> = {};
   for (const { key, value, file } of path === "" ? [] : readLines(path)) {
-    if (key === "lxc.rootfs.path") rootfs = value;
-    else if (key === "lxc.ephemeral") ephemeral = value === "1";
-    else if (key === "lxc.rootfs.options" && value.split(",").some((item) => item.startsWith("idmap="))) {
+    if (key === "rootfs.path") rootfs = value;
+    else if (key === "ephemeral") ephemeral = value === "1";
+    else if (key === "rootfs.options" && value.split(",").some((item) => item.startsWith("idmap="))) {
       idmap = { options: value, file };
-    } else if (key === "lxc.environment") {
+    } else if (key === "environment") {
       const equals = value.indexOf("=");
       if (value === "") environment = {};
       else if (equals > 0) environment[value.slice(0, equals)] = value.slice(equals + 1);
@@ -43,36 +44,42 @@ export function readLxcConfig(path: string): LxcConfig {
 /** Bounds a circle of includes, which LXC itself does not survive. */
 const MAX_FILES = 256;
 
+/** Lines of the keys that count, found in one pass: common.conf is long and this is in the path of every start. */
+const LINE = /^[ \t]*lxc\.(include|rootfs\.path|rootfs\.options|ephemeral|environment)[ \t]*=(.*)$/gm;
+
 function* readLines(path: string, budget = { files: MAX_FILES }): Generator<Line> {
   if (--budget.files < 0) return;
-  for (const line of readFile(path)) {
-    const equals = line.indexOf("=");
-    if (equals < 0 || line.trimStart().startsWith("#")) continue;
-    const key = line.slice(0, equals).trim();
-    const value = unquote(line.slice(equals + 1).trim());
-    if (key !== "lxc.include") yield { key, value, file: path };
-    else if (value !== "") for (const file of includedFiles(value)) yield* readLines(file, budget);
+  const text = path.endsWith("/") ? undefined : readFile(path);
+  if (text === undefined) {
+    for (const file of filesIn(path)) yield* readLines(file, budget);
+    return;
+  }
+  for (const [, key, raw] of text.matchAll(LINE)) {
+    const value = unquote((raw as string).trim());
+    if (key !== "include") yield { key: key as string, value, file: path };
+    else if (value !== "") yield* readLines(value, budget);
   }
 }
 
-/** A file that cannot be read is left out: LXC has read it before, or will say so itself. */
-function readFile(path: string): string[] {
+/** Undefined for a directory. What cannot be read is left out: LXC has read it before, or says so itself. */
+function readFile(path: string): string | undefined {
   try {
-    return readText(path)?.split("\n") ?? [];
+    return readText(path) ?? "";
   } catch (error) {
-    if (isErrno(error, "EACCES")) return [];
+    if (isErrno(error, "EISDIR")) return undefined;
+    if (isErrno(error, "EACCES", "ENOTDIR")) return "";
     throw error;
   }
 }
 
-/** lxc.include takes a file, or a directory for all *.conf files in it. */
-function includedFiles(path: string): string[] {
+/** lxc.include takes a directory too, for all *.conf files in it. */
+function filesIn(directory: string): string[] {
+  const path = directory.replace(/\/+$/, "");
   try {
-    const names = list(path.replace(/\/*$/, "/.")).filter((name) => name.endsWith(".conf"));
-    return names.sort().map((name) => `${path.replace(/\/+$/, "")}/${name}`);
+    const names = list(`${path}/.`).filter((name) => name.endsWith(".conf"));
+    return names.sort().map((name) => `${path}/${name}`);
   } catch (error) {
-    if (isErrno(error, "ENOTDIR", "ENOENT")) return [path];
-    if (isErrno(error, "EACCES")) return [];
+    if (isErrno(error, "EACCES", "ENOTDIR", "ENOENT")) return [];
     throw error;
   }
 }

@@ -118,6 +118,16 @@ describe("lxc-start -d", () => {
     await nothingIsLeft();
   });
 
+  test("is started by lxc-autostart", async () => {
+    lxc.container("auto", { lines: [...lines, "lxc.start.auto = 1"] });
+    const autostart = (...args: string[]) => sh("lxc-autostart", ["-P", lxc.path, ...args]);
+    expect(await autostart()).toMatchObject({ status: 0 });
+    const attached = await lxc.tool("attach", "auto", "--", "/bin/cat", "/etc/os-release");
+    expect(attached).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
+    expect(await autostart("--kill")).toMatchObject({ status: 0 });
+    await nothingIsLeft();
+  });
+
   test("mounts nothing on a host whose / is a shared mount", async () => {
     lxc.container("shared", { lines });
     const script = `
