@@ -17,6 +17,10 @@ export async function run(
   word: string | undefined,
   words: readonly string[],
 ): Promise<void> {
+  // a reader that has seen enough, as in `veneer ls | head`: end as SIGPIPE would
+  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? 141 : 1),
+  );
   try {
     process.exitCode = await dispatch(options, word, words);
   } catch (error) {

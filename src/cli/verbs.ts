@@ -48,6 +48,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         inspect: () => import("./inspect.ts"),
         diff: () => import("./diff.ts"),
         config: () => import("./config.ts"),
+        doctor: () => import("./doctor.ts"),
       },
     },
     {

@@ -1,0 +1,86 @@
+/** Engines, helper programs and this program's own directory. */
+import { execFileSync } from "node:child_process";
+import { lstatSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { findProgram, findRuntime, installHint, isExecutable } from "../engines/programs.ts";
+import type { Config } from "../input/config.ts";
+import { type Check, check, type Finding, not, ok } from "./check.ts";
+import { engineFinding, parseVersion } from "./version.ts";
+
+/** Name, program that tells the version, package on Debian. */
+const ENGINES = [
+  ["runc", "runc", "runc"],
+  ["crun", "crun", "crun"],
+  ["lxc", "lxc-start", "lxc"],
+  ["podman", "podman", "podman"],
+  ["docker", "dockerd", "docker.io"],
+  ["containerd", "containerd", "containerd"],
+] as const;
+
+/** Name, package, what for; the first ones nothing works without. */
+const PROGRAMS = [
+  ["unshare", "util-linux", "private mount namespaces of the wrapping runtime", true],
+  ["tar", "tar", "bases from and to tar files", false],
+  ["gzip", "gzip", "tar files and image layers in gzip", false],
+  ["xz", "xz-utils", "tar files in xz", false],
+  ["zstd", "zstd", "tar files and image layers in zstd", false],
+  ["skopeo", "skopeo", "images from and to registries, docker archives", false],
+] as const;
+
+export function engineChecks(config: Config, path: string | undefined, hybrid: boolean): Check[] {
+  const checks = ENGINES.map(([name, program, packageName]) =>
+    check("engines", name, false, () => {
+      const real = name === "runc" || name === "crun";
+      const file = real ? findRuntime(name, config.runtimes, path) : findProgram(program, path);
+      if (file === undefined) return not("missing", "not installed", installHint(packageName));
+      const text = execFileSync(file, ["--version"], { encoding: "utf8", timeout: 10_000, stdio: "pipe" });
+      const version = parseVersion(text);
+      if (!version) return not("unknown", `${file} tells no version`);
+      const finding = engineFinding(name, version, hybrid);
+      return { ...finding, detail: `${finding.detail} (${file})` };
+    }),
+  );
+  const any = checks.slice(0, 3).some(({ status }) => status !== "missing");
+  const one = check("engines", "any", true, () =>
+    any ? ok("runc, crun or LXC is there") : not("missing", "no runc, crun or LXC", installHint("runc")),
+  );
+  return [one, ...checks];
+}
+
+export function programChecks(path: string | undefined): Check[] {
+  return PROGRAMS.map(([name, packageName, purpose, required]) =>
+    check("programs", name, required, () => {
+      const file = findProgram(name, path);
+      return file ? ok(file) : not("missing", `not installed: ${purpose}`, installHint(packageName));
+    }),
+  );
+}
+
+export function installationChecks(): Check[] {
+  const directory = dirname(process.execPath);
+  return [
+    check("installation", "program", true, () => trusted(process.execPath)),
+    ...["veneer-runc", "veneer-crun", "veneer-release"].map((name) =>
+      check("installation", name, false, () => {
+        const file = join(directory, name);
+        if (isExecutable(file)) return trusted(file);
+        return not("missing", `not in ${directory}`, "install the scripts of dist/ beside the program");
+      }),
+    ),
+  ];
+}
+
+/** Engines run it as root: nobody else may write it, nor a directory on the way. */
+function trusted(file: string): Finding {
+  for (let path = file; ; path = dirname(path)) {
+    const { uid, mode } = lstatSync(path);
+    const sticky = (mode & 0o1000) !== 0;
+    if (uid !== 0 && uid !== process.getuid?.()) {
+      return not("limited", `${path} belongs to uid ${uid}`, "engines run it as root: chown root");
+    }
+    if ((mode & 0o022) !== 0 && !sticky) {
+      return not("limited", `${path} can be written by others`, "engines run it as root: chmod go-w");
+    }
+    if (path === "/") return ok(file);
+  }
+}

@@ -1,0 +1,56 @@
+/** Versions of programs, as far as they decide what works. Pure. */
+import { type Finding, not, ok } from "./check.ts";
+
+/** The first dotted number in a text: `[1, 1, 5]` of "runc version 1.1.5+ds1". */
+export function parseVersion(text: string): number[] | undefined {
+  const match = /(?:^|[^0-9.])v?([0-9]+(?:\.[0-9]+)+)/.exec(text);
+  return match?.[1]?.split(".").map(Number);
+}
+
+/** Whether a version is `least` or later. */
+export function isAtLeast(version: readonly number[], least: readonly number[]): boolean {
+  for (let index = 0; index < Math.max(version.length, least.length); index++) {
+    const difference = (version[index] ?? 0) - (least[index] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}
+
+const WRAPPER = "the wrapping runtime";
+
+/** What can be used with an engine of this version. `hybrid`: control groups of version 1 and 2 side by side. */
+export function engineFinding(name: string, version: readonly number[], hybrid: boolean): Finding {
+  const text = version.join(".");
+  switch (name) {
+    case "runc":
+      return isAtLeast(version, [1, 6])
+        ? not(
+            "limited",
+            `${text}: ${WRAPPER} alone`,
+            "it may open the root before its hooks: use veneer-runc",
+          )
+        : ok(`${text}: hook, ${WRAPPER}`);
+    case "crun":
+      return hybrid
+        ? not(
+            "limited",
+            `${text}: refuses this host's mixed control groups`,
+            "boot with systemd.unified_cgroup_hierarchy=1, unmount /sys/fs/cgroup/unified for it, or use runc",
+          )
+        : ok(`${text}: hook, ${WRAPPER}`);
+    case "lxc":
+      return isAtLeast(version, [3, 0])
+        ? ok(`${text}: hook (pre-mount, post-stop)`)
+        : not("limited", `${text}: hooks of version 0 alone`, "LXC 3.0 or later tells hooks more");
+    case "podman":
+      return isAtLeast(version, [1, 0])
+        ? ok(`${text}: hooks.d, ${WRAPPER}`)
+        : not("limited", text, "podman 1.0 or later reads hooks.d");
+    case "docker":
+      return isAtLeast(version, [24, 0])
+        ? ok(`${text}: ${WRAPPER}`)
+        : ok(`${text}: ${WRAPPER}; the base comes from the environment, as --annotation is not known`);
+    default:
+      return ok(`${text}: ${WRAPPER}`);
+  }
+}
