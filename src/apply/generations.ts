@@ -2,8 +2,10 @@
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
+import { rebaseFacts } from "../input/rebase-facts.ts";
 import type { BaseRef } from "../names.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
+import { type Conflict, conflicts } from "../plan/rebase.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import {
   checkInstanceDigest,
@@ -16,7 +18,7 @@ import {
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { openDirectory, rename } from "../sys/fd.ts";
+import { type Fd, openDirectory, rename } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { hideMasked } from "./hide-masked.ts";
@@ -90,32 +92,51 @@ function requireGround(store: Store, id: string, generation: Generation): BaseVe
   return base;
 }
 
+export interface RebaseResult {
+  readonly before: BaseRef;
+  readonly after: BaseRef;
+  readonly conflicts: readonly Conflict[];
+  /** the new definition; undefined when nothing was changed */
+  readonly instance?: Instance;
+}
+
 /**
- * Puts the instance's changes on another version. Files of that version that the instance's masks name are
- * hidden. Durable on return; a kill in between leaves the old state. Returns undefined when it is there.
+ * Puts the instance's changes on another version and tells where they hide one of that version's. Files of
+ * that version that the instance's masks name are hidden. Durable on return; a kill in between leaves the old
+ * state. With `dryRun`, and for the version that it is on, nothing is changed: that may run meanwhile.
  */
-export function rebase(settings: Settings, id: string, ref: BaseRef): Instance | undefined {
+export function rebase(settings: Settings, id: string, ref: BaseRef, dryRun: boolean): RebaseResult {
   const { store } = settings;
-  using _lock = requireLock(store, id);
+  using _lock = dryRun ? undefined : requireLock(store, id);
   const instance = requireInstance(store, id);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
-  if (
-    instance.digest === base.manifest.digest &&
-    instance.base === base.name &&
-    instance.version === base.version
-  )
-    return undefined;
+  const result = { before: refOf(instance), after: { name: base.name, version: base.version } };
+  if (instance.base === base.name && instance.version === base.version) {
+    checkInstanceDigest(id, instance, base);
+    return { ...result, conflicts: [] };
+  }
   using layers = openLayers(store, base);
-  const next = rebased(instance, groundOf(base));
-  return changeUnmounted(settings, id, instance, () => {
+  const all = findConflicts(store, id, instance, layers.fds);
+  if (dryRun) return { ...result, conflicts: all };
+  const changed = changeUnmounted(settings, id, instance, () => {
     if (instance.tmpfs === undefined) {
       const { entries } = freshUpper(layers.fds, { opaque: [], mask: instance.mask });
       using staging = makeStaging(store);
       hideMasked(`${paths.generation(store, id, instance.generation)}/upper`, entries, staging.path);
     }
-    return publish(store, id, next);
+    return publish(store, id, rebased(instance, groundOf(base)));
   });
+  return { ...result, conflicts: all, instance: changed };
+}
+
+function findConflicts(store: Store, id: string, instance: Instance, after: readonly Fd[]): Conflict[] {
+  const ground = readVersion(store, refOf(instance));
+  checkInstanceDigest(id, instance, ground);
+  if (instance.tmpfs !== undefined) return [];
+  using before = openLayers(store, ground);
+  const upper = `${paths.generation(store, id, instance.generation)}/upper`;
+  return conflicts(rebaseFacts(upper, before.fds, after, freshUpper(after, instance).entries));
 }
 
 /** Removes a kept generation with its changes; returns where it is in the trash. */

@@ -181,7 +181,7 @@ describe("rebase", () => {
       expect(existsSync(join(root, "etc/os-release"))).toBe(false);
       expect(readdirSync(join(root, "etc/keys"))).toEqual([]);
     });
-    expect((await host.veneer("rebase", "web1", "debian@3")).stderr).toContain("is there already");
+    expect((await host.veneer("rebase", "web1", "debian@3")).stderr).toContain("web1 is on debian@3 already");
   });
 
   it("hides masked files in a directory that only the new version has, with that one's attributes", async () => {

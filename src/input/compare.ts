@@ -1,0 +1,65 @@
+/** Whether two entries of a file system are the same but for times. Follows no symbolic link. */
+import { openat, readlink } from "../sys/fd.ts";
+import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/flags.ts";
+import { check, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import type { Stat } from "../sys/stat.ts";
+import { xattrs } from "./layers.ts";
+
+/** An entry by the directory that is open and its path below. */
+export interface Located {
+  readonly dir: number;
+  readonly path: string;
+  readonly stat: Stat;
+}
+
+/** Type, mode, owner, extended attributes; of files the content too, of directories not. */
+export function sameEntry(a: Located, b: Located): boolean {
+  if (a.stat.dev === b.stat.dev && a.stat.ino === b.stat.ino) return true;
+  const type = a.stat.mode & S_IFMT;
+  if (a.stat.mode !== b.stat.mode || a.stat.uid !== b.stat.uid || a.stat.gid !== b.stat.gid) return false;
+  if (a.stat.rdevMajor !== b.stat.rdevMajor || a.stat.rdevMinor !== b.stat.rdevMinor) return false;
+  if (type !== S_IFDIR && a.stat.size !== b.stat.size) return false;
+  if (type === S_IFLNK && readlink(a.path, a.dir) !== readlink(b.path, b.dir)) return false;
+  if (!sameXattrs(a, b)) return false;
+  return type !== S_IFREG || sameContent(a, b);
+}
+
+function sameXattrs(a: Located, b: Located): boolean {
+  const left = xattrs(procPath(a));
+  const right = xattrs(procPath(b));
+  if (left.size !== right.size) return false;
+  return [...left].every(([name, value]) => {
+    const other = right.get(name);
+    return other !== undefined && Buffer.compare(value, other) === 0;
+  });
+}
+
+function procPath({ dir, path }: Located): string {
+  return `/proc/self/fd/${dir}/${path}`;
+}
+
+const CHUNK = 1 << 18;
+
+function sameContent(a: Located, b: Located): boolean {
+  using left = openat(a.dir, a.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  using right = openat(b.dir, b.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const [one, two] = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
+  for (;;) {
+    const count = readFully(left.number, one, a.path);
+    if (count !== readFully(right.number, two, b.path)) return false;
+    if (Buffer.compare(one.subarray(0, count), two.subarray(0, count)) !== 0) return false;
+    if (count < CHUNK) return true;
+  }
+}
+
+/** Fills the buffer unless the file ends. */
+function readFully(fd: number, buffer: Uint8Array, name: string): number {
+  let length = 0;
+  while (length < buffer.length) {
+    const count = check(syscall(SYS.read, fd, buffer.subarray(length), buffer.length - length), "read", name);
+    if (count === 0) break;
+    length += count;
+  }
+  return length;
+}
