@@ -56,6 +56,8 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       verbs: {
         hook: () => import("./hook.ts"),
         runtime: () => import("./runtime.ts"),
+        setup: () => import("./setup.ts"),
+        unsetup: () => import("./unsetup.ts"),
       },
     },
     {

@@ -1,0 +1,100 @@
+/** The engines that `setup` knows. */
+import { type Engine, ownFile } from "./engine.ts";
+import { jsonKey } from "./json-file.ts";
+import { notUnderstood } from "./not-understood.ts";
+import { tomlTable } from "./toml-file.ts";
+
+const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+
+/** OCI hook configuration, oci-hooks(5): matched on the annotation, so that no other container calls us. */
+function hooksFile(bin: string): string {
+  const hook = { path: `${bin}/veneer`, args: ["veneer", "hook", "oci"], env: ENV };
+  const when = { annotations: { "^run\\.veneer\\.(base|instance)$": ".*" } };
+  const stages = ["createRuntime", "poststop"];
+  return `${JSON.stringify({ version: "1.0.0", hook, when, stages }, undefined, 2)}\n`;
+}
+
+const podman: Engine = {
+  name: "podman",
+  changes: ({ etc, bin }) => [
+    ownFile(
+      `${etc}/containers/containers.conf.d/veneer.conf`,
+      `# podman --runtime veneer\n[engine.runtimes]\nveneer = ["${bin}/veneer-runc"]\n`,
+    ),
+    ownFile(`${etc}/containers/oci/hooks.d/veneer.json`, hooksFile(bin)),
+  ],
+  restart: "nothing to restart: podman reads its configuration at each call",
+  use: "podman run --annotation run.veneer.base=NAME IMAGE",
+};
+
+const docker: Engine = {
+  name: "docker",
+  changes: ({ etc, bin }) => [
+    jsonKey(`${etc}/docker/daemon.json`, ["runtimes", "veneer"], { path: `${bin}/veneer-runc` }),
+  ],
+  restart: "systemctl reload docker",
+  use: "docker run --runtime veneer --annotation run.veneer.base=NAME IMAGE",
+};
+
+const containerd: Engine = {
+  name: "containerd",
+  changes: ({ etc, bin }) => [
+    tomlTable(
+      `${etc}/containerd/config.toml`,
+      freshContainerd(bin),
+      (document) => ["plugins", criPlugin(document, etc), "containerd", "runtimes", "veneer"],
+      {
+        runtime_type: "io.containerd.runc.v2",
+        pod_annotations: ["run.veneer.*"],
+        container_annotations: ["run.veneer.*"],
+        options: { BinaryName: `${bin}/veneer-runc` },
+      },
+      { runc: { runtime_type: "io.containerd.runc.v2" } },
+    ),
+  ],
+  restart: "systemctl restart containerd",
+  use: "a RuntimeClass with handler veneer; or ctr run --runc-binary veneer-runc --annotation run.veneer.base=NAME",
+};
+
+function freshContainerd(bin: string): string {
+  const runtimes = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes';
+  return `version = 2
+
+[${runtimes}.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[${runtimes}.veneer]
+runtime_type = "io.containerd.runc.v2"
+pod_annotations = ["run.veneer.*"]
+container_annotations = ["run.veneer.*"]
+
+[${runtimes}.veneer.options]
+BinaryName = "${bin}/veneer-runc"
+`;
+}
+
+/** The CRI plugin's name by the version of the file (containerd, docs/cri/config.md). */
+function criPlugin(document: { readonly version?: unknown }, etc: string): string {
+  switch (document.version) {
+    case 2:
+      return "io.containerd.grpc.v1.cri";
+    case 3:
+      return "io.containerd.cri.v1.runtime";
+    default:
+      throw notUnderstood(`${etc}/containerd/config.toml`, "it is not of version 2 or 3");
+  }
+}
+
+const crio: Engine = {
+  name: "crio",
+  changes: ({ etc, bin }) => [
+    ownFile(
+      `${etc}/crio/crio.conf.d/50-veneer.conf`,
+      `[crio.runtime.runtimes.veneer]\nruntime_path = "${bin}/veneer-runc"\nruntime_type = "oci"\n`,
+    ),
+  ],
+  restart: "systemctl restart crio",
+  use: "a RuntimeClass with handler veneer",
+};
+
+export const ENGINES: readonly Engine[] = [podman, docker, containerd, crio];

@@ -1,0 +1,97 @@
+/** Carries out `setup` and `unsetup`: plans first, writes whole files by rename, remembers what was there. */
+import { createTwoFilesPatch } from "diff";
+import validateSetup from "../generated/setup.js";
+import { readDocument, writeDocument } from "../store/document.ts";
+import { makeStore, type Store } from "../store/paths.ts";
+import { mkdirMaybe, mkdirs, readText, replaceFile, rmdirQuietly, unlink, unlinkQuietly } from "../sys/fd.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import type { Engine, SetupRequest } from "./engine.ts";
+
+/** A file as it is and as it shall be; null: absent. */
+export interface Edit {
+  readonly path: string;
+  readonly before: string | null;
+  readonly after: string | null;
+}
+
+interface Journal {
+  readonly files: readonly {
+    readonly path: string;
+    readonly before: string | null;
+    readonly after: string;
+  }[];
+}
+
+/** What `setup` would change; files that are right already are left out. Throws before anything is written. */
+export function planSetup(engine: Engine, request: SetupRequest): Edit[] {
+  return engine.changes(request).flatMap(({ path, add }) => {
+    const text = readText(path);
+    const after = add(text);
+    return after === text ? [] : [{ path, before: text ?? null, after }];
+  });
+}
+
+/**
+ * What `unsetup` would change: a file that is as `setup` left it becomes byte for byte what it was before; from
+ * one that somebody has changed since, only what `setup` put in is taken out.
+ */
+export function planUnsetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
+  const journal = readJournal(store, engine);
+  return engine.changes(request).flatMap(({ path, remove }) => {
+    const text = readText(path);
+    if (text === undefined) return [];
+    const known = journal.files.find((file) => file.path === path);
+    const after = known?.after === text ? known.before : (remove(text) ?? null);
+    return after === text ? [] : [{ path, before: text, after }];
+  });
+}
+
+/** Writes the files, each whole; what was there before the first `setup` is kept for `unsetup`. Idempotent. */
+export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit[]): void {
+  makeStore(store);
+  mkdirMaybe(directory(store), 0o700);
+  const known = readJournal(store, engine).files;
+  const files = edits.map(({ path, before, after }) => ({
+    path,
+    before: known.find((file) => file.path === path && file.after === before)?.before ?? before,
+    after: after as string,
+  }));
+  const others = known.filter((file) => !files.some(({ path }) => path === file.path));
+  writeDocument(journalPath(store, engine), { files: [...others, ...files] }, { sync: true });
+  for (const edit of edits) write(edit);
+}
+
+/** Writes the files and forgets what was there. Idempotent. */
+export function carryOutUnsetup(store: Store, engine: Engine, edits: readonly Edit[]): void {
+  for (const edit of edits) write(edit);
+  unlinkQuietly(journalPath(store, engine));
+  rmdirQuietly(directory(store));
+}
+
+/** The edits as a unified diff. */
+export function formatEdits(edits: readonly Edit[]): string {
+  const name = (path: string, text: string | null) => (text === null ? "/dev/null" : path);
+  return edits
+    .map(({ path, before, after }) =>
+      createTwoFilesPatch(name(path, before), name(path, after), before ?? "", after ?? ""),
+    )
+    .join("")
+    .replace(/^(=+|Index: .*)\n/gm, "");
+}
+
+function write({ path, after }: Edit): void {
+  if (after === null) {
+    unlink(path);
+    return;
+  }
+  const mode = (lstatMaybe(path)?.mode ?? 0o644) & 0o7777;
+  mkdirs(path.slice(0, path.lastIndexOf("/")), 0o755);
+  replaceFile(path, after, { mode, sync: true });
+}
+
+const directory = (store: Store) => `${store.root}/setup`;
+const journalPath = (store: Store, engine: Engine) => `${directory(store)}/${engine.name}.json`;
+
+function readJournal(store: Store, engine: Engine): Journal {
+  return readDocument<Journal>(journalPath(store, engine), validateSetup) ?? { files: [] };
+}

@@ -1,0 +1,84 @@
+/** Tables in a TOML file of somebody else's: comments, order and spacing of the rest stay (toml-patch). */
+import { isDeepStrictEqual } from "node:util";
+import { parse, patch } from "@decimalturn/toml-patch";
+import type { FileChange } from "./engine.ts";
+import { notUnderstood } from "./not-understood.ts";
+
+type Table = { [key: string]: unknown };
+
+/**
+ * A table at a path that depends on the document, set to `value`. `fresh` is the whole text where there is no
+ * file; `defaults` stand beside the table when its parent is new: an engine whose own defaults for the parent
+ * end where the file has one would lose them.
+ */
+export function tomlTable(
+  path: string,
+  fresh: string,
+  key: (document: Table) => readonly string[],
+  value: Table,
+  defaults: Table,
+): FileChange {
+  return {
+    path,
+    add(text) {
+      if (text === undefined) return fresh;
+      const document = read(path, text);
+      return edit(path, text, document, key(document), value, defaults);
+    },
+    remove(text) {
+      const document = read(path, text);
+      return edit(path, text, document, key(document), undefined);
+    },
+  };
+}
+
+function edit(
+  path: string,
+  text: string,
+  document: Table,
+  key: readonly string[],
+  value: Table | undefined,
+  defaults: Table = {},
+): string {
+  const wanted = structuredClone(document);
+  const tables = [wanted];
+  let table = wanted;
+  for (const [depth, part] of key.slice(0, -1).entries()) {
+    if (table[part] === undefined && value === undefined) return text;
+    table[part] ??= depth === key.length - 2 ? { ...defaults } : {};
+    if (typeof table[part] !== "object" || Array.isArray(table[part])) {
+      throw notUnderstood(path, `${part} is not a table`);
+    }
+    table = table[part] as Table;
+    tables.push(table);
+  }
+  const last = key.at(-1) as string;
+  if (isDeepStrictEqual(table[last], value)) return text;
+  if (value !== undefined) table[last] = value;
+  else removeAndPrune(tables, key);
+  const changed = patch(text, wanted);
+  // structuredClone: the parser's tables have no prototype
+  if (!isDeepStrictEqual(structuredClone(read(path, changed)), structuredClone(wanted))) {
+    throw notUnderstood(path, "it could not be edited in place");
+  }
+  return changed;
+}
+
+/** Deletes the last key, and each table above it that is empty then. */
+function removeAndPrune(tables: readonly Table[], key: readonly string[]): void {
+  for (let depth = key.length - 1; depth >= 0; depth--) {
+    delete (tables[depth] as Table)[key[depth] as string];
+    if (Object.keys(tables[depth] as Table).length > 0) return;
+  }
+}
+
+function read(path: string, text: string): Table {
+  try {
+    return parse(text) as Table;
+  } catch (error) {
+    throw notUnderstood(
+      path,
+      error instanceof Error ? (error.message.split("\n")[0] as string) : "parse error",
+    );
+  }
+}
