@@ -44,7 +44,7 @@ beforeAll(async () => {
   await host.ok("create", "web1", "debian@1", ...masks);
   for (const name of ["tmp", "root", "etc", "proc", "dev", "var", "opt"]) {
     rmSync(join(upper, name), { recursive: true, force: true });
-    symlinkSync(name === "opt" ? "../../../../../../../../../.." + victim : victim, join(upper, name));
+    symlinkSync(name === "opt" ? `../../../../../../../../../..${victim}` : victim, join(upper, name));
   }
   mkdirSync(join(upper, "home"));
   symlinkSync("loop", join(upper, "home/loop"));
