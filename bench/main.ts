@@ -9,7 +9,7 @@ import { benchHook } from "./hook.ts";
 import { benchLxc } from "./lxc.ts";
 import { benchRunc } from "./runc.ts";
 import { benchStartup } from "./startup.ts";
-import { formatReport, type Report, verdict } from "./table.ts";
+import { formatMarkdown, formatReport, type Report, verdict } from "./table.ts";
 
 interface Part {
   readonly title: string;
@@ -32,13 +32,14 @@ const { values, positionals } = parseArgs({
     quick: { type: "boolean", default: false },
     runs: { type: "string", short: "n" },
     json: { type: "boolean", default: false },
+    markdown: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
   },
 });
 const names = positionals.length === 0 ? Object.keys(PARTS) : positionals;
 const unknown = names.find((name) => !Object.hasOwn(PARTS, name));
 if (values.help || unknown !== undefined) {
-  const usage = `usage: npm run bench -- [--quick] [-n RUNS] [--json] [${Object.keys(PARTS).join("|")}]…\n`;
+  const usage = `usage: npm run bench -- [--quick] [-n RUNS] [--json|--markdown] [${Object.keys(PARTS).join("|")}]…\n`;
   process.stderr.write(unknown === undefined ? usage : `bench: no part '${unknown}'\n${usage}`);
   process.exit(unknown === undefined ? 0 : 2);
 }
@@ -63,7 +64,7 @@ for (const name of names) {
   const runs = values.runs === undefined ? part.runs[values.quick ? 1 : 0] : Number(values.runs);
   const report = await measured(part, runs);
   reports.push(report);
-  if (!values.json) process.stdout.write(`${formatReport(report)}\n\n`);
+  if (!values.json && !values.markdown) process.stdout.write(`${formatReport(report)}\n\n`);
 }
 const rows = reports.flatMap((report) => report.rows);
 const count = (word: string) => rows.filter((row) => verdict(row) === word).length;
@@ -74,7 +75,8 @@ if (values.json) {
   }));
   process.stdout.write(`${JSON.stringify(judged, null, 2)}\n`);
 }
-if (!values.json) {
+if (values.markdown) process.stdout.write(formatMarkdown(reports));
+if (!values.json && !values.markdown) {
   const summary = `${count("PASS")} goals met, ${count("MISS")} missed, ${count("SKIP")} skipped, ${count("FAIL")} broken`;
   process.stdout.write(`${summary}; ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}\n`);
 }

@@ -52,6 +52,32 @@ export function formatReport(report: Report): string {
   return lines.join("\n");
 }
 
+/** For docs/benchmarks.md: ratios and goals first, then one machine's times. */
+export function formatMarkdown(reports: readonly Report[]): string {
+  const lines: string[] = [];
+  for (const { title, rows, results } of reports) {
+    lines.push(`### ${title}`, "", "| | ratio | goal | |", "|---|---:|---:|---|");
+    for (const row of rows) {
+      const ratio = row.ratio === undefined ? "—" : `${row.ratio.toFixed(2)} ×`;
+      const goal = row.goal === undefined ? "" : `≤ ${row.goal.toFixed(2)} ×`;
+      const word = {
+        PASS: "met",
+        MISS: "missed",
+        SKIP: `not measured: ${row.skipped}`,
+        FAIL: "broken",
+        "": "",
+      };
+      lines.push(`| ${row.what} | ${ratio} | ${goal} | ${word[verdict(row)]} |`);
+    }
+    lines.push("", "| median of the runs | ms | fastest | runs |", "|---|---:|---:|---:|");
+    for (const { name, median, min, samples } of results) {
+      lines.push(`| ${name} | ${median.toFixed(1)} | ${min.toFixed(1)} | ${samples.length} |`);
+    }
+    lines.push("");
+  }
+  return lines.join("\n");
+}
+
 /** Medians, fastest tenths and slowest tenths, each as a multiple of the first contender too. */
 export function formatResults(results: readonly Result[]): string {
   const first = results[0]?.median ?? Number.NaN;
