@@ -1,5 +1,6 @@
-// Brings node_modules to what package-lock.json says, with npm ci, when it is missing or differs. Modification
-// times say nothing after a checkout, so the versions are compared with what npm noted at the last install.
+// Brings node_modules to what package-lock.json says when it is missing or differs. Modification times say nothing
+// after a checkout, so the versions are compared with what npm noted at the last install. npm ci would insist on
+// optional packages for other systems, which not every registry has.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -31,8 +32,8 @@ function reason() {
 
 const why = reason();
 if (why !== undefined) {
-  console.error(`npm ci: ${why}`);
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  console.error(`npm install: ${why}`);
+  execFileSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, "inherit"],
   });
