@@ -12,6 +12,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base ls": () => import("./base-ls.ts"),
         "base show": () => import("./base-show.ts"),
         "base rm": () => import("./base-rm.ts"),
+        "base export": () => import("./base-export.ts"),
         "base log": () => import("./base-log.ts"),
         "base use": () => import("./base-use.ts"),
         "base new": () => import("./base-new.ts"),
