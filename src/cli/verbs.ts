@@ -19,6 +19,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base edit": () => import("./base-edit.ts"),
         "base commit": () => import("./base-commit.ts"),
         "base abort": () => import("./base-abort.ts"),
+        "base verify": () => import("./base-verify.ts"),
       },
     },
     {
@@ -76,6 +77,7 @@ export function verbNames(): string[] {
 
 /** Called by veneer itself: in no help. */
 const INTERNAL: Readonly<Record<string, Loader>> = {
+  "internal sum-files": () => import("./internal-sum-files.ts"),
   "internal enter-session": () => import("./internal-enter-session.ts"),
 };
 
