@@ -3,6 +3,8 @@ import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { reportingToParent } from "./hook-log.ts";
 import { hookLxc } from "./hook-lxc.ts";
 import { hookOci } from "./hook-oci.ts";
+import { hookPrecreate } from "./hook-precreate.ts";
+import { releaseByKey } from "./hook-release.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings } from "./input/config.ts";
 import type { Wishes } from "./input/request.ts";
@@ -25,8 +27,10 @@ function main(argv: readonly string[]): void {
 function hook(args: Arguments, options: GlobalOptions): void {
   const wishes: Wishes = {};
   const words: string[] = [];
+  let key: string | undefined;
   for (let word = args.next(); word !== undefined; word = args.next()) {
     if (!word.startsWith("-")) words.push(word);
+    else if (word === "--release") key = args.value(word);
     else if ((word === "--help" || word === "-h") && args.rest().length === 0) {
       import("./cli/index.ts").then((cli) => cli.run(options, "help", ["hook"])).catch(fail);
       return;
@@ -37,8 +41,10 @@ function hook(args: Arguments, options: GlobalOptions): void {
   const [kind = "oci", ...extra] = words;
   const settings = readSettings(options);
   try {
-    if (kind === "lxc") hookLxc(settings, wishes, extra);
+    if (key !== undefined) releaseByKey(settings, key);
+    else if (kind === "lxc") hookLxc(settings, wishes, extra);
     else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
+    else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, wishes);
     else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
   } catch (error) {
     logEvent(settings.config, { event: "error", engine: kind, error });

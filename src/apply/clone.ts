@@ -19,7 +19,6 @@ import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { publish } from "./create.ts";
-import { shortenLayers } from "./flatten.ts";
 import { refuseTmpfs } from "./generations.ts";
 import { refuseMounted } from "./mount.ts";
 import { runProgram } from "./program.ts";
@@ -110,7 +109,7 @@ export async function commitInstance(
     store,
     name,
     {
-      layers: [{ id: sealed.id }, ...(await shortenLayers(store, layers, progress))],
+      layers: [{ id: sealed.id }, ...layers],
       origin,
       ...(config && { config }),
       ...(!own && { from: { name: ground.name, version: ground.version } }),

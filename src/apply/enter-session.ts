@@ -40,8 +40,6 @@ import { mountSession } from "./session.ts";
 import { makeUpper } from "./upper.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];
-/** OVL_MAX_STACK */
-const MOST_LAYERS = 500;
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**
@@ -67,9 +65,7 @@ export function enterSession(store: Store, name: string): void {
   for (const path of scaffold.files) {
     openat(more.number, path, O_WRONLY | O_CREAT | O_EXCL, 0o644)[Symbol.dispose]();
   }
-  const missing = scaffold.entries.length + scaffold.files.length > 0;
-  // on a full stack the mount points that are missing are made in the session after all
-  const used = missing && layers.fds.length < MOST_LAYERS;
+  const used = scaffold.entries.length + scaffold.files.length > 0;
   using root = mountSession(store, name, session, used ? [more] : []);
   using place = openDirectory(target);
   attach(root, place, target);

@@ -1,5 +1,4 @@
 /** Long work that well-kept programs do: cp, tar, rm, mkfs. Never in the path of a hook. */
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
@@ -34,8 +33,6 @@ export interface ProgramOptions {
   readonly gid?: number;
   /** called with the pid when the program has started: for progress */
   readonly started?: (pid: number) => void;
-  /** called with each line that it prints, as it prints it */
-  readonly line?: (line: string) => void;
 }
 
 /** Absolute path of a program. Throws an error that names the package. */
@@ -70,7 +67,7 @@ export async function runProgram(
       reject: false,
       cancelSignal: stop.signal,
       buffer: { stdout: true, stderr: true },
-      maxBuffer: options.line ? 2 ** 30 : 10_000_000,
+      maxBuffer: 10_000_000,
       // any descriptor will do, whatever the type says
       stdin:
         options.stdin === undefined
@@ -81,7 +78,6 @@ export async function runProgram(
       ...(options.cwd !== undefined && { cwd: options.cwd }),
     });
     if (child.pid !== undefined) options.started?.(child.pid);
-    if (options.line && child.stdout) createInterface(child.stdout).on("line", options.line);
     if (typeof options.stdin === "object" && child.stdin) {
       // a program that stops reading says itself why
       child.stdin.on("error", () => {});

@@ -3,7 +3,7 @@ import { isMountedHere } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
-import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
+import { type Fd, flock, openat, readlink, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
 
@@ -20,6 +20,7 @@ export function release(store: Store, record: Record): string | undefined {
   if (record.placement === "host" && record.target !== undefined && record.source !== undefined) {
     if (isMountedHere(record.target, record.source))
       umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (record.target === paths.rootPoint(store, record.key)) rmdirQuietly(record.target);
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));

@@ -7,7 +7,17 @@ import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
-import { createFile, type Fd, mkdirat, openDirectory, replaceFile, unlinkQuietly } from "../sys/fd.ts";
+import {
+  createFile,
+  type Fd,
+  mkdirat,
+  mkdirs,
+  openDirectory,
+  replaceFile,
+  rmdirQuietly,
+  unlinkQuietly,
+  writeAll,
+} from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
 import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
 import { cover } from "./cover.ts";
@@ -65,6 +75,8 @@ export function describe(operation: Operation): string {
       return `make an upper in memory (${operation.bytes} bytes)`;
     case "overlay":
       return `overlay of ${operation.layers.map((layer) => quote(layer)).join(", ")}`;
+    case "mount-point":
+      return `make ${quote(operation.path)}`;
     case "attach":
       return `mount on ${quote(operation.target)}`;
     case "cover":
@@ -73,6 +85,8 @@ export function describe(operation: Operation): string {
       return `bind ${quote(operation.file)} over ${quote(operation.target)}`;
     case "replace-file":
       return `write ${quote(operation.path)}`;
+    case "print":
+      return "write to stdout";
   }
 }
 
@@ -102,6 +116,10 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile, restricted });
       return;
     }
+    case "mount-point":
+      mkdirs(operation.path, 0o700);
+      undo.push(() => rmdirQuietly(operation.path));
+      return;
     case "attach": {
       using target = openDirectory(operation.target);
       attach(held.overlay as Fd, target, operation.target);
@@ -119,6 +137,9 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     case "replace-file":
       replaceFile(operation.path, operation.text, { mode: 0o644 });
+      return;
+    case "print":
+      writeAll(1, new TextEncoder().encode(operation.text), "stdout");
       return;
   }
 }

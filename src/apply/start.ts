@@ -187,7 +187,7 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
     ...rest,
     store: settings.store,
     layers: layers.paths,
-    preparer: identifySelf(),
+    preparer: rest.consumer.preparer ?? identifySelf(),
     now: new Date().toISOString(),
   });
   const first = operations[0];

@@ -5,7 +5,7 @@ import type { Command } from "./command.ts";
 export const command: Command = {
   name: "hook",
   summary: "Give a container its root, as a hook of its engine",
-  operands: [{ name: "KIND", optional: true, complete: ["oci", "lxc"] }],
+  operands: [{ name: "KIND", optional: true, complete: ["oci", "precreate", "lxc"] }],
   options: [
     { name: "--base", value: "BASE[@V]", help: "the base; wins over annotations", complete: "base" },
     {
@@ -24,6 +24,7 @@ export const command: Command = {
     { name: "--tmpfs", value: "SIZE", help: "keep the upper in memory" },
   ],
   description: `oci: at createRuntime (or prestart) and poststop, with the container's state on stdin.
+precreate: podman's stage of that name, with config.json on stdin and the changed one on stdout; and poststop.
 lxc: as lxc.hook.pre-mount and lxc.hook.post-stop.
 A container that names no base is left alone, silently, with status 0.`,
   run() {

@@ -28,6 +28,23 @@ export function appendToArray(
   return text.slice(0, end) + (text[end - 1] === "[" ? element : `,${element}`) + text.slice(end);
 }
 
+/** Replaces the value at `path`, which must be there, by `value` (JSON text). `document` is the parsed text. */
+export function replaceValue(
+  text: string,
+  document: unknown,
+  path: readonly string[],
+  value: string,
+): string {
+  let at = skipSpace(text, 0);
+  let inner = document;
+  for (const key of path) {
+    inner = (inner as Record<string, unknown> | null | undefined)?.[key];
+    if (inner === undefined) throw new Error(`there is no ${path.join(".")}`);
+    at = memberStart(text, at, key);
+  }
+  return text.slice(0, at) + value + text.slice(valueEnd(text, at));
+}
+
 /** `{"a":{"b":[element]}}` for the path a, b below the value that is made. */
 function wrap(path: readonly string[], element: string): string {
   return path.reduceRight((inner, key) => `{${JSON.stringify(key)}:${inner}}`, `[${element}]`);

@@ -18,6 +18,7 @@ export interface BundleConfig {
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
   readonly linux?: {
     readonly rootfsPropagation?: string;
+    readonly cgroupsPath?: string;
     readonly uidMappings?: readonly object[] | null;
     readonly maskedPaths?: readonly string[] | null;
     readonly readonlyPaths?: readonly string[] | null;

@@ -48,6 +48,8 @@ export type Operation =
       readonly restricted?: boolean;
       readonly source: string;
     }
+  /** makes a directory to mount on */
+  | { readonly op: "mount-point"; readonly path: string }
   /** mounts the overlay on a directory */
   | { readonly op: "attach"; readonly target: string }
   /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
@@ -60,4 +62,6 @@ export type Operation =
   /** writes `text` to `file` and binds that over `target`, in this mount namespace alone */
   | { readonly op: "bind-file"; readonly file: string; readonly text: string; readonly target: string }
   /** publishes a file in place of another */
-  | { readonly op: "replace-file"; readonly path: string; readonly text: string };
+  | { readonly op: "replace-file"; readonly path: string; readonly text: string }
+  /** hands a text to whoever reads stdout */
+  | { readonly op: "print"; readonly text: string };

@@ -15,6 +15,8 @@ export interface Consumer {
   readonly bundle?: string;
   /** the container's first process, where it exists already */
   readonly process?: ProcessIdentity;
+  /** who prepares and outlives this process; absent: this process */
+  readonly preparer?: ProcessIdentity;
   /** mount nosuid and nodev: not for a container's root */
   readonly restricted?: boolean;
   readonly place:
@@ -24,7 +26,12 @@ export interface Consumer {
         readonly root: string;
         readonly options: RootOptions;
       }
-    | { readonly placement: Placement; readonly target: string };
+    | {
+        readonly placement: Placement;
+        readonly target: string;
+        /** the target is ours: made first, and removed after the unmount */
+        readonly own?: boolean;
+      };
 }
 
 /** Where the writes go. */
@@ -78,6 +85,7 @@ export function planStart(facts: StartFacts): Operation[] {
     source,
   });
   const { place } = consumer;
+  if ("own" in place && place.own) operations.push({ op: "mount-point", path: place.target });
   operations.push(
     "pid" in place
       ? { op: "cover", pid: place.pid, root: place.root, options: place.options }

@@ -41,19 +41,22 @@ export function waitUntilFree(upper: string, milliseconds: number): boolean {
   return true;
 }
 
-/** A process in each mount namespace other than `except` (an ino of /proc/PID/ns/mnt) that mounts `source`. */
-export function* mountersOf(source: string, except?: string): Generator<number> {
+/**
+ * A process in each mount namespace other than `except` (an ino of /proc/PID/ns/mnt) that has `source` mounted,
+ * not counting mounts at `notAt`.
+ */
+export function* mountersOf(source: string, except?: string, notAt?: string): Generator<number> {
   const seen = new Set<string>(except === undefined ? [] : [except]);
   for (const name of list("/proc")) {
     if (!/^[0-9]+$/.test(name)) continue;
     const namespace = readNamespace(Number(name));
     if (namespace === undefined || seen.has(namespace)) continue;
     seen.add(namespace);
-    if (mountsSource(Number(name), source)) yield Number(name);
+    if (mountsSource(Number(name), source, notAt)) yield Number(name);
   }
 }
 
-function mountsSource(pid: number, source: string): boolean {
+function mountsSource(pid: number, source: string, notAt: string | undefined): boolean {
   let text: string | undefined;
   try {
     text = readMountinfo(pid);
@@ -61,7 +64,9 @@ function mountsSource(pid: number, source: string): boolean {
     return false;
   }
   for (const line of text?.split("\n") ?? []) {
-    if (line.includes(source) && parseMountLine(line)?.source === source) return true;
+    if (!line.includes(source)) continue;
+    const entry = parseMountLine(line);
+    if (entry?.source === source && entry.target !== notAt) return true;
   }
   return false;
 }
@@ -85,9 +90,19 @@ export function isMountedHere(target: string, source: string): boolean {
   return false;
 }
 
+/**
+ * Milliseconds from the mount on the host to a container that uses it: engines wait for less. podman's service,
+ * which prepares under podman, goes on for ever.
+ */
+const CREATION_TIME = 120_000;
+
+function isYoung(record: Record): boolean {
+  return Math.abs(Date.now() - Date.parse(record.created)) < CREATION_TIME;
+}
+
 /** Whether a record still stands for something: its preparing process, its container, or a live overlay. */
 export function isLive(record: Record): boolean {
-  if (isAlive(record.preparer)) return true;
+  if (isAlive(record.preparer) && (record.engine !== "precreate" || isYoung(record))) return true;
   if (record.process && isAlive(record.process)) return true;
   const { source, upper, target } = record;
   const { engine, placement } = record;
@@ -95,8 +110,11 @@ export function isLive(record: Record): boolean {
     return true;
   }
   if (placement === "host" && engine !== "mount") {
-    // the mount on the host keeps the upper in use for ever: a container is another namespace that has it
-    return source !== undefined && !mountersOf(source, readNamespace("self")).next().done;
+    // the mount on the host keeps the upper in use for ever: a container has it elsewhere, as its root; at the
+    // same place it is in the namespaces of services (PrivateTmp= and the like), to which mounts propagate, and
+    // in that of a runtime before it pivots
+    const notAt = engine === "runtime" && isYoung(record) ? undefined : target;
+    return source !== undefined && !mountersOf(source, readNamespace("self"), notAt).next().done;
   }
   if (record.tmpfs) return source !== undefined && !mountersOf(source).next().done;
   return upper !== undefined && isUpperInUse(upper);

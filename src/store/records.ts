@@ -8,7 +8,7 @@ import { list } from "../sys/stat.ts";
 import { parseDocument, writeDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 
-export type Engine = "oci" | "runtime" | "lxc" | "mount";
+export type Engine = "oci" | "precreate" | "runtime" | "lxc" | "mount";
 
 /** Where an overlay is mounted: in the container's namespace, in one of the runtime's own, or on the host. */
 export type Placement = "container" | "private" | "host";
@@ -105,8 +105,8 @@ export function removeRecord(store: Store, record: Record): void {
   unlinkQuietly(paths.record(store, record.key));
 }
 
-/** All records; one that vanishes or is damaged while it is read is left out. */
-export function listRecords(store: Store): Record[] {
+/** All records, or those whose key begins with `prefix`; one that vanishes while it is read is left out. */
+export function listRecords(store: Store, prefix = ""): Record[] {
   let names: string[];
   try {
     names = list(paths.records(store));
@@ -116,7 +116,7 @@ export function listRecords(store: Store): Record[] {
   }
   const records: Record[] = [];
   for (const name of names) {
-    if (!name.endsWith(".json")) continue;
+    if (!name.endsWith(".json") || !name.startsWith(prefix)) continue;
     const record = readRecord(store, name.slice(0, -".json".length));
     if (record) records.push(record);
   }

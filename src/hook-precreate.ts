@@ -1,0 +1,93 @@
+/**
+ * `veneer hook precreate`: podman's stage before the runtime is called. The proposed config.json comes on stdin
+ * and goes, with another root, to stdout (oci-hooks(5)). The overlay is mounted on the host, since nothing
+ * of the container exists yet; a poststop hook in config.json takes it down.
+ */
+import { reclaim } from "./apply/release.ts";
+import { start } from "./apply/start.ts";
+import { UsageError } from "./errors.ts";
+import { releaseHook } from "./hook-release.ts";
+import type { Settings } from "./input/config.ts";
+import { appendToArray, replaceValue } from "./input/json-edit.ts";
+import { parseBundleConfig, refuseUserNamespace } from "./input/oci-config.ts";
+import { containerIdOf } from "./input/podman.ts";
+import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
+import type { Operation } from "./plan/operations.ts";
+import { parseDocument } from "./store/document.ts";
+import { isLive } from "./store/liveness.ts";
+import { paths, type Store } from "./store/paths.ts";
+import { listRecords, type Record, recordKey } from "./store/records.ts";
+import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "./sys/fd.ts";
+import { identify } from "./sys/process.ts";
+
+const INPUT = "config.json on stdin";
+const HINT = "veneer hook precreate is started by podman, which gives it the container's config.json";
+
+/** Copies stdin to stdout for a container that names no base. Nothing is written to stdout on failure. */
+export function hookPrecreate(settings: Settings, wishes: Wishes): void {
+  const bytes = readAll(0, DOCUMENT_LIMIT, INPUT);
+  const text = new TextDecoder().decode(bytes);
+  const stopped = stoppedContainer(text);
+  if (stopped !== undefined) {
+    reclaimEarlier(settings.store, stopped);
+    return;
+  }
+  const config = parseBundleConfig(text, INPUT);
+  const container = containerIdOf(config, process.cwd());
+  const asked = wishesOfAnnotations(config.annotations);
+  const request = mergeWishes(wishes, asked, settings.config, container);
+  if (!request) {
+    writeAll(1, bytes, "stdout");
+    return;
+  }
+  if (request.persistent && request.instance === undefined) {
+    throw new UsageError(
+      "a persistent upper needs a name: podman does not tell this hook the container's id",
+      "add the annotation run.veneer.instance",
+    );
+  }
+  const { store } = settings;
+  refuseUserNamespace(config, container?.slice(0, 12) ?? "(precreate)");
+  if (container !== undefined) reclaimEarlier(store, container);
+  // config.json has no id, and --rootfs lets containers share a root path: each start has a name of its own
+  const key = recordKey("precreate", container ?? "podman", uniqueSuffix());
+  const target = paths.rootPoint(store, key);
+  const print = (record: Record): Operation[] => {
+    const moved = replaceValue(text, config, ["root", "path"], JSON.stringify(target));
+    return [
+      {
+        op: "print",
+        text: appendToArray(moved, config, ["hooks", "poststop"], releaseHook(store, record.key)),
+      },
+    ];
+  };
+  // podman waits until the runtime has made the container, which is then seen to use the overlay
+  const podman = identify(process.ppid);
+  start(
+    settings,
+    request,
+    {
+      engine: "precreate",
+      key,
+      ...(container !== undefined && { container }),
+      ...(podman && { preparer: podman }),
+      place: { placement: "host", target, own: true },
+    },
+    print,
+  );
+}
+
+/** The id when stdin has a container's state: the same file of hooks.d may name precreate and poststop. */
+function stoppedContainer(text: string): string | undefined {
+  const data = parseDocument<{ id?: unknown; root?: unknown } | null>(text, INPUT, () => true, HINT);
+  return typeof data?.id === "string" && data.root === undefined ? data.id : undefined;
+}
+
+/** Takes down what a start left that failed after this hook: then no runtime ran the poststop hook. */
+function reclaimEarlier(store: Store, container: string): void {
+  for (const record of listRecords(store, `${container}~`)) {
+    if (record.engine === "precreate" && record.container === container && !isLive(record)) {
+      reclaim(store, record);
+    }
+  }
+}

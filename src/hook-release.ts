@@ -1,0 +1,35 @@
+/** `veneer hook oci --release KEY`: the poststop hook of a container whose root was mounted on the host. */
+import { deleteLater, release } from "./apply/release.ts";
+import { UsageError } from "./errors.ts";
+import type { Settings } from "./input/config.ts";
+import { isStopped, readState } from "./input/oci-state.ts";
+import { quote } from "./quote.ts";
+import type { Store } from "./store/paths.ts";
+import { readRecord } from "./store/records.ts";
+
+/** The hook that takes down what one record stands for, as config.json has it (JSON text). */
+export function releaseHook(store: Store, key: string): string {
+  return JSON.stringify({
+    path: process.execPath,
+    args: ["veneer", "--root", store.root, "--run", store.run, "hook", "oci", "--release", key],
+    // never empty: a runtime gives a hook without env the environment of the container
+    env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    timeout: 10,
+  });
+}
+
+/** Idempotent. Throws when the state on stdin is that of a container which has not stopped. */
+export function releaseByKey(settings: Settings, key: string): void {
+  if (!/^[A-Za-z0-9_+.-]{1,128}~[0-9a-f]{16}$/.test(key))
+    throw new UsageError(`record ${quote(key)} is not valid`);
+  const state = readState();
+  if (!isStopped(state)) {
+    throw new UsageError(
+      `container ${state.id} has not stopped (${state.status ?? "no status"})`,
+      "--release is for the poststop hook that veneer puts into config.json",
+    );
+  }
+  const record = readRecord(settings.store, key);
+  const left = record && release(settings.store, record);
+  if (left !== undefined) deleteLater(left);
+}
