@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  acl attr busybox-static catatonit containerd crun debootstrap docker-registry e2fsprogs gcc hyperfine jq libc6-dev libcap2-bin
+  acl attr busybox-static catatonit containerd crun debootstrap docker-registry docker.io e2fsprogs gcc hyperfine jq libc6-dev libcap2-bin
   lxc podman procps python3-minimal runc skopeo strace tar umoci util-linux xfsprogs xz-utils zstd
 )
 

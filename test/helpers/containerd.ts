@@ -1,0 +1,91 @@
+/** A containerd of a test's own. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
+import { type Daemon, startDaemon } from "./daemon.ts";
+import type { Host, Outcome } from "./host.ts";
+
+export interface Containerd {
+  readonly socket: string;
+  readonly daemon: Daemon;
+  ctr(...args: string[]): Promise<Outcome>;
+  /** `ctr run` with the wrapping runtime; words are options, then the image, the id and the command */
+  run(...args: string[]): Promise<Outcome>;
+  stop(): Promise<void>;
+}
+
+const UNUSED = ["aufs", "btrfs", "devmapper", "zfs"].map((name) => `io.containerd.snapshotter.v1.${name}`);
+
+/** `cri`: TOML below plugins."io.containerd.grpc.v1.cri"; without it the plugin is off. */
+export async function startContainerd(host: Host, cri?: string): Promise<Containerd> {
+  const dir = join(host.dir, "containerd");
+  mkdirSync(dir);
+  const socket = join(dir, "containerd.sock");
+  const disabled = [...UNUSED, ...(cri === undefined ? ["io.containerd.grpc.v1.cri"] : [])];
+  const config = join(dir, "config.toml");
+  writeFileSync(
+    config,
+    `version = 2
+root = "${dir}/root"
+state = "${dir}/state"
+disabled_plugins = ${JSON.stringify(disabled)}
+[grpc]
+address = "${socket}"
+[ttrpc]
+address = "${socket}.ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+path = "${dir}/opt"
+${cri ?? ""}`,
+  );
+  const ctr = (...args: string[]) => call(socket, host.path, args);
+  const daemon = await startDaemon(
+    ["containerd", "--config", config],
+    join(dir, "log"),
+    async () => (await ctr("version")).status === 0,
+    { PATH: host.path },
+  );
+  return {
+    socket,
+    daemon,
+    ctr,
+    run: (...args) => ctr("run", "--runc-binary", join(host.bin, "veneer-runc"), ...args),
+    async stop() {
+      for (const namespace of ["default", "k8s.io"]) await removeTasks(ctr, namespace);
+      await daemon.stop();
+    },
+  };
+}
+
+/** ctr hands most signals on to the container: only SIGKILL ends it for certain. */
+async function call(socket: string, path: string, args: readonly string[]): Promise<Outcome> {
+  const result = await execa("ctr", ["--address", socket, ...args], {
+    reject: false,
+    timeout: 30_000,
+    killSignal: "SIGKILL",
+    env: { PATH: path },
+    stdin: "ignore",
+  });
+  return {
+    status: result.exitCode ?? 128,
+    stdout: String(result.stdout),
+    stderr: String(result.stderr ?? result.shortMessage),
+  };
+}
+
+/** A shim lives as long as its task, and does not end with containerd. */
+async function removeTasks(ctr: Containerd["ctr"], namespace: string): Promise<void> {
+  const list = async () => {
+    const { stdout } = await ctr("-n", namespace, "task", "ls", "-q");
+    return stdout.split("\n").filter((id) => id !== "");
+  };
+  for (let left = 50; left > 0; left--) {
+    const ids = await list();
+    if (ids.length === 0) return;
+    for (const id of ids) {
+      await ctr("-n", namespace, "task", "kill", "-s", "KILL", id);
+      await ctr("-n", namespace, "task", "rm", "-f", id);
+    }
+    await sleep(100);
+  }
+}
