@@ -1,6 +1,6 @@
 /** Compiles what the benchmark needs into a directory that goes with it. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
@@ -28,5 +28,32 @@ export function compileC(file: string): string {
   } catch (error) {
     throw new CannotRun(`compile ${file}: ${String(error)}; hint: apt-get install gcc libc6-dev`);
   }
+  return program;
+}
+
+/** As scripts/build.mjs has them, as far as they matter here. */
+const FLAGS = [
+  "--compile",
+  "--no-compile-autoload-bunfig",
+  "--no-compile-autoload-dotenv",
+  "--no-compile-autoload-tsconfig",
+  "--no-compile-autoload-package-json",
+  "--minify",
+  "--bytecode",
+  "--format=esm",
+  "--compile-jit-policy=1000",
+];
+
+let emptyProgram: string | undefined;
+
+/** What every compiled program costs before it does anything. */
+export function compileEmptyProgram(): string {
+  if (emptyProgram !== undefined) return emptyProgram;
+  const program = join(scratch(), "empty");
+  writeFileSync(`${program}.js`, "");
+  // the driver itself runs on the compiler
+  const args = ["build", ...FLAGS, `${program}.js`, "--outfile", program];
+  execFileSync(process.execPath, args, { stdio: "ignore" });
+  emptyProgram = program;
   return program;
 }

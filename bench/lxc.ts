@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CannotRun } from "./compile.ts";
+import { CannotRun, compileEmptyProgram } from "./compile.ts";
 import { emptyStore, has, PATH, type Setting, VENEER } from "./context.ts";
 import { type Contender, interleave } from "./measure.ts";
 import { compare, type Report } from "./table.ts";
@@ -10,6 +10,7 @@ import { compare, type Report } from "./table.ts";
 const GOAL = 1.45;
 const OVERLAY = "own-overlay";
 const MOUNTED = "pre-mount";
+const FLOOR = "empty-program";
 const WHOLE = "pre-mount-post-stop";
 /** What lxc-create writes into every container's configuration. */
 const COMMON = "/usr/share/lxc/config/common.conf";
@@ -41,7 +42,10 @@ export async function benchLxc(setting: Setting, runs: number): Promise<Report> 
     const command = container(name, `dir:${join(path, name, "rootfs")}`, types.map(hook), bare);
     return { name, command, env: { PATH }, after: () => emptyStore(setting) };
   };
+  // the least that a compiled program can cost there: it gives no root, the container has the base itself
+  const floor = container(FLOOR, `dir:${setting.tree}`, [`lxc.hook.pre-mount = ${compileEmptyProgram()}`]);
   const contenders = [
+    { name: FLOOR, command: floor, env: { PATH } },
     overlay(OVERLAY),
     ours(MOUNTED, ["pre-mount"]),
     ours(WHOLE, ["pre-mount", "post-stop"]),
@@ -55,6 +59,7 @@ export async function benchLxc(setting: Setting, runs: number): Promise<Report> 
     rows: [
       compare(`lxc-execute with veneer at pre-mount alone, ${against}`, results, MOUNTED, OVERLAY, GOAL),
       compare("the same with post-stop too", results, WHOLE, OVERLAY),
+      compare("the floor: an empty compiled program at pre-mount, on a directory", results, FLOOR, OVERLAY),
       compare(
         "pre-mount alone, no common.conf on either side",
         results,

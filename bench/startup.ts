@@ -1,30 +1,15 @@
 /** What starting a program costs before it does anything, by what the program is made with. */
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { compileEmptyProgram } from "./compile.ts";
 import { PATH, type Setting, VENEER } from "./context.ts";
 import { inputFile, interleave } from "./measure.ts";
 import { compare, type Report } from "./table.ts";
 
-/** As scripts/build.mjs has them, as far as they matter here. */
-const FLAGS = [
-  "--compile",
-  "--no-compile-autoload-bunfig",
-  "--no-compile-autoload-dotenv",
-  "--no-compile-autoload-tsconfig",
-  "--no-compile-autoload-package-json",
-  "--minify",
-  "--bytecode",
-  "--format=esm",
-  "--compile-jit-policy=1000",
-];
-
 export async function benchStartup(setting: Setting, runs: number): Promise<Report> {
   const source = join(setting.dir, "empty.js");
-  const program = join(setting.dir, "empty");
+  const program = compileEmptyProgram();
   writeFileSync(source, "");
-  // the driver itself runs on the compiler
-  execFileSync(process.execPath, ["build", ...FLAGS, source, "--outfile", program], { stdio: "ignore" });
   const env = { PATH: `${PATH}:${process.env.PATH ?? ""}` };
   // a container that names no base is left alone
   const state = JSON.stringify({ ociVersion: "1.0.2", id: "bench", status: "creating", pid: 1, bundle: "/" });

@@ -19,6 +19,7 @@ import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { publish } from "./create.ts";
+import { shortenLayers } from "./flatten.ts";
 import { refuseTmpfs } from "./generations.ts";
 import { refuseMounted } from "./mount.ts";
 import { runProgram } from "./program.ts";
@@ -109,7 +110,7 @@ export async function commitInstance(
     store,
     name,
     {
-      layers: [{ id: sealed.id }, ...layers],
+      layers: [{ id: sealed.id }, ...(await shortenLayers(store, layers, progress))],
       origin,
       ...(config && { config }),
       ...(!own && { from: { name: ground.name, version: ground.version } }),

@@ -40,6 +40,8 @@ import { mountSession } from "./session.ts";
 import { makeUpper } from "./upper.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];
+/** OVL_MAX_STACK */
+const MOST_LAYERS = 500;
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**
@@ -65,7 +67,9 @@ export function enterSession(store: Store, name: string): void {
   for (const path of scaffold.files) {
     openat(more.number, path, O_WRONLY | O_CREAT | O_EXCL, 0o644)[Symbol.dispose]();
   }
-  const used = scaffold.entries.length + scaffold.files.length > 0;
+  const missing = scaffold.entries.length + scaffold.files.length > 0;
+  // on a full stack the mount points that are missing are made in the session after all
+  const used = missing && layers.fds.length < MOST_LAYERS;
   using root = mountSession(store, name, session, used ? [more] : []);
   using place = openDirectory(target);
   attach(root, place, target);

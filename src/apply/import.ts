@@ -76,8 +76,6 @@ async function publish(store: Store, name: string, layer: string, origin: string
   try {
     const sealed = sealLayer(layer, { origin });
     await flushed;
-    progress.step("writing to disk");
-    await runProgram("sync", ["-f", layer]);
     using _lock = lockLayers(store);
     publishLayer(store, sealed);
     return publishVersion(store, name, { layers: [{ id: sealed.id }], origin });

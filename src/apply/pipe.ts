@@ -1,44 +1,88 @@
 /** A program whose output is read as a stream while it runs. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
+import { VeneerError } from "../errors.ts";
 import { failed, findProgram, PROGRAM_ENVIRONMENT } from "./program.ts";
 
 export interface Pipe extends Disposable {
   readonly stdout: Readable;
-  /** Settles when the program has ended; throws like runProgram. Status 1 is fine when `lenient`. */
+  /** only with `stdin: "pipe"` */
+  readonly stdin: Writable | null;
+  /** Settles when the program has ended; throws like runProgram. */
   readonly ended: Promise<void>;
   /** Ends it; that is no failure. */
   kill(): void;
 }
 
-/** Starts a program that dies with this process, and with the scope that holds it. */
-export function startPipe(
-  name: string,
-  args: readonly string[],
-  options: { stdin?: number; lenient?: boolean } = {},
-): Pipe {
+export interface PipeOptions {
+  readonly stdin?: number | "pipe";
+  /** statuses that are no failure; default: 0 */
+  readonly accept?: readonly number[];
+}
+
+/**
+ * Starts a program that dies with this process, with the scope that holds it, and by SIGINT, SIGTERM and
+ * SIGHUP, which then make `ended` throw.
+ */
+export function startPipe(name: string, args: readonly string[], options: PipeOptions = {}): Pipe {
   const child = spawn(findProgram("setpriv"), ["--pdeathsig", "KILL", "--", findProgram(name), ...args], {
     env: PROGRAM_ENVIRONMENT,
     stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
-  }) as ChildProcessByStdio<null, Readable, Readable>;
-  let complaint = "";
+  }) as ChildProcessByStdio<Writable | null, Readable, Readable>;
   let killed = false;
-  child.stderr.on("data", (chunk) => {
-    if (complaint.length < 4000) complaint += chunk;
-  });
-  const ended = new Promise<void>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (status, signal) => {
-      if (status === 0 || (status === 1 && options.lenient) || (killed && signal)) resolve();
-      else reject(failed(name, status ?? undefined, signal ?? undefined, complaint));
-    });
-  });
-  // whoever waits for it sees the error; until then it is not unhandled
-  ended.catch(() => {});
+  let interrupted: string | undefined;
   const kill = () => {
     killed = true;
     child.kill("SIGKILL");
     child.stdout.destroy();
   };
-  return { stdout: child.stdout, ended, kill, [Symbol.dispose]: kill };
+  const interrupt = (signal: string) => {
+    interrupted = signal;
+    child.kill("SIGKILL");
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, interrupt);
+  let complaint = "";
+  child.stderr.on("data", (chunk) => {
+    if (complaint.length < 4000) complaint += chunk;
+  });
+  // it says itself why it stopped reading
+  child.stdin?.on("error", () => {});
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      for (const each of signals) process.off(each, interrupt);
+      if (interrupted !== undefined) reject(new VeneerError("INTERRUPTED", `interrupted by ${interrupted}`));
+      else if ((options.accept ?? [0]).includes(status ?? -1) || (killed && signal)) resolve();
+      else reject(failed(name, status ?? undefined, signal ?? undefined, complaint));
+    });
+  });
+  // whoever waits for it sees the error; until then it is not unhandled
+  ended.catch(() => {});
+  return { stdout: child.stdout, stdin: child.stdin, ended, kill, [Symbol.dispose]: kill };
+}
+
+/**
+ * Waits for programs and for the streams between them. After a failure it ends them all and throws what
+ * brought it about: a broken pipe is only what the others see of that.
+ */
+export async function together(pipes: readonly Pipe[], streams: readonly Promise<void>[]): Promise<void> {
+  try {
+    await Promise.all([...streams, ...pipes.map(({ ended }) => ended)]);
+  } catch (error) {
+    for (const pipe of pipes) pipe.kill();
+    const settled = await Promise.allSettled([...pipes.map(({ ended }) => ended), ...streams]);
+    const reasons = settled.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+    throw reasons.find(isInterruption) ?? reasons.find((reason) => !isBrokenPipe(reason)) ?? error;
+  }
+}
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof VeneerError && error.code === "INTERRUPTED";
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (code === "PROGRAM") return /\(SIGPIPE\)/.test((error as Error).message);
+  return ["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ABORT_ERR"].includes(code ?? "");
 }

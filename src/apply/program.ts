@@ -1,4 +1,5 @@
 /** Long work that well-kept programs do: cp, tar, rm, mkfs. Never in the path of a hook. */
+import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
@@ -33,6 +34,8 @@ export interface ProgramOptions {
   readonly gid?: number;
   /** called with the pid when the program has started: for progress */
   readonly started?: (pid: number) => void;
+  /** called with each line that it prints, as it prints it */
+  readonly line?: (line: string) => void;
 }
 
 /** Absolute path of a program. Throws an error that names the package. */
@@ -67,7 +70,7 @@ export async function runProgram(
       reject: false,
       cancelSignal: stop.signal,
       buffer: { stdout: true, stderr: true },
-      maxBuffer: 10_000_000,
+      maxBuffer: options.line ? 2 ** 30 : 10_000_000,
       // any descriptor will do, whatever the type says
       stdin:
         options.stdin === undefined
@@ -78,6 +81,7 @@ export async function runProgram(
       ...(options.cwd !== undefined && { cwd: options.cwd }),
     });
     if (child.pid !== undefined) options.started?.(child.pid);
+    if (options.line && child.stdout) createInterface(child.stdout).on("line", options.line);
     if (typeof options.stdin === "object" && child.stdin) {
       // a program that stops reading says itself why
       child.stdin.on("error", () => {});

@@ -27,6 +27,7 @@ import { AT_FDCWD, MNT_DETACH, RENAME_NOREPLACE, UMOUNT_NOFOLLOW } from "../sys/
 import { attach, umount2, umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { deleteTrash } from "./empty-trash.ts";
+import { shortenLayers } from "./flatten.ts";
 import { mountOverlay } from "./overlay.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
@@ -159,10 +160,13 @@ export async function commitSession(
   const base = readVersion(store, { name, version: session.version });
   const directory = paths.sessionLayer(store, name);
   if (lstatMaybe(directory)) {
-    progress.step("listing");
-    sealLayer(directory, { origin, id: session.layer });
-    progress.step("writing to disk");
-    await runProgram("sync", ["-f", directory]);
+    progress.step("listing and writing to disk");
+    const flushed = runProgram("sync", ["-f", directory]);
+    try {
+      sealLayer(directory, { origin, id: session.layer });
+    } finally {
+      await flushed;
+    }
   }
   using _layers = lockLayers(store);
   const layer = hasLayer(store, session.layer) ? readLayer(store, session.layer) : undefined;
@@ -170,7 +174,7 @@ export async function commitSession(
   else if (!layer) throw new VeneerError("NO_LAYER", `the layer of the session of base ${name} is gone`);
   const { layers, config, from } = base.manifest;
   const version = publishVersion(store, name, {
-    layers: [{ id: session.layer }, ...layers],
+    layers: [{ id: session.layer }, ...(await shortenLayers(store, layers, progress))],
     origin,
     ...(config && { config }),
     ...(from && { from }),

@@ -12,12 +12,14 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base ls": () => import("./base-ls.ts"),
         "base show": () => import("./base-show.ts"),
         "base rm": () => import("./base-rm.ts"),
+        "base export": () => import("./base-export.ts"),
         "base log": () => import("./base-log.ts"),
         "base use": () => import("./base-use.ts"),
         "base new": () => import("./base-new.ts"),
         "base edit": () => import("./base-edit.ts"),
         "base commit": () => import("./base-commit.ts"),
         "base abort": () => import("./base-abort.ts"),
+        "base verify": () => import("./base-verify.ts"),
       },
     },
     {
@@ -75,6 +77,7 @@ export function verbNames(): string[] {
 
 /** Called by veneer itself: in no help. */
 const INTERNAL: Readonly<Record<string, Loader>> = {
+  "internal sum-files": () => import("./internal-sum-files.ts"),
   "internal enter-session": () => import("./internal-enter-session.ts"),
 };
 

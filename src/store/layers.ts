@@ -3,11 +3,10 @@ import { VeneerError } from "../errors.ts";
 import validateLayer from "../generated/layer.js";
 import { isErrno } from "../sys/errno.ts";
 import {
-  createFile,
   type Fd,
   flock,
+  fsync,
   openat,
-  openatMaybe,
   rename,
   syncDirectory,
   syncfs,
@@ -26,14 +25,17 @@ import {
   RENAME_NOREPLACE,
 } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { readDocument } from "./document.ts";
+import { readDocument, writeDocument } from "./document.ts";
 import { listTree } from "./listing.ts";
 import { paths, type Store } from "./paths.ts";
+import { listingFile, sumFiles, sumsFile } from "./sums.ts";
 
 /** layers/ID/layer.json */
 export interface Layer {
   /** `sha256:…` of the listing, or for a layer of an image its diff_id: what version digests are made of */
   readonly digest: string;
+  /** `sha256:…` of the listing */
+  readonly listing?: string;
   /** on disk, when the layer was made */
   readonly bytes: number;
   readonly entries: number;
@@ -86,52 +88,56 @@ export interface SealOptions {
   readonly id?: string;
   /** default: of the listing */
   readonly digest?: string;
+  /** default: all that the tree takes on disk; less for one that shares files with other layers */
+  readonly bytes?: number;
 }
 
+/** Bytes up to which a layer's files are digested when it is made: some 50 ms. A larger one's at its first verification. */
+const SUM_AT_ONCE = 64 * 2 ** 20;
+
 /**
- * Writes `listing` and `layer.json` beside `tree` in a directory on the store's file system (a staging
- * directory, say). The tree must not change any more. Takes about 10 s for a million entries; reads no file's
- * content. Not durable: {@link syncStore} or {@link publishLayer} follows. Idempotent.
+ * Writes `listing` and `layer.json`, for a small layer `sums` too, beside `tree` in a directory on the store's
+ * file system (a staging directory, say). The tree must not change any more. Takes about 10 s for a million
+ * entries. What it writes is durable on return, the tree is not: {@link syncStore} or sync -f, before or after.
+ * Idempotent.
  */
 export function sealLayer(directory: string, options: SealOptions): SealedLayer {
-  const hash = new Bun.CryptoHasher("sha256");
-  const { entries, bytes } = writeListing(directory, hash);
+  const lines: string[] = [];
+  const { entries, bytes } = listTree(`${directory}/tree`, (_path, line) => void lines.push(line));
+  const listing = writeLines(listingFile(directory), lines);
+  if (bytes <= SUM_AT_ONCE) {
+    const sums: string[] = [];
+    sumFiles(directory, lines, (line) => sums.push(line));
+    writeLines(sumsFile(directory), sums);
+  }
   const layer: Layer = {
-    digest: options.digest ?? `sha256:${hash.digest("hex")}`,
-    bytes,
+    digest: options.digest ?? listing,
+    listing,
+    bytes: options.bytes ?? bytes,
     entries,
     created: new Date().toISOString(),
     origin: options.origin,
   };
-  replace(`${directory}/layer.json`, `${JSON.stringify(layer)}\n`);
+  writeDocument(`${directory}/layer.json`, layer, { sync: true });
   return { id: options.id ?? uniqueSuffix(), directory, layer };
 }
 
-function writeListing(directory: string, hash: Bun.CryptoHasher) {
-  const path = `${directory}/listing`;
+/** Publishes a file of lines, durable on return; returns its digest, `sha256:…`. */
+export function writeLines(path: string, lines: readonly string[]): string {
   const temporary = `${path}.${uniqueSuffix()}`;
-  using file = openat(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  const hash = new Bun.CryptoHasher("sha256");
   const encoder = new TextEncoder();
-  let chunk = "";
-  const flush = () => {
-    const bytes = encoder.encode(chunk);
-    hash.update(bytes);
-    writeAll(file.number, bytes, temporary);
-    chunk = "";
-  };
-  const total = listTree(`${directory}/tree`, (_path, line) => {
-    chunk += `${line}\n`;
-    if (chunk.length > 65536) flush();
-  });
-  flush();
+  {
+    using file = openat(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+    for (let at = 0; at < lines.length; at += 1000) {
+      const bytes = encoder.encode(`${lines.slice(at, at + 1000).join("\n")}\n`);
+      hash.update(bytes);
+      writeAll(file.number, bytes, temporary);
+    }
+    fsync(file.number, temporary);
+  }
   rename(temporary, path);
-  return total;
-}
-
-function replace(path: string, text: string): void {
-  const temporary = `${path}.${uniqueSuffix()}`;
-  createFile(temporary, text);
-  rename(temporary, path);
+  return `sha256:${hash.digest("hex")}`;
 }
 
 /** Makes everything written to the store's file system so far durable (syncfs(2)). */
@@ -142,7 +148,7 @@ export function syncStore(store: Store): void {
 
 /**
  * Publishes a sealed layer in one step; it is durable on return, provided that {@link syncStore} was called
- * since it was sealed. The caller holds {@link lockLayers} until a manifest names the layer. When a layer of
+ * since its tree was complete. The caller holds {@link lockLayers} until a manifest names the layer. When a layer of
  * this id is there already (the same layer of an image), that one is kept and the staged one left where it
  * is. Returns whether the staged one was taken.
  */
@@ -159,9 +165,4 @@ export function publishLayer(store: Store, sealed: Pick<SealedLayer, "id" | "dir
 
 export function hasLayer(store: Store, id: string): boolean {
   return lstatMaybe(paths.layerFile(store, id)) !== undefined;
-}
-
-/** Opens the listing of a layer; undefined where it has none. */
-export function openListing(store: Store, id: string): Fd | undefined {
-  return openatMaybe(AT_FDCWD, `${paths.layer(store, id)}/listing`, O_RDONLY);
 }

@@ -210,6 +210,11 @@ export function rename(from: string, to: string, flags = 0, fromDir = AT_FDCWD, 
   );
 }
 
+/** linkat(2), of a symbolic link itself; returns 0 or -errno. */
+export function linkat(fromDir: number, from: string, toDir: number, to: string): number {
+  return syscall(SYS.linkat, fromDir, cstring(from), toDir, cstring(to), 0);
+}
+
 export function unlink(path: string, dir = AT_FDCWD): void {
   check(syscall(SYS.unlinkat, dir, cstring(path), 0), "unlink", path);
 }

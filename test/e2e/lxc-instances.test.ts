@@ -185,6 +185,27 @@ describe("without post-stop", () => {
   });
 });
 
+describe("a hook that is killed midway", () => {
+  const veneer = () => join(host.bin, "veneer");
+  const killed = (call: string, options: string) =>
+    `lxc.hook.pre-mount = /usr/bin/strace -f -qq -o /dev/null -e inject=${call}:signal=KILL:when=1 ${veneer()} hook lxc ${options}`;
+
+  test.each(["mkdirat", "renameat2", "lsetxattr", "fsmount", "move_mount"])(
+    "at %s starts nothing, and the next start puts all away",
+    async (call) => {
+      const name = `killed-${call.replace("_", "-")}`;
+      lxc.container(name, { only: [killed(call, "--base b --persistent")] });
+      const outcome = await lxc.execute(name, "/bin/touch", "/started");
+      expect(outcome.status).not.toBe(0);
+      lxc.container(name, { hook: "--base b --persistent" });
+      expect(await lxc.execute(name, "/bin/test", "!", "-e", "/started")).toMatchObject({ status: 0 });
+      await host.ok("gc");
+      expect(leftovers(host)).toEqual([]);
+      expect(await host.ok("gc", "--dry-run")).toBe("would free nothing");
+    },
+  );
+});
+
 describe("lxc-copy -e", () => {
   beforeAll(() => {
     for (const name of ["copy", "copy2", "copy3"]) lxc.expect(name);

@@ -81,6 +81,22 @@ describe("lxc-execute", () => {
     expect(outcome).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
   });
 
+  test("takes a configuration file that is given to the call, in two lxcpaths at once", async () => {
+    lxc.container("file");
+    const paths = ["path-a", "path-b"].map((name) => join(host.dir, name));
+    const outcomes = await Promise.all(
+      paths.map(async (path) => {
+        mkdirSync(path);
+        const config = join(path, "given.conf");
+        await must("cp", [join(lxc.path, "file/config"), config]);
+        const command = ["/bin/sh", "-c", "sleep 0.3; cat /etc/os-release"];
+        return sh("lxc-execute", ["-P", path, "-n", "file", "-f", config, "--", ...command]);
+      }),
+    );
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
+    expect(leftovers(host)).toEqual([]);
+  });
+
   test("keeps containers on one base apart", async () => {
     const names = ["many1", "many2", "many3", "many4"];
     for (const name of names) lxc.container(name);

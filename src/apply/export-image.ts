@@ -1,0 +1,151 @@
+/** Writes a version as an image: each of its layers is a layer of the image. */
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { VeneerError } from "../errors.ts";
+import type { Destination } from "../input/destination.ts";
+import { quote } from "../quote.ts";
+import type { BaseVersion } from "../store/bases.ts";
+import { readLayer } from "../store/layers.ts";
+import type { Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { flock, openat, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { list } from "../sys/stat.ts";
+import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./export-layer.ts";
+import { copyImage, type RegistryOptions } from "./fetch-image.ts";
+import { inParallel } from "./parallel.ts";
+import { runProgram } from "./program.ts";
+import { formatAmount, type Progress } from "./progress.ts";
+import { type ImageDescriptor, tagImage, writeImage, writeLayoutFile } from "./write-layout.ts";
+
+/** Packed at once: compression keeps a processor busy. */
+const AT_ONCE = 2;
+
+export interface ExportOptions extends RegistryOptions {
+  readonly compression: LayerCompression;
+  readonly progress: Progress;
+  readonly note: (line: string) => void;
+}
+
+export type ImageDestination = Exclude<Destination, { readonly kind: "tar" | "stdout" }>;
+
+/** Returns the digest of the image's manifest. Whole or not at all; a file or directory is durable on return. */
+export async function exportImage(
+  store: Store,
+  base: BaseVersion,
+  destination: ImageDestination,
+  options: ExportOptions,
+): Promise<string> {
+  using staging = makeStaging(store);
+  switch (destination.kind) {
+    case "oci:": {
+      // on the file system where it shall be: in the layout, or beside what will be one
+      const exists = existsSync(destination.path);
+      if (exists) checkLayout(destination.path);
+      const suffix = uniqueSuffix();
+      const made = exists ? `${destination.path}/.${suffix}.part` : `${destination.path}.${suffix}.part`;
+      try {
+        const image = await makeLayout(store, base, made, staging.path, destination.tag, options);
+        await runProgram("sync", ["-f", "--", made]);
+        if (exists) addToLayout(made, destination.path, image, destination.tag);
+        else {
+          rename(made, destination.path, RENAME_NOREPLACE);
+          syncDirectory(parentOf(destination.path));
+        }
+        return image.digest;
+      } finally {
+        rmSync(made, { recursive: true, force: true });
+      }
+    }
+    case "oci-archive:": {
+      const layout = `${staging.path}/image`;
+      const image = await makeLayout(store, base, layout, staging.path, destination.tag, options);
+      await writeArchive(layout, destination.path, options.progress);
+      return image.digest;
+    }
+    case "docker://": {
+      const image = await makeLayout(store, base, `${staging.path}/image`, staging.path, "latest", options);
+      await copyImage("oci:image:latest", `docker://${destination.reference}`, {
+        ...options,
+        cwd: staging.path,
+      });
+      return image.digest;
+    }
+  }
+}
+
+/** Makes a layout of this one image at `path`. */
+async function makeLayout(
+  store: Store,
+  base: BaseVersion,
+  path: string,
+  work: string,
+  tag: string,
+  options: ExportOptions,
+): Promise<ImageDescriptor> {
+  const blobs = `${path}/blobs/sha256`;
+  mkdirSync(path);
+  mkdirSync(blobs, { recursive: true });
+  // images have the bottom layer first
+  const layers = [...base.manifest.layers].reverse();
+  const exported: (ExportedLayer & { created: string })[] = [];
+  let bytes = 0;
+  let done = 0;
+  options.progress.step("packing", () => `${done}/${layers.length} layers, ${formatAmount(bytes)}`);
+  await inParallel(AT_ONCE, [...layers.keys()], async (index) => {
+    const layer = layers[index] as (typeof layers)[number];
+    const own = `${work}/layer-${index}`;
+    mkdirSync(own);
+    using tree = openLayer(store, layer);
+    const result = await exportLayer(tree, blobs, own, options.compression, (length) => {
+      bytes += length;
+    });
+    const created =
+      ("id" in layer ? readLayer(store, layer.id)?.created : undefined) ?? base.manifest.created;
+    exported[index] = { ...result, created };
+    done++;
+  });
+  const sockets = exported.reduce((total, layer) => total + layer.sockets, 0);
+  if (sockets > 0) options.note(`veneer: ${sockets} sockets are left out: a tar cannot hold them`);
+  const image = writeImage(blobs, base.manifest, exported);
+  writeLayoutFile(path);
+  tagImage(path, image, tag);
+  return image;
+}
+
+function checkLayout(path: string): void {
+  if (existsSync(`${path}/oci-layout`) || list(path).length === 0) return;
+  throw new VeneerError("BAD_IMAGE", `${quote(path)} exists and is no OCI image layout`, {
+    hint: "name a directory that does not exist yet",
+  });
+}
+
+/** Blobs first, then the index that names them: a kill between leaves blobs that nothing names. */
+function addToLayout(made: string, layout: string, image: ImageDescriptor, tag: string): void {
+  using lock = openat(AT_FDCWD, layout, O_RDONLY | O_DIRECTORY);
+  flock(lock.number, LOCK_EX, layout);
+  const blobs = `${layout}/blobs/sha256`;
+  mkdirSync(blobs, { recursive: true });
+  for (const name of list(`${made}/blobs/sha256`))
+    renameSync(`${made}/blobs/sha256/${name}`, `${blobs}/${name}`);
+  if (!existsSync(`${layout}/oci-layout`)) writeLayoutFile(layout);
+  syncDirectory(blobs);
+  tagImage(layout, image, tag, true);
+}
+
+async function writeArchive(layout: string, path: string, progress: Progress): Promise<void> {
+  const part = `${path}.${uniqueSuffix()}.part`;
+  progress.step("writing the archive");
+  const same = ["--sort=name", "--numeric-owner", "--owner=0", "--group=0", "--mtime=@0", "--force-local"];
+  try {
+    await runProgram("tar", ["-c", ...same, "-C", layout, "-f", part, "oci-layout", "index.json", "blobs"]);
+    await runProgram("sync", ["--", part]);
+    rename(part, path);
+  } finally {
+    unlinkQuietly(part);
+  }
+  syncDirectory(parentOf(path));
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}

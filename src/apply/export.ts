@@ -1,0 +1,52 @@
+/** Brings a version of a base out of the store. */
+import { duringAsync, VeneerError } from "../errors.ts";
+import type { Destination } from "../input/destination.ts";
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { explainStore } from "../plan/explain.ts";
+import { readVersion } from "../store/bases.ts";
+import { lockLayers } from "../store/layers.ts";
+import { makeStore, type Store } from "../store/paths.ts";
+import { SysError } from "../sys/errno.ts";
+import { geteuid } from "../sys/process.ts";
+import { type ExportOptions, exportImage } from "./export-image.ts";
+import { exportTree } from "./export-tree.ts";
+
+/**
+ * Exports a version: to a tar its merged tree, to an image layer by layer. The version and its layers stay as
+ * long as that takes. Nothing of a failed export is left at the destination. Returns an image's digest.
+ */
+export async function exportBase(
+  store: Store,
+  ref: BaseRef,
+  destination: Destination,
+  options: ExportOptions,
+): Promise<string | undefined> {
+  return duringAsync(`export ${formatBaseRef(ref)}`, async () => {
+    if (geteuid() !== 0) {
+      throw new VeneerError("NOT_ROOT", "root alone may read all of a base", { hint: "run as root" });
+    }
+    makeStore(store);
+    using _lock = lockLayers(store);
+    const base = readVersion(store, ref);
+    try {
+      if (destination.kind !== "tar" && destination.kind !== "stdout")
+        return await exportImage(store, base, destination, options);
+      await exportTree(store, base, destination, options.progress);
+      return undefined;
+    } catch (error) {
+      throw explained(error);
+    }
+  });
+}
+
+/** What node's functions throw has the code of its system call too; programs tell of a full disk in a hint. */
+function explained(error: unknown): unknown {
+  const full = "no space on the destination's file system, or on the store's";
+  if (error instanceof VeneerError && error.hint === explainStore("ENOSPC")) {
+    return new VeneerError(error.code, error.message, { hint: full });
+  }
+  const code = error instanceof SysError ? error.code : (error as NodeJS.ErrnoException | undefined)?.code;
+  if (error instanceof VeneerError || typeof code !== "string") return error;
+  const hint = code === "ENOSPC" ? full : explainStore(code);
+  return new VeneerError("EXPORT", "write the export", { cause: error, hint });
+}

@@ -1,0 +1,133 @@
+/** Many layers to one that shows the same, by hard links: directories are made anew, no file's data is copied. */
+import type { LayerRef } from "../store/bases.ts";
+import { publishLayer, sealLayer } from "../store/layers.ts";
+import { type MergedEntry, mergeTrees } from "../store/merge.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { errno } from "../sys/errno.ts";
+import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../sys/fd.ts";
+import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
+import { check } from "../sys/libc.ts";
+import { fsopen, setOption } from "../sys/mount.ts";
+import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import { makeLayerDirectory } from "./import.ts";
+import { runProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+
+/**
+ * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. The
+ * kernel takes 500 with lowerdir+ (Linux 6.8), before that about 15 fit into one option.
+ */
+const MOST = 100;
+const MOST_IN_ONE_OPTION = 12;
+
+/** What overlayfs notes for itself, and what a layer with nothing below it does not need. */
+const DROPPED = /^trusted\.overlay\./;
+
+/**
+ * The layers that stand for `layers` under one more: these, or where they are too many one layer in the place
+ * of all that are in the store. The caller holds the layers' lock until a manifest names the result. Durable
+ * on return. A kill in between leaves what `gc` frees.
+ */
+export async function shortenLayers(
+  store: Store,
+  layers: readonly LayerRef[],
+  progress: Progress,
+  most = mostLayers(),
+): Promise<readonly LayerRef[]> {
+  if (layers.length < most) return layers;
+  const first = layers.findIndex((layer) => !("id" in layer));
+  const end = first < 0 ? layers.length : first;
+  if (end < 2) return layers;
+  const ids = layers.slice(0, end).flatMap((layer) => ("id" in layer ? [layer.id] : []));
+  const rest = layers.slice(end);
+  progress.step(`flattening ${ids.length} layers`);
+  using staging = makeStaging(store);
+  const directory = `${staging.path}/layer`;
+  makeLayerDirectory(directory);
+  const trees = ids.map((id) => paths.layerTree(store, id));
+  const bytes = await flatten(trees, `${directory}/tree`, rest.length > 0);
+  const flushed = runProgram("sync", ["-f", directory]);
+  try {
+    const sealed = sealLayer(directory, { origin: `${ids.length} layers flattened`, bytes });
+    await flushed;
+    publishLayer(store, sealed);
+    return [{ id: sealed.id }, ...rest];
+  } finally {
+    await flushed.catch(() => {});
+  }
+}
+
+function mostLayers(): number {
+  using context = fsopen("overlay");
+  using directory = openDirectory("/");
+  return setOption(context, "lowerdir+", directory.path) === 0 ? MOST : MOST_IN_ONE_OPTION;
+}
+
+/**
+ * Makes `target`, which is empty, show what `trees` (top first, on the same file system) show merged;
+ * `onOthers` keeps whiteouts and opaque marks for layers below. Returns what it took on disk, in bytes.
+ */
+export async function flatten(trees: readonly string[], target: string, onOthers: boolean): Promise<number> {
+  const entries = mergeTrees(trees).filter((entry) => onOthers || entry.kind !== "whiteout");
+  using to = openDirectory(target);
+  using open = openAll(trees);
+  const copies: MergedEntry[] = [];
+  for (const entry of entries) {
+    if (entry.kind === "directory") mkdirat(to.number, entry.path, 0o700);
+    else if (!link(open.fds[entry.layer] as Fd, to, entry.path)) copies.push(entry);
+  }
+  let bytes = 0;
+  for (const { layer, path } of copies) {
+    await runProgram("cp", [
+      "-a",
+      "--reflink=auto",
+      "-T",
+      "--",
+      `${trees[layer]}/${path}`,
+      `${target}/${path}`,
+    ]);
+    bytes += (lstatMaybe(path, to.number)?.blocks ?? 0) * 512;
+  }
+  // innermost first: what is made in a directory changes its time
+  for (const entry of entries.reverse()) {
+    if (entry.kind !== "directory") continue;
+    bytes += copyAttributes(open.fds[entry.layer] as Fd, to, entry.path, onOthers && entry.opaque);
+  }
+  return bytes + copyAttributes(open.fds[0] as Fd, to, ".", false);
+}
+
+function openAll(trees: readonly string[]) {
+  const fds = trees.map((tree) => openDirectory(tree));
+  return {
+    fds,
+    [Symbol.dispose]() {
+      for (const fd of fds) fd[Symbol.dispose]();
+    },
+  };
+}
+
+/** Returns false where the file system gives no further link (EMLINK: ext4 has 65000, btrfs few in a directory). */
+function link(from: Fd, to: Fd, path: string): boolean {
+  const result = linkat(from.number, path, to.number, path);
+  if ([errno.EMLINK, errno.EXDEV, errno.EPERM].includes(-result)) return false;
+  check(result, "link", path);
+  return true;
+}
+
+/** Returns what the directory itself takes on disk. */
+function copyAttributes(from: Fd, to: Fd, path: string, opaque: boolean): number {
+  const stat = lstatMaybe(path, from.number);
+  if (!stat) return 0;
+  const source = `${from.path}/${path}`;
+  const target = `${to.path}/${path}`;
+  fchownat(to.number, path, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW);
+  fchmodat(to.number, path, stat.mode & 0o7777);
+  for (const name of listxattr(source)) {
+    const value = DROPPED.test(name) ? undefined : getxattr(source, name);
+    if (value) setxattr(target, name, value);
+  }
+  if (opaque) setxattr(target, "trusted.overlay.opaque", new Uint8Array([0x79]));
+  setTime(path, stat.mtime, to.number);
+  return (lstatMaybe(path, to.number)?.blocks ?? 0) * 512;
+}

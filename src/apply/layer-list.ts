@@ -1,0 +1,102 @@
+/** What of a layer goes into the tar of an image, and how: a list for GNU tar, and the markers of whiteouts. */
+import { VeneerError } from "../errors.ts";
+import { quote } from "../quote.ts";
+import { escapePath } from "../store/listing.ts";
+import { walk } from "../store/walk.ts";
+import { createFile, type Fd, mkdirat, openat, writeAll } from "../sys/fd.ts";
+import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK } from "../sys/flags.ts";
+import { getxattr, isType, listxattr, type Stat, setTime } from "../sys/stat.ts";
+import { OPAQUE_MARKER, OPAQUE_XATTR, WHITEOUT_PREFIX } from "./whiteouts.ts";
+
+const OVERLAY_XATTR = "trusted.overlay.";
+const WHITEOUT_XATTR = "trusted.overlay.whiteout";
+
+/** A path by which another process reaches a directory that this one has open; no character in it is special to tar. */
+export function pathForOthers(fd: Fd): string {
+  return `/proc/${process.pid}/fd/${fd.number}`;
+}
+
+/**
+ * Writes the list for `tar --no-recursion -C TREE -T FILE`: sorted, a directory before what is in it, markers
+ * before what they stand beside. Whiteouts, 0/0 devices and regular files with `overlay.whiteout` alike,
+ * become empty files `.wh.NAME` with the whiteout's time in `markers`, an empty directory that stays open
+ * while tar runs. `without`: relative paths that are left out. Returns the number of sockets, which no tar can
+ * hold. Throws VeneerError for what an image cannot hold.
+ */
+export function listLayer(tree: Fd, markers: Fd, file: string, without: readonly string[]): number {
+  using out = openat(AT_FDCWD, file, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+  const encoder = new TextEncoder();
+  const made = new Set([""]);
+  let text = "";
+  let sockets = 0;
+  let from = tree;
+  const emit = (place: Fd, path: string) => {
+    if (place !== from) text += `-C ${pathForOthers(place)}\n`;
+    from = place;
+    text += `./${escapePath(path)}\n`;
+    if (text.length < 65536) return;
+    writeAll(out.number, encoder.encode(text), file);
+    text = "";
+  };
+  const mark = (parent: string, name: string, { mtime }: Stat) => {
+    for (let end = parent.indexOf("/"); end >= 0; end = parent.indexOf("/", end + 1)) {
+      const path = parent.slice(0, end);
+      if (!made.has(path)) mkdirat(markers.number, path, 0o700);
+      made.add(path);
+    }
+    createFile(parent + name, "", { dir: markers.number, mode: 0o644 });
+    setTime(parent + name, mtime, markers.number);
+    emit(markers, parent + name);
+  };
+  text += ".\n";
+  walk(
+    ".",
+    ({ path, name, stat, dir }) => {
+      if (without.includes(path)) return false;
+      const parent = path.slice(0, path.length - name.length);
+      const at = `/proc/self/fd/${dir}/${name}`;
+      if (name.startsWith(WHITEOUT_PREFIX)) {
+        throw new VeneerError("NO_IMAGE", `${quote(`/${path}`)}: images keep such names for whiteouts`, {
+          hint: "export to a tar, or remove the file",
+        });
+      }
+      if (isType(stat, S_IFSOCK)) {
+        sockets++;
+        return false;
+      }
+      const xattrs = listxattr(at).filter((attribute) => attribute.startsWith(OVERLAY_XATTR));
+      if (isWhiteout(stat, xattrs)) {
+        mark(parent, WHITEOUT_PREFIX + name, stat);
+        return false;
+      }
+      const foreign = xattrs.find((attribute) => /\.(redirect|metacopy)$/.test(attribute));
+      if (foreign !== undefined) {
+        throw new VeneerError(
+          "NO_IMAGE",
+          `${quote(`/${path}`)} has its content in another layer (${foreign})`,
+          {
+            hint: "export to a tar, which holds the merged tree",
+          },
+        );
+      }
+      emit(tree, path);
+      if (
+        isType(stat, S_IFDIR) &&
+        xattrs.includes(OPAQUE_XATTR) &&
+        getxattr(at, OPAQUE_XATTR)?.[0] === 0x79
+      ) {
+        mark(`${path}/`, OPAQUE_MARKER, stat);
+      }
+      return true;
+    },
+    tree.number,
+  );
+  writeAll(out.number, encoder.encode(text), file);
+  return sockets;
+}
+
+/** The second form: overlayfs.rst, "Whiteouts and opaque directories". */
+function isWhiteout(stat: Stat, xattrs: readonly string[]): boolean {
+  if (isType(stat, S_IFCHR)) return stat.rdevMajor === 0 && stat.rdevMinor === 0;
+  return isType(stat, S_IFREG) && stat.size === 0 && xattrs.includes(WHITEOUT_XATTR);
+}
