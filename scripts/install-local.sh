@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # npm run install-local -- [--prefix DIR]: puts the program and the wrapping runtimes into PREFIX/bin, the engine
-# files into PREFIX/share/veneer and the systemd units into PREFIX/lib/systemd/system. Running it again replaces
-# what is there, each file at once; containers that run are not touched.
+# files into PREFIX/share/veneer, the completions where shells look for them, and the systemd units into
+# PREFIX/lib/systemd/system. Running it again replaces what is there, each file at once; containers that run are
+# not touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,6 +61,16 @@ while IFS= read -r file; do
   *) place 644 "$file" "$prefix/share/veneer/${file#hooks/}" ;;
   esac
 done < <(find hooks -type f)
+
+complete() { # SHELL FILE
+  mkdir -p -- "$prefix/share/${2%/*}"
+  "$prefix/bin/veneer" completion "$1" >"$prefix/share/$2.new"
+  chmod 644 -- "$prefix/share/$2.new"
+  mv -f -- "$prefix/share/$2.new" "$prefix/share/$2"
+}
+complete bash bash-completion/completions/veneer
+complete zsh zsh/site-functions/_veneer
+complete fish fish/vendor_completions.d/veneer.fish
 
 # read once, the program's later starts come from memory
 cat -- "$prefix/bin/veneer" >/dev/null

@@ -4,8 +4,9 @@
 set -euo pipefail
 
 packages=(
-  acl attr busybox-static catatonit containerd crun debootstrap docker-registry docker.io e2fsprogs gcc hyperfine jq libc6-dev libcap2-bin
-  lxc podman procps python3-minimal runc skopeo strace tar umoci util-linux xfsprogs xz-utils zstd
+  acl attr busybox-static catatonit containerd crun debootstrap docker-registry docker.io e2fsprogs fish gcc
+  hyperfine jq libc6-dev libcap2-bin lxc podman procps python3-minimal runc skopeo strace tar umoci util-linux
+  xfsprogs xz-utils zsh zstd
 )
 
 missing=()

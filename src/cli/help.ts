@@ -4,13 +4,24 @@ import { HELP, usage } from "./parse.ts";
 import { GROUPS } from "./verbs.ts";
 
 export const GLOBAL_OPTIONS = [
-  { name: "--root", value: "DIR", help: "the store (default /var/lib/veneer; environment VENEER_ROOT)" },
+  {
+    name: "--root",
+    value: "DIR",
+    complete: "directory",
+    help: "the store (default /var/lib/veneer; environment VENEER_ROOT)",
+  },
   {
     name: "--run",
     value: "DIR",
+    complete: "directory",
     help: "records of running things (default /run/veneer; environment VENEER_RUN)",
   },
-  { name: "--config", value: "FILE", help: "configuration (default /etc/veneer/config.json)" },
+  {
+    name: "--config",
+    value: "FILE",
+    complete: "file",
+    help: "configuration (default /etc/veneer/config.json)",
+  },
   { name: "--debug", help: "print each step to stderr" },
   { name: "--version", help: "print the version" },
 ] as const;

@@ -23,12 +23,6 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       },
     },
     {
-      title: "keep tidy",
-      verbs: {
-        gc: () => import("./gc.ts"),
-      },
-    },
-    {
       title: "instances",
       verbs: {
         create: () => import("./create.ts"),
@@ -51,6 +45,20 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         diff: () => import("./diff.ts"),
         config: () => import("./config.ts"),
         doctor: () => import("./doctor.ts"),
+        completion: () => import("./completion.ts"),
+      },
+    },
+    {
+      title: "run",
+      verbs: {
+        run: () => import("./run.ts"),
+        bundle: () => import("./bundle.ts"),
+      },
+    },
+    {
+      title: "keep tidy",
+      verbs: {
+        gc: () => import("./gc.ts"),
       },
     },
     {
@@ -62,21 +70,21 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         unsetup: () => import("./unsetup.ts"),
       },
     },
-    {
-      title: "run",
-      verbs: {
-        run: () => import("./run.ts"),
-        bundle: () => import("./bundle.ts"),
-      },
-    },
   ];
 
 export function verbNames(): string[] {
   return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
 }
 
+/** The descriptions of all commands, in the order of help. */
+export async function loadCommands(): Promise<Command[]> {
+  const loaded = await Promise.all(GROUPS.flatMap(({ verbs }) => Object.values(verbs).map((load) => load())));
+  return loaded.map(({ command }) => command);
+}
+
 /** Called by veneer itself: in no help. */
 const INTERNAL: Readonly<Record<string, Loader>> = {
+  "internal complete": () => import("./internal-complete.ts"),
   "internal sum-files": () => import("./internal-sum-files.ts"),
   "internal enter-session": () => import("./internal-enter-session.ts"),
 };

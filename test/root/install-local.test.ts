@@ -36,6 +36,21 @@ describe("install-local", () => {
       const unit = readFileSync(join(prefix, "lib/systemd/system", name), "utf8");
       expect(unit).not.toContain("/usr/bin/veneer");
     }
+    for (const [shell, file] of [
+      ["bash", "bash-completion/completions/veneer"],
+      ["zsh", "zsh/site-functions/_veneer"],
+      ["fish", "fish/vendor_completions.d/veneer.fish"],
+    ] as const) {
+      await must(shell, ["-n", join(prefix, "share", file)]);
+    }
+  });
+
+  test("installs what runs from there", async () => {
+    await must("bash", [script, `--prefix=${prefix}`]);
+    makeBase(host, "here");
+    const words = ["--root", host.root, "--run", host.run, "run", "here", "--", "cat", "/etc/os-release"];
+    const env = { PATH: `${prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin` };
+    expect(await must(join(prefix, "bin/veneer"), words, { env })).toBe("ID=veneer-test");
   });
 
   test("installs an include file that LXC takes as it is", async () => {

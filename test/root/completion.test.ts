@@ -1,0 +1,110 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { plantBase } from "../helpers/base.ts";
+import { makeHost, PROGRAM, sh } from "../helpers/host.ts";
+
+const host = makeHost();
+const place = join(host.dir, "place");
+beforeAll(async () => {
+  mkdirSync(join(place, "directory"), { recursive: true });
+  writeFileSync(join(place, "dir-file"), "");
+  plantBase(host, "debian", place);
+  plantBase(host, "debian", place, 2);
+  plantBase(host, "alpine", place);
+  await host.ok("create", "web1", "alpine");
+  for (const [shell, file] of [
+    ["bash", "veneer.bash"],
+    ["zsh", "_veneer"],
+    ["fish", "veneer.fish"],
+  ] as const) {
+    writeFileSync(join(host.dir, file), `${await host.ok("completion", shell)}\n`);
+  }
+});
+afterAll(() => host.remove());
+
+/** Types lines into an interactive shell, and returns what was on its terminal. */
+async function type(command: string, ...lines: string[]): Promise<string> {
+  const keys = [...lines, "exit\n"].map((line) => `sleep 1; printf '%b' '${line.replaceAll("\n", "\\n")}'`);
+  const outcome = await sh("sh", ["-c", `{ ${keys.join("; ")}; } | script -qec '${command}' /dev/null`], {
+    cwd: place,
+    env: { PATH: host.path, TERM: "dumb", HOME: host.dir, PS1: "" },
+  });
+  return outcome.stdout.replaceAll("\r", "");
+}
+
+describe.each([
+  ["bash", "bash --norc --noprofile -i", `. ${host.dir}/veneer.bash\n`],
+  ["zsh", "zsh -f -i", `fpath=(${host.dir} $fpath); autoload -U compinit; compinit -u -D\n`],
+])("completion in %s", (_shell, command, setup) => {
+  it("completes commands, bases, versions, options with their values, and files", async () => {
+    const text = await type(
+      command,
+      setup,
+      "veneer base sh\\tdeb\\t --json | grep name\n",
+      "veneer base show debian@1\\t --json | grep version\n",
+      "veneer base show alpine@\\t --json | grep version\n",
+      "veneer ins\\tw\\t >/dev/null && echo inspected\n",
+      "veneer run --network=n\\talp\\t --help | head -1\n",
+      "veneer --config dir-\\t base ls; echo\n",
+    );
+    expect(text).toContain('"name": "debian"');
+    expect(text).toContain('"version": 1');
+    expect(text).toContain("inspected");
+    expect(text).toMatch(/run --network=none .*alpine/);
+    expect(text).toMatch(/--config dir-file /);
+  });
+});
+
+describe("completion in fish", () => {
+  const offers = async (line: string) => {
+    const script = `source ${host.dir}/veneer.fish; complete -C '${line}'`;
+    const { stdout } = await sh("fish", ["-c", script], {
+      cwd: place,
+      env: { PATH: host.path, HOME: host.dir },
+    });
+    return stdout.split("\n");
+  };
+
+  it("offers commands with their summaries, bases, versions, instances and files", async () => {
+    expect(await offers("veneer doc")).toEqual([expect.stringMatching(/^doctor\tTell what/)]);
+    expect(await offers("veneer run ")).toEqual(expect.arrayContaining(["alpine", "debian"]));
+    expect(await offers("veneer run debian@")).toEqual(["debian@1", "debian@2\tcurrent"]);
+    expect(await offers("veneer rm ")).toEqual(["web1"]);
+    expect((await offers("veneer --config dir")).sort()).toEqual(["dir-file", "directory/"]);
+  });
+});
+
+describe("completion", () => {
+  const words = async (...line: string[]) =>
+    (await host.ok("internal", "complete", "--", ...line)).split("\n");
+
+  it("knows every command that the help lists", async () => {
+    const help = await host.ok("--help");
+    const names = [...help.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}[A-Z]/gm)].map(
+      ([, name]) => name as string,
+    );
+    expect(names.length).toBeGreaterThan(20);
+    for (const name of names) {
+      const parts = name.split(" ");
+      const offered = await words(...parts.slice(0, -1), parts.at(-1) as string);
+      expect(offered.map((line) => line.split("\t")[0])).toContain(parts.at(-1));
+    }
+  });
+
+  it("looks into the store that the line names", async () => {
+    expect(await words("--root", join(host.dir, "none"), "run", "")).toEqual(["words"]);
+    expect(await words(`--root=${host.root}`, "run", "deb")).toEqual(["words", "debian"]);
+  });
+
+  it("offers nothing to a user who may not read the store", async () => {
+    const args = ["--reuid", "65534", "--clear-groups", PROGRAM, "--root", host.root];
+    const outcome = await sh("setpriv", [...args, "internal", "complete", "--", "run", ""]);
+    expect(outcome).toEqual({ status: 0, stdout: "words", stderr: "" });
+  });
+
+  it("refuses another shell", async () => {
+    expect(await host.veneer("completion", "tcsh")).toMatchObject({ status: 2 });
+    expect((await host.veneer("completion")).status).toBe(2);
+  });
+});
