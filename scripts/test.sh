@@ -18,6 +18,7 @@ elif ! why=$("${enter[@]}" mount -t tmpfs tmpfs /mnt 2>&1); then
   VENEER_TEST_SKIP="cannot mount (CAP_SYS_ADMIN is missing?): $why"
 fi
 if [ -z "$VENEER_TEST_SKIP" ]; then
+  export VENEER_TEST_NAMESPACE=private
   exec "${enter[@]}" node_modules/.bin/vitest run "$@"
 fi
 echo "npm test: root and end-to-end tests are skipped: $VENEER_TEST_SKIP" >&2

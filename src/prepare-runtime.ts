@@ -124,16 +124,31 @@ function absolute(path: string): string {
   return `/${parts.join("/")}`;
 }
 
-/** The text with our hook at the end of hooks.poststop; once, when an earlier run left it there. */
+const STRING = String.raw`"(?:[^"\\]|\\.)*"`;
+/** Our hook as it is written below, with a comma that parts it from another. */
+const HOOK = String.raw`\{"path":"/bin/sh","args":\["sh","[^"]*/veneer-release"(?:,${STRING})*\],"env":\[${STRING}\],"timeout":10\}`;
+
+/** The text with our hook at the end of hooks.poststop, in place of one that an earlier run left there. */
 function withPoststop(text: string, config: BundleConfig, settings: Settings, record: Record): string {
   const { store } = settings;
-  const ephemeral = record.ephemeral === undefined ? [] : [paths.ephemeral(store, record.ephemeral)];
+  const ephemeral = record.ephemeral === undefined ? "" : paths.ephemeral(store, record.ephemeral);
+  const mounted = record.placement === "host" ? (record.target ?? "") : "";
   const script = `${process.execPath.slice(0, process.execPath.lastIndexOf("/"))}/veneer-release`;
   const hook = JSON.stringify({
     path: "/bin/sh",
-    args: ["sh", script, paths.record(store, record.key), paths.config(store, record.key), ...ephemeral],
+    args: [
+      "sh",
+      script,
+      paths.record(store, record.key),
+      paths.config(store, record.key),
+      ephemeral,
+      mounted,
+    ],
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     timeout: 10,
   });
-  return text.includes(hook) ? text : appendToArray(text, config, ["hooks", "poststop"], hook);
+  const clean = text.includes('/veneer-release"')
+    ? text.replaceAll(new RegExp(`,${HOOK}|${HOOK},?`, "g"), "")
+    : text;
+  return appendToArray(clean, config, ["hooks", "poststop"], hook);
 }

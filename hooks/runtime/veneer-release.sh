@@ -1,10 +1,12 @@
 #!/bin/sh
 # veneer poststop hook of the wrapping runtime: takes down what one container used.
 #
-# Arguments: the record, the rewritten config.json and, for an ephemeral upper, its directory. Emptying the
-# record says that the instance is free and costs no process; the rest is deleted out of the way, so that the
-# container's end takes the same time for any upper. A kill in between leaves it to `veneer gc`.
+# Arguments: the record, the rewritten config.json, the directory of an ephemeral upper (or an empty word) and,
+# for a root that is mounted on the host, its mount point. Emptying the record says that the instance is free
+# and costs no process; the rest is deleted out of the way, so that the container's end takes the same time for
+# any upper. A kill in between leaves it to `veneer gc`.
 [ -s "$1" ] || exit 0
+[ -z "$4" ] || umount -l -- "$4"
 : >"$1"
 # the terminal of a container in the foreground may close now
 trap '' HUP INT QUIT

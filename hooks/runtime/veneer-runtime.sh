@@ -93,7 +93,7 @@ for word; do
   esac
   if [ -z "$command" ]; then
     case $word in
-    --log | --log-format | --root | --criu | --rootless | --cgroup-manager) skip=value ;;
+    --log | --log-format | --log-level | --root | --criu | --rootless | --cgroup-manager) skip=value ;;
     -log | -log-format | -root | -criu | -rootless) skip=value ;;
     -*) ;;
     create | run) command=$word ;;

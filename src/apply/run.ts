@@ -20,6 +20,7 @@ import {
 } from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
 import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
+import { stat } from "../sys/stat.ts";
 import { cover } from "./cover.ts";
 import { mountOverlay } from "./overlay.ts";
 import { makeUpper } from "./upper.ts";
@@ -136,7 +137,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       mount(operation.file, operation.target, null, MS_BIND);
       return;
     case "replace-file":
-      replaceFile(operation.path, operation.text, { mode: 0o644 });
+      replaceFile(operation.path, operation.text, { like: stat(operation.path) });
       return;
     case "print":
       writeAll(1, new TextEncoder().encode(operation.text), "stdout");

@@ -16,8 +16,25 @@ export interface RuntimeCall {
 }
 
 /** Options that take a value in the next word, by either runtime. Go's flags know one dash as well as two. */
-const GLOBAL_VALUES = new Set(["log", "log-format", "root", "criu", "rootless", "cgroup-manager"]);
-const CREATE_VALUES = new Set(["bundle", "b", "config", "f", "console-socket", "pid-file", "preserve-fds"]);
+const GLOBAL_VALUES = new Set([
+  "log",
+  "log-format",
+  "root",
+  "log-level",
+  "criu",
+  "rootless",
+  "cgroup-manager",
+]);
+const CREATE_VALUES = new Set([
+  "bundle",
+  "b",
+  "config",
+  "f",
+  "console-socket",
+  "pid-file",
+  "pidfd-socket",
+  "preserve-fds",
+]);
 
 /** Reads what is needed of `create` or `run`. Throws UsageError when there is no container id. */
 export function parseRuntimeCall(words: readonly string[]): RuntimeCall {

@@ -4,6 +4,7 @@ import { errno, SysError } from "./errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -126,18 +127,29 @@ export function createFile(
   if (options.sync) fsync(fd.number, path);
 }
 
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
 /**
  * Publishes a file whole or not at all: written beside under a name of its own, then renamed over `path`.
- * With `sync` the new content and the name survive a power loss when the call returns.
+ * `like`: gets this owner and mode. With `sync` the new content and the name survive a power loss when the call returns.
  */
 export function replaceFile(
   path: string,
   text: string,
-  options: { mode?: number; sync?: boolean } = {},
+  options: { mode?: number; sync?: boolean; like?: Owner } = {},
 ): void {
   const temporary = `${path}.${uniqueSuffix()}`;
   try {
     createFile(temporary, text, options);
+    if (options.like) {
+      const { uid, gid, mode } = options.like;
+      fchownat(AT_FDCWD, temporary, uid, gid, AT_SYMLINK_NOFOLLOW);
+      fchmodat(AT_FDCWD, temporary, mode & 0o7777);
+    }
     rename(temporary, path);
   } catch (error) {
     unlinkQuietly(temporary);

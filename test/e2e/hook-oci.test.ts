@@ -2,7 +2,16 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { type Config, hookAt, makeBundle, nextId, RUNTIMES, runBundle, runtime } from "../helpers/bundle.ts";
+import {
+  type Config,
+  detach,
+  hookAt,
+  makeBundle,
+  nextId,
+  RUNTIMES,
+  runBundle,
+  runtime,
+} from "../helpers/bundle.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
@@ -44,6 +53,7 @@ const bind = (source: string, destination: string, ...options: string[]) => ({
 
 describe.each(RUNTIMES)("%s", (name) => {
   const run = (path: string) => runBundle(host, name, path);
+  const detached = (...args: string[]) => detach(host, name, ["--root", join(host.dir, "state"), ...args]);
   /** stdout of a container that must succeed */
   const output = async (command: string, edit: (config: Config) => void = () => {}) => {
     const path = bundle(`set -e\n${command}`, (config) => {
@@ -118,7 +128,6 @@ describe.each(RUNTIMES)("%s", (name) => {
   it("has the container's own proc, sys and dev", async () => {
     const script = `
       echo $$
-      ls -d /proc/[0-9]* | wc -l
       stat -f -c %T /proc /sys /dev
       ls /sys/class/net
       echo x > /dev/null; head -c 4 /dev/zero | wc -c; ls -d /dev/pts/ptmx /dev/fd
@@ -126,7 +135,6 @@ describe.each(RUNTIMES)("%s", (name) => {
     const stdout = await output(script);
     expect(stdout.split("\n")).toEqual([
       "1",
-      "3",
       "proc",
       "sysfs",
       "tmpfs",
@@ -304,18 +312,7 @@ describe.each(RUNTIMES)("%s", (name) => {
             if (propagation !== "unset") config.linux.rootfsPropagation = propagation;
           });
           const id = nextId();
-          await must(
-            "sh",
-            [
-              "-c",
-              `exec "$0" --root "$1" create --bundle "$2" "$3" </dev/null >/dev/null 2>&1`,
-              name,
-              join(host.dir, "state"),
-              path,
-              id,
-            ],
-            { env: { PATH: host.path } },
-          );
+          expect(await detached("create", "--bundle", path, id)).toMatchObject({ status: 0, stderr: "" });
           expect(mountTable()).toEqual(before);
           expect(await runtime(host, name, ["start", id])).toMatchObject({ status: 0 });
           const inside = await runtime(host, name, [
@@ -349,18 +346,10 @@ describe.each(RUNTIMES)("%s", (name) => {
           config.linux.rootfsPropagation = "rslave";
           config.mounts.push(bind(volume, "/vol", "rslave"));
         });
-        await must(
-          "sh",
-          [
-            "-c",
-            `exec "$0" --root "$1" run --detach --bundle "$2" "$3" </dev/null >/dev/null 2>&1`,
-            name,
-            join(host.dir, "state"),
-            path,
-            id,
-          ],
-          { env: { PATH: host.path } },
-        );
+        expect(await detached("run", "--detach", "--bundle", path, id)).toMatchObject({
+          status: 0,
+          stderr: "",
+        });
         await must("mount", ["-t", "tmpfs", "late", join(volume, "host")]);
         await must("touch", [join(volume, "host/late")]);
         const { stdout } = await runtime(host, name, ["exec", id, "ls", "/vol/host"]);
@@ -379,18 +368,7 @@ describe.each(RUNTIMES)("%s", (name) => {
     const path = bundle("echo first > /mine; exec sleep 60", (config) =>
       hookAt(config, host, "createRuntime", "--base", "b"),
     );
-    await must(
-      "sh",
-      [
-        "-c",
-        `exec "$0" --root "$1" run --detach --bundle "$2" "$3" </dev/null >/dev/null 2>&1`,
-        name,
-        join(host.dir, "state"),
-        path,
-        id,
-      ],
-      { env: { PATH: host.path } },
-    );
+    expect(await detached("run", "--detach", "--bundle", path, id)).toMatchObject({ status: 0, stderr: "" });
     await runtime(host, name, ["exec", id, "sh", "-c", "until [ -e /mine ]; do :; done"]);
     expect(await runtime(host, name, ["exec", id, "cat", "/mine"])).toMatchObject({ stdout: "first" });
     expect(await output("ls /mine 2>/dev/null || echo none")).toBe("none");

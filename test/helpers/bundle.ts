@@ -1,5 +1,5 @@
 /** OCI bundles, and containers in them with the real runtimes. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, type Outcome, PROGRAM, type RunOptions, sh } from "./host.ts";
 
@@ -141,4 +141,16 @@ export function runBundle(
   options: RunOptions = {},
 ): Promise<Outcome> {
   return runtime(host, name, ["run", "--bundle", bundle, nextId()], options);
+}
+
+/**
+ * Runs a runtime whose container goes on after it: with output to a file, since the container inherits it.
+ * `stderr` has what was written until the runtime ended.
+ */
+export async function detach(host: Host, file: string, args: readonly string[]): Promise<Outcome> {
+  const output = join(host.dir, `output-${nextId()}`);
+  const outcome = await sh("sh", ["-c", 'exec "$@" </dev/null >"$0" 2>&1', output, file, ...args], {
+    env: { PATH: host.path },
+  });
+  return { ...outcome, stderr: readFileSync(output, "utf8").trimEnd() };
 }

@@ -96,6 +96,28 @@ export function makeHost(parent = "/tmp"): Host {
   };
 }
 
+/**
+ * For tests in which crun must run in this namespace, not in one of its own: takes the v2 hierarchy away here
+ * instead. `possible` is false where this is the namespace of the whole machine (not started by npm test).
+ */
+export function plainCrun(host: Host) {
+  const unified = "/sys/fs/cgroup/unified";
+  const wrapper = join(host.bin, "crun");
+  const needed = existsSync(wrapper);
+  const possible = !needed || process.env.VENEER_TEST_NAMESPACE === "private";
+  return {
+    possible,
+    async begin() {
+      if (!needed || !possible) return;
+      await must("umount", [unified]);
+      rmSync(wrapper);
+    },
+    async end() {
+      if (needed && possible) await must("mount", ["-t", "cgroup2", "cgroup2", unified]);
+    },
+  };
+}
+
 function script(path: string, body: string): void {
   writeFileSync(path, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
 }

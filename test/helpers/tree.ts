@@ -3,7 +3,7 @@ import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "
 import { join } from "node:path";
 
 const APPLETS =
-  "sh ls cat mount umount true false sleep id touch echo mkdir rmdir rm stat ps kill ln chmod chown env head tail wc grep sed find test dd tty stty readlink mv cp seq date sync printf reboot setsid httpd wget nc";
+  "sh basename ls cat mount umount true false sleep id touch echo mkdir rmdir rm stat ps kill ln chmod chown env head tail wc grep sed find test dd tty stty readlink mv cp seq date sync printf reboot setsid httpd wget nc";
 
 /** Makes a tree at `dir`, which must not exist: /bin from busybox, /etc, a full /tmp and /root, the usual links. */
 export function makeTree(dir: string): string {
