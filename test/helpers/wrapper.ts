@@ -30,11 +30,11 @@ export function plantObserver(host: Host, runtime: string): string {
 printf 'arg %q\\n' "$@"
 echo "cwd $PWD"
 echo "umask $(umask)"
+env -u _ -u SHLVL | sort
 cd /proc/$$/fd
 for fd in [0-9]*; do [ "$fd" = 255 ] || echo "fd $fd $(readlink "$fd" | sed 's/[0-9]\\{2,\\}/N/g')"; done
-grep -E '^(Sig(Blk|Ign|Cgt)|ShdPnd|NoNewPrivs|Seccomp|CapEff|Groups|Uid)' /proc/$$/status
+grep -E '^(Sig(Blk|Ign|Cgt)|ShdPnd|NoNewPrivs|Seccomp|CapEff|Groups|Uid)' /proc/self/status
 cat /proc/$$/limits /proc/$$/oom_score_adj
-env -u _ -u SHLVL -u OLDPWD | sort
 `;
   const path = join(dir, runtime);
   writeFileSync(path, script);

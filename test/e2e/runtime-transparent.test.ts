@@ -1,0 +1,179 @@
+/** What the real runtime gets from the wrapping one: an observer stands in its place. */
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { makeBase } from "../helpers/base.ts";
+import { makeBundle } from "../helpers/bundle.ts";
+import { makeHost, sh } from "../helpers/host.ts";
+import { plantObserver, storeArguments } from "../helpers/wrapper.ts";
+
+const host = makeHost();
+const observer = plantObserver(host, "runc");
+const wrapper = join(host.bin, "veneer-runc");
+const path = `${observer}:/usr/bin:/bin`;
+let plain: string;
+let based: string;
+
+beforeAll(() => {
+  makeBase(host, "b");
+  plain = makeBundle(join(host.dir, "plain"), "true");
+});
+beforeEach(() => {
+  based = makeBundle(join(host.dir, `based${Math.random()}`), "true", (config) => {
+    config.annotations["run.veneer.base"] = "b";
+  });
+});
+afterAll(() => host.remove());
+
+/** As an engine might start it: signals ignored and blocked, low limits, descriptors up to 99, a variable of its own. */
+const SURROUNDINGS = `
+trap '' PIPE XFSZ USR2
+umask 037
+ulimit -S -n 200; ulimit -H -n 300; ulimit -S -c 0; ulimit -S -s 4096
+exec 3</etc/passwd 4>/dev/null 10</etc/group 99</etc/hostname
+exec env OWN='a b' "$@"`;
+
+const observe = (file: string, args: readonly string[], cwd = "/") =>
+  sh("bash", ["-c", SURROUNDINGS, "bash", file, ...args], { cwd, env: { PATH: path } });
+
+it.each([
+  ["state", () => ["state", "id"]],
+  [
+    "exec with odd words",
+    () => ["exec", "-t", "id", "a b", 'c"d', "", "*", "$HOME", "run", "--bundle", "/x"],
+  ],
+  ["create without a base", () => ["--log", "/dev/null", "create", "--bundle", plain, "id"]],
+  ["run of a bundle that does not exist", () => ["run", "--bundle", "/does/not/exist", "id"]],
+  ["nothing at all", () => []],
+])("%s: words, descriptors, limits, signals, environment as they are", async (_what, args) => {
+  const direct = await observe(join(observer, "runc"), args());
+  expect(direct).toMatchObject({ status: 0, stderr: "" });
+  expect(direct.stdout).toContain("fd 99 /etc/hostname");
+  expect(await observe(wrapper, args())).toEqual(direct);
+});
+
+it.each([
+  [
+    "create",
+    () => ["--root", "/r", "--log", "/dev/null", "create", "--bundle", based, "--pid-file", "/p", "id"],
+  ],
+  ["run --preserve-fds", () => ["--systemd-cgroup=false", "run", "--preserve-fds", "2", "-b", based, "id"]],
+])("%s with a base: the same", async (_what, args) => {
+  const direct = await observe(join(observer, "runc"), args());
+  const outcome = await observe(wrapper, [...storeArguments(host), ...args()]);
+  expect(outcome).toEqual(direct);
+});
+
+it("starts in the caller's working directory", async () => {
+  const direct = await observe(join(observer, "runc"), ["create", "id"], based);
+  expect(direct.stdout).toContain(`cwd ${based}`);
+  expect(await observe(wrapper, [...storeArguments(host), "create", "id"], based)).toEqual(direct);
+});
+
+it("shows the real runtime a config.json with one hook more, with an environment of its own, and the bundle's file stays", async () => {
+  const dir = join(host.dir, "shows");
+  mkdirSync(dir);
+  writeFileSync(join(dir, "runc"), `#!/bin/bash\ncat ${based}/config.json\n`, { mode: 0o755 });
+  const file = join(based, "config.json");
+  // what JavaScript's numbers cannot hold, and white space
+  const text = readFileSync(file, "utf8").replace(
+    '"linux": {',
+    '"linux":\t{"resources":{"x": 18446744073709551615},',
+  );
+  writeFileSync(file, text);
+  const outcome = await sh(wrapper, [...storeArguments(host), "create", "-b", based, "id"], {
+    env: { PATH: `${dir}:/usr/bin:/bin` },
+  });
+  expect(outcome).toMatchObject({ status: 0, stderr: "" });
+  const shown = JSON.parse(outcome.stdout);
+  expect(shown.hooks.poststop).toHaveLength(1);
+  expect(shown.hooks.poststop[0].env).toEqual(["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+  const hook = JSON.stringify(shown.hooks.poststop[0]);
+  expect(outcome.stdout.replace(`"poststop":[${hook}]`, "")).toBe(text);
+  expect(readFileSync(file, "utf8")).toBe(text);
+});
+
+/** A directory with what the script needs, and no runtime. */
+function tools(): string {
+  const dir = join(host.dir, "tools");
+  mkdirSync(dir, { recursive: true });
+  for (const name of ["sh", "env", "grep", "head", "readlink"]) {
+    if (!existsSync(join(dir, name))) symlinkSync(`/usr/bin/${name}`, join(dir, name));
+  }
+  return dir;
+}
+
+it("never takes itself for the real runtime: links and copies named runc come first on PATH", async () => {
+  const links = join(host.dir, "links");
+  const copies = join(host.dir, "copies");
+  const more = join(host.dir, "more");
+  for (const dir of [links, copies, more]) mkdirSync(dir);
+  symlinkSync(wrapper, join(links, "runc"));
+  copyFileSync(wrapper, join(copies, "runc"));
+  symlinkSync(join(copies, "runc"), join(more, "runc"));
+  for (const self of [join(links, "runc"), join(copies, "runc"), "runc"]) {
+    const outcome = await sh("env", [`PATH=${links}:${more}:${copies}:${path}`, self, "state", "id"]);
+    expect(outcome).toMatchObject({ status: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^arg state\narg id\n/);
+  }
+  const alone = await sh("env", [`PATH=${links}:${more}:${copies}:${tools()}`, "runc", "state", "id"]);
+  expect(alone).toMatchObject({ status: 1, stdout: "" });
+  expect(alone.stderr).toMatch(/^\S+runc: no runc on PATH besides this script; hint: install runc[^\n]*$/);
+});
+
+it("says so when the real runtime is missing, and makes nothing", async () => {
+  const outcome = await sh(wrapper, [...storeArguments(host), "create", "-b", based, "id"], {
+    env: { PATH: tools() },
+  });
+  expect(outcome).toMatchObject({ status: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(/no runc on PATH.*hint: /);
+});
+
+it("takes the real runtime from the configuration file", async () => {
+  const config = join(host.dir, "config.json");
+  writeFileSync(config, JSON.stringify({ runtimes: { runc: join(observer, "runc") } }));
+  const outcome = await sh(wrapper, [...storeArguments(host, config), "state", "id"], {
+    env: { PATH: tools() },
+  });
+  expect(outcome.stdout).toMatch(/^arg state\narg id\n/);
+});
+
+it("says what is wrong with the configuration file", async () => {
+  const config = join(host.dir, "bad.json");
+  writeFileSync(config, '{"runtimes": {"runc": "not-absolute"}}');
+  const outcome = await sh(wrapper, [...storeArguments(host, config), "state", "id"], {
+    env: { PATH: path },
+  });
+  expect(outcome).toMatchObject({ status: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(/^veneer: \S*bad\.json at '\/runtimes\/runc' .*$/);
+});
+
+it("does not start the container on its own root when the program is missing", async () => {
+  const dir = join(host.dir, "without-program");
+  mkdirSync(dir);
+  copyFileSync(wrapper, join(dir, "veneer-runc"));
+  const outcome = await sh("sh", [join(dir, "veneer-runc"), "create", "-b", based, "id"], {
+    env: { PATH: path },
+  });
+  expect(outcome).toMatchObject({ status: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(/the program veneer is not beside this script; hint: /);
+});
+
+it("lets nothing in the caller's environment run in the program", async () => {
+  const preload = join(host.dir, "preload.js");
+  const proof = join(host.dir, "proof");
+  writeFileSync(preload, `require("fs").writeFileSync(${JSON.stringify(proof)}, "ran")`);
+  const outcome = await sh(wrapper, [...storeArguments(host), "create", "-b", based, "id"], {
+    env: {
+      PATH: path,
+      BUN_OPTIONS: `--preload=${preload}`,
+      BUN_BE_BUN: "1",
+      BUN_INSPECT: "1",
+      NODE_OPTIONS: `--require=${preload}`,
+    },
+  });
+  expect(outcome).toMatchObject({ status: 0, stderr: "" });
+  // the real runtime gets the environment as it was
+  expect(outcome.stdout).toContain("BUN_BE_BUN=1\n");
+  expect((await sh("test", ["-e", proof])).status).toBe(1);
+});
