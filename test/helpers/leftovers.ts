@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Host } from "./host.ts";
 
 const PLACES = ["ephemeral", "staging", "trash", "instances"];
-const RUN_PLACES = ["records", "configs", "held", "mnt"];
+const RUN_PLACES = ["records", "configs", "held", "roots", "mnt"];
 
 /** Paths, relative to the host's directory, of all that is left. */
 export function leftovers(host: Host): string[] {
