@@ -1,13 +1,13 @@
 /** Frees what nothing uses. */
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
-import { findGarbage, isLeft } from "../store/garbage.ts";
+import { findGarbage } from "../store/garbage.ts";
 import { lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
 import { isUpperInUse } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord } from "../store/records.ts";
-import { lockSession, readSession } from "../store/sessions.ts";
+import { isLeft, lockSession, readSession } from "../store/sessions.ts";
 import { holdStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { changeBase, listBases, listVersions, namesIn } from "../store/versions.ts";

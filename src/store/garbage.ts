@@ -7,7 +7,7 @@ import { isLive, isUpperInUse } from "./liveness.ts";
 import { paths, type Store } from "./paths.ts";
 import { type Record, readRecord } from "./records.ts";
 import { referencedLayers } from "./remove-base.ts";
-import { allSessions, lockSession, publishedAs, type Session } from "./sessions.ts";
+import { allSessions, isLeft } from "./sessions.ts";
 import { holdStaging } from "./staging.ts";
 import { listBases, listVersions, manifestNumbers, namesIn } from "./versions.ts";
 
@@ -28,6 +28,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
   const configs = keysIn(`${store.run}/configs`);
   const { records, emptyRecords } = readRecords(store, report);
   const sessions = attempt(() => [...allSessions(store)], report) ?? [];
+  const left = sessions.filter(([name, session]) => isLeft(store, name, session)).map(([name]) => name);
   return {
     mounts,
     ephemerals,
@@ -38,7 +39,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
       .map((name) => `${paths.staging(store)}/${name}`)
       .filter(isAbandoned),
     layers: withLayers ? namesIn(paths.layers(store)) : [],
-    neededLayers: withLayers ? attempt(() => referencedLayers(store), report) : undefined,
+    neededLayers: withLayers ? attempt(() => referencedLayers(store, new Set(left)), report) : undefined,
     manifests: listBases(store).flatMap((base) => unfinished(store, base, report)),
     generations: listInstances(store).flatMap(
       (id) => attempt(() => unknownGenerations(store, id), report) ?? [],
@@ -91,18 +92,6 @@ function overlaysBelow(directory: string): string[] {
 function isAbandoned(path: string): boolean {
   using held = holdStaging(path);
   return held !== undefined;
-}
-
-/** A session that its owner is done with: a command that was killed, or a commit when all was published. */
-export function isLeft(store: Store, name: string, session: Session): boolean {
-  if (session.command === undefined && !publishedAs(store, name, session)) return false;
-  try {
-    using lock = lockSession(store, name);
-    return lock !== undefined;
-  } catch {
-    // its command runs
-    return false;
-  }
 }
 
 function unfinished(store: Store, base: string, report: (error: unknown) => void) {

@@ -52,13 +52,13 @@ function refuseUsed(store: Store, ref: BaseRef, versions: readonly number[]): vo
   });
 }
 
-/** Ids of all layers that a manifest, or a session whose commit was interrupted, names. Throws when one cannot be read: nothing may be freed then. */
-export function referencedLayers(store: Store): Set<string> {
+/** Ids of all layers that a manifest, or a session whose commit was interrupted, names, sessions of the bases `without` aside. Throws when one cannot be read: nothing may be freed then. */
+export function referencedLayers(store: Store, without: ReadonlySet<string> = new Set()): Set<string> {
   const ids = new Set<string>();
   for (const { manifest } of allVersions(store)) {
     for (const layer of manifest.layers) if ("id" in layer) ids.add(layer.id);
   }
-  for (const [, session] of allSessions(store)) ids.add(session.layer);
+  for (const [name, session] of allSessions(store)) if (!without.has(name)) ids.add(session.layer);
   return ids;
 }
 

@@ -73,3 +73,15 @@ export function publishedAs(store: Store, name: string, session: Session): BaseV
   }
   return undefined;
 }
+
+/** A session that its owner is done with: a command that was killed, or a commit when all was published. */
+export function isLeft(store: Store, name: string, session: Session): boolean {
+  if (session.command === undefined && !publishedAs(store, name, session)) return false;
+  try {
+    using lock = lockSession(store, name);
+    return lock !== undefined;
+  } catch {
+    // its command runs
+    return false;
+  }
+}

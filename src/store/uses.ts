@@ -4,7 +4,7 @@ import { listInstances, readInstance } from "./instances.ts";
 import { isLive } from "./liveness.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
-import { allSessions } from "./sessions.ts";
+import { allSessions, isLeft } from "./sessions.ts";
 import { allVersions } from "./versions.ts";
 
 export interface Use {
@@ -53,7 +53,9 @@ function describeRecord(record: Record): string {
 }
 
 function* sessionUses(store: Store): Generator<Use> {
-  for (const [base, { version, created }] of allSessions(store)) {
+  for (const [base, session] of allSessions(store)) {
+    if (isLeft(store, base, session)) continue;
+    const { version, created } = session;
     yield { base, version, kind: "session", who: `the editing session opened ${created}` };
   }
 }

@@ -1,0 +1,324 @@
+/** Kills and power losses at every step of a change: what is left is the old state or the new one. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeTree } from "../helpers/tree.ts";
+
+interface Version {
+  readonly version: number;
+  readonly current: boolean;
+  readonly origin: string;
+}
+
+/** Everything published: `debian: 1 2*`. Each version is verified. */
+async function published(host: Host): Promise<string[]> {
+  const lines: string[] = [];
+  for (const { name } of JSON.parse(await host.ok("base", "ls", "--json"))) {
+    const log: Version[] = JSON.parse(await host.ok("base", "log", name, "--json"));
+    for (const { version } of log) await host.ok("base", "verify", `${name}@${version}`);
+    const numbers = log.reverse().map(({ version, current }) => `${version}${current ? "*" : ""}`);
+    lines.push(`${name}: ${numbers.join(" ")}`);
+  }
+  return lines;
+}
+
+/** After gc nothing is left but what is published, and open sessions. */
+async function expectTidy(host: Host): Promise<void> {
+  await host.ok("gc");
+  expect(await host.ok("gc")).toBe("freed nothing");
+  const needed = new Set<string>();
+  for (const name of readdirSync(join(host.root, "bases"))) {
+    for (const { version } of JSON.parse(await host.ok("base", "log", name, "--json"))) {
+      const { layers } = JSON.parse(await host.ok("base", "show", `${name}@${version}`, "--json"));
+      for (const { id } of layers) if (id !== undefined) needed.add(id);
+    }
+  }
+  expect(readdirSync(join(host.root, "layers")).sort()).toEqual([...needed].sort());
+  for (const kind of ["staging", "trash"]) expect(readdirSync(join(host.root, kind))).toEqual([]);
+}
+
+describe("a kill at each step", () => {
+  // in memory: what is on disk when is the matter of the power losses below
+  const memory = mkdtempSync("/tmp/veneer-memory-");
+  let host: Host;
+  let source: string;
+  afterAll(async () => {
+    await must("umount", ["-l", memory]);
+    rmSync(memory, { recursive: true });
+  });
+
+  beforeAll(async () => {
+    await must("mount", ["-t", "tmpfs", "-o", "size=256m", "none", memory]);
+    host = makeHost(memory);
+    source = makeTree(join(host.dir, "source"));
+    await host.ok("base", "import", "debian", source);
+  });
+
+  const CALLS = ["renameat2", "fsync", "mkdirat", "unlinkat", "flock"];
+
+  /**
+   * Runs `args` again and again, killed at the first, second, … call of each kind, until it comes through;
+   * `prepare` brings about the state before, `check` looks at the state after a kill.
+   */
+  async function killAtEachStep(
+    args: readonly string[],
+    prepare: () => Promise<unknown>,
+    check: () => Promise<unknown>,
+    calls = CALLS,
+  ): Promise<number> {
+    let kills = 0;
+    for (const call of calls) {
+      for (let when = 1; ; when++) {
+        expect(when, `${args.join(" ")} never comes through`).toBeLessThan(100);
+        await prepare();
+        const inject = ["-e", `trace=${call}`, "-e", `inject=${call}:signal=KILL:when=${when}`];
+        const program = [PROGRAM, "--root", host.root, "--run", host.run];
+        const outcome = await sh("strace", ["-qq", "-o", "/dev/null", ...inject, ...program, ...args]);
+        if (outcome.status === 0) break;
+        expect(outcome.stderr, `${call} ${when}`).toBe("");
+        kills++;
+        await check();
+      }
+    }
+    return kills;
+  }
+
+  it("of an import leaves the base or no base", { timeout: 120_000 }, async () => {
+    const kills = await killAtEachStep(
+      ["base", "import", "new", source],
+      async () => {
+        if (existsSync(join(host.root, "bases/new"))) await host.ok("base", "rm", "new");
+      },
+      async () => {
+        expect(["debian: 1*", "debian: 1*,new: 1*"]).toContain((await published(host)).join());
+        await expectTidy(host);
+      },
+    );
+    expect(kills).toBeGreaterThan(10);
+    await host.ok("base", "rm", "new");
+  });
+
+  it("of the import of a next version leaves the old version or both", { timeout: 120_000 }, async () => {
+    await killAtEachStep(
+      ["base", "import", "line", source],
+      async () => {
+        if (existsSync(join(host.root, "bases/line"))) await host.ok("base", "rm", "line");
+        await host.ok("base", "import", "line", source, "--in-place");
+      },
+      async () => {
+        expect(["debian: 1*,line: 1*", "debian: 1*,line: 1 2*"]).toContain((await published(host)).join());
+        await expectTidy(host);
+      },
+      ["renameat2", "fsync"],
+    );
+    await host.ok("base", "rm", "line");
+  });
+
+  it("of a commit leaves the session, or one that a second commit finishes, or the new version", {
+    timeout: 180_000,
+  }, async () => {
+    const prepare = async () => {
+      if (existsSync(join(host.root, "bases/apps"))) {
+        await host.veneer("base", "abort", "apps");
+        await host.ok("base", "rm", "apps");
+      }
+      await host.ok("base", "new", "apps", "--from", "debian");
+      writeFileSync(join(await host.ok("base", "edit", "apps"), "precious"), "x");
+    };
+    const kills = await killAtEachStep(["base", "commit", "apps"], prepare, async () => {
+      await host.ok("gc");
+      const before = (await published(host)).join();
+      expect(["apps: 1*,debian: 1*", "apps: 1 2*,debian: 1*"]).toContain(before);
+      const finished = before.startsWith("apps: 1 2*");
+      if (!finished) expect(await host.ok("base", "commit", "apps")).toBe("apps@2");
+      const { layers } = JSON.parse(await host.ok("base", "show", "apps", "--json"));
+      expect(readdirSync(layers[0].path)).toEqual(["precious"]);
+      expect(await published(host)).toContain("apps: 1 2*");
+      // the finished session goes with the next look at it
+      await host.veneer("base", "commit", "apps");
+      await expectTidy(host);
+    });
+    expect(kills).toBeGreaterThan(10);
+    await prepare();
+    await host.ok("base", "abort", "apps");
+    await host.ok("base", "rm", "apps");
+  });
+
+  it("of an edit with a command leaves the old version or both", { timeout: 180_000 }, async () => {
+    await killAtEachStep(
+      ["base", "edit", "apps", "--", "touch", "/new"],
+      async () => {
+        if (existsSync(join(host.root, "bases/apps"))) await host.ok("base", "rm", "apps");
+        await host.ok("base", "new", "apps", "--from", "debian");
+      },
+      async () => {
+        expect(["apps: 1*,debian: 1*", "apps: 1 2*,debian: 1*"]).toContain((await published(host)).join());
+        await expectTidy(host);
+        expect(existsSync(join(host.root, "bases/apps/session"))).toBe(false);
+      },
+    );
+    await host.ok("base", "rm", "apps");
+  });
+
+  it("of 'base rm' leaves the base or none", { timeout: 120_000 }, async () => {
+    await killAtEachStep(
+      ["base", "rm", "gone"],
+      async () => {
+        if (!existsSync(join(host.root, "bases/gone"))) await host.ok("base", "import", "gone", source);
+      },
+      async () => {
+        expect(["debian: 1*", "debian: 1*,gone: 1*"]).toContain((await published(host)).join());
+        await expectTidy(host);
+      },
+    );
+  });
+
+  it("of 'base use' leaves the one or the other current, of gc less or nothing", {
+    timeout: 120_000,
+  }, async () => {
+    await host.ok("base", "new", "apps", "--from", "debian");
+    await host.ok("base", "edit", "apps", "--", "touch", "/new");
+    await killAtEachStep(
+      ["base", "use", "apps@1"],
+      () => host.ok("base", "use", "apps@2"),
+      async () => expect(["apps: 1* 2", "apps: 1 2*"]).toContain((await published(host))[0]),
+    );
+    await host.ok("base", "rm", "apps");
+    await killAtEachStep(
+      ["gc"],
+      async () => {
+        for (const path of ["layers/x/tree", "ephemeral/y/upper", "staging/z", "trash/t"]) {
+          mkdirSync(join(host.root, path), { recursive: true });
+        }
+      },
+      async () => {
+        expect(await published(host)).toEqual(["debian: 1*"]);
+        await expectTidy(host);
+      },
+    );
+  });
+});
+
+describe("a power loss", () => {
+  const dir = join("/tmp", `veneer-power-${process.pid}`);
+  const image = join(dir, "image");
+  const point = join(dir, "mnt");
+  let host: Host;
+
+  beforeAll(async () => {
+    mkdirSync(point, { recursive: true });
+    await must("truncate", ["-s", "320M", image]);
+    await must("mkfs.xfs", ["-q", image]);
+    await must("mount", ["-o", "loop", image, point]);
+    host = makeHost(point);
+    makeTree(join(host.dir, "source"));
+    for (let index = 0; index < 300; index++) {
+      writeFileSync(join(host.dir, "source/home", `file${index}`), new Uint8Array(20_000).fill(index));
+    }
+    await must("sync", []);
+  });
+  afterAll(async () => {
+    await sh("umount", ["-l", point]);
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const loseAndRestore = async () => {
+    await must("xfs_io", ["-x", "-c", "shutdown", point]);
+    await must("umount", [point]);
+    await must("mount", ["-o", "loop", image, point]);
+  };
+
+  it("right after a command loses nothing that it reported", async () => {
+    const steps = [
+      () => host.ok("base", "import", "debian", join(host.dir, "source")),
+      () => host.ok("base", "edit", "debian", "--", "sh", "-c", "echo 2 >/two; rm /home/file1"),
+      () => host.ok("base", "use", "debian@1"),
+      () => host.ok("base", "new", "apps", "--from", "debian@2"),
+      () => host.ok("base", "rm", "apps"),
+    ];
+    const states = [
+      ["debian: 1*"],
+      ["debian: 1 2*"],
+      ["debian: 1* 2"],
+      ["apps: 1*", "debian: 1* 2"],
+      ["debian: 1* 2"],
+    ];
+    for (const [index, step] of steps.entries()) {
+      await step();
+      await loseAndRestore();
+      expect(await published(host)).toEqual(states[index]);
+    }
+    await expectTidy(host);
+  });
+
+  it("in the midst of an import leaves the old state or the new", { timeout: 120_000 }, async () => {
+    for (const wait of [5, 15, 30, 50, 80, 120, 200]) {
+      const before = (await published(host)).join();
+      const child = spawn(join(host.bin, "veneer"), ["base", "import", "debian", join(host.dir, "source")], {
+        stdio: "ignore",
+      });
+      const ended = once(child, "exit");
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      await must("xfs_io", ["-x", "-c", "shutdown", point]);
+      await ended;
+      await must("umount", [point]);
+      await must("mount", ["-o", "loop", image, point]);
+      const after = (await published(host)).join();
+      if (after !== before) expect(after).toMatch(/^debian: [0-9 ]+\*$/);
+      await expectTidy(host);
+    }
+  });
+});
+
+describe("two at once", () => {
+  const host = makeHost();
+  const source = makeTree(join(host.dir, "source"));
+  afterAll(() => host.remove());
+
+  it("import the same base: each gets a version, and gc takes none", async () => {
+    const imports = [1, 2, 3, 4].map(() => host.ok("base", "import", "debian", source));
+    const collectors = [host.veneer("gc"), host.veneer("gc")];
+    const names = await Promise.all(imports);
+    expect((await Promise.all(collectors)).map(({ status }) => status)).toEqual([0, 0]);
+    expect(names.sort()).toEqual(["debian@1", "debian@2", "debian@3", "debian@4"]);
+    expect(await published(host)).toEqual([expect.stringMatching(/^debian: 1 2 3 4\*$/)]);
+    await expectTidy(host);
+  });
+
+  it("edit the same base: one works, the other is told", async () => {
+    const edits = [1, 2].map(() => host.veneer("base", "edit", "debian", "--", "sleep", "0.5"));
+    const outcomes = (await Promise.all(edits)).sort((a, b) => a.status - b.status);
+    expect(outcomes[0]).toMatchObject({ status: 0, stdout: "debian@5" });
+    expect(outcomes[1]?.status).toBe(1);
+    expect(outcomes[1]?.stderr).toMatch(/is being edited by 'sleep 0.5'|has an editing session/);
+  });
+
+  it("remove the same base: one does, the other says that there is none", async () => {
+    const outcomes = await Promise.all([1, 2].map(() => host.veneer("base", "rm", "debian")));
+    expect(outcomes.map(({ status }) => status).sort()).toEqual([0, 1]);
+    expect(outcomes.find(({ status }) => status === 1)?.stderr).toMatch(/no base debian/);
+    await expectTidy(host);
+  });
+
+  it("remove and start: the start has the base, or there is none", async () => {
+    for (let round = 0; round < 5; round++) {
+      await host.ok("base", "import", "b", source);
+      const [created, removed] = await Promise.all([
+        host.veneer("create", "i", "b"),
+        host.veneer("base", "rm", "b"),
+      ]);
+      if (created.status === 0) {
+        expect(removed.stderr).toMatch(/used by instance i/);
+        await host.ok("rm", "i");
+        await host.ok("base", "rm", "b");
+      } else {
+        expect(created.stderr).toMatch(/no base b/);
+        expect(removed.status).toBe(0);
+      }
+    }
+    await expectTidy(host);
+  });
+});
