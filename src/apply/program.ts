@@ -113,9 +113,20 @@ export function failed(
   });
 }
 
+/** skopeo's lines are `time="…" level=fatal msg="…"`. */
+function withoutLogFrame(line: string): string {
+  const message = /^time="[^"]*" level=[a-z]+ msg="(.*)"$/.exec(line)?.[1];
+  return (
+    message
+      ?.replace(/(\\+[nt])+/g, " ")
+      .replace(/\\(["\\])/g, "$1")
+      .trim() ?? line
+  );
+}
+
 /** Without the quotes that {@link quote} adds. */
 function quoteLine(line: string): string {
-  return quote(line.trim()).slice(1, -1).replaceAll("\\'", "'");
+  return quote(withoutLogFrame(line.trim())).slice(1, -1).replaceAll("\\'", "'");
 }
 
 /** These programs tell the reason in words alone; LC_ALL=C makes them the known ones. */
@@ -124,6 +135,12 @@ function hint(stderr: string): string | undefined {
   if (/No space left on device|Wrote only [0-9]+ of/.test(stderr)) return explainStore("ENOSPC");
   if (/Disk quota exceeded/.test(stderr)) return explainStore("EDQUOT");
   if (/Read-only file system/.test(stderr)) return explainStore("EROFS");
+  if (/server gave HTTP response to HTTPS client|x509:/.test(stderr))
+    return "--tls-verify=false accepts a registry without a certificate that this machine trusts";
+  if (/unauthorized|authentication required|access to the resource is denied/.test(stderr))
+    return "'skopeo login HOST' keeps credentials for a registry";
+  if (/manifest unknown|name unknown/.test(stderr))
+    return "'skopeo list-tags docker://HOST/NAME' lists its tags";
   if (
     /does not look like a tar archive|Unexpected EOF|unexpected end of file|not in gzip format|File format not recognized|premature end/i.test(
       stderr,
