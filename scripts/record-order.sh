@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a built program through the commands that engines call, so that it notes the order in which it reads its
-# bytecode; the build then lays the bytecode out in that order. Needs root and a mount namespace of its own
+# Runs a built program through the commands that engines call, and those that are called most, so that it notes
+# the order in which it reads its bytecode; the build then lays the bytecode out in that order. Needs root and a mount namespace of its own
 # (the caller gives it one); writes order files into DIR.
 #
 # usage: record-order.sh PROGRAM DIR
@@ -46,3 +46,6 @@ for type in pre-mount post-stop; do
   LXC_NAME=l LXC_HOOK_TYPE=$type LXC_ROOTFS_PATH=$dir/lxc LXC_CONFIG_FILE=$dir/lxc.conf \
     veneer "lxc-$type" hook lxc --base b </dev/null
 done
+
+veneer z-create create order b >/dev/null
+veneer z-rm rm order

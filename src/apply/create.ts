@@ -4,12 +4,11 @@ import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
 import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
-import { writeDocument } from "../store/document.ts";
 import type { Instance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { isErrno } from "../sys/errno.ts";
-import { mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
+import { createFile, mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { makeUpper } from "./upper.ts";
 
@@ -44,7 +43,8 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: Ins
     using directory = openDirectory(`${staging.path}/1`);
     if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
   }
-  writeDocument(`${staging.path}/instance.json`, instance, { sync: true });
+  // what is in a new directory becomes durable with its name, but not what is in a file
+  createFile(`${staging.path}/instance.json`, `${JSON.stringify(instance)}\n`, { sync: true });
   publish(store, staging.path, id);
   return instance;
 }

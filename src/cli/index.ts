@@ -5,7 +5,7 @@ import { nearest } from "../nearest.ts";
 import { quote } from "../quote.ts";
 import { DEFAULT_CONFIG } from "../store/paths.ts";
 import type { Context } from "./command.ts";
-import { commandHelp, generalHelp } from "./help.ts";
+import { isTerminal, note, out } from "./output.ts";
 import { parseInput } from "./parse.ts";
 import { findVerb, verbNames } from "./verbs.ts";
 
@@ -17,14 +17,10 @@ export async function run(
   word: string | undefined,
   words: readonly string[],
 ): Promise<void> {
-  // a reader that has seen enough, as in `veneer ls | head`: end as SIGPIPE would
-  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
-    process.exit(error.code === "EPIPE" ? 141 : 1),
-  );
   try {
     process.exitCode = await dispatch(options, word, words);
   } catch (error) {
-    process.stderr.write(`veneer: ${formatError(error)}\n`);
+    note(`veneer: ${formatError(error)}`);
     process.exitCode = exitStatus(error);
   }
 }
@@ -34,29 +30,26 @@ async function dispatch(
   word: string | undefined,
   words: readonly string[],
 ): Promise<number> {
-  const out = (line: string) => void process.stdout.write(`${line}\n`);
   if (word === "--version" || word === "-V") {
     out(`veneer ${VERSION}`);
     return 0;
   }
   if (word === undefined || word === "--help" || word === "-h" || (word === "help" && words.length === 0)) {
+    const { generalHelp } = await import("./help.ts");
     const text = await generalHelp(VERSION);
     if (word !== undefined) out(text);
-    else process.stderr.write(`${text}\n`);
+    else note(text);
     return word === undefined ? 2 : 0;
   }
   const [load, rest] = word === "help" ? findCommand([...words]) : findCommand([word, ...words]);
   const { command } = await load();
-  if (word === "help") {
+  const { input, help } = word === "help" ? { help: true } : parseInput(command, rest);
+  if (help || input === undefined) {
+    const { commandHelp } = await import("./help.ts");
     out(commandHelp(command));
     return 0;
   }
-  const { input, help } = parseInput(command, rest);
-  if (help) {
-    out(commandHelp(command));
-    return 0;
-  }
-  return (await command.run(makeContext(options, out), input)) ?? 0;
+  return (await command.run(makeContext(options), input)) ?? 0;
 }
 
 /** The longest verb that the words begin with, and what follows it. */
@@ -73,7 +66,7 @@ function findCommand(words: readonly string[]) {
 }
 
 /** The environment names the store for people; hooks never read it. */
-function makeContext(options: GlobalOptions, out: (line: string) => void): Context {
+function makeContext(options: GlobalOptions): Context {
   const { env } = process;
   const withEnvironment: GlobalOptions = { ...options };
   const origins: Record<string, string> = {};
@@ -90,8 +83,8 @@ function makeContext(options: GlobalOptions, out: (line: string) => void): Conte
     configFile: options.config ?? DEFAULT_CONFIG,
     env,
     out,
-    note: (line) => void process.stderr.write(`${line}\n`),
-    progress: process.stderr.isTTY === true,
+    note,
+    progress: isTerminal(2),
   };
 }
 

@@ -1,4 +1,3 @@
-import { removeGeneration } from "../apply/generations.ts";
 import { removeInstance } from "../apply/remove-instance.ts";
 import { UsageError } from "../errors.ts";
 import { checkName } from "../names.ts";
@@ -21,10 +20,12 @@ deleted in the background.`,
     if (generation !== undefined && ids.length > 1) {
       throw new UsageError("veneer rm --generation takes one ID");
     }
-    for (const id of ids) {
-      const trash =
-        generation === undefined ? removeInstance(store, id) : removeGeneration(store, id, generation);
+    if (generation !== undefined) {
+      const { removeGeneration } = await import("../apply/generations.ts");
+      const trash = removeGeneration(store, ids[0] as string, generation);
       if (trash !== undefined) await deleteAside(trash);
+      return;
     }
+    for (const id of ids) await deleteAside(removeInstance(store, id));
   },
 };

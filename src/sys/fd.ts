@@ -158,9 +158,11 @@ export function replaceFile(
   if (options.sync) syncDirectory(path.slice(0, path.lastIndexOf("/")) || "/");
 }
 
-/** 12 random hexadecimal digits. */
+/** 12 random hexadecimal digits, from getrandom(2): Bun's crypto takes a millisecond to load. */
 export function uniqueSuffix(): string {
-  return crypto.getRandomValues(new Uint8Array(6)).toHex();
+  const bytes = new Uint8Array(6);
+  check(syscall(SYS.getrandom, bytes, bytes.length, 0), "getrandom");
+  return bytes.toHex();
 }
 
 export function fsync(fd: number, name: string): void {
