@@ -6,6 +6,7 @@ import { CannotRun } from "./compile.ts";
 import { makeSetting, type Setting, VENEER } from "./context.ts";
 import { benchCrowd } from "./crowd.ts";
 import { benchHook } from "./hook.ts";
+import { benchInstances } from "./instances.ts";
 import { benchLxc } from "./lxc.ts";
 import { benchRunc } from "./runc.ts";
 import { benchStartup } from "./startup.ts";
@@ -23,6 +24,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   hook: { title: "OCI hook", runs: [60, 15], run: benchHook },
   runc: { title: "Wrapping runtime", runs: [60, 15], run: benchRunc },
   lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
+  instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
   crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
 
