@@ -1,6 +1,7 @@
 import { collectGarbage, emptyTrash, type Freed } from "../apply/gc.ts";
+import { sweepRuns } from "../engines/run-container.ts";
 import { formatError, VeneerError } from "../errors.ts";
-import { makeStore } from "../store/paths.ts";
+import { DEFAULT_CONFIG, makeStore } from "../store/paths.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 import { formatBytes, JSON_OPTION } from "./table.ts";
@@ -33,7 +34,12 @@ next time. Status 1 when something could not be looked at or freed; the rest is 
     let result: Awaited<ReturnType<typeof collectGarbage>>;
     {
       using progress = drawProgress(context);
+      const { env } = context;
+      const configFile = context.configFile === DEFAULT_CONFIG ? "" : context.configFile;
+      const bundles = dryRun ? [] : sweepRuns({ store, configFile, env });
       result = await collectGarbage(store, dryRun, progress);
+      const freed = bundles.map((what) => ({ kind: "bundle" as const, what, bytes: 0 }));
+      result = { ...result, freed: [...freed, ...result.freed] };
     }
     const { freed } = result;
     const problems = result.problems.map((problem) => formatError(problem));

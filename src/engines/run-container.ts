@@ -34,7 +34,8 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
   const { store, runtime } = place;
   makeStore(store);
   makeRun(store);
-  sweep(place);
+  // it does not wait for `gc`
+  sweepRuns(place);
   using claim = claimBundle(store, id, (directory) => {
     if (!reclaim(place, id, directory)) throw running(store, id, wishes.name);
   });
@@ -60,7 +61,7 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
   }
 }
 
-function storeWords({ store, configFile, runtime }: RunPlace): string[] {
+function storeWords({ store, configFile, runtime }: Omit<RunPlace, "env">): string[] {
   const words = ["--veneer-store", store.root, store.run, configFile];
   return [...words, "--root", paths.runtimeState(store, runtime)];
 }
@@ -92,7 +93,7 @@ function running(store: Store, id: string, name: string | undefined): VeneerErro
  * Removes the runtime's state and the record of a container that is gone; false when it is there still. A
  * runtime that was killed leaves its state, which would refuse the id for ever.
  */
-function reclaim(place: RunPlace, id: string, directory: string): boolean {
+function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string): boolean {
   const { store } = place;
   const records = findRecords(store, id, directory);
   if (records.some(isLive)) return false;
@@ -102,7 +103,7 @@ function reclaim(place: RunPlace, id: string, directory: string): boolean {
 }
 
 /** Ends what a killed runtime left of a container: its processes, control groups and state. */
-function deleteState(place: RunPlace, id: string): void {
+function deleteState(place: Omit<RunPlace, "runtime">, id: string): void {
   const { store } = place;
   for (const runtime of RUNTIMES) {
     if (!existsSync(join(paths.runtimeState(store, runtime), id))) continue;
@@ -115,9 +116,15 @@ function deleteState(place: RunPlace, id: string): void {
   }
 }
 
-/** What `veneer run` processes left that were killed, so that it does not wait for `gc`. */
-function sweep(place: RunPlace): void {
-  sweepBundles(place.store, (id, directory) => reclaim(place, id, directory));
+/** What `veneer run` processes left that were killed: bundles, records, state of the runtime. Returns the bundles. */
+export function sweepRuns(place: Omit<RunPlace, "runtime">): string[] {
+  const swept: string[] = [];
+  sweepBundles(place.store, (id, directory) => {
+    if (!reclaim(place, id, directory)) return false;
+    swept.push(directory);
+    return true;
+  });
+  return swept;
 }
 
 /** Waits until the end of a container is complete: its last process can outlive the runtime by a moment. */

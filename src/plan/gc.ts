@@ -9,6 +9,7 @@ export type GarbageKind =
   | "layer"
   | "manifest"
   | "session"
+  | "bundle"
   | "mount"
   | "file"
   | "trash";
