@@ -13,10 +13,11 @@ import { SysError } from "../sys/errno.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
 import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
+import { shortenLayers } from "./flatten.ts";
 import { type ImportOptions, makeLayerDirectory } from "./import.ts";
 import { inParallel } from "./parallel.ts";
 import { runProgram } from "./program.ts";
-import { formatAmount } from "./progress.ts";
+import { formatAmount, type Progress } from "./progress.ts";
 import { unpackLayer } from "./unpack-layer.ts";
 import { completeDirectories, isBottom } from "./whiteouts.ts";
 
@@ -67,10 +68,8 @@ export async function importImage(
     for (;;) {
       await fill(store, image, parts, staging.path, options);
       // `gc` may have taken a layer that was counted on: then once more
-      const version = publish(store, name, parts, {
-        origin: `import of ${origin}`,
-        config: described.config,
-      });
+      const content = { origin: `import of ${origin}`, config: described.config };
+      const version = await publish(store, name, parts, content, options.progress);
       if (version) return version;
     }
   });
@@ -165,12 +164,13 @@ function treeOf(store: Store, part: Part): string {
 }
 
 /** Undefined when a layer that was counted on has gone meanwhile. */
-function publish(
+async function publish(
   store: Store,
   name: string,
   parts: readonly Part[],
   content: { readonly origin: string; readonly config: object | undefined },
-): BaseVersion | undefined {
+  progress: Progress,
+): Promise<BaseVersion | undefined> {
   try {
     using _lock = lockLayers(store);
     if (parts.some(({ sealed, stored }) => !sealed && !hasLayer(store, stored ?? ""))) return undefined;
@@ -180,13 +180,11 @@ function publish(
       0,
       ids.findLastIndex((id) => isBottom(paths.layerTree(store, id))),
     );
-    const layers = ids.slice(bottom).reverse();
+    const refs = ids.slice(bottom).map((id) => ({ id }));
+    // a kernel may not take as many layers as images can have
+    const layers = await shortenLayers(store, refs.reverse(), progress);
     const { origin, config } = content;
-    return publishVersion(store, name, {
-      layers: layers.map((id) => ({ id })),
-      origin,
-      ...(config && { config }),
-    });
+    return publishVersion(store, name, { layers, origin, ...(config && { config }) });
   } catch (error) {
     throw storeError(error);
   }

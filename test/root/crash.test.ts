@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { addImage, tarOf } from "../helpers/image.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 interface Version {
@@ -115,6 +116,25 @@ describe("a kill at each step", () => {
       ["renameat2", "fsync"],
     );
     await host.ok("base", "rm", "line");
+  });
+
+  it("of the import of an image leaves the base or no base", { timeout: 180_000 }, async () => {
+    const layers = ["a", "b", "c"].map((name) =>
+      tarOf([{ name: "./", type: "5" }, { name }, { name: ".wh.x" }]),
+    );
+    const image = addImage(join(host.dir, "image"), "1", layers);
+    const kills = await killAtEachStep(
+      ["base", "import", "image", image],
+      async () => {
+        if (existsSync(join(host.root, "bases/image"))) await host.ok("base", "rm", "image");
+      },
+      async () => {
+        expect(["debian: 1*", "debian: 1*,image: 1*"]).toContain((await published(host)).join());
+        await expectTidy(host);
+      },
+    );
+    expect(kills).toBeGreaterThan(20);
+    await host.ok("base", "rm", "image");
   });
 
   it("of a commit leaves the session, or one that a second commit finishes, or the new version", {
