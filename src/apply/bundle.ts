@@ -14,7 +14,15 @@ import {
   uniqueSuffix,
   unlinkQuietly,
 } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import {
+  AT_FDCWD,
+  LOCK_EX,
+  LOCK_NB,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  RENAME_NOREPLACE,
+} from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 
 /** Name of the root's directory in a bundle. */
@@ -69,29 +77,45 @@ export function claimBundle(
 ): Claim | undefined {
   const directory = paths.bundle(store, id);
   mkdirs(paths.bundles(store), 0o700);
-  for (let attempt = 0; attempt < 8; attempt++) {
-    const made = makeDirectory(directory);
-    const lock = lockDirectory(directory);
-    if (lock === "busy") return undefined;
-    if (lock === "gone") continue;
-    if (!made) {
-      try {
-        reclaim(directory);
-        removeBundle(directory);
-      } finally {
-        lock[Symbol.dispose]();
-      }
-      continue;
+  for (let attempt = 0; attempt < 64; attempt++) {
+    const lock = publishLocked(paths.bundle(store, `.${uniqueSuffix()}`), directory);
+    if (lock) {
+      return {
+        directory,
+        [Symbol.dispose]() {
+          removeBundle(directory);
+          lock[Symbol.dispose]();
+        },
+      };
     }
-    return {
-      directory,
-      [Symbol.dispose]() {
-        removeBundle(directory);
-        lock[Symbol.dispose]();
-      },
-    };
+    const stale = lockDirectory(directory);
+    if (stale === "busy") return undefined;
+    if (stale === "gone") continue;
+    try {
+      reclaim(directory);
+      removeBundle(directory);
+    } finally {
+      stale[Symbol.dispose]();
+    }
   }
   throw new VeneerError("BUSY", `${directory} cannot be taken`, { hint: "remove what is in it" });
+}
+
+/** Makes a directory that has its lock when it appears under its name; undefined when the name is taken. */
+function publishLocked(staging: string, directory: string): Fd | undefined {
+  mkdirat(AT_FDCWD, staging, 0o700);
+  const lock = lockDirectory(staging);
+  // a sweep was quicker and removes it
+  if (typeof lock === "string") return undefined;
+  try {
+    rename(staging, directory, RENAME_NOREPLACE);
+    return lock;
+  } catch (error) {
+    rmdirQuietly(staging);
+    lock[Symbol.dispose]();
+    if (isErrno(error, "EEXIST", "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 /** Fills a bundle that was claimed. */
@@ -100,31 +124,28 @@ export function fillBundle(claim: Claim, config: object): void {
   createFile(`${claim.directory}/config.json`, `${JSON.stringify(config)}\n`);
 }
 
-/** Bundles of holders that are gone, each with its lock held during `visit`; those that it returns true for go. */
-export function sweepBundles(store: Store, visit: (id: string, directory: string) => boolean): void {
+/**
+ * Looks at the bundles whose holders are gone, each with its lock held meanwhile; those for which `visit` returns
+ * true are removed. Returns their directories. An id that begins with a dot is that of a bundle before it had its name.
+ */
+export function sweepBundles(store: Store, visit: (id: string, directory: string) => boolean): string[] {
   let ids: string[] = [];
   try {
     ids = list(paths.bundles(store));
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw error;
   }
+  const removed: string[] = [];
   for (const id of ids) {
     const directory = paths.bundle(store, id);
     const lock = lockDirectory(directory);
     if (typeof lock === "string") continue;
-    if (visit(id, directory)) removeBundle(directory);
-    lock[Symbol.dispose]();
+    using _lock = lock;
+    if (!visit(id, directory)) continue;
+    removeBundle(directory);
+    removed.push(directory);
   }
-}
-
-function makeDirectory(directory: string): boolean {
-  try {
-    mkdirat(AT_FDCWD, directory, 0o700);
-    return true;
-  } catch (error) {
-    if (isErrno(error, "EEXIST")) return false;
-    throw error;
-  }
+  return removed;
 }
 
 /** The lock; the directory that was opened may have been removed and made anew by another meanwhile. */

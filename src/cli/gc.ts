@@ -16,8 +16,8 @@ export const command: Command = {
     JSON_OPTION,
   ],
   description: `Frees records of containers that are gone, ephemeral uppers without a container, generations that no
-instance knows, what killed imports and edits left, layers that no version of any base needs, overlays mounted below the
---run directory that nothing knows, and what waits in the trash. What runs, is being started, imported or
+instance knows, what killed imports and edits left, layers that no version of any base needs, bundles of killed
+'veneer run' processes, overlays mounted below the --run directory that nothing knows, and what waits in the trash. What runs, is being started, imported or
 edited is never touched; of two at once the second waits.
 
 Prints a line for each kind: how many, and how much space on disk. What is busy is named on stderr and left for the
@@ -36,7 +36,7 @@ next time. Status 1 when something could not be looked at or freed; the rest is 
       using progress = drawProgress(context);
       const { env } = context;
       const configFile = context.configFile === DEFAULT_CONFIG ? "" : context.configFile;
-      const bundles = dryRun ? [] : sweepRuns({ store, configFile, env });
+      const bundles = sweepRuns({ store, configFile, env }, dryRun);
       result = await collectGarbage(store, dryRun, progress);
       const freed = bundles.map((what) => ({ kind: "bundle" as const, what, bytes: 0 }));
       result = { ...result, freed: [...freed, ...result.freed] };

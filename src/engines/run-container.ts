@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { claimBundle, fillBundle, ROOTFS, sweepBundles } from "../apply/bundle.ts";
+import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "../apply/bundle.ts";
 import { release } from "../apply/release.ts";
 import { heldBy } from "../apply/start.ts";
 import { VeneerError } from "../errors.ts";
@@ -34,12 +34,8 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
   const { store, runtime } = place;
   makeStore(store);
   makeRun(store);
-  // it does not wait for `gc`
   sweepRuns(place);
-  using claim = claimBundle(store, id, (directory) => {
-    if (!reclaim(place, id, directory)) throw running(store, id, wishes.name);
-  });
-  if (!claim) throw running(store, id, wishes.name);
+  using claim = await takeBundle(place, id, wishes.name);
   const nofile = callersOpenFiles();
   const facts = {
     ...containerFacts(store, wishes, id, ROOTFS),
@@ -61,7 +57,23 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
   }
 }
 
-function storeWords({ store, configFile, runtime }: Omit<RunPlace, "env">): string[] {
+/** Milliseconds to wait for another process that has the bundle: it may be about to end, or to say who it is. */
+const CLAIM_WAIT = 1000;
+
+async function takeBundle(place: RunPlace, id: string, name: string | undefined): Promise<Claim> {
+  const { store } = place;
+  for (const end = Date.now() + CLAIM_WAIT; ; ) {
+    const claim = claimBundle(store, id, (directory) => {
+      if (!reclaim(place, id, directory)) throw running(store, id, name);
+    });
+    if (claim) return claim;
+    const error = running(store, id, name);
+    if (error.code === "HELD" || Date.now() > end) throw error;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function storeWords({ store, configFile, runtime }: RunPlace): string[] {
   const words = ["--veneer-store", store.root, store.run, configFile];
   return [...words, "--root", paths.runtimeState(store, runtime)];
 }
@@ -84,7 +96,7 @@ export function noRuntime(name: string): VeneerError {
 function running(store: Store, id: string, name: string | undefined): VeneerError {
   const holder = name === undefined ? undefined : findHolder(store, name);
   if (holder && isLive(holder)) return heldBy(name as string, holder);
-  return new VeneerError("HELD", `${id} is being started or stopped by another 'veneer run'`, {
+  return new VeneerError("BUSY", `${id} is being started or stopped by another 'veneer run'`, {
     hint: "try again in a moment, or use another name",
   });
 }
@@ -116,15 +128,19 @@ function deleteState(place: Omit<RunPlace, "runtime">, id: string): void {
   }
 }
 
-/** What `veneer run` processes left that were killed: bundles, records, state of the runtime. Returns the bundles. */
-export function sweepRuns(place: Omit<RunPlace, "runtime">): string[] {
-  const swept: string[] = [];
-  sweepBundles(place.store, (id, directory) => {
-    if (!reclaim(place, id, directory)) return false;
-    swept.push(directory);
-    return true;
+/**
+ * Removes what `veneer run` processes that were killed left of containers that are gone; returns the directories
+ * of their bundles. With `dryRun` it removes nothing.
+ */
+export function sweepRuns(place: Omit<RunPlace, "runtime">, dryRun = false): string[] {
+  const found: string[] = [];
+  const removed = sweepBundles(place.store, (id, directory) => {
+    const unnamed = id.startsWith(".");
+    if (!dryRun) return unnamed || reclaim(place, id, directory);
+    if (unnamed || !findRecords(place.store, id, directory).some(isLive)) found.push(directory);
+    return false;
   });
-  return swept;
+  return [...found, ...removed];
 }
 
 /** Waits until the end of a container is complete: its last process can outlive the runtime by a moment. */

@@ -8,13 +8,20 @@ import { SYS } from "../sys/numbers.ts";
 import { listFd } from "../sys/stat.ts";
 import { paths, type Store } from "./paths.ts";
 
-/** Removes at most `budget` entries; returns what is left of the budget, negative when it did not suffice. */
+/**
+ * Removes at most `budget` entries; returns what is left of the budget, negative when it did not suffice. Another
+ * process may be removing the same tree.
+ */
 export function removeTree(path: string, budget = Number.POSITIVE_INFINITY, dir = AT_FDCWD): number {
   using fd = openatMaybe(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!fd) return budget;
   let left = removeContents(fd.number, path, budget);
   if (left < 0) return left;
-  rmdir(path, dir);
+  try {
+    rmdir(path, dir);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
   return --left;
 }
 

@@ -99,14 +99,15 @@ export function list(path: string, dir = -100): string[] {
   return listFd(fd.number, path);
 }
 
-/** Like {@link list}, of an open directory, from its current position. */
+/** Like {@link list}, of an open directory, from its current position. One that was removed meanwhile is empty. */
 export function listFd(fd: number, name: string): string[] {
   const names: string[] = [];
   const buffer = new Uint8Array(32768);
   const view = new DataView(buffer.buffer);
   for (;;) {
-    const end = check(syscall(SYS.getdents64, fd, buffer, buffer.length), "getdents64", name);
-    if (end === 0) return names;
+    const end = syscall(SYS.getdents64, fd, buffer, buffer.length);
+    if (end === 0 || end === -(errno.ENOENT as number)) return names;
+    check(end, "getdents64", name);
     for (let at = 0; at < end; at += view.getUint16(at + 16, true)) {
       const stop = buffer.indexOf(0, at + 19);
       const entry = decodeName(buffer.subarray(at + 19, stop));

@@ -183,6 +183,23 @@ describe("run", () => {
     await host.ok("rm", "orphan");
   });
 
+  it("leaves to gc what it cannot clean up, and what runs gc leaves alone", async () => {
+    const { child } = await started(["--runtime", "runc"], "echo ready; exec sleep 60");
+    const [id] = left(join(host.run, "runc")) as [string];
+    const killed = new Promise((resolve) => child.once("exit", resolve));
+    process.kill(child.pid as number, "SIGKILL");
+    await killed;
+    expect(await host.ok("gc")).toBe("freed nothing");
+    // the runtime goes with the container, without its poststop hooks
+    const { pid } = JSON.parse(await must("runc", ["--root", join(host.run, "runc"), "state", id]));
+    const runtime = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[1];
+    process.kill(Number(runtime), "SIGKILL");
+    process.kill(pid, "SIGKILL");
+    await waitFor(async () => (await host.ok("gc", "--dry-run")).includes("would free 1 bundle"));
+    expect(await host.ok("gc")).toContain("freed 1 bundle");
+    expect(await host.ok("gc")).toBe("freed nothing");
+  });
+
   it("runs what the image says when there is no command", async () => {
     plantBase(host, "image", tree);
     const file = join(host.root, "bases/image/versions/1.json");
