@@ -43,6 +43,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         ps: () => import("./ps.ts"),
         inspect: () => import("./inspect.ts"),
         diff: () => import("./diff.ts"),
+        df: () => import("./df.ts"),
         config: () => import("./config.ts"),
         doctor: () => import("./doctor.ts"),
         completion: () => import("./completion.ts"),

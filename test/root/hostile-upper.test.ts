@@ -80,6 +80,7 @@ describe("with a hostile upper", () => {
   it("ls, inspect and diff look at the links themselves", async () => {
     expect((await traced("ls", "--json")).status).toBe(0);
     expect((await traced("inspect", "web1", "--json")).status).toBe(0);
+    expect((await traced("df", "--json")).status).toBe(0);
     const { status, stdout } = await traced("diff", "web1");
     expect(status).toBe(0);
     const lines = stdout.split("\n");

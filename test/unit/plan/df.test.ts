@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { bar, type DfFacts, diskFree } from "../../../src/plan/df.ts";
+
+const facts: DfFacts = {
+  layers: new Map([
+    ["bottom", { bytes: 1000, inPlace: false }],
+    ["top", { bytes: 100, inPlace: false }],
+    ["apps", { bytes: 10, inPlace: false }],
+    ["/host", { bytes: 5000, inPlace: true }],
+  ]),
+  versions: [
+    { base: "debian", version: 1, layers: ["bottom"] },
+    { base: "debian", version: 2, layers: ["top", "bottom"] },
+    { base: "apps", version: 1, layers: ["apps", "bottom"] },
+    { base: "host", version: 1, layers: ["/host"] },
+  ],
+  uppers: [
+    { kind: "instance", id: "web1", base: "debian", version: 2, bytes: 7 },
+    { kind: "instance", id: "web2", base: "debian", version: 1, bytes: undefined },
+    { kind: "container", id: "c", base: "host", version: 1, bytes: 1 },
+    { kind: "instance", id: "lost", base: "gone", version: 1, bytes: 2 },
+  ],
+};
+
+describe("df", () => {
+  const { bases, instances, total } = diskFree(facts);
+
+  it("counts each layer of a base once, and tells what it shares", () => {
+    expect(bases).toEqual([
+      { base: "debian", versions: 2, bytes: 1100, shared: 1000, inPlace: 0, users: 2 },
+      { base: "apps", versions: 1, bytes: 1010, shared: 1000, inPlace: 0, users: 0 },
+      { base: "host", versions: 1, bytes: 5000, shared: 0, inPlace: 5000, users: 1 },
+    ]);
+  });
+
+  it("sets an instance's own bytes against a full copy", () => {
+    expect(instances.map(({ id, bytes, copy }) => [id, bytes, copy])).toEqual([
+      ["web1", 7, 1107],
+      ["web2", null, 1000],
+      ["c", 1, 5001],
+      ["lost", 2, 2],
+    ]);
+  });
+
+  it("counts layers that bases share once in all", () => {
+    expect(total).toEqual({ bytes: 1120, withInPlace: 6120, copies: 7110 });
+  });
+
+  it("is empty for an empty store", () => {
+    expect(diskFree({ layers: new Map(), versions: [], uppers: [] })).toEqual({
+      bases: [],
+      instances: [],
+      total: { bytes: 0, withInPlace: 0, copies: 0 },
+    });
+  });
+});
+
+it.each([
+  [0, 100, "····"],
+  [1, 100000, "▏···"],
+  [50, 100, "██··"],
+  [100, 100, "████"],
+  [300, 100, "████"],
+  [5, 0, "▏···"],
+])("draws %d of %d", (part, whole, wanted) => {
+  expect(bar(part, whole, 4)).toBe(wanted);
+});
