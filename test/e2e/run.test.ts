@@ -160,6 +160,15 @@ describe("run", () => {
     expect((await child).exitCode).toBe(137);
   });
 
+  it("lets one of several that start at once on one instance have it", async () => {
+    const outcomes = await Promise.all([1, 2, 3].map(() => script("sleep 2; echo mine", "--name", "race")));
+    const refused = outcomes.filter(({ status }) => status !== 0);
+    expect(outcomes.filter(({ stdout }) => stdout === "mine")).toHaveLength(1);
+    expect(refused).toHaveLength(2);
+    for (const { stderr } of refused) expect(stderr).toContain("instance race is held by container race");
+    await host.ok("rm", "race");
+  });
+
   it("takes any number of anonymous containers at once", async () => {
     const outcomes = await Promise.all([1, 2, 3, 4].map((n) => script(`echo ${n} >/n; sleep 0.3; cat /n`)));
     expect(outcomes.map(({ stdout }) => stdout)).toEqual(["1", "2", "3", "4"]);
