@@ -1,6 +1,5 @@
 /** Programs of the host: where they are, and how to get one that is missing. */
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
-import { VeneerError } from "../errors.ts";
 
 /** The executables of that name on PATH, in its order. */
 export function* findPrograms(name: string, path: string | undefined): Generator<string> {
@@ -56,13 +55,4 @@ const INSTALLERS: readonly (readonly [string, string])[] = [
 export function installHint(name: string): string {
   const installer = INSTALLERS.find(([program]) => findProgram(program, undefined) !== undefined);
   return `${installer?.[1] ?? "install the package"} ${name}`;
-}
-
-/** Like {@link findProgram}; throws with what to install where there is none. */
-export function requireProgram(name: string, path: string | undefined, packageName = name): string {
-  const file = findProgram(name, path);
-  if (file !== undefined) return file;
-  throw new VeneerError("NO_PROGRAM", `the program ${name} is not installed`, {
-    hint: installHint(packageName),
-  });
 }
