@@ -30,12 +30,16 @@ export class VeneerError extends Error {
 }
 
 /** Runs `action`; what it throws is given a frame that says what was being done. Usage errors pass as they are. */
-export function during<T>(what: string, action: () => T, hint?: (error: unknown) => string | undefined): T {
+export function during<T>(
+  what: string | (() => string),
+  action: () => T,
+  hint?: (error: unknown) => string | undefined,
+): T {
   try {
     return action();
   } catch (cause) {
     if (cause instanceof UsageError) throw cause;
-    throw new VeneerError("FAILED", what, { cause, hint: hint?.(cause) });
+    throw new VeneerError("FAILED", typeof what === "string" ? what : what(), { cause, hint: hint?.(cause) });
   }
 }
 

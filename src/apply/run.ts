@@ -41,7 +41,11 @@ export function runOperations(store: Store, operations: readonly Operation[], la
   const undo: (() => void)[] = [];
   try {
     for (const operation of operations) {
-      during(describe(operation), () => runOperation(store, operation, held, undo), hint);
+      during(
+        () => describe(operation),
+        () => runOperation(store, operation, held, undo),
+        hint,
+      );
     }
   } catch (error) {
     held.overlay?.[Symbol.dispose]();
