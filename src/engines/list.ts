@@ -2,30 +2,8 @@
 import { type Engine, ownFile } from "./engine.ts";
 import { jsonKey } from "./json-file.ts";
 import { notUnderstood } from "./not-understood.ts";
+import { podman } from "./podman.ts";
 import { tomlTable } from "./toml-file.ts";
-
-const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
-
-/** OCI hook configuration, oci-hooks(5): matched on the annotation, so that no other container calls us. */
-function hooksFile(bin: string): string {
-  const hook = { path: `${bin}/veneer`, args: ["veneer", "hook", "oci"], env: ENV };
-  const when = { annotations: { "^run\\.veneer\\.(base|instance)$": ".*" } };
-  const stages = ["createRuntime", "poststop"];
-  return `${JSON.stringify({ version: "1.0.0", hook, when, stages }, undefined, 2)}\n`;
-}
-
-const podman: Engine = {
-  name: "podman",
-  changes: ({ etc, bin }) => [
-    ownFile(
-      `${etc}/containers/containers.conf.d/veneer.conf`,
-      `# podman --runtime veneer\n[engine.runtimes]\nveneer = ["${bin}/veneer-runc"]\n`,
-    ),
-    ownFile(`${etc}/containers/oci/hooks.d/veneer.json`, hooksFile(bin)),
-  ],
-  restart: "nothing to restart: podman reads its configuration at each call",
-  use: "podman run --annotation run.veneer.base=NAME IMAGE",
-};
 
 const docker: Engine = {
   name: "docker",

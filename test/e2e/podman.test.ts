@@ -1,9 +1,9 @@
 /** podman's containers on a base: by the wrapping runtime, by the hook at createRuntime, by the one at precreate. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { IMAGE, makePodman, monitors, type Podman, ways } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -156,4 +156,43 @@ describe("podman's own ways", () => {
     expect(missing).toMatchObject({ status: 127 });
     expect(missing.stderr).toMatch(/^Error: veneer-runc: runc create failed: .*no such file or directory/);
   });
+
+  it("is set up by veneer setup podman, runtime and hook", async () => {
+    const etc = join(host.dir, "etc");
+    await host.ok("setup", "podman", "--etc", etc);
+    const hook = join(etc, "containers/oci/hooks.d/veneer.json");
+    writeFileSync(hook, readFileSync(hook, "utf8").replace(PROGRAM, join(host.bin, "veneer")));
+    // the whole configuration is the file and what is dropped in beside it
+    const conf = join(host.dir, "set-up.conf");
+    const own = readFileSync(podman.env.CONTAINERS_CONF as string, "utf8");
+    const dropped = readFileSync(join(etc, "containers/containers.conf.d/veneer.conf"), "utf8");
+    const hooksDir = /^hooks_dir = \[(.*)\]$/m;
+    const both = [own, dropped].map((text) => hooksDir.exec(text)?.[1]).join(", ");
+    writeFileSync(conf, own.replace(hooksDir, `hooks_dir = [${both}]`));
+    podman.useHook("none");
+    const env = { ...podman.env, CONTAINERS_CONF: conf };
+    const args = ["run", "--rm", ...NET, ...ON_BASE, IMAGE, "cat", "/etc/which"];
+    expect(await sh("podman", args, { env })).toMatchObject({ status: 0, stdout: "base" });
+    await host.ok("unsetup", "podman", "--etc", etc);
+    expect(existsSync(hook)).toBe(false);
+  });
+
+  it.each(["veneer-runc", "veneer-crun"])(
+    "keeps an upper under the id of its container: %s",
+    async (name) => {
+      podman.useHook("none");
+      const args = ["--network", "none", ...ON_BASE, "--annotation", "run.veneer.upper=persistent", IMAGE];
+      const script = "cat /kept; echo it >>/kept";
+      const first = await podman.run([
+        ...["--runtime", join(host.bin, name), "run", "--name", "kept", ...args],
+        ...["sh", "-c", script],
+      ]);
+      expect(first.stderr).toContain("/kept");
+      const id = await podman.ok("inspect", "kept", "--format", "{{.Id}}");
+      expect(await podman.ok("start", "-a", "kept")).toBe("it");
+      await podman.ok("rm", "kept");
+      expect(await host.ok("ls")).toContain(id);
+      await host.ok("rm", id);
+    },
+  );
 });

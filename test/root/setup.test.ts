@@ -71,6 +71,9 @@ describe("setup", () => {
     const storage = ["--root", join(host.dir, "graph"), "--runroot", join(host.dir, "runroot")];
     const args = [...storage, "--runtime", "veneer", "info", "--format", "{{.Host.OCIRuntime.Path}}"];
     expect(await must("podman", args, { env: { CONTAINERS_CONF: conf } })).toMatch(/veneer-runc$/);
+    expect(readFileSync(conf, "utf8")).toContain(
+      `hooks_dir = ["/usr/share/containers/oci/hooks.d", "${etc}/containers/oci/hooks.d"]`,
+    );
     const hook = JSON.parse(readFileSync(join(etc, "containers/oci/hooks.d/veneer.json"), "utf8"));
     expect(hook).toMatchObject({ version: "1.0.0", hook: { env: [expect.stringMatching(/^PATH=/)] } });
     await unsetup("podman");

@@ -1,0 +1,90 @@
+/** podman: a runtime by the name of veneer, and the hook for containers of every other one. */
+import { readdirSync, readFileSync } from "node:fs";
+import { parse } from "@decimalturn/toml-patch";
+import { VeneerError } from "../errors.ts";
+import { type Engine, ownFile } from "./engine.ts";
+import { notUnderstood } from "./not-understood.ts";
+
+const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+const DROP_IN = "veneer.conf";
+/** containers.conf(5); the directory in /etc that oci-hooks(5) speaks of is not among the defaults */
+const DEFAULT_HOOKS = ["/usr/share/containers/oci/hooks.d"];
+
+/** OCI hook configuration, oci-hooks(5): matched on the annotation, so that no other container calls us. */
+function hooksFile(bin: string): string {
+  const hook = { path: `${bin}/veneer`, args: ["veneer", "hook", "oci"], env: ENV };
+  const when = { annotations: { "^run\\.veneer\\.(base|instance)$": ".*" } };
+  const stages = ["createRuntime", "poststop"];
+  return `${JSON.stringify({ version: "1.0.0", hook, when, stages }, undefined, 2)}\n`;
+}
+
+/**
+ * The drop-in. A list in one of podman's files replaces that of the files before it, so ours names again what
+ * they name. Throws when a file after ours would take our directory out.
+ */
+function dropIn(etc: string, bin: string): string {
+  const own = `${etc}/containers/oci/hooks.d`;
+  const drops = `${etc}/containers/containers.conf.d`;
+  const others = entries(drops).filter((name) => name.endsWith(".conf") && name !== DROP_IN);
+  const late = others.filter((name) => name > DROP_IN).map((name) => `${drops}/${name}`);
+  for (const path of late) {
+    const list = hooksIn(path);
+    if (list === undefined || list.includes(own)) continue;
+    throw new VeneerError("OVERRIDDEN", `${path} sets hooks_dir and is read after ${DROP_IN}`, {
+      hint: `add "${own}" to its hooks_dir`,
+    });
+  }
+  const early = others.filter((name) => name < DROP_IN).map((name) => `${drops}/${name}`);
+  const files = [`${etc}/containers/containers.conf`, ...early];
+  const known = files.map(hooksIn).findLast((list) => list !== undefined) ?? DEFAULT_HOOKS;
+  const list = [...new Set([...known, own])].map((path) => JSON.stringify(path)).join(", ");
+  return `# podman --runtime veneer, and the hook for containers of any other runtime
+[engine]
+hooks_dir = [${list}]
+
+[engine.runtimes]
+veneer = ["${bin}/veneer-runc"]
+`;
+}
+
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
+}
+
+/** The file's hooks_dir; undefined where there is none. */
+function hooksIn(path: string): string[] | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+  let document: { engine?: { hooks_dir?: unknown } };
+  try {
+    document = parse(text) as typeof document;
+  } catch (error) {
+    throw notUnderstood(path, error instanceof Error ? (error.message.split("\n")[0] ?? "") : "parse error");
+  }
+  const list = document.engine?.hooks_dir;
+  if (list === undefined) return undefined;
+  if (Array.isArray(list)) return list.filter((item) => typeof item === "string");
+  throw notUnderstood(path, "engine.hooks_dir is not a list");
+}
+
+export const podman: Engine = {
+  name: "podman",
+  changes: ({ etc, bin }) => [
+    {
+      path: `${etc}/containers/containers.conf.d/${DROP_IN}`,
+      add: () => dropIn(etc, bin),
+      remove: () => undefined,
+    },
+    ownFile(`${etc}/containers/oci/hooks.d/veneer.json`, hooksFile(bin)),
+  ],
+  restart: "nothing to restart: podman reads its configuration at each call",
+  use: "podman run --annotation run.veneer.base=NAME IMAGE",
+};
