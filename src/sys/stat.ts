@@ -99,10 +99,13 @@ export function list(path: string, dir = -100): string[] {
   return listFd(fd.number, path);
 }
 
+let entries: Uint8Array<ArrayBuffer> | undefined;
+
 /** Like {@link list}, of an open directory, from its current position. One that was removed meanwhile is empty. */
 export function listFd(fd: number, name: string): string[] {
   const names: string[] = [];
-  const buffer = new Uint8Array(32768);
+  entries ??= new Uint8Array(32768);
+  const buffer = entries;
   const view = new DataView(buffer.buffer);
   for (;;) {
     const end = syscall(SYS.getdents64, fd, buffer, buffer.length);
