@@ -5,7 +5,7 @@ import { freshUpper, openLayers } from "../input/facts.ts";
 import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
-import { paths, type Store } from "../store/paths.ts";
+import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { isErrno } from "../sys/errno.ts";
 import { createFile, mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
@@ -23,6 +23,7 @@ export interface InstanceWishes {
 export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: InstanceWishes): Instance {
   using _lock = lockBase(store, ref);
   const base = readVersion(store, ref);
+  makeStore(store);
   using layers = openLayers(store, base);
   const now = new Date().toISOString();
   const instance: Instance = {

@@ -10,11 +10,12 @@ import {
 } from "../store/instances.ts";
 import { isLive, isMountedHere, mountersOf } from "../store/liveness.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record, recordKey } from "../store/records.ts";
+import { findHolder, type Record, readRecord, recordKey } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
 import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
-import { umount2 } from "../sys/mount.ts";
+import { umount2, umountQuietly } from "../sys/mount.ts";
+import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
 import { reclaim } from "./release.ts";
 import { heldBy, refuseHeld, refuseInUse, startLocked } from "./start.ts";
 
@@ -32,20 +33,29 @@ export interface MountWishes {
 export function mountInstance(settings: Settings, id: string, wishes: MountWishes): string {
   const { store } = settings;
   const own = wishes.directory === undefined;
-  makeRun(store);
   using _lock = requireLock(store, id);
+  makeRun(store);
   const instance = requireInstance(store, id);
   if (own) mkdirs(paths.mountPoint(store, id), 0o700);
   const target = canonical(wishes.directory ?? paths.mountPoint(store, id));
   const mounted = { target, ...(wishes.suid && { suid: true }) };
   try {
     during(`mount ${id}`, () => mountLocked(settings, id, instance, mounted));
+    remember(store, id, mounted);
   } catch (error) {
+    const made = readRecord(store, mountKey(id));
+    if (made && sameProcess(made.preparer, identifySelf())) {
+      umountQuietly(target, UMOUNT_NOFOLLOW);
+      reclaim(store, made);
+    }
     if (own) rmdirQuietly(target);
     throw error;
   }
-  remember(store, id, mounted);
   return target;
+}
+
+function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
+  return a.pid === b.pid && a.startTime === b.startTime;
 }
 
 type Mounted = NonNullable<Instance["mounted"]>;

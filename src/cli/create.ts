@@ -1,7 +1,6 @@
 import { makeInstance } from "../apply/create.ts";
 import { mergeWishes, type Wishes } from "../input/request.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
-import { makeStore } from "../store/paths.ts";
 import type { Command, Input } from "./command.ts";
 
 export const command: Command = {
@@ -30,7 +29,6 @@ the instance's id.`,
     const id = checkName("instance", name);
     const ref = parseBaseRef(base);
     const request = mergeWishes({ ...readWishes(input), base: ref }, {}, config);
-    makeStore(store);
     makeInstance(store, id, ref, request as NonNullable<typeof request>);
     context.out(id);
   },

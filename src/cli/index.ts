@@ -1,9 +1,11 @@
 /** The command line for people: everything but what engines call. */
-import { exitStatus, formatError, UsageError } from "../errors.ts";
+import { causes, exitStatus, formatError, UsageError, VeneerError } from "../errors.ts";
 import { type GlobalOptions, readSettings } from "../input/config.ts";
 import { nearest } from "../nearest.ts";
+import { explainStore } from "../plan/explain.ts";
 import { quote } from "../quote.ts";
 import { DEFAULT_CONFIG } from "../store/paths.ts";
+import { SysError } from "../sys/errno.ts";
 import type { Context } from "./command.ts";
 import { isTerminal, note, out } from "./output.ts";
 import { parseInput } from "./parse.ts";
@@ -20,9 +22,19 @@ export async function run(
   try {
     process.exitCode = await dispatch(options, word, words);
   } catch (error) {
-    note(`veneer: ${formatError(error)}`);
+    note(`veneer: ${formatError(error)}${storeHint(error)}`);
     process.exitCode = exitStatus(error);
   }
+}
+
+/** What the errno of a failed system call means for the store, where nobody has said more. */
+function storeHint(error: unknown): string {
+  for (const frame of causes(error)) {
+    if ((frame instanceof VeneerError || frame instanceof UsageError) && frame.hint !== undefined) return "";
+    const hint = frame instanceof SysError ? explainStore(frame.code) : undefined;
+    if (hint !== undefined) return `; hint: ${hint}`;
+  }
+  return "";
 }
 
 async function dispatch(
