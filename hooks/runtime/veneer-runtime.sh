@@ -55,7 +55,8 @@ fail() {
   exit 1
 }
 
-# The real runtime: from the configuration, else the first on PATH that is not this script in any guise.
+# The real runtime: from the configuration, else from PATH. What comes behind this script there goes first: a
+# copy of it in another directory then looks further on, so that no two ever call each other.
 real=
 file=${settings:-/etc/veneer/config.json}
 if [ -e "$file" ] && LC_ALL=C grep -q '"runtimes"' "$file"; then
@@ -63,22 +64,29 @@ if [ -e "$file" ] && LC_ALL=C grep -q '"runtimes"' "$file"; then
     runtime --which "$name" </dev/null) || exit
 fi
 if [ -z "$real" ]; then
+  before='' passed=''
   ifs=$IFS
   IFS=:
   set -f
   for directory in $PATH; do
     candidate=${directory:-.}/$name
-    if [ -f "$candidate" ] && [ -x "$candidate" ] && ! [ "$candidate" -ef "$self" ]; then
-      read -r line <"$candidate" 2>/dev/null
-      case $line in
-      '#!/bin/sh') head -n 2 "$candidate" | grep -q '^# veneer wrapping runtime' && continue ;;
-      esac
-      real=$candidate
-      break
+    if [ -f "$candidate" ] && [ -x "$candidate" ]; then
+      if [ "$candidate" -ef "$self" ]; then
+        passed=1
+      elif [ -n "$passed" ]; then
+        real=$candidate
+        break
+      else
+        before=${before:-$candidate}
+      fi
     fi
   done
   set +f
   IFS=$ifs
+  if [ -z "$real" ] && [ -n "$before" ]; then
+    [ -z "$passed" ] || ! head -n 2 "$before" | grep -qa '^# veneer wrapping runtime' || before=
+    real=$before
+  fi
 fi
 [ -n "$real" ] || fail "no $name on PATH besides this script; hint: install $name, or name it in /etc/veneer/config.json under \"runtimes\""
 
