@@ -25,8 +25,9 @@ tree() {
   gzip -9n "$root"/usr/share/man/man1/*
   install -m 644 README.md CHANGELOG.md docs/*.md "$root/usr/share/doc/veneer/"
   install -m 644 LICENSE "$root/usr/share/doc/veneer/copyright"
-  cp -r hooks schemas "$root/usr/share/veneer/"
-  rm -rf "$root/usr/share/veneer/hooks/"{runtime,systemd}
+  cp -r hooks/* schemas "$root/usr/share/veneer/"
+  rm -rf "$root/usr/share/veneer/"{runtime,systemd}
+  grep -rlF @PREFIX@ "$root/usr/share/veneer" | xargs -r sed -i "s|@PREFIX@|/usr|g"
   completions "$root"
   install -m 755 packaging/deb/{postinst,prerm,postrm} "$root/DEBIAN/"
   sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$1/" -e "s/@SIZE@/$(du -sk "$root" | cut -f1)/" \

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
@@ -38,9 +38,12 @@ it("installs, with manual pages and units", async () => {
     "usr/lib/veneer/veneer-release",
     "usr/lib/systemd/system/veneer-gc.timer",
     "usr/share/man/man1/veneer-base-import.1.gz",
+    "usr/share/veneer/oci/hooks.d/veneer.json",
   ]) {
     expect(existsSync(join(root, path)), path).toBe(true);
   }
+  const include = readFileSync(join(root, "usr/share/veneer/lxc/veneer.conf"), "utf8");
+  expect(include).toContain("lxc.hook.pre-mount = /usr/bin/veneer hook lxc");
 });
 
 it("runs: the program and the wrapping runtime beside it", async () => {
