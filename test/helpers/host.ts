@@ -1,5 +1,14 @@
 /** A host of its own for a test: store, records, the compiled program, the wrapping runtimes. */
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
@@ -88,6 +97,13 @@ export function makeHost(parent = "/tmp"): Host {
     veneer,
     ok: (...args) => must(join(bin, "veneer"), args, { env: { PATH: path } }),
     async remove() {
+      // containers of a test that failed half-way
+      const state = join(dir, "state");
+      for (const id of existsSync(state) ? readdirSync(state) : []) {
+        for (const name of ["runc", "crun"]) {
+          await sh(name, ["--root", state, "delete", "--force", id], { env: { PATH: path } });
+        }
+      }
       const { stdout } = await sh("findmnt", ["-rno", "TARGET"]);
       const mounts = stdout.split("\n").filter((target) => target.startsWith(`${dir}/`));
       for (const target of mounts.reverse()) await sh("umount", ["-l", target]);

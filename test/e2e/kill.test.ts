@@ -1,0 +1,284 @@
+/** Nothing is left behind: whatever fails or is killed, `gc` brings the host back to where it was. */
+import { spawn } from "node:child_process";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { makeBase } from "../helpers/base.ts";
+import {
+  type Config,
+  detach,
+  hookAt,
+  makeBundle,
+  nextId,
+  RUNTIMES,
+  runBundle,
+  runtime,
+} from "../helpers/bundle.ts";
+import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { leftovers } from "../helpers/leftovers.ts";
+import { mountTable } from "../helpers/mounts.ts";
+import { need } from "../helpers/need.ts";
+import { killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+import { storeArguments, wrapped } from "../helpers/wrapper.ts";
+
+const host = makeHost();
+beforeAll(() => {
+  makeBase(host, "b");
+});
+afterAll(() => host.remove());
+afterEach(async () => {
+  await expectClean();
+});
+
+let count = 0;
+const bundle = (command: string, edit: (config: Config) => void) =>
+  makeBundle(join(host.dir, `bundle${++count}`), command, edit);
+
+/**
+ * What is left besides `kept`, the named instance, and the link to its last holder, once gc has been by. An
+ * overlay may end a moment after its container; gc takes files half written only when they are old.
+ */
+async function expectClean(): Promise<void> {
+  const kept = ["store/instances/kept", "run/held/kept"];
+  const left = async () => {
+    for (const path of leftovers(host)) {
+      if (/\.json\.[0-9a-f]{12}$/.test(path)) await must("touch", ["-d", "1 day ago", join(host.dir, path)]);
+    }
+    await host.ok("gc");
+    return leftovers(host).filter((path) => !kept.includes(path));
+  };
+  await expect.poll(left, { timeout: 5000 }).toEqual([]);
+  expect(mountTable().filter((line) => !line.includes("/memory "))).toEqual([]);
+}
+
+/** Puts strace with `options` before the hook at createRuntime. */
+function traceHook(config: Config, options: readonly string[]): void {
+  const hook = config.hooks.createRuntime?.[0];
+  if (!hook) throw new Error("no hook");
+  hook.args = ["strace", ...options, hook.path, ...(hook.args ?? []).slice(1)];
+  hook.path = "/usr/bin/strace";
+}
+
+/** A host with the same store, whose program is started by strace. */
+function tracedHost(options: readonly string[]): Host {
+  const bin = join(host.dir, `traced${++count}`);
+  mkdirSync(bin);
+  for (const name of ["veneer-runc", "veneer-crun"]) {
+    writeFileSync(join(bin, name), "", { mode: 0o755 });
+  }
+  const words = options.map((word) => `'${word}'`).join(" ");
+  writeFileSync(join(bin, "veneer"), `#!/bin/sh\nexec strace ${words} ${PROGRAM} "$@"\n`, { mode: 0o755 });
+  return { ...host, bin };
+}
+
+describe("a kill -9 of the program at each call that changes something", () => {
+  const cases: [string, string[], Record<string, string>][] = [
+    ["an ephemeral upper", [], {}],
+    ["an upper in memory", ["--tmpfs", "1m"], { "run.veneer.tmpfs": "1m" }],
+    [
+      "a new persistent instance",
+      ["--instance", "kept", "--persistent"],
+      { "run.veneer.instance": "kept", "run.veneer.upper": "persistent" },
+    ],
+  ];
+
+  /** Tries each moment: after the kill the host is clean, and the same container starts. */
+  async function killEverywhere(
+    moments: readonly Moment[],
+    run: (options: readonly string[]) => ReturnType<typeof sh>,
+  ): Promise<void> {
+    expect(moments.length).toBeGreaterThan(8);
+    for (const moment of moments) {
+      const killed = await run(killAt(moment));
+      const where = `${moment.call} ${moment.when}`;
+      // the container starts only when all was in place before the kill
+      if (killed.status === 0) expect([where, killed.stdout]).toEqual([where, "ID=veneer-test"]);
+      expect([where, mountTable()]).toEqual([where, []]);
+      expect([where, await run(["-o", "/dev/null", "-e", "trace=none"])]).toMatchObject([
+        where,
+        { status: 0 },
+      ]);
+      await expectClean();
+      if ((await host.veneer("inspect", "kept")).status === 0) await host.ok("rm", "kept");
+      expect([where, leftovers(host)]).toEqual([where, []]);
+    }
+  }
+
+  it.each(cases)("hook oci, %s", { timeout: 240_000 }, async (_what, words) => {
+    const trace = join(host.dir, "trace");
+    const run = (options: readonly string[]) =>
+      runBundle(
+        host,
+        "runc",
+        bundle("cat /etc/os-release", (config) => {
+          hookAt(config, host, "createRuntime", "--base", "b", ...words);
+          traceHook(config, options);
+        }),
+      );
+    expect(await run(recordTo(trace))).toMatchObject({ status: 0 });
+    await host.veneer("rm", "kept");
+    await killEverywhere(momentsOf(trace), run);
+  });
+
+  it.each(cases)("runtime, %s", { timeout: 240_000 }, async (_what, _words, annotations) => {
+    const trace = join(host.dir, "trace");
+    const run = async (options: readonly string[]) => {
+      const traced = tracedHost(options);
+      for (const name of ["veneer-runc"]) await must("cp", [join(host.bin, name), join(traced.bin, name)]);
+      const path = bundle("cat /etc/os-release", (config) => {
+        config.annotations = { "run.veneer.base": "b", ...annotations };
+      });
+      return wrapped(traced, "runc", ["run", "-b", path, nextId()]);
+    };
+    expect(await run(recordTo(trace))).toMatchObject({ status: 0 });
+    await expectClean();
+    await host.veneer("rm", "kept");
+    await killEverywhere(momentsOf(trace), run);
+  });
+
+  it("poststop of hook oci", { timeout: 120_000 }, async (context) => {
+    await need(context, "strace", tryStrace);
+    const trace = join(host.dir, "trace");
+    const run = (options: readonly string[]) =>
+      runBundle(
+        host,
+        "runc",
+        bundle("cat /etc/os-release", (config) => {
+          hookAt(config, host, "createRuntime", "--base", "b");
+          const hook = config.hooks.poststop?.[0];
+          if (!hook) throw new Error("no hook");
+          hook.args = ["strace", ...options, hook.path, ...(hook.args ?? []).slice(1)];
+          hook.path = "/usr/bin/strace";
+        }),
+      );
+    expect(await run(recordTo(trace))).toMatchObject({ status: 0 });
+    const moments = momentsOf(trace);
+    expect(moments.length).toBeGreaterThan(2);
+    for (const moment of moments) {
+      expect(await run(killAt(moment))).toMatchObject({ status: 0 });
+      await expectClean();
+    }
+  });
+});
+
+describe.each(RUNTIMES)("%s", (name) => {
+  const failing: [string, (config: Config) => void][] = [
+    ["a command that does not exist", (config) => void config.process.args.splice(0, 3, "/no/such/command")],
+    ["a command that fails", (config) => void config.process.args.splice(0, 3, "/bin/false")],
+    [
+      "another hook that fails after ours",
+      (config) => void config.hooks.createRuntime?.push({ path: "/bin/false" }),
+    ],
+    [
+      "another hook that fails before ours",
+      (config) => void config.hooks.createRuntime?.unshift({ path: "/bin/false" }),
+    ],
+    [
+      "a volume that does not exist",
+      (config) =>
+        void config.mounts.push({ destination: "/v", source: "/no/such", type: "bind", options: ["bind"] }),
+    ],
+  ];
+
+  it.each(failing)("hook oci with %s leaves nothing", async (_what, edit) => {
+    const path = bundle("true", (config) => {
+      hookAt(config, host, "createRuntime", "--base", "b");
+      edit(config);
+    });
+    expect((await runBundle(host, name, path)).status).not.toBe(0);
+  });
+
+  it.each(failing)("veneer runtime with %s leaves nothing", async (_what, edit) => {
+    const path = bundle("true", (config) => {
+      config.annotations["run.veneer.base"] = "b";
+      config.hooks.createRuntime = [{ path: "/bin/true" }];
+      edit(config);
+    });
+    expect((await wrapped(host, name, ["run", "-b", path, nextId()])).status).not.toBe(0);
+  });
+
+  it.each([
+    ["hook oci", name, [] as string[]],
+    ["runtime", `veneer-${name}`, storeArguments(host)],
+  ])("kill -9 of the runtime and its container, with %s", async (kind, program, words) => {
+    const id = nextId();
+    const path = bundle("echo up; exec sleep 60", (config) => {
+      if (kind === "runtime") config.annotations["run.veneer.base"] = "b";
+      else hookAt(config, host, "createRuntime", "--base", "b");
+    });
+    const file = program === "runc" ? program : join(host.bin, program);
+    const args = [...words, "--root", join(host.dir, "state"), "run", "-b", path, id];
+    const child = spawn(file, args, { env: { PATH: host.path }, stdio: ["ignore", "pipe", "inherit"] });
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    const { pid } = JSON.parse((await runtime(host, name, ["state", id])).stdout);
+    await host.ok("gc");
+    expect(leftovers(host).length).toBeGreaterThan(1);
+    child.kill("SIGKILL");
+    await ended;
+    // the container goes on without its runtime, and gc lets it be
+    await host.ok("gc");
+    expect(await runtime(host, name, ["exec", id, "cat", "/etc/os-release"])).toMatchObject({
+      stdout: "ID=veneer-test",
+    });
+    process.kill(pid, "SIGKILL");
+    await expectClean();
+    await sh("rm", ["-rf", join(host.dir, "state", id)]);
+  });
+});
+
+describe("teardown", () => {
+  // in memory, where 100,000 files are made quickly
+  const memory = join(host.dir, "memory");
+  let quick: Host;
+  beforeAll(async () => {
+    mkdirSync(memory);
+    await must("mount", ["-t", "tmpfs", "tmpfs", memory]);
+    quick = makeHost(memory);
+    makeBase(quick, "b");
+  });
+  afterAll(() => must("umount", ["-l", memory]));
+
+  /** Milliseconds that `delete` takes after the container has `files` in its upper. */
+  async function deletion(files: number, start: (id: string) => Promise<unknown>): Promise<number> {
+    const id = nextId();
+    await start(id);
+    const [upper] = readdirSync(join(quick.root, "ephemeral"));
+    const dir = join(quick.root, "ephemeral", upper as string, "upper/home");
+    mkdirSync(dir, { recursive: true });
+    if (files > 0) await must("sh", ["-c", `cd "$0" && seq ${files} | xargs touch`, dir]);
+    const before = performance.now();
+    expect(await runtime(host, "runc", ["delete", "--force", id])).toMatchObject({ status: 0 });
+    const time = performance.now() - before;
+    await expect.poll(() => leftovers(quick), { timeout: 30_000, interval: 100 }).toEqual([]);
+    return time;
+  }
+
+  it.each([
+    [
+      "hook oci",
+      (id: string) => {
+        const path = bundle("sleep 60", (config) => hookAt(config, quick, "createRuntime", "--base", "b"));
+        return detach(host, "runc", ["--root", join(host.dir, "state"), "create", "-b", path, id]);
+      },
+    ],
+    [
+      "runtime",
+      (id: string) => {
+        const path = bundle("sleep 60", (config) => {
+          config.annotations["run.veneer.base"] = "b";
+        });
+        const words = [...storeArguments(quick), "--root", join(host.dir, "state"), "create", "-b", path, id];
+        return detach(host, join(host.bin, "veneer-runc"), words);
+      },
+    ],
+  ])(
+    "of %s takes the same time for an empty upper and for one of 100,000 files",
+    { timeout: 120_000 },
+    async (_what, start) => {
+      const empty = Math.min(await deletion(0, start), await deletion(0, start), await deletion(0, start));
+      const full = await deletion(100_000, start);
+      expect(full).toBeLessThan(empty * 2 + 50);
+    },
+  );
+});

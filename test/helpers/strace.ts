@@ -1,0 +1,68 @@
+/** System calls of the program, counted and interrupted. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+
+/** Calls that change something that outlives the process, or the namespace that it is in. */
+export const MUTATING = [
+  "mkdirat",
+  "mknodat",
+  "symlinkat",
+  "linkat",
+  "unlinkat",
+  "renameat2",
+  "write",
+  "ftruncate",
+  "fchownat",
+  "fchmodat",
+  "utimensat",
+  "lsetxattr",
+  "fsync",
+  "syncfs",
+  "mount",
+  "umount2",
+  "fsmount",
+  "move_mount",
+  "mount_setattr",
+  "setns",
+  "flock",
+];
+
+/** A place in a program's run: the `when`th `call`. */
+export interface Moment {
+  readonly call: string;
+  readonly when: number;
+}
+
+/** strace's arguments that write the mutating calls to `file`. */
+export const recordTo = (file: string) => ["-f", "-qq", "-o", file, "-e", `trace=${MUTATING.join(",")}`];
+
+/** strace's arguments that kill the program when it is about to make a call. */
+export const killAt = ({ call, when }: Moment) => [
+  "-f",
+  "-qq",
+  "-o",
+  "/dev/null",
+  "-e",
+  `trace=${call}`,
+  "-e",
+  `inject=${call}:signal=KILL:when=${when}`,
+];
+
+/** Every moment of a recorded run. */
+export function momentsOf(file: string): Moment[] {
+  const counts = new Map<string, number>();
+  const moments: Moment[] = [];
+  for (const line of readFileSync(file, "utf8").split("\n")) {
+    const call = /^(?:[0-9]+ +)?([a-z0-9_]+)\(/.exec(line)?.[1];
+    if (call === undefined || !MUTATING.includes(call)) continue;
+    const when = (counts.get(call) ?? 0) + 1;
+    counts.set(call, when);
+    moments.push({ call, when });
+  }
+  return moments;
+}
+
+/** Throws where processes cannot be traced. */
+export function tryStrace(): void {
+  execFileSync("strace", ["-o", "/dev/null", "true"], { stdio: "pipe" });
+}
