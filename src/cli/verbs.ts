@@ -34,6 +34,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         cutover: () => import("./cutover.ts"),
         rebase: () => import("./rebase.ts"),
         fallback: () => import("./fallback.ts"),
+        rollout: () => import("./rollout.ts"),
       },
     },
     {
