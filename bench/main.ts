@@ -6,6 +6,7 @@ import { CannotRun } from "./compile.ts";
 import { makeSetting, type Setting, VENEER } from "./context.ts";
 import { benchCrowd } from "./crowd.ts";
 import { benchHook } from "./hook.ts";
+import { benchImage } from "./image.ts";
 import { benchInstances } from "./instances.ts";
 import { benchLxc } from "./lxc.ts";
 import { benchRunc } from "./runc.ts";
@@ -25,6 +26,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   runc: { title: "Wrapping runtime", runs: [60, 15], run: benchRunc },
   lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
   instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
+  image: { title: "Images", runs: [10, 3], run: benchImage },
   crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
 

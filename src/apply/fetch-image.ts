@@ -4,8 +4,10 @@ import { UsageError, VeneerError } from "../errors.ts";
 import { ImageDirectory } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
 import { quote } from "../quote.ts";
+import { namesIn } from "../store/versions.ts";
+import { lstatMaybe } from "../sys/stat.ts";
 import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
+import { formatAmount, type Progress } from "./progress.ts";
 
 export interface RegistryOptions {
   /** false: plain HTTP, and certificates that nobody vouches for */
@@ -97,11 +99,17 @@ export async function copyImage(from: string, to: string, options: CopyOptions):
     : [from, to].flatMap((end, index) =>
         end.startsWith("docker://") ? [`--${index === 0 ? "src" : "dest"}-tls-verify=false`] : [],
       );
-  options.progress.step(to.startsWith("docker://") ? "sending the image" : "fetching the image");
+  if (to.startsWith("docker://")) options.progress.step("sending the image");
+  else options.progress.step("fetching the image", () => formatAmount(sizeOf(`${options.cwd}/image`)));
   const format = to.startsWith("dir:") ? ["--format", "oci"] : [];
   await runProgram("skopeo", ["copy", "--quiet", ...format, ...flags, "--", from, to], {
     cwd: options.cwd,
     // its temporary files go with the staging directory
     env: { ...options.env, TMPDIR: options.cwd },
   });
+}
+
+/** Of the files in a directory; 0 where there is none yet. */
+function sizeOf(directory: string): number {
+  return namesIn(directory).reduce((sum, name) => sum + (lstatMaybe(`${directory}/${name}`)?.size ?? 0), 0);
 }

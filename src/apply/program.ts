@@ -132,7 +132,7 @@ function quoteLine(line: string): string {
 /** These programs tell the reason in words alone; LC_ALL=C makes them the known ones. */
 function hint(stderr: string): string | undefined {
   // tar tells of a short write without its reason
-  if (/No space left on device|Wrote only [0-9]+ of/.test(stderr)) return explainStore("ENOSPC");
+  if (/No space left on device|Wrote only [0-9]+ of/i.test(stderr)) return explainStore("ENOSPC");
   if (/Disk quota exceeded/.test(stderr)) return explainStore("EDQUOT");
   if (/Read-only file system/.test(stderr)) return explainStore("EROFS");
   if (/server gave HTTP response to HTTPS client|x509:/.test(stderr))
