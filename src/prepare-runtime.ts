@@ -7,6 +7,7 @@ import { start } from "./apply/start.ts";
 import { during, UsageError } from "./errors.ts";
 import { type Arguments, readGlobalOption } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings, type Settings } from "./input/config.ts";
+import { dockerOwner, ownedInstance } from "./input/docker.ts";
 import { appendToArray } from "./input/json-edit.ts";
 import {
   type BundleConfig,
@@ -15,7 +16,13 @@ import {
   refuseUserNamespace,
   rootPath,
 } from "./input/oci-config.ts";
-import { mergeWishes, wishesOfAnnotations } from "./input/request.ts";
+import {
+  mergeWishes,
+  type RootRequest,
+  type Wishes,
+  wishesOfAnnotations,
+  wishesOfProcess,
+} from "./input/request.ts";
 import { parseRuntimeCall, type RuntimeCall } from "./input/runtime-args.ts";
 import { logEvent } from "./log.ts";
 import { checkContainerId } from "./names.ts";
@@ -92,8 +99,9 @@ function prepare(
   const text = readBundleText(file);
   const config: BundleConfig = parseBundleConfig(text, file);
   const wishes = during(file, () => wishesOfAnnotations(config.annotations));
-  const [administrator, container] = byHand ? [wishes, {}] : [{}, wishes];
-  const request = mergeWishes(administrator, container, settings.config, call.id);
+  const request = byHand
+    ? mergeWishes(wishes, {}, settings.config, call.id)
+    : requestOfContainer(settings, call.id, config, wishes);
   if (!request) return;
   const id = checkContainerId(call.id);
   refuseUserNamespace(config, id);
@@ -112,6 +120,19 @@ function prepare(
     place: { placement, target: rootPath(config, bundle) },
   } as const;
   start(settings, request, consumer, addHook);
+}
+
+function requestOfContainer(
+  settings: Settings,
+  id: string,
+  config: BundleConfig,
+  annotations: Wishes,
+): RootRequest | undefined {
+  const environment = wishesOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
+  const owner = dockerOwner(config, id);
+  const owned = owner && ownedInstance({ ...environment, ...annotations }, id);
+  const request = mergeWishes(owned ?? {}, annotations, settings.config, id, environment);
+  return request && owned ? { ...request, owner } : request;
 }
 
 function absolute(path: string): string {

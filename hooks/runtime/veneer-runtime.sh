@@ -2,9 +2,9 @@
 # veneer wrapping runtime: gives a container its root and becomes the real runtime.
 #
 # Called as veneer-runc or veneer-crun (or by a link named runc or crun), it takes the place of that runtime
-# in an engine. Only `create` and `run` of a bundle whose config.json has a run.veneer.* annotation are
-# prepared; all else is handed on at once. This is a shell script because the real runtime must get the
-# caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
+# in an engine. Only `create` and `run` of a bundle whose config.json has a run.veneer.* annotation (or, where
+# the configuration allows it, a VENEER_* variable) are prepared; all else is handed on at once. This is a
+# shell script because the real runtime must get the caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
 self=$0
 
 # Runs the program on a command line of the runtime, in the namespace where this runs. It says "ready" when all
@@ -57,12 +57,15 @@ fail() {
 
 # The real runtime: from the configuration, else from PATH. What comes behind this script there goes first: a
 # copy of it in another directory then looks further on, so that no two ever call each other.
-real=
+real='' settled=''
 file=${settings:-/etc/veneer/config.json}
-if [ -e "$file" ] && LC_ALL=C grep -q '"runtimes"' "$file"; then
+[ ! -e "$file" ] || settled=$(LC_ALL=C exec grep -oF -e '"runtimes"' -e '"environment"' -- "$file")
+case $settled in
+*runtimes*)
   real=$(env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$program" ${settings:+--config "$settings"} \
     runtime --which "$name" </dev/null) || exit
-fi
+  ;;
+esac
 if [ -z "$real" ]; then
   before='' passed=''
   ifs=$IFS
@@ -125,9 +128,14 @@ case $config in
 /*) ;;
 *) config=${bundle:-.}/$config ;;
 esac
-found=$(PATH=/usr/bin:/bin:$PATH LC_ALL=C exec grep -oF -e '"run.veneer.' -e 'shared"' -- "$config" 2>/dev/null)
+# The container's own environment names a base only where the configuration says what it may name.
+variable='"run.veneer.'
+case $settled in
+*environment*) variable='"VENEER_' ;;
+esac
+found=$(PATH=/usr/bin:/bin:$PATH LC_ALL=C exec grep -oF -e '"run.veneer.' -e "$variable" -e 'shared"' -- "$config" 2>/dev/null)
 case $found in
-*run.veneer.*) ;;
+*run.veneer.* | *VENEER_*) ;;
 *) exec "$real" "$@" ;;
 esac
 [ -x "$program" ] || fail "the program veneer is not beside this script; hint: install both into one directory"

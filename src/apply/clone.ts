@@ -59,7 +59,7 @@ function exists(name: string): VeneerError {
 
 /** Earlier generations stay with the original, and so does its mount point. */
 function cloned(instance: Instance, now: string): Instance {
-  const { kept: _kept, previous: _previous, mounted: _mounted, ...rest } = instance;
+  const { kept: _kept, previous: _previous, mounted: _mounted, owner: _owner, ...rest } = instance;
   return { ...rest, generation: 1, since: now, created: now };
 }
 

@@ -5,6 +5,7 @@ import { freshUpper, openLayers } from "../input/facts.ts";
 import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
+import type { Owner } from "../store/owners.ts";
 import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -17,6 +18,7 @@ export interface InstanceWishes {
   readonly mask: readonly string[];
   /** bytes */
   readonly tmpfs?: number;
+  readonly owner?: Owner;
 }
 
 /** Throws EXISTS when the name is taken. What is made is durable when this returns. */
@@ -36,6 +38,7 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: Ins
     opaque: wishes.opaque,
     mask: wishes.mask,
     ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
+    ...(wishes.owner && { owner: wishes.owner }),
   };
   const fresh = freshUpper(layers.fds, wishes);
   using staging = makeStaging(store);

@@ -1,7 +1,7 @@
 /** Frees what nothing uses. */
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
-import { findGarbage } from "../store/garbage.ts";
+import { findGarbage, isOrphan } from "../store/garbage.ts";
 import { lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
 import { isUpperInUse } from "../store/liveness.ts";
@@ -18,6 +18,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import type { Progress } from "./progress.ts";
 import { release } from "./release.ts";
+import { removeInstance } from "./remove-instance.ts";
 
 export interface Freed {
   readonly kind: GarbageKind;
@@ -106,6 +107,8 @@ function pathOf(store: Store, step: GcStep): string | undefined {
   switch (step.kind) {
     case "ephemeral upper":
       return paths.ephemeral(store, step.id);
+    case "instance":
+      return paths.instance(store, step.id);
     case "generation":
       return `${paths.instance(store, step.instance)}/${step.generation}`;
     case "staging":
@@ -156,6 +159,8 @@ function carryOut(store: Store, step: GcStep): string | boolean {
       const path = paths.ephemeral(store, step.id);
       return !isUpperInUse(`${path}/upper`) && (moveToTrash(store, path) ?? false);
     }
+    case "instance":
+      return isOrphan(store, step.id) && removeInstance(store, step.id);
     case "generation":
       return trashGeneration(store, step.instance, step.generation);
     case "staging": {

@@ -8,13 +8,21 @@ import { parseDocument } from "../store/document.ts";
 import { DEFAULT_CONFIG, DEFAULT_ROOT, DEFAULT_RUN, type Store } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
 
+/** Patterns of names. */
+export interface Nameable {
+  readonly bases: readonly string[];
+  readonly instances: readonly string[];
+}
+
 export interface Config {
   readonly opaque: readonly string[];
   readonly mask: readonly string[];
   /** paths of real runtimes, by name */
   readonly runtimes: Readonly<Record<string, string>>;
   /** patterns of what annotations may name */
-  readonly annotations: { readonly bases: readonly string[]; readonly instances: readonly string[] };
+  readonly annotations: Nameable;
+  /** patterns of what a container's environment may name */
+  readonly environment: Nameable;
   /** file to which starts, stops and failures are appended */
   readonly log?: string;
   readonly logFormat: "text" | "json";
@@ -34,10 +42,11 @@ export interface Settings {
 }
 
 /** The file as written: every key may be absent. */
-export interface ConfigFile extends Partial<Omit<Config, "annotations">> {
+export interface ConfigFile extends Partial<Omit<Config, "annotations" | "environment">> {
   root?: string;
   run?: string;
-  annotations?: Partial<Config["annotations"]>;
+  annotations?: Partial<Nameable>;
+  environment?: Partial<Nameable>;
 }
 
 /** What the keys are when nobody sets them; the schema says the same. */
@@ -48,6 +57,7 @@ export const DEFAULTS = {
   opaque: ["/tmp", "/root"],
   mask: [],
   annotations: { bases: ["*"], instances: ["*"] },
+  environment: { bases: [], instances: [] },
   logFormat: "text",
 } as const;
 
@@ -67,16 +77,13 @@ export function readConfigFile(path: string): ConfigFile {
     const unknown = validateConfig.errors?.find(({ keyword }) => keyword === "additionalProperties");
     if (!unknown) throw error;
     const key = String(unknown.params.additionalProperty);
-    const inner = unknown.instancePath.slice(1) === "annotations";
-    const known = Object.keys(inner ? DEFAULTS.annotations : { ...DEFAULTS, log: "" });
+    const outer = unknown.instancePath.slice(1);
+    const inner = outer === "annotations" || outer === "environment";
+    const known = Object.keys(inner ? DEFAULTS[outer] : { ...DEFAULTS, log: "" });
     const near = nearest(key, known);
-    throw new VeneerError(
-      "UNKNOWN_KEY",
-      `${path}: unknown key ${quote(inner ? `annotations.${key}` : key)}`,
-      {
-        hint: near === undefined ? `known are ${known.join(", ")}` : `did you mean ${near}?`,
-      },
-    );
+    throw new VeneerError("UNKNOWN_KEY", `${path}: unknown key ${quote(inner ? `${outer}.${key}` : key)}`, {
+      hint: near === undefined ? `known are ${known.join(", ")}` : `did you mean ${near}?`,
+    });
   }
 }
 
@@ -91,6 +98,7 @@ export function readSettings(options: GlobalOptions): Settings {
       mask: (file.mask ?? DEFAULTS.mask).map((item) => checkInnerPath("masked path", item)),
       runtimes: file.runtimes ?? DEFAULTS.runtimes,
       annotations: { ...DEFAULTS.annotations, ...file.annotations },
+      environment: { ...DEFAULTS.environment, ...file.environment },
       ...(file.log !== undefined && { log: file.log }),
       logFormat: file.logFormat ?? DEFAULTS.logFormat,
     },

@@ -14,7 +14,9 @@ export interface BundleConfig {
   readonly root: { readonly path: string; readonly readonly?: boolean };
   readonly process?: { readonly env?: readonly string[] | null; readonly cwd?: string } | null;
   readonly annotations?: Readonly<Record<string, string>> | null;
-  readonly mounts?: readonly { readonly options?: readonly string[] | null }[] | null;
+  readonly mounts?:
+    | readonly { readonly source?: string; readonly options?: readonly string[] | null }[]
+    | null;
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
   readonly linux?: {
     readonly rootfsPropagation?: string;

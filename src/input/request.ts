@@ -3,7 +3,8 @@ import { UsageError, VeneerError } from "../errors.ts";
 import { matchesGlob } from "../glob.ts";
 import { type BaseRef, checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
 import { quote } from "../quote.ts";
-import type { Config } from "./config.ts";
+import type { Owner } from "../store/owners.ts";
+import type { Config, Nameable } from "./config.ts";
 
 /** What one source (hook arguments, annotations) says; absent: it says nothing. */
 export interface Wishes {
@@ -24,6 +25,8 @@ export interface RootRequest {
   readonly opaque: readonly string[];
   readonly mask: readonly string[];
   readonly tmpfs?: number;
+  /** with whose end the instance goes, where it is made for this start */
+  readonly owner?: Owner;
 }
 
 const PREFIX = "run.veneer.";
@@ -47,6 +50,25 @@ export function wishesOfEnvironment(environment: Readonly<Record<string, string>
     const key = /^VENEER_([A-Z]+)$/.exec(name)?.[1]?.toLowerCase();
     if (key !== undefined) readNamed(`environment variable ${name}`, wishes, key, value);
   }
+  return wishes;
+}
+
+/**
+ * What a container's environment (`VENEER_BASE=…` in process.env of config.json) asks for. Undefined unless the
+ * configuration lets it name something and it names a base or an instance. Throws when it may not name that.
+ */
+export function wishesOfProcess(env: readonly string[], allowed: Nameable): Wishes | undefined {
+  if (allowed.bases.length === 0 && allowed.instances.length === 0) return undefined;
+  const entries = env.flatMap((entry) => {
+    const match = /^(VENEER_[A-Z]+)=(.*)$/s.exec(entry);
+    return match ? [[match[1] as string, match[2] as string]] : [];
+  });
+  const environment: Readonly<Record<string, string>> = Object.fromEntries(entries);
+  // other programs may have variables of that prefix too
+  if (!environment.VENEER_BASE && !environment.VENEER_INSTANCE) return undefined;
+  const wishes = wishesOfEnvironment(environment);
+  checkAllowed("environment", "base", wishes.base?.name, allowed.bases);
+  checkAllowed("environment", "instance", wishes.instance, allowed.instances);
   return wishes;
 }
 
@@ -107,35 +129,51 @@ function instanceNameOf(container: string): string {
   }
 }
 
-/** Throws when an annotation names what the administrator does not let it name. */
-function checkAllowed(key: "base" | "instance", name: string | undefined, patterns: readonly string[]): void {
+/** Throws when a container names what the administrator does not let it name. */
+function checkAllowed(
+  source: "annotations" | "environment",
+  key: "base" | "instance",
+  name: string | undefined,
+  patterns: readonly string[],
+): void {
   if (name === undefined || patterns.some((pattern) => matchesGlob(pattern, name))) return;
-  throw new VeneerError("NOT_ALLOWED", `annotation ${PREFIX}${key} may not name ${quote(name)}`, {
-    hint: `the configuration lists what it may name under annotations.${key}s ('veneer config' prints it)`,
+  const what =
+    source === "annotations"
+      ? `annotation ${PREFIX}${key}`
+      : `environment variable VENEER_${key.toUpperCase()}`;
+  throw new VeneerError("NOT_ALLOWED", `${what} may not name ${quote(name)}`, {
+    hint: `the configuration lists what it may name under ${source}.${key}s ('veneer config' prints it)`,
   });
 }
 
 /**
  * The request that results, or undefined when nobody names a base or an instance. What the administrator
  * wrote wins over what came with the container; masks add up, so that none can be taken back. A persistent
- * upper without an instance's name gets the container's `name`.
+ * upper without an instance's name gets the container's `name`. Annotations win over the `environment`.
  */
 export function mergeWishes(
   administrator: Wishes,
   container: Wishes,
   config: Config,
   name?: string,
+  environment: Wishes = {},
 ): RootRequest | undefined {
-  const wishes: Wishes = { ...container, ...administrator };
-  if (administrator.base === undefined) checkAllowed("base", container.base?.name, config.annotations.bases);
+  const wishes: Wishes = { ...environment, ...container, ...administrator };
+  if (administrator.base === undefined)
+    checkAllowed("annotations", "base", container.base?.name, config.annotations.bases);
   if (administrator.instance === undefined) {
-    checkAllowed("instance", container.instance, config.annotations.instances);
+    checkAllowed("annotations", "instance", container.instance, config.annotations.instances);
   }
   if (wishes.base === undefined && wishes.instance === undefined) return undefined;
   if (wishes.persistent && wishes.instance === undefined && name !== undefined) {
     wishes.instance = instanceNameOf(name);
   }
-  const mask = [...config.mask, ...(administrator.mask ?? []), ...(container.mask ?? [])];
+  const mask = [
+    ...config.mask,
+    ...(administrator.mask ?? []),
+    ...(container.mask ?? []),
+    ...(environment.mask ?? []),
+  ];
   return {
     ...(wishes.base && { base: wishes.base }),
     ...(wishes.instance !== undefined && { instance: wishes.instance }),

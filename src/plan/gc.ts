@@ -3,6 +3,7 @@ import type { Record } from "../store/records.ts";
 
 export type GarbageKind =
   | "record"
+  | "instance"
   | "ephemeral upper"
   | "generation"
   | "staging"
@@ -30,6 +31,8 @@ export interface GcFacts {
   /** published in part: base and number */
   readonly manifests: readonly { readonly base: string; readonly version: number }[];
   /** directories of generations that their instance does not know */
+  /** ids of instances whose engine's container is gone */
+  readonly orphans: readonly string[];
   readonly generations: readonly { readonly instance: string; readonly generation: string }[];
   /** overlays mounted below --run, listed before the records */
   readonly mounts: readonly string[];
@@ -47,6 +50,7 @@ export type GcStep =
   | { readonly kind: "record"; readonly record: Record }
   | { readonly kind: "record"; readonly empty: string }
   | { readonly kind: "ephemeral upper"; readonly id: string }
+  | { readonly kind: "instance"; readonly id: string }
   | { readonly kind: "generation"; readonly instance: string; readonly generation: string }
   | { readonly kind: "staging"; readonly path: string }
   | { readonly kind: "layer"; readonly id: string }
@@ -76,6 +80,7 @@ export function planGc(facts: GcFacts): GcStep[] {
   for (const { id, mounted } of facts.ephemerals) {
     if (!mounted && !uppers.has(id)) steps.push({ kind: "ephemeral upper", id });
   }
+  for (const id of facts.orphans) steps.push({ kind: "instance", id });
   for (const generation of facts.generations) steps.push({ kind: "generation", ...generation });
   for (const path of facts.staging) steps.push({ kind: "staging", path });
   for (const manifest of facts.manifests) steps.push({ kind: "manifest", ...manifest });

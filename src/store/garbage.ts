@@ -1,9 +1,11 @@
 /** Looks for what nothing uses any more. Changes nothing. */
+import { VeneerError } from "../errors.ts";
 import type { GcFacts } from "../plan/gc.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { listInstances, readInstance } from "./instances.ts";
 import { isLive, isUpperInUse } from "./liveness.ts";
+import { ownerState } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
 import { type Record, readRecord } from "./records.ts";
 import { referencedLayers } from "./remove-base.ts";
@@ -41,6 +43,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
     layers: withLayers ? namesIn(paths.layers(store)) : [],
     neededLayers: withLayers ? attempt(() => referencedLayers(store, new Set(left)), report) : undefined,
     manifests: listBases(store).flatMap((base) => unfinished(store, base, report)),
+    orphans: listInstances(store).filter((id) => attempt(() => isOrphan(store, id), report)),
     generations: listInstances(store).flatMap(
       (id) => attempt(() => unknownGenerations(store, id), report) ?? [],
     ),
@@ -103,6 +106,17 @@ function unfinished(store: Store, base: string, report: (error: unknown) => void
         .map((version) => ({ base, version }));
     }, report) ?? []
   );
+}
+
+/** Whether the engine's container that an instance belongs to is gone; what nobody can tell is an error. */
+export function isOrphan(store: Store, id: string): boolean {
+  const owner = readInstance(store, id)?.owner;
+  if (!owner) return false;
+  const state = ownerState(owner);
+  if (state !== "unknown") return state === "gone";
+  throw new VeneerError("UNKNOWN_OWNER", `instance ${id}: ${owner.directory} cannot be looked for`, {
+    hint: `it is not the Docker data directory of before: mount that, or remove the instance with 'veneer rm ${id}'`,
+  });
 }
 
 function unknownGenerations(store: Store, id: string) {

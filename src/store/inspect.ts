@@ -33,6 +33,7 @@ export function inspectInstance(store: Store, id: string): object | undefined {
     digest: instance.digest,
     generation: instance.generation,
     created: instance.created,
+    owner: instance.owner,
     opaque: instance.opaque,
     mask: instance.mask,
     tmpfs: instance.tmpfs,

@@ -8,6 +8,7 @@ import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from ".
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import type { BaseVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
+import type { Owner } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
 
 /** An upper and the version below it. */
@@ -32,6 +33,8 @@ export interface Instance extends Generation {
   readonly mask: readonly string[];
   /** bytes of an upper in memory, made anew at each start */
   readonly tmpfs?: number;
+  /** the engine's container with which it goes; absent: it is removed by hand */
+  readonly owner?: Owner;
   /** where it was mounted by hand: `mount --all` brings it back */
   readonly mounted?: { readonly target: string; readonly suid?: boolean };
   /** generations that are not in use, with all their changes */

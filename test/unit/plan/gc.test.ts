@@ -11,6 +11,7 @@ const nothing: GcFacts = {
   layers: [],
   neededLayers: new Set(),
   manifests: [],
+  orphans: [],
   generations: [],
   sessions: [],
   mounts: [],

@@ -1,0 +1,69 @@
+/** A Docker daemon of a test's own, with `veneer` as a runtime of it. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Containerd, startContainerd } from "./containerd.ts";
+import { type Daemon, startDaemon } from "./daemon.ts";
+import { type Host, type Outcome, sh } from "./host.ts";
+
+export interface Docker {
+  docker(...args: string[]): Promise<Outcome>;
+  /** `docker run --runtime veneer --network none` */
+  run(...args: string[]): Promise<Outcome>;
+  /** where it keeps its containers */
+  readonly dataRoot: string;
+  /** Writes the configuration that the runtime reads from now on. */
+  configure(config: object): void;
+  /** Ends the daemon and starts it again. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Debian's client: another one on PATH may be too new for the daemon. */
+const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
+
+export async function startDocker(host: Host): Promise<Docker> {
+  const dir = join(host.dir, "docker");
+  mkdirSync(dir);
+  const containerd = await startContainerd(host);
+  const socket = `unix://${dir}/docker.sock`;
+  const config = join(dir, "veneer.json");
+  const runtime = {
+    path: join(host.bin, "veneer-runc"),
+    // the store is that of bin/veneer; Docker writes these words into a shell script as they are
+    runtimeArgs: ["--veneer-store", "''", "''", config],
+  };
+  writeFileSync(join(dir, "daemon.json"), JSON.stringify({ runtimes: { veneer: runtime } }));
+  const configure = (content: object) => writeFileSync(config, JSON.stringify(content));
+  configure({});
+  const docker = (...args: string[]) =>
+    sh(CLIENT, args, { env: { PATH: host.path, DOCKER_HOST: socket, DOCKER_CONFIG: dir } });
+  const start = () =>
+    startDaemon(commandOf(dir, socket, containerd), join(dir, "log"), ready, { PATH: host.path });
+  const ready = async () => (await docker("version")).status === 0;
+  let daemon: Daemon = await start();
+  return {
+    docker,
+    run: (...args) => docker("run", "--runtime", "veneer", "--network", "none", ...args),
+    dataRoot: join(dir, "data"),
+    configure,
+    async restart() {
+      await daemon.stop();
+      daemon = await start();
+    },
+    async stop() {
+      const { stdout } = await docker("ps", "-aq");
+      const ids = stdout.split("\n").filter((id) => id !== "");
+      if (ids.length > 0) await docker("rm", "-f", ...ids);
+      await daemon.stop();
+      await containerd.stop();
+    },
+  };
+}
+
+function commandOf(dir: string, socket: string, containerd: Containerd): string[] {
+  const options = ["--bridge=none", "--iptables=false", "--ip6tables=false"];
+  options.push("--config-file", join(dir, "daemon.json"), "--host", socket);
+  options.push("--containerd", containerd.socket, "--data-root", join(dir, "data"));
+  options.push("--exec-root", join(dir, "exec"), "--pidfile", join(dir, "pid"));
+  return ["dockerd", ...options];
+}
