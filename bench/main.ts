@@ -7,6 +7,7 @@ import { makeSetting, type Setting, VENEER } from "./context.ts";
 import { benchCrowd } from "./crowd.ts";
 import { benchHook } from "./hook.ts";
 import { benchImage } from "./image.ts";
+import { benchImport } from "./import.ts";
 import { benchInstances } from "./instances.ts";
 import { benchLxc } from "./lxc.ts";
 import { benchRunc } from "./runc.ts";
@@ -27,6 +28,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
   instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
   image: { title: "Images", runs: [10, 3], run: benchImage },
+  import: { title: "Import", runs: [10, 3], run: benchImport },
   crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
 
