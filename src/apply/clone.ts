@@ -18,10 +18,10 @@ import { walk } from "../store/walk.ts";
 import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
+import { refuseMounted } from "./change-unmounted.ts";
 import { publish } from "./create.ts";
 import { shortenLayers } from "./flatten.ts";
 import { refuseTmpfs } from "./generations.ts";
-import { refuseMounted } from "./mount.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 

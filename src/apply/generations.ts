@@ -21,8 +21,8 @@ import { moveToTrash } from "../store/trash.ts";
 import { type Fd, openDirectory, rename } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { changeUnmounted } from "./change-unmounted.ts";
 import { hideMasked } from "./hide-masked.ts";
-import { changeUnmounted } from "./mount.ts";
 import { refuseInUse } from "./start.ts";
 import { makeUpper } from "./upper.ts";
 

@@ -17,7 +17,7 @@ import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umount2, umountQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
 import { reclaim } from "./release.ts";
-import { heldBy, refuseHeld, refuseInUse, startLocked } from "./start.ts";
+import { heldBy, startLocked } from "./start.ts";
 
 export interface MountWishes {
   /** absent: RUN/mnt/ID, which is made */
@@ -58,9 +58,10 @@ function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
   return a.pid === b.pid && a.startTime === b.startTime;
 }
 
-type Mounted = NonNullable<Instance["mounted"]>;
+export type Mounted = NonNullable<Instance["mounted"]>;
 
-function mountLocked(settings: Settings, id: string, instance: Instance, mounted: Mounted): void {
+/** Mounts an instance whose lock the caller holds. */
+export function mountLocked(settings: Settings, id: string, instance: Instance, mounted: Mounted): void {
   startLocked(settings, id, instance, {
     engine: "mount",
     key: mountKey(id),
@@ -132,47 +133,6 @@ export function umountInstance(store: Store, id: string): void {
   remember(store, id, undefined);
 }
 
-/**
- * Changes an instance that is mounted nowhere, or by hand: then it is unmounted for the change and mounted
- * again where it was, on what `change` returns or, when that throws, as before. The caller holds the
- * instance's lock. Throws when a container holds it, or a process uses what is mounted.
- */
-export function changeUnmounted(
-  settings: Settings,
-  id: string,
-  instance: Instance,
-  change: () => Instance,
-): Instance {
-  const { store } = settings;
-  const holder = findHolder(store, id);
-  const { target } = holder ?? {};
-  const here =
-    holder?.engine === "mount" && target !== undefined && isMountedHere(target, holder.source ?? "");
-  if (!here) {
-    refuseMounted(store, id, instance);
-    return change();
-  }
-  const mounted = instance.mounted?.target === target ? instance.mounted : { target };
-  unmount(id, target);
-  reclaim(store, holder);
-  let changed: Instance;
-  try {
-    refuseMounted(store, id, instance);
-    changed = change();
-  } catch (error) {
-    mountLocked(settings, id, instance, mounted);
-    throw error;
-  }
-  during(`mount ${id} again, which is changed`, () => mountLocked(settings, id, changed, mounted));
-  return changed;
-}
-
-/** Refuses an instance that anything has mounted. The caller holds the instance's lock. */
-export function refuseMounted(store: Store, id: string, instance: Instance): void {
-  refuseHeld(store, id);
-  refuseInUse(id, `${paths.generation(store, id, instance.generation)}/upper`);
-}
-
 function notMountedHere(id: string, holder: Record | undefined): VeneerError {
   const elsewhere = holder?.engine === "mount" && isLive(holder);
   const pid = elsewhere ? mountersOf(holder.source ?? "").next().value : undefined;
@@ -185,7 +145,8 @@ function notMountedHere(id: string, holder: Record | undefined): VeneerError {
   );
 }
 
-function unmount(id: string, target: string): void {
+/** Throws BUSY when a process uses the mount. */
+export function unmount(id: string, target: string): void {
   try {
     umount2(target, UMOUNT_NOFOLLOW);
   } catch (error) {

@@ -1,4 +1,5 @@
 /** Whether two entries of a file system are the same but for times. Follows no symbolic link. */
+import type { XattrMap } from "../plan/upper.ts";
 import { openat, readlink } from "../sys/fd.ts";
 import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/flags.ts";
 import { check, syscall } from "../sys/libc.ts";
@@ -21,16 +22,14 @@ export function sameEntry(a: Located, b: Located): boolean {
   if (a.stat.rdevMajor !== b.stat.rdevMajor || a.stat.rdevMinor !== b.stat.rdevMinor) return false;
   if (type !== S_IFDIR && a.stat.size !== b.stat.size) return false;
   if (type === S_IFLNK && readlink(a.path, a.dir) !== readlink(b.path, b.dir)) return false;
-  if (!sameXattrs(a, b)) return false;
+  if (!sameXattrs(xattrs(procPath(a)), xattrs(procPath(b)))) return false;
   return type !== S_IFREG || sameContent(a, b);
 }
 
-function sameXattrs(a: Located, b: Located): boolean {
-  const left = xattrs(procPath(a));
-  const right = xattrs(procPath(b));
-  if (left.size !== right.size) return false;
-  return [...left].every(([name, value]) => {
-    const other = right.get(name);
+export function sameXattrs(a: XattrMap, b: XattrMap): boolean {
+  if (a.size !== b.size) return false;
+  return [...a].every(([name, value]) => {
+    const other = b.get(name);
     return other !== undefined && Buffer.compare(value, other) === 0;
   });
 }

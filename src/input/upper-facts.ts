@@ -7,6 +7,7 @@ import { type Entry, walk } from "../store/walk.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
+import { sameXattrs } from "./compare.ts";
 import { type Found, isOpaque, isWhiteout, listMerged, lookupName, xattrs } from "./layers.ts";
 
 /** What is compared of a directory. */
@@ -119,11 +120,7 @@ function equal(a: Attributes, b: Attributes): boolean {
   if (times && (times[0]?.seconds !== times[1]?.seconds || times[0]?.nanoseconds !== times[1]?.nanoseconds)) {
     return false;
   }
-  return [...a.xattrs].every(([name, value]) => sameBytes(b.xattrs.get(name), value));
-}
-
-function sameBytes(a: Uint8Array | undefined, b: Uint8Array): boolean {
-  return a !== undefined && a.length === b.length && a.every((byte, index) => byte === b[index]);
+  return sameXattrs(a.xattrs, b.xattrs);
 }
 
 /** Names that a directory started with. */

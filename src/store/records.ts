@@ -5,7 +5,7 @@ import { createFile, readlink, readText, rename, symlink, uniqueSuffix, unlinkQu
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
-import { parseDocument, writeDocument } from "./document.ts";
+import { parseDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 
 export type Engine = "oci" | "precreate" | "runtime" | "lxc" | "mount";
@@ -82,11 +82,6 @@ export function writeRecord(store: Store, record: Record): void {
     unlinkQuietly(path);
     throw error;
   }
-}
-
-/** Replaces a record by one of the same key. The caller holds what it stands for. */
-export function updateRecord(store: Store, record: Record): void {
-  writeDocument(paths.record(store, record.key), record);
 }
 
 /** A record; undefined where there is none, or an empty one, which says that its user is gone (veneer-release). */

@@ -1,0 +1,51 @@
+/** Changes of instances that nothing may use meanwhile. */
+import { during } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
+import type { Instance } from "../store/instances.ts";
+import { isMountedHere } from "../store/liveness.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { findHolder } from "../store/records.ts";
+import { mountLocked, unmount } from "./mount.ts";
+import { reclaim } from "./release.ts";
+import { refuseHeld, refuseInUse } from "./start.ts";
+
+/**
+ * Changes an instance that is mounted nowhere, or by hand: then it is unmounted for the change and mounted
+ * again where it was, on what `change` returns or, when that throws, as before. The caller holds the
+ * instance's lock. Throws when a container holds it, or a process uses what is mounted.
+ */
+export function changeUnmounted(
+  settings: Settings,
+  id: string,
+  instance: Instance,
+  change: () => Instance,
+): Instance {
+  const { store } = settings;
+  const holder = findHolder(store, id);
+  const { target } = holder ?? {};
+  const here =
+    holder?.engine === "mount" && target !== undefined && isMountedHere(target, holder.source ?? "");
+  if (!here) {
+    refuseMounted(store, id, instance);
+    return change();
+  }
+  const mounted = instance.mounted?.target === target ? instance.mounted : { target };
+  unmount(id, target);
+  reclaim(store, holder);
+  let changed: Instance;
+  try {
+    refuseMounted(store, id, instance);
+    changed = change();
+  } catch (error) {
+    mountLocked(settings, id, instance, mounted);
+    throw error;
+  }
+  during(`mount ${id} again, which is changed`, () => mountLocked(settings, id, changed, mounted));
+  return changed;
+}
+
+/** Refuses an instance that anything has mounted. The caller holds the instance's lock. */
+export function refuseMounted(store: Store, id: string, instance: Instance): void {
+  refuseHeld(store, id);
+  refuseInUse(id, `${paths.generation(store, id, instance.generation)}/upper`);
+}
