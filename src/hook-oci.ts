@@ -13,6 +13,7 @@ import {
 } from "./input/oci-config.ts";
 import { isStopped, readState, type State } from "./input/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
+import { explainError } from "./plan/explain.ts";
 import { readNamespace } from "./store/liveness.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { identify } from "./sys/process.ts";
@@ -44,7 +45,7 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   refuseUserNamespace(config, id);
   const root = rootPath(config, bundle);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
-  if (isCovered(pid, root)) return;
+  if (during(`look at the root of container ${id}`, () => isCovered(pid, root), explainError)) return;
   if (readNamespace(pid) === readNamespace("self")) {
     throw new VeneerError("NO_NAMESPACE", `container ${id} has no mount namespace of its own`, {
       hint: 'add { "type": "mount" } to linux.namespaces in config.json: the root would be covered on the host',

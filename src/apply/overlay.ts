@@ -30,9 +30,8 @@ const OPTION_LIMIT = 255;
  */
 export function mountOverlay(request: OverlayRequest): Fd {
   try {
-    return tryMount(request, request.volatile);
+    return mountVolatile(request);
   } catch (error) {
-    if (request.volatile && isErrno(error, "EINVAL")) return tryMount(request, false);
     if (error instanceof SysError) {
       throw new VeneerError("MOUNT", "mount overlay", {
         cause: error,
@@ -40,6 +39,16 @@ export function mountOverlay(request: OverlayRequest): Fd {
       });
     }
     throw error;
+  }
+}
+
+/** Volatile as asked for, or not at all where the kernel does not know the option (before Linux 5.10). */
+function mountVolatile(request: OverlayRequest): Fd {
+  try {
+    return tryMount(request, request.volatile);
+  } catch (error) {
+    if (!request.volatile || !isErrno(error, "EINVAL")) throw error;
+    return tryMount(request, false);
   }
 }
 

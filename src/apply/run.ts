@@ -1,6 +1,6 @@
 /** Runs operations in order and, when one fails, undoes those before it in reverse. */
 import { during, VeneerError } from "../errors.ts";
-import { explainStore } from "../plan/explain.ts";
+import { explainError } from "../plan/explain.ts";
 import type { Operation } from "../plan/operations.ts";
 import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
@@ -44,7 +44,7 @@ export function runOperations(store: Store, operations: readonly Operation[], la
       during(
         () => describe(operation),
         () => runOperation(store, operation, held, undo),
-        hint,
+        explainError,
       );
     }
   } catch (error) {
@@ -55,10 +55,6 @@ export function runOperations(store: Store, operations: readonly Operation[], la
     held.overlay?.[Symbol.dispose]();
     held.tmpfs?.[Symbol.dispose]();
   }
-}
-
-function hint(error: unknown): string | undefined {
-  return error instanceof SysError ? explainStore(error.code) : undefined;
 }
 
 function quietly(step: () => void): void {

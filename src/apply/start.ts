@@ -6,6 +6,7 @@ import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
 import { logEvent } from "../log.ts";
 import { type BaseRef, displayName, formatBaseRef } from "../names.ts";
+import { explainError } from "../plan/explain.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
@@ -35,14 +36,18 @@ export type Extra = (record: Record) => Operation[];
 export function start(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
   const { store } = settings;
   const what = displayName(request.instance ?? consumer.container ?? consumer.key);
-  during(`start ${what}`, () => {
-    makeStore(store);
-    makeRun(store);
-    const { instance } = request;
-    const named =
-      instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
-    (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
-  });
+  during(
+    `start ${what}`,
+    () => {
+      makeStore(store);
+      makeRun(store);
+      const { instance } = request;
+      const named =
+        instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
+      (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
+    },
+    explainError,
+  );
 }
 
 /** Reclaims an earlier start of the same container that was not torn down. */

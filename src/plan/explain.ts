@@ -1,5 +1,5 @@
 /** What misleading errnos mean here, and what to do. */
-import { errnoName } from "../sys/errno.ts";
+import { errnoName, SysError } from "../sys/errno.ts";
 
 const MOUNT: Readonly<Record<string, string>> = {
   EBUSY: "the upper is in use by another overlay: 'veneer ps' shows by whom",
@@ -32,6 +32,7 @@ export function explainStore(code: string): string | undefined {
     case "EACCES":
     case "EPERM":
       return "run as root";
+    case "ENOSYS":
     case "ENOSPC":
     case "EDQUOT":
     case "EROFS":
@@ -39,4 +40,9 @@ export function explainStore(code: string): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** {@link explainStore} of a failed system call; undefined for any other error. */
+export function explainError(error: unknown): string | undefined {
+  return error instanceof SysError ? explainStore(error.code) : undefined;
 }
