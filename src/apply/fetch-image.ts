@@ -1,7 +1,7 @@
 /** Brings an image to a directory that its blobs can be read from. */
-import { existsSync, realpathSync, statSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { UsageError, VeneerError } from "../errors.ts";
-import { ImageDirectory } from "../input/image-layout.ts";
+import { hex, type Image, ImageDirectory, parseImage, pickPlatform } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
 import { quote } from "../quote.ts";
 import { namesIn } from "../store/versions.ts";
@@ -39,7 +39,11 @@ export function registryEnvironment(env: NodeJS.ProcessEnv): Record<string, stri
 export async function fetchImage(
   source: ImageSource,
   staging: string,
-  options: RegistryOptions & { readonly progress: Progress },
+  options: RegistryOptions & {
+    readonly progress: Progress;
+    /** digests of those layers of an image that need not be fetched */
+    readonly spared: (image: Image) => readonly string[];
+  },
 ): Promise<FetchedImage> {
   const target = `${staging}/image`;
   switch (source.transport) {
@@ -66,8 +70,43 @@ export async function fetchImage(
       return { directory: new ImageDirectory(target, "dir") };
     }
     case "docker://":
-      await copyImage(`docker://${source.reference}`, "dir:image", { ...options, cwd: staging });
-      return { directory: new ImageDirectory(target, "dir") };
+      // skopeo does not fetch a blob that is there already: an empty file stands for one that nobody will read
+      mkdirSync(`${target}/blobs/sha256`, { recursive: true });
+      for (const digest of await sparedBlobs(source, staging, options)) {
+        writeFileSync(`${target}/blobs/sha256/${hex(digest)}`, "");
+      }
+      await copyImage(`docker://${source.reference}`, "oci:image:1", { ...options, cwd: staging });
+      return { directory: new ImageDirectory(target, "layout"), tag: "1" };
+  }
+}
+
+/** None where the registry does not tell: fetching the image then says why. */
+async function sparedBlobs(
+  source: ImageSource,
+  cwd: string,
+  options: RegistryOptions & {
+    readonly progress: Progress;
+    readonly spared: (image: Image) => readonly string[];
+  },
+): Promise<readonly string[]> {
+  options.progress.step("asking the registry");
+  const flags = options.tlsVerify ? [] : ["--tls-verify=false"];
+  const env = { ...options.env, TMPDIR: cwd };
+  const inspect = (reference: string, ...more: string[]) =>
+    runProgram("skopeo", ["inspect", "--raw", ...flags, ...more, "--", `docker://${reference}`], {
+      cwd,
+      env,
+    });
+  try {
+    const text = await inspect(source.reference);
+    const name = source.reference.replace(/@[^/]*$/, "").replace(/:[^/:]*$/, "");
+    const manifest =
+      "manifests" in JSON.parse(text) ? await inspect(`${name}@${pickPlatform(text).digest}`) : text;
+    const config = await inspect(source.reference, "--config");
+    return options.spared(parseImage(manifest, () => config));
+  } catch (error) {
+    if (error instanceof VeneerError && error.code === "INTERRUPTED") throw error;
+    return [];
   }
 }
 
@@ -100,8 +139,11 @@ export async function copyImage(from: string, to: string, options: CopyOptions):
         end.startsWith("docker://") ? [`--${index === 0 ? "src" : "dest"}-tls-verify=false`] : [],
       );
   if (to.startsWith("docker://")) options.progress.step("sending the image");
-  else options.progress.step("fetching the image", () => formatAmount(sizeOf(`${options.cwd}/image`)));
-  const format = to.startsWith("dir:") ? ["--format", "oci"] : [];
+  else
+    options.progress.step("fetching the image", () =>
+      formatAmount(sizeOf(`${options.cwd}/image`) + sizeOf(`${options.cwd}/image/blobs/sha256`)),
+    );
+  const format = to.startsWith("docker://") ? [] : ["--format", "oci"];
   await runProgram("skopeo", ["copy", "--quiet", ...format, ...flags, "--", from, to], {
     cwd: options.cwd,
     // its temporary files go with the staging directory

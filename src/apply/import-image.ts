@@ -58,7 +58,10 @@ export async function importImage(
     }
     makeStore(store);
     using staging = makeStaging(store);
-    const { directory, tag } = await fetchImage(source, staging.path, options);
+    const { directory, tag } = await fetchImage(source, staging.path, {
+      ...options,
+      spared: (known) => listParts(known).flatMap((part) => (storedAs(store, part) ? [part.digest] : [])),
+    });
     using image = directory;
     const described = readImage(image, tag);
     if (described.architecture !== HOST_ARCHITECTURE) {

@@ -116,11 +116,19 @@ export function checkDigest(expected: string, actual: string): void {
   });
 }
 
-function hex(digest: string): string {
+/** The digits of a digest, as blobs' names have them; nothing else gets into a path. Throws VeneerError. */
+export function hex(digest: string): string {
   const found = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
   if (found !== undefined) return found;
   throw new VeneerError("BAD_IMAGE", `digest ${quote(digest)} is not one of sha256`);
 }
+
+interface ImageManifest {
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+}
+
+const NO_IMAGE = "it is no image of a container, or one in an outdated format";
 
 /** Reads an image's manifest and config. `tag`: which image of a layout; absent: its only one, or `latest`. */
 export function readImage(directory: ImageDirectory, tag?: string): Image {
@@ -128,18 +136,17 @@ export function readImage(directory: ImageDirectory, tag?: string): Image {
     directory.kind === "dir"
       ? directory.readText("manifest.json")
       : directory.readJson(pickManifest(directory, readIndex(directory), tag));
-  const hint = "it is no image of a container, or one in an outdated format";
-  const manifest = parseDocument<{ config: Descriptor; layers: readonly Descriptor[] }>(
-    text,
-    "the image's manifest",
-    validateManifest,
-    hint,
-  );
+  return parseImage(text, ({ config }) => directory.readJson(config));
+}
+
+/** What a manifest and its config say. `readConfig` gives the text of the config that the manifest names. */
+export function parseImage(text: string, readConfig: (manifest: ImageManifest) => string): Image {
+  const manifest = parseDocument<ImageManifest>(text, "the image's manifest", validateManifest, NO_IMAGE);
   const config = parseDocument<ImageConfig>(
-    directory.readJson(manifest.config),
+    readConfig(manifest),
     "the image's config",
     validateConfig,
-    hint,
+    NO_IMAGE,
   );
   if (config.os !== "linux") throw new VeneerError("BAD_IMAGE", `the image is for ${quote(config.os)}`);
   const diffIds = config.rootfs.diff_ids;
@@ -150,7 +157,10 @@ export function readImage(directory: ImageDirectory, tag?: string): Image {
     );
   }
   return {
-    layers: manifest.layers.map((layer, index) => ({ ...layer, diffId: diffIds[index] as string })),
+    layers: manifest.layers.map((layer, index) => {
+      hex(layer.digest);
+      return { ...layer, diffId: diffIds[index] as string };
+    }),
     architecture: config.architecture,
     config: config.config ?? undefined,
   };
@@ -195,12 +205,17 @@ function pickManifest(directory: ImageDirectory, entries: readonly IndexEntry[],
 function resolveIndex(directory: ImageDirectory, entry: Descriptor, depth: number): Descriptor {
   if (!/\.(index\.v1|list\.v2)\+json$/.test(entry.mediaType ?? "")) return entry;
   if (depth > 3) throw new VeneerError("BAD_IMAGE", "image indexes are nested too deeply");
-  const entries = parseIndex(directory.readJson(entry), "the image's index");
+  return resolveIndex(directory, pickPlatform(directory.readJson(entry)), depth + 1);
+}
+
+/** The entry of an image index that is for this machine. */
+export function pickPlatform(text: string): Descriptor {
+  const entries = parseIndex(text, "the image's index");
   const usable = entries.filter(({ platform }) => platform?.os === undefined || platform.os === "linux");
   const chosen =
     usable.find(({ platform }) => platform?.architecture === HOST_ARCHITECTURE) ??
     usable.find(({ platform }) => platform === undefined);
-  if (chosen) return resolveIndex(directory, chosen, depth + 1);
+  if (chosen) return chosen;
   const offered = entries.map(({ platform }) => `${platform?.os}/${platform?.architecture}`);
   throw new VeneerError("NO_IMAGE", `the image is not for linux/${HOST_ARCHITECTURE}`, {
     hint: `it is for ${quote(offered.slice(0, 20).join(", "))}`,

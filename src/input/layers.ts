@@ -121,7 +121,7 @@ export function lookupName(layers: readonly Fd[], path: string): Found | undefin
   for (const layer of layers) {
     const stat = lstatMaybe(path, layer.number);
     if (!stat) continue;
-    if (isWhiteout(stat)) break;
+    if (isWhiteout(stat) || isFileWhiteout(stat, `${layer.path}/${path}`)) break;
     if (!isType(stat, S_IFDIR)) return first ? { stat: first, layers: merged } : { stat, layers: [layer] };
     first ??= stat;
     merged.push(layer);
@@ -132,6 +132,13 @@ export function lookupName(layers: readonly Fd[], path: string): Found | undefin
 
 export function isWhiteout(stat: Stat): boolean {
   return isType(stat, S_IFCHR) && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+/** The other form (Linux 6.7; overlayfs.rst, "Whiteouts and opaque directories"). */
+function isFileWhiteout(stat: Stat, path: string): boolean {
+  return (
+    isType(stat, S_IFREG) && stat.size === 0 && lgetxattr(path, "trusted.overlay.whiteout") !== undefined
+  );
 }
 
 export function isOpaque(path: string): boolean {

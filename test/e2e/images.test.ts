@@ -134,6 +134,28 @@ describe("a registry", () => {
     expect(await must("tar", ["-xOf", join(other.dir, "edited.tar"), "./etc/motd"])).toBe("changed");
   });
 
+  it("is not asked for layers that the store has", async () => {
+    await host.ok("base", "edit", "web", "--", "/bin/touch", "/etc/edited");
+    const to = `docker://${registry.address}/some/web:2`;
+    await host.ok("base", "export", "web", to, "--tls-verify=false");
+    // a layer that is fetched all the same is missed
+    const large = ["-name", "data", "-size", "+100k"];
+    const blobs = join(host.dir, "registry/blobs");
+    await must("find", [blobs, ...large, "-execdir", "mv", "{}", "hidden", ";"]);
+    try {
+      expect(await other.ok("base", "import", "web", to, "--tls-verify=false")).toBe("web@3");
+      const layered = await layers(other, "web");
+      expect(layered).toHaveLength(3);
+      expect(await treeManifest(layered[0]?.path ?? "")).toMatch(/^etc\/edited\|f/m);
+      const empty = makeHost();
+      const missed = await empty.veneer("base", "import", "web", to, "--tls-verify=false");
+      await empty.remove();
+      expect(missed).toMatchObject({ status: 1, stdout: "" });
+    } finally {
+      await must("find", [blobs, "-name", "hidden", "-execdir", "mv", "{}", "data", ";"]);
+    }
+  });
+
   it("is refused in one line when it has no such image, no certificate, or damaged content", async () => {
     const refused = async (source: string, message: RegExp, ...options: string[]) => {
       const outcome = await other.veneer("base", "import", "refused", source, ...options);

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   appendFileSync,
   existsSync,
@@ -207,6 +208,10 @@ describe("base import of an image that is damaged", () => {
     const lie = addImage(layout(), "t", [tar], { diffIds: [`sha256:${"0".repeat(64)}`] });
     await refused(lie, /layer 1 of 1: content of sha256:0{64} does not match/);
     await refused(addImage(layout(), "t", [tar], { diffIds: [] }), /manifest has 1 layers, the config 0/);
+    const elsewhere = layout();
+    addImage(elsewhere, "t", [tar]);
+    rename(elsewhere, "sha256:../../../../etc/passwd");
+    await refused(`oci:${elsewhere}`, /digest 'sha256:.*passwd' is not one of sha256/);
     await refused(addImage(layout(), "t", []), /image's manifest at '\/layers'/);
     await refused(addImage(layout(), "t", [Buffer.from("no tar")]), /layer 1 of 1: tar failed/);
     const cut = tar.subarray(0, 5000);
@@ -328,4 +333,17 @@ function blobsOf(dir: string): string[] {
 function replace(path: string, [program = "", ...args]: string[]): void {
   rmSync(path);
   execFileSync(program, [...args, path]);
+}
+
+/** Gives the first layer of the image in a layout another digest; manifest and index are right. */
+function rename(dir: string, digest: string): void {
+  const index = JSON.parse(readFileSync(join(dir, "index.json"), "utf8"));
+  const blobs = join(dir, "blobs/sha256");
+  const manifest = JSON.parse(readFileSync(join(blobs, index.manifests[0].digest.slice(7)), "utf8"));
+  manifest.layers[0].digest = digest;
+  const text = JSON.stringify(manifest);
+  const hash = createHash("sha256").update(text).digest("hex");
+  writeFileSync(join(blobs, hash), text);
+  Object.assign(index.manifests[0], { digest: `sha256:${hash}`, size: text.length });
+  writeFileSync(join(dir, "index.json"), JSON.stringify(index));
 }
