@@ -17,6 +17,7 @@ import {
   rootPath,
 } from "./input/oci-config.ts";
 import {
+  isSandbox,
   mergeWishes,
   type RootRequest,
   type Wishes,
@@ -128,6 +129,7 @@ function requestOfContainer(
   config: BundleConfig,
   annotations: Wishes,
 ): RootRequest | undefined {
+  if (isSandbox(config.annotations)) return undefined;
   const environment = wishesOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
   const owner = dockerOwner(config, id);
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);

@@ -18,6 +18,8 @@ export interface OverlayRequest {
   readonly volatile: boolean;
   /** nosuid and nodev: for a mount that users of the host can reach */
   readonly restricted?: boolean | undefined;
+  /** the topmost layer is the tree of an image */
+  readonly image?: boolean | undefined;
 }
 
 /** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
@@ -35,7 +37,7 @@ export function mountOverlay(request: OverlayRequest): Fd {
     if (error instanceof SysError) {
       throw new VeneerError("MOUNT", "mount overlay", {
         cause: error,
-        hint: explainMount(error.errno, request.layers.length),
+        hint: explainMount(error.errno, request.layers.length, request.image),
       });
     }
     throw error;

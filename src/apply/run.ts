@@ -113,8 +113,8 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       const parent = (directory ?? held.tmpfs) as Fd;
       using upper = openDirectory("upper", parent.number);
       using work = openDirectory("work", parent.number);
-      const { source, volatile, restricted } = operation;
-      held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile, restricted });
+      const { source, volatile, restricted, image } = operation;
+      held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile, restricted, image });
       return;
     }
     case "mount-point":

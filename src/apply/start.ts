@@ -1,6 +1,6 @@
 /** Gives a container its root: request and facts to a plan, and the plan carried out. */
 
-import { during, VeneerError } from "../errors.ts";
+import { during, UsageError, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
@@ -44,10 +44,28 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
       const { instance } = request;
       const named =
         instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
+      if (request.layered) checkLayered(consumer, named);
       (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
     },
     explainError,
   );
+}
+
+/** An image's tree is there for one start: an upper that lasts would stand on what `veneer` cannot find again. */
+function checkLayered(consumer: Consumer, named: boolean): void {
+  const what = "run.veneer.rootfs=layer";
+  if (named) {
+    throw new UsageError(
+      `${what} needs an ephemeral upper`,
+      "add run.veneer.upper=ephemeral, or name no instance; or make a base of the image: 'veneer base import'",
+    );
+  }
+  if (consumer.engine !== "runtime") {
+    throw new UsageError(
+      `${what} needs the wrapping runtime`,
+      "use veneer-runc or veneer-crun, not the hook",
+    );
+  }
 }
 
 /** Reclaims an earlier start of the same container that was not torn down. */
@@ -166,7 +184,8 @@ function startEphemeral(settings: Settings, request: RootRequest, consumer: Cons
   replaceOwnRecord(store, consumer);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
-  using layers = openLayers(store, base);
+  const image = request.layered && "target" in consumer.place ? [consumer.place.target] : [];
+  using layers = openLayers(store, base, image);
   const ephemeral = uniqueSuffix();
   const fresh = freshUpper(layers.fds, request);
   const upper: UpperPlan =
@@ -174,7 +193,11 @@ function startEphemeral(settings: Settings, request: RootRequest, consumer: Cons
       ? { kind: "fresh", directory: paths.ephemeral(store, ephemeral), ...fresh }
       : { kind: "tmpfs", bytes: request.tmpfs, ...fresh };
   const instance = request.instance === undefined ? {} : { instance: request.instance };
-  carryOut(settings, { base, layers, ...instance, ephemeral, upper, consumer }, extra);
+  carryOut(
+    settings,
+    { base, layers, ...instance, ephemeral, upper, consumer, image: image.length > 0 },
+    extra,
+  );
 }
 
 interface Prepared {
@@ -184,6 +207,7 @@ interface Prepared {
   readonly ephemeral?: string;
   readonly upper: UpperPlan;
   readonly consumer: Consumer;
+  readonly image?: boolean;
 }
 
 function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefined): void {

@@ -12,9 +12,12 @@ export interface OpenLayers extends Disposable {
   readonly fds: readonly Fd[];
 }
 
-/** The layers' directories, open, top first. A layer that is gone is named in the error. */
-export function openLayers(store: Store, base: BaseVersion): OpenLayers {
-  const all = layerPaths(store, base.manifest);
+/**
+ * The layers' directories, open, top first; `above` are further ones on top of the version's. A layer that is
+ * gone is named in the error.
+ */
+export function openLayers(store: Store, base: BaseVersion, above: readonly string[] = []): OpenLayers {
+  const all = [...above, ...layerPaths(store, base.manifest)];
   const fds: Fd[] = [];
   const close = () => {
     for (const fd of fds) fd[Symbol.dispose]();

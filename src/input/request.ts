@@ -15,6 +15,8 @@ export interface Wishes {
   mask?: readonly string[];
   /** bytes */
   tmpfs?: number;
+  /** the image's own tree is a read-only layer above the base, instead of not being seen */
+  layered?: boolean;
 }
 
 export interface RootRequest {
@@ -25,17 +27,27 @@ export interface RootRequest {
   readonly opaque: readonly string[];
   readonly mask: readonly string[];
   readonly tmpfs?: number;
+  readonly layered?: boolean;
   /** with whose end the instance goes, where it is made for this start */
   readonly owner?: Owner;
 }
 
 const PREFIX = "run.veneer.";
 
-/** Reads `run.veneer.*` annotations. Throws UsageError for a key or value that is not understood. */
+/** What containerd's CRI plugin and CRI-O call the container that holds a pod's namespaces. */
+const SANDBOX = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+
+/** Whether it is a pod's sandbox: it has the pod's annotations, but they are meant for the pod's containers. */
+export function isSandbox(annotations: Readonly<Record<string, string>> | null | undefined): boolean {
+  return SANDBOX.some((key) => annotations?.[key] === "sandbox");
+}
+
+/** Reads `run.veneer.*` annotations; a pod's sandbox asks for nothing. Throws UsageError for a key or value that is not understood. */
 export function wishesOfAnnotations(
   annotations: Readonly<Record<string, string>> | null | undefined,
 ): Wishes {
   const wishes: Wishes = {};
+  if (isSandbox(annotations)) return wishes;
   for (const [key, value] of Object.entries(annotations ?? {})) {
     if (!key.startsWith(PREFIX)) continue;
     readNamed(`annotation ${quote(key)}`, wishes, key.slice(PREFIX.length), value);
@@ -104,8 +116,14 @@ function readAnnotation(wishes: Wishes, name: string, value: string): void {
     case "tmpfs":
       wishes.tmpfs = parseSize(value);
       return;
+    case "rootfs":
+      if (value !== "replace" && value !== "layer") {
+        throw new UsageError(`value ${quote(value)} is not valid`, "write replace or layer");
+      }
+      wishes.layered = value === "layer";
+      return;
     default:
-      throw new UsageError("unknown key", "known are base, instance, upper, opaque, mask and tmpfs");
+      throw new UsageError("unknown key", "known are base, instance, upper, opaque, mask, tmpfs and rootfs");
   }
 }
 
@@ -181,5 +199,6 @@ export function mergeWishes(
     opaque: wishes.opaque ?? config.opaque,
     mask: [...new Set(mask)],
     ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
+    ...(wishes.layered && { layered: true }),
   };
 }

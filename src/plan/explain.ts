@@ -19,9 +19,15 @@ const MOUNT: Readonly<Record<string, string>> = {
   EOPNOTSUPP: "the store's file system has no extended attributes or no d_type (xfs with ftype=0)",
 };
 
-/** A hint for a failed overlay mount. */
-export function explainMount(number: number, layers: number): string | undefined {
+/**
+ * A hint for a failed overlay mount. An image's tree is most often an overlay: with ours on it that is the most
+ * that the kernel stacks (FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h, 2), so that below it may be none.
+ */
+export function explainMount(number: number, layers: number, image = false): string | undefined {
   const name = errnoName(number);
+  if (name === "EINVAL" && image) {
+    return "the image's tree is stacked on another overlay already, and the kernel stacks two at most: use run.veneer.rootfs=replace, or keep the engine's images on a file system that is no overlay";
+  }
   if (name === "ENOMEM" && layers > 50) return MOUNT.E2BIG;
   return MOUNT[name];
 }

@@ -46,6 +46,8 @@ export type Operation =
       readonly volatile: boolean;
       /** nosuid and nodev */
       readonly restricted?: boolean;
+      /** the topmost layer is the tree of an image, which is a mount of the engine's */
+      readonly image?: boolean;
       readonly source: string;
     }
   /** makes a directory to mount on */

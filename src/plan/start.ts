@@ -60,6 +60,8 @@ export interface StartFacts {
   readonly ephemeral?: string;
   readonly upper: UpperPlan;
   readonly consumer: Consumer;
+  /** the topmost layer is the tree of an image */
+  readonly image?: boolean;
   readonly preparer: ProcessIdentity;
   /** ISO 8601 */
   readonly now: string;
@@ -82,6 +84,7 @@ export function planStart(facts: StartFacts): Operation[] {
     ...(directory !== undefined && { directory }),
     volatile: facts.ephemeral !== undefined && upper.kind === "fresh",
     ...(consumer.restricted && { restricted: true }),
+    ...(facts.image && { image: true }),
     source,
   });
   const { place } = consumer;

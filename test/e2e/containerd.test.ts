@@ -1,11 +1,11 @@
 /** containerd with the wrapping runtime, driven by ctr. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label, makeImage } from "../helpers/app-image.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
-import { makeHost, sh } from "../helpers/host.ts";
+import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { makeTree } from "../helpers/tree.ts";
 
@@ -117,6 +117,55 @@ describe("ctr run", () => {
     expect(typo.stderr).toContain("veneer: annotation 'run.veneer.bse': unknown key");
     await expectNothingLeft();
     expect((await containerd.ctr("container", "ls", "-q")).stdout).toBe("");
+  });
+});
+
+describe("run.veneer.rootfs=layer", () => {
+  const LAYERED = [...ON_BASE, "--annotation", "run.veneer.rootfs=layer"];
+  const SCRIPT = "cat /etc/which /of-the-image /of-the-base; echo >/of-the-image; rm /etc/which; ls -A /tmp";
+
+  beforeAll(async () => {
+    const base = label(makeTree(join(host.dir, "base2")), "base");
+    writeFileSync(join(base, "of-the-base"), "below\n");
+    await host.ok("base", "import", "debian", base);
+  });
+
+  it("puts the image's files above the base's, and changes neither", async () => {
+    const app = join(host.dir, "app only");
+    mkdirSync(join(app, "etc"), { recursive: true });
+    writeFileSync(join(app, "of-the-image"), "above\n");
+    writeFileSync(join(app, "etc/which"), "image\n");
+    const archive = await makeImage(host.dir, "small", app);
+    await containerd.ctr("image", "import", "--base-name", "localhost/small", archive);
+    const small = "localhost/small:latest";
+    for (const id of ["l1", "l2"]) {
+      const result = await containerd.run("--rm", ...LAYERED, small, id, "/bin/sh", "-c", SCRIPT);
+      expect(result).toMatchObject({ status: 0, stdout: "image\nabove\nbelow" });
+    }
+    const plain = await containerd.run("--rm", ...LAYERED, "--rootfs", app, "l3", "/bin/sh", "-c", SCRIPT);
+    expect(plain).toMatchObject({ status: 0, stdout: "image\nabove\nbelow" });
+    expect(readFileSync(join(app, "of-the-image"), "utf8")).toBe("above\n");
+    await expectNothingLeft();
+  });
+
+  it("says so when the kernel does not stack that many overlays", async () => {
+    const [lower, once, twice] = ["lower", "once", "twice"].map((name) => join(host.dir, name));
+    for (const dir of [lower, once, twice, `${lower}2`]) mkdirSync(dir as string);
+    await must("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${lower}:${lower}2`, once as string]);
+    await must("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${once}:${lower}2`, twice as string]);
+    const result = await containerd.run("--rm", "--rootfs", ...LAYERED, twice as string, "l4", "/bin/true");
+    expect(result.status).toBe(1);
+    expect(result.stderr).toMatch(/veneer: start l4: .*EINVAL.*the kernel stacks two at most/);
+    await must("umount", [twice as string]);
+    await must("umount", [once as string]);
+    await expectNothingLeft();
+  });
+
+  it("is refused for an upper that outlives the image's mount", async () => {
+    const named = [...LAYERED, "--annotation", "run.veneer.upper=persistent"];
+    const result = await containerd.run("--rm", ...named, IMAGE, "l5", "/bin/true");
+    expect(result.stderr).toContain("run.veneer.rootfs=layer needs an ephemeral upper; hint: ");
+    await expectNothingLeft();
   });
 });
 
