@@ -101,6 +101,25 @@ describe("an exported image", () => {
   });
 });
 
+describe("a base from an image", () => {
+  it("runs with what the image says", async () => {
+    const script = "echo $GREETING; pwd; id -u; id -g";
+    const config = ["--config.entrypoint", "/bin/sh", "--config.entrypoint", "-c", "--config.cmd", script];
+    const more = [
+      "--config.env",
+      "GREETING=hi there",
+      "--config.workingdir",
+      "/home",
+      "--config.user",
+      "5:6",
+    ];
+    await must("umoci", ["config", "--image", `${layout}:1`, "--tag", "run", ...config, ...more]);
+    await host.ok("base", "import", "run", `oci:${layout}:run`);
+    const outcome = await host.veneer("run", "run");
+    expect(outcome).toEqual({ status: 0, stdout: "hi there\n/home\n5\n6", stderr: "" });
+  });
+});
+
 describe("a registry", () => {
   const reference = () => `docker://${registry.address}/some/web:1`;
 
@@ -113,6 +132,7 @@ describe("a registry", () => {
     const pinned = `docker://${registry.address}/some/web@${digest}`;
     expect(await other.ok("base", "import", "web", pinned, "--tls-verify=false")).toBe("web@2");
     expect(await layers(other, "web")).toEqual([top, bottom]);
+    await other.ok("base", "verify", "web");
   });
 
   it("has an image of umoci's too, whose layers are shared with what it stands on", async () => {

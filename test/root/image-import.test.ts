@@ -156,6 +156,37 @@ describe("base import of an image", () => {
     expect((await layers("cleared")).map(({ path }) => readdirSync(path))).toEqual([["all"]]);
   });
 
+  it("takes the image for this machine out of several, and says when there is none", async () => {
+    const dir = layout();
+    const own = process.arch === "x64" ? "amd64" : "arm64";
+    addImage(dir, "foreign", [tarOf([{ name: "foreign" }])], { architecture: "s390x" });
+    addImage(dir, "own", [tarOf([{ name: "own" }])], { architecture: own });
+    const path = join(dir, "index.json");
+    const [foreign, ours] = JSON.parse(readFileSync(path, "utf8")).manifests;
+    const publish = (manifests: object[]) => {
+      const text = JSON.stringify({ schemaVersion: 2, manifests });
+      const digest = createHash("sha256").update(text).digest("hex");
+      writeFileSync(join(dir, "blobs/sha256", digest), text);
+      const mediaType = "application/vnd.oci.image.index.v1+json";
+      const entry = { mediaType, digest: `sha256:${digest}`, size: text.length };
+      writeFileSync(path, JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
+    };
+    const on = (entry: object, architecture: string) => ({
+      ...entry,
+      platform: { os: "linux", architecture },
+    });
+    publish([on(foreign, "s390x"), on(ours, own), { ...foreign, platform: { os: "unknown" } }]);
+    await host.ok("base", "import", "several", `oci:${dir}`);
+    expect(readdirSync((await layers("several"))[0]?.path ?? "")).toEqual(["own"]);
+    publish([on(foreign, "s390x")]);
+    await refused(`oci:${dir}`, /not for linux\/.*; hint: it is for 'linux\/s390x'/);
+    const { annotations: _, ...untagged } = foreign;
+    writeFileSync(path, JSON.stringify({ schemaVersion: 2, manifests: [untagged] }));
+    const outcome = await host.veneer("base", "import", "several", `oci:${dir}`);
+    expect(outcome).toMatchObject({ status: 0, stdout: "several@2" });
+    expect(outcome.stderr).toMatch(/image is for 's390x', this machine is not/);
+  });
+
   it("reads an archive of a layout, and what docker save writes", async () => {
     const dir = layout();
     const source = addImage(dir, "t:1", [tarOf([{ name: "./", type: "5" }, { name: "x" }])]);
