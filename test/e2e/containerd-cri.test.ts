@@ -1,0 +1,166 @@
+/** Pods through containerd's CRI plugin, as Kubernetes makes them. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { label, makeImage } from "../helpers/app-image.ts";
+import { type Containerd, startContainerd } from "../helpers/containerd.ts";
+import { type Cri, connectCri, criConfig } from "../helpers/cri.ts";
+import { makeHost, sh } from "../helpers/host.ts";
+import { leftovers } from "../helpers/leftovers.ts";
+import { makeTree } from "../helpers/tree.ts";
+import { waitFor } from "../helpers/wait.ts";
+
+const host = makeHost();
+const logs = join(host.dir, "logs");
+let containerd: Containerd;
+let cri: Cri;
+
+beforeAll(async () => {
+  mkdirSync(logs);
+  const base = label(makeTree(join(host.dir, "base")), "base");
+  writeFileSync(join(base, "of-the-base"), "below\n");
+  await host.ok("base", "import", "debian", base);
+  const image = label(makeTree(join(host.dir, "image")), "image");
+  containerd = await startContainerd(host, criConfig(host));
+  for (const [name, command] of [
+    ["pause", "sleep"],
+    ["app", "sh"],
+  ] as const) {
+    const config = ["--config.cmd", `/bin/${command}`, "--config.cmd", "100000"];
+    const archive = await makeImage(host.dir, name, image, config);
+    await containerd.ctr("-n", "k8s.io", "image", "import", "--base-name", `localhost/${name}`, archive);
+  }
+  cri = connectCri(containerd.socket);
+  await waitFor(() =>
+    cri.call("Version", {}).then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+
+afterAll(async () => {
+  cri?.close();
+  await containerd?.stop();
+  await host.remove();
+});
+
+interface Pod {
+  readonly id: string;
+  /** Creates and starts a container; returns its id. */
+  start(name: string, command: string, annotations?: Record<string, string>): Promise<string>;
+  /** stdout of a command in a container */
+  exec(container: string, ...cmd: string[]): Promise<string>;
+  remove(): Promise<void>;
+}
+
+let count = 0;
+
+/** A pod in the host's network, with the runtime class `handler`. */
+async function makePod(handler: string, annotations: Record<string, string>): Promise<Pod> {
+  const name = `pod${++count}`;
+  const namespace_options = { network: "NODE", pid: "CONTAINER" };
+  const config = {
+    metadata: { name, uid: `${name}-${process.pid}`, namespace: "default", attempt: 0 },
+    log_directory: logs,
+    annotations,
+    linux: { cgroup_parent: "", security_context: { namespace_options } },
+  };
+  const request = { config, runtime_handler: handler };
+  const { pod_sandbox_id } = await cri.call<{ pod_sandbox_id: string }>("RunPodSandbox", request);
+  return {
+    id: pod_sandbox_id,
+    async start(container, command, own = {}) {
+      const created = await cri.call<{ container_id: string }>("CreateContainer", {
+        pod_sandbox_id,
+        sandbox_config: config,
+        config: {
+          metadata: { name: container, attempt: 0 },
+          image: { image: "localhost/app:latest" },
+          command: ["/bin/sh", "-c", command],
+          annotations: own,
+          log_path: `${name}-${container}.log`,
+          linux: { security_context: { namespace_options } },
+        },
+      });
+      await cri.call("StartContainer", created);
+      return created.container_id;
+    },
+    async exec(container_id, ...cmd) {
+      const reply = await cri.call<{ stdout: Buffer }>("ExecSync", { container_id, cmd, timeout: 10 });
+      return reply.stdout.toString();
+    },
+    async remove() {
+      await cri.call("StopPodSandbox", { pod_sandbox_id });
+      await cri.call("RemovePodSandbox", { pod_sandbox_id });
+    },
+  };
+}
+
+async function expectNothingLeft(): Promise<void> {
+  await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+  expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+}
+
+const containersOf = async (): Promise<{ container: string }[]> => JSON.parse(await host.ok("ps", "--json"));
+
+describe("a pod with the runtime class veneer", () => {
+  it("has two containers on one base, each with an upper of its own; its sandbox stays as it is", async () => {
+    const pod = await makePod("veneer", { "run.veneer.base": "debian" });
+    expect(await containersOf()).toEqual([]);
+    const first = await pod.start("first", "echo first >/etc/mine; sleep 100");
+    const second = await pod.start("second", "echo second >/etc/mine; sleep 100");
+    await expect.poll(() => pod.exec(first, "cat", "/etc/which", "/etc/mine")).toBe("base\nfirst\n");
+    await expect.poll(() => pod.exec(second, "cat", "/etc/which", "/etc/mine")).toBe("base\nsecond\n");
+    const running = (await containersOf()).map(({ container }) => container).sort();
+    expect(running).toEqual([first, second].sort());
+    expect(running).not.toContain(pod.id);
+    await cri.call("StopContainer", { container_id: first, timeout: 0 });
+    await cri.call("RemoveContainer", { container_id: first });
+    expect(await pod.exec(second, "cat", "/etc/mine")).toBe("second\n");
+    await pod.remove();
+    await expectNothingLeft();
+  });
+
+  it("has a container's own annotation win over the pod's, and its output in the log", async () => {
+    const pod = await makePod("veneer", { "run.veneer.base": "nope" });
+    const id = await pod.start("only", "cat /etc/which; exit 7", { "run.veneer.base": "debian" });
+    await expect
+      .poll(() => cri.call("ContainerStatus", { container_id: id }))
+      .toMatchObject({ status: { exit_code: 7 } });
+    expect(readFileSync(join(logs, `pod${count}-only.log`), "utf8")).toMatch(/ stdout F base\n$/);
+    await pod.remove();
+    await expectNothingLeft();
+  });
+
+  it("puts the image above the base with run.veneer.rootfs=layer", async () => {
+    const pod = await makePod("veneer", { "run.veneer.base": "debian", "run.veneer.rootfs": "layer" });
+    const id = await pod.start("app", "sleep 100");
+    expect(await pod.exec(id, "cat", "/etc/which", "/of-the-base")).toBe("image\nbelow\n");
+    await pod.remove();
+    await expectNothingLeft();
+  });
+
+  it("tells kubelet what is wrong when the base cannot be had", async () => {
+    const pod = await makePod("veneer", { "run.veneer.base": "nope" });
+    await expect(pod.start("app", "true")).rejects.toThrow(/veneer: start .*: no base nope in .*; hint: /);
+    await pod.remove();
+    await expectNothingLeft();
+  });
+
+  it("is an ordinary pod where it names no base", async () => {
+    const pod = await makePod("veneer", {});
+    const id = await pod.start("app", "sleep 100");
+    expect(await pod.exec(id, "cat", "/etc/which")).toBe("image\n");
+    expect(leftovers(host)).toEqual([]);
+    await pod.remove();
+  });
+});
+
+it("means nothing to a pod with another runtime class", async () => {
+  const pod = await makePod("runc", { "run.veneer.base": "debian" });
+  const id = await pod.start("app", "sleep 100");
+  expect(await pod.exec(id, "cat", "/etc/which")).toBe("image\n");
+  await pod.remove();
+  await expectNothingLeft();
+});
