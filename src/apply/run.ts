@@ -23,6 +23,7 @@ import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "..
 import { stat } from "../sys/stat.ts";
 import { cover } from "./cover.ts";
 import { mountOverlay } from "./overlay.ts";
+import { refuseLinks } from "./refuse-links.ts";
 import { makeUpper } from "./upper.ts";
 
 /** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */
@@ -80,6 +81,8 @@ export function describe(operation: Operation): string {
       return `make ${quote(operation.path)}`;
     case "attach":
       return `mount on ${quote(operation.target)}`;
+    case "refuse-links":
+      return "look at the root";
     case "cover":
       return `cover the root ${quote(operation.root)} of process ${operation.pid}`;
     case "bind-file":
@@ -127,6 +130,9 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       undo.push(() => umountQuietly(operation.target, MNT_DETACH));
       return;
     }
+    case "refuse-links":
+      refuseLinks(held.overlay as Fd, operation.names);
+      return;
     case "cover":
       cover(held.overlay as Fd, operation.pid, operation.root, operation.options);
       return;

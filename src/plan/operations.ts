@@ -54,6 +54,8 @@ export type Operation =
   | { readonly op: "mount-point"; readonly path: string }
   /** mounts the overlay on a directory */
   | { readonly op: "attach"; readonly target: string }
+  /** directories at the top of the overlay that a runtime writes to or mounts on must not be symbolic links */
+  | { readonly op: "refuse-links"; readonly names: readonly string[] }
   /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
   | {
       readonly op: "cover";

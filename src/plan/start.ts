@@ -89,6 +89,10 @@ export function planStart(facts: StartFacts): Operation[] {
   });
   const { place } = consumer;
   if ("own" in place && place.own) operations.push({ op: "mount-point", path: place.target });
+  // a runtime takes what it finds for an ordinary root: runc up to 1.1 follows a link at /dev out to the host
+  if (!("pid" in place) && consumer.engine !== "mount") {
+    operations.push({ op: "refuse-links", names: ["dev", "proc", "sys"] });
+  }
   operations.push(
     "pid" in place
       ? { op: "cover", pid: place.pid, root: place.root, options: place.options }
