@@ -1,7 +1,7 @@
 /** Sizes of everything in the store. */
 import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
 import { readLayer } from "../store/layers.ts";
-import { isLive } from "../store/liveness.ts";
+import { makeLiveTest } from "../store/mounted.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords } from "../store/records.ts";
 import { allVersions } from "../store/versions.ts";
@@ -65,6 +65,7 @@ function namedUppers(store: Store): Upper[] {
 }
 
 function containerUppers(store: Store): Upper[] {
+  const { isLive } = makeLiveTest();
   return listRecords(store)
     .filter((record) => record.ephemeral !== undefined && isLive(record))
     .map(({ container, key, base, version, upper }) => ({

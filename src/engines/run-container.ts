@@ -108,7 +108,7 @@ function running(store: Store, id: string, name: string | undefined): VeneerErro
 function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string): boolean {
   const { store } = place;
   const records = findRecords(store, id, directory);
-  if (records.some(isLive)) return false;
+  if (records.some((record) => isLive(record))) return false;
   deleteState(place, id);
   for (const record of records) release(store, record);
   return true;
@@ -137,7 +137,8 @@ export function sweepRuns(place: Omit<RunPlace, "runtime">, dryRun = false): str
   const removed = sweepBundles(place.store, (id, directory) => {
     const unnamed = id.startsWith(".");
     if (!dryRun) return unnamed || reclaim(place, id, directory);
-    if (unnamed || !findRecords(place.store, id, directory).some(isLive)) found.push(directory);
+    if (unnamed || !findRecords(place.store, id, directory).some((record) => isLive(record)))
+      found.push(directory);
     return false;
   });
   return [...found, ...removed];
@@ -146,7 +147,7 @@ export function sweepRuns(place: Omit<RunPlace, "runtime">, dryRun = false): str
 /** Waits until the end of a container is complete: its last process can outlive the runtime by a moment. */
 async function settle(store: Store, id: string, directory: string): Promise<void> {
   for (let attempt = 0; attempt < 50; attempt++) {
-    if (!findRecords(store, id, directory).some(isLive)) return;
+    if (!findRecords(store, id, directory).some((record) => isLive(record))) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -4,7 +4,7 @@ import type { GcFacts } from "../plan/gc.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { listInstances, readInstance } from "./instances.ts";
-import { isLive, isUpperInUse } from "./liveness.ts";
+import { makeLiveTest } from "./mounted.ts";
 import { ownerState } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
 import { type Record, readRecord } from "./records.ts";
@@ -23,19 +23,21 @@ const WRITER_AGE = 60;
  */
 export function findGarbage(store: Store, withLayers: boolean, report: (error: unknown) => void): GcFacts {
   const mounts = overlaysBelow(store.run);
-  const ephemerals = namesIn(paths.ephemerals(store)).map((id) => ({
-    id,
-    mounted: isUpperInUse(`${paths.ephemeral(store, id)}/upper`),
-  }));
+  const ephemerals = namesIn(paths.ephemerals(store));
   const configs = keysIn(`${store.run}/configs`);
   const { records, emptyRecords } = readRecords(store, report);
   const sessions = attempt(() => [...allSessions(store)], report) ?? [];
   const left = sessions.filter(([name, session]) => isLeft(store, name, session)).map(([name]) => name);
+  const owned = new Set(records.map(({ ephemeral }) => ephemeral));
+  const { isLive, isInUse } = makeLiveTest();
   return {
     mounts,
-    ephemerals,
+    ephemerals: ephemerals.map((id) => ({
+      id,
+      mounted: !owned.has(id) && isInUse(`${paths.ephemeral(store, id)}/upper`),
+    })),
     configs,
-    records: records.map((record) => ({ record, live: isLive(record) || isHeldElsewhere(record) })),
+    records: records.map((record) => ({ record, live: isLive(record) })),
     emptyRecords,
     staging: namesIn(paths.staging(store))
       .map((name) => `${paths.staging(store)}/${name}`)
@@ -61,11 +63,6 @@ function attempt<T>(action: () => T, report: (error: unknown) => void): T | unde
     report(error);
     return undefined;
   }
-}
-
-/** Mounted by hand in another mount namespace than this one. */
-function isHeldElsewhere(record: Record): boolean {
-  return record.engine === "mount" && record.upper !== undefined && isUpperInUse(record.upper);
 }
 
 function keysIn(directory: string): string[] {

@@ -2,7 +2,8 @@
 import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
 import { identify } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
-import { isLive, readNamespace } from "./liveness.ts";
+import { readNamespace } from "./liveness.ts";
+import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
 
@@ -14,7 +15,7 @@ export interface Running {
 
 /** Live records, oldest first, with their processes. */
 export function listRunning(store: Store): Running[] {
-  const live = listRecords(store).filter(isLive);
+  const live = listRecords(store).filter(makeLiveTest().isLive);
   live.sort((a, b) => (a.created < b.created ? -1 : 1));
   return withProcesses(live);
 }

@@ -1,7 +1,7 @@
 /** Who uses a version: what `base rm` asks and `base log` shows. */
 import { type BaseRef, formatBaseRef } from "../names.ts";
 import { listInstances, readInstance } from "./instances.ts";
-import { isLive } from "./liveness.ts";
+import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
 import { allSessions, isLeft } from "./sessions.ts";
@@ -40,6 +40,7 @@ function* instanceUses(store: Store): Generator<Use> {
 }
 
 function* recordUses(store: Store, base: string | undefined): Generator<Use> {
+  const { isLive } = makeLiveTest();
   for (const record of listRecords(store)) {
     if ((base !== undefined && record.base !== base) || !isLive(record)) continue;
     const kind = record.engine === "mount" ? "mount" : "container";

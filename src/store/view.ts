@@ -3,6 +3,7 @@ import { formatError } from "../errors.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type Instance, listInstances, readInstance } from "./instances.ts";
 import { isLive } from "./liveness.ts";
+import { makeLiveTest } from "./mounted.ts";
 import { paths, type Store } from "./paths.ts";
 import { findHolder, type Record } from "./records.ts";
 import { measure } from "./walk.ts";
@@ -22,13 +23,18 @@ export interface InstanceView {
 
 /** One damaged instance hides no other. An instance that is removed meanwhile is left out. */
 export function viewInstances(store: Store): InstanceView[] {
-  return listInstances(store).flatMap((id) => viewInstance(store, id) ?? []);
+  const live = makeLiveTest();
+  return listInstances(store).flatMap((id) => viewInstance(store, id, live.isLive) ?? []);
 }
 
 /** Undefined where there is no such instance. */
-export function viewInstance(store: Store, id: string): InstanceView | undefined {
+export function viewInstance(
+  store: Store,
+  id: string,
+  test: (record: Record) => boolean = isLive,
+): InstanceView | undefined {
   const record = findHolder(store, id);
-  const holder = record && isLive(record) ? { holder: record } : {};
+  const holder = record && test(record) ? { holder: record } : {};
   let instance: Instance | undefined;
   try {
     instance = readInstance(store, id);

@@ -45,6 +45,12 @@ export function parseMountLine(line: string): MountEntry | undefined {
   };
 }
 
+/** The upper directory among an overlay's options, as it was given; undefined where it has none. */
+export function upperOf(superOptions: string): string | undefined {
+  const option = superOptions.split(",").find((one) => one.startsWith("upperdir="));
+  return option === undefined ? undefined : unescapeField(option.slice("upperdir=".length));
+}
+
 export function parseMountinfo(text: string): MountEntry[] {
   const entries: MountEntry[] = [];
   for (const line of text.split("\n")) {

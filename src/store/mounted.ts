@@ -1,0 +1,54 @@
+/** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
+import { parseMountLine, readMountinfo, upperOf } from "../sys/mountinfo.ts";
+import { list } from "../sys/stat.ts";
+import { isLive, isUpperInUse, readNamespace } from "./liveness.ts";
+import type { Record } from "./records.ts";
+
+/** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
+export interface LiveTest {
+  isLive(record: Record): boolean;
+  isInUse(upper: string): boolean;
+}
+
+/**
+ * Each probe of an upper ({@link isUpperInUse}) leaves a line in the kernel's log; so what some mount namespace
+ * shows as mounted is believed, and the kernel is asked about the rest alone: overlays that no process sees any
+ * more, and those that were mounted since.
+ */
+export function makeLiveTest(): LiveTest {
+  let read: ReadonlySet<string> | undefined;
+  const isMounted = (upper: string) => {
+    read ??= mountedUppers();
+    return read.has(upper);
+  };
+  const isInUse = (upper: string) => isMounted(upper) || isUpperInUse(upper);
+  return { isLive: (record) => isLive(record, isInUse), isInUse };
+}
+
+/** The upper directories of the overlays in all mount namespaces that some process is in, as they were given. */
+function mountedUppers(): ReadonlySet<string> {
+  const uppers = new Set<string>();
+  const seen = new Set<string>();
+  for (const name of list("/proc")) {
+    if (!/^[0-9]+$/.test(name)) continue;
+    const namespace = readNamespace(Number(name));
+    if (namespace === undefined || seen.has(namespace)) continue;
+    seen.add(namespace);
+    for (const upper of uppersOf(Number(name))) uppers.add(upper);
+  }
+  return uppers;
+}
+
+function* uppersOf(pid: number): Generator<string> {
+  let text: string | undefined;
+  try {
+    text = readMountinfo(pid);
+  } catch {
+    return; // gone meanwhile
+  }
+  for (const line of text?.split("\n") ?? []) {
+    if (!line.includes(" - overlay ")) continue;
+    const upper = upperOf(parseMountLine(line)?.superOptions ?? "");
+    if (upper !== undefined) yield upper;
+  }
+}
