@@ -67,21 +67,43 @@ async function benchReflink(dir: string, runs: number): Promise<Pick<Report, "ro
   execFileSync("mkfs.xfs", ["-q", "-m", "reflink=1", image]);
   execFileSync("mount", ["-o", "loop", image, point]);
   try {
-    const tree = plantTree(join(point, "tree"));
+    const small = plantTree(join(point, "small"));
+    const large = plantLargeFiles(join(point, "large"));
     const copy = join(point, "copy");
     const options = ["--root", join(point, "store"), "--run", join(dir, "run")];
+    const never = (tree: string) => ["cp", "-a", "--reflink=never", tree, copy];
     const results = await interleave(
       [
-        plain("cp -a --reflink=never", ["cp", "-a", "--reflink=never", tree, copy], copy),
-        imports("import by reflink", options, tree),
+        plain("cp -a --reflink=never", never(large), copy),
+        imports("import by reflink", options, large),
+        plain("cp -a --reflink=never, small files", never(small), copy),
+        imports("import by reflink, small files", options, small),
       ],
       runs,
       1,
     );
-    return { rows: [compare(what, results, "import by reflink", "cp -a --reflink=never", 0.5)], results };
+    const pair = (suffix: string) =>
+      [results, `import by reflink${suffix}`, `cp -a --reflink=never${suffix}`] as const;
+    return {
+      rows: [
+        compare(what, ...pair(""), 0.5),
+        // to make a file costs as much as to copy 100 kB, with and without reflink
+        compare(`${what}, files of 100 kB`, ...pair(", small files")),
+      ],
+      results,
+    };
   } finally {
     execFileSync("umount", [point]);
   }
+}
+
+/** 100 files of 4 MB. */
+function plantLargeFiles(dir: string): string {
+  mkdirSync(dir);
+  for (let index = 0; index < 100; index++) {
+    writeFileSync(join(dir, `f${index}`), new Uint8Array(4 * 2 ** 20).fill(index));
+  }
+  return dir;
 }
 
 /** Every contender begins with nothing left to write from the one before. */
