@@ -47,5 +47,5 @@ export function changeUnmounted(
 /** Refuses an instance that anything has mounted. The caller holds the instance's lock. */
 export function refuseMounted(store: Store, id: string, instance: Instance): void {
   refuseHeld(store, id);
-  refuseInUse(id, `${paths.generation(store, id, instance.generation)}/upper`);
+  refuseInUse(id, paths.generation(store, id, instance.generation));
 }

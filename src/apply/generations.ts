@@ -144,7 +144,7 @@ export function removeGeneration(store: Store, id: string, number: number): stri
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);
   const next = dropGeneration(id, instance, number);
-  refuseInUse(id, `${paths.generation(store, id, number)}/upper`);
+  refuseInUse(id, paths.generation(store, id, number));
   writeInstance(store, id, next);
   return moveToTrash(store, paths.generation(store, id, number));
 }

@@ -15,7 +15,7 @@ export function removeInstance(store: Store, id: string): string {
   refuseHeld(store, id);
   const directory = paths.instance(store, id);
   for (const entry of list(directory)) {
-    if (/^[0-9]+$/.test(entry)) refuseInUse(id, `${directory}/${entry}/upper`);
+    if (/^[0-9]+$/.test(entry)) refuseInUse(id, `${directory}/${entry}`);
   }
   const trash = moveToTrash(store, directory);
   if (trash === undefined) throw noSuchInstance(store, id);

@@ -20,8 +20,10 @@ import {
 import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
-import { uniqueSuffix } from "../sys/fd.ts";
+import { openatMaybe, uniqueSuffix } from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf } from "../sys/process.ts";
+import { listFd } from "../sys/stat.ts";
 import { makeInstance } from "./create.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";
@@ -113,7 +115,7 @@ export function startLocked(
   checkInstanceDigest(id, instance, base);
   using layers = openLayers(store, base);
   const directory = paths.generation(store, id, instance.generation);
-  if (instance.tmpfs === undefined) refuseInUse(id, `${directory}/upper`);
+  if (instance.tmpfs === undefined) refuseInUse(id, directory);
   const upper: UpperPlan =
     instance.tmpfs === undefined
       ? { kind: "existing", directory }
@@ -142,16 +144,23 @@ export function refuseHeld(store: Store, id: string): void {
 }
 
 /**
- * Refuses an upper that is mounted without a record here: by another --run, or after records were lost. A
- * runtime that has run its poststop hooks is given the time to end, and its mount namespace with it.
+ * Refuses a generation (its directory) that is mounted without a record here: by another --run, or after
+ * records were lost. A runtime that has run its poststop hooks is given the time to end, and its mount
+ * namespace with it. One that was never mounted is told by its empty work directory, in which overlayfs makes
+ * `work` at the first mount: asking the kernel takes a millisecond.
  */
-export function refuseInUse(id: string, upper: string): void {
-  if (waitUntilFree(upper, RELEASE_WAIT)) return;
+export function refuseInUse(id: string, generation: string): void {
+  if (isEmpty(`${generation}/work`) || waitUntilFree(`${generation}/upper`, RELEASE_WAIT)) return;
   const pid = mountersOf(`veneer:${id}`).next().value;
   const where = pid === undefined ? "" : `, seen by process ${pid}`;
   throw new VeneerError("IN_USE", `instance ${id} is mounted without a record of ours${where}`, {
     hint: "'findmnt -t overlay' in that process's mount namespace shows where; unmount it there",
   });
+}
+
+function isEmpty(directory: string): boolean {
+  using fd = openatMaybe(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  return fd !== undefined && listFd(fd.number, directory).length === 0;
 }
 
 /** Milliseconds. */
