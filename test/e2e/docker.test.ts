@@ -193,6 +193,23 @@ describe("a container's writes", () => {
   });
 });
 
+it("stays on its version of the base until cutover, with all its writes by rebase", async () => {
+  const script = "echo . >>/etc/starts; cat /etc/which /etc/starts";
+  expect(await engine.run("--name", "pinned", ...ON_BASE, "app", "sh", "-c", script)).toMatchObject({
+    stdout: "base\n.",
+  });
+  const [id = ""] = instances();
+  await host.ok("base", "import", "debian", label(join(host.dir, "base"), "second"));
+  const start = () => engine.docker("start", "-a", "pinned");
+  expect(await start()).toMatchObject({ stdout: "base\n.\n." });
+  await host.ok("rebase", id, "debian");
+  expect(await start()).toMatchObject({ stdout: "base\nsecond\n.\n.\n." });
+  await host.ok("cutover", id, "debian@1");
+  expect(await start()).toMatchObject({ stdout: "base\n." });
+  await engine.docker("rm", "pinned");
+  await expectNothingLeft();
+});
+
 it("makes one container's writes another's by clone, which is not Docker's any more", async () => {
   await engine.run("--name", "first", ...ON_BASE, "app", "sh", "-c", "echo mine >/etc/mine");
   await host.ok("clone", instances()[0] as string, "copy");
