@@ -1,5 +1,5 @@
 /** What an import costs, durable on return, against the plain copy of the same, which is not. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { has, type Setting, VENEER } from "./context.ts";
@@ -124,8 +124,8 @@ function imports(name: string, options: readonly string[], source: string): Cont
     name,
     command: [VENEER, ...options, "base", "import", NAME, source],
     before: settle,
-    after: () =>
-      void execFileSync(VENEER, [...options, "base", "rm", NAME], { stdio: ["ignore", "ignore", "inherit"] }),
+    // where the import failed there is none: its own error is the one to show
+    after: () => void spawnSync(VENEER, [...options, "base", "rm", NAME], { stdio: "ignore" }),
   };
 }
 

@@ -32,13 +32,34 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd());
 }
 
+const WIDTH = 96;
+
+/** Paragraphs filled to {@link WIDTH} characters; those with an indented line stay as they are. */
+export function wrapText(text: string): string {
+  return text
+    .split(/\n{2,}/)
+    .map((paragraph) => (/^\s/m.test(paragraph) ? paragraph : fill(paragraph.split(/\s+/))))
+    .join("\n\n");
+}
+
+function fill(words: readonly string[]): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= WIDTH)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n");
+}
+
 export function commandHelp(command: Command): string {
   const options = [...command.options, HELP].map(({ name, short, value, help }): [string, string] => [
     `${short === undefined ? "" : `${short}, `}${name}${value === undefined ? "" : ` ${value}`}`,
     help,
   ]);
   const lines = [`Usage: veneer ${usage(command)}`, "", `${command.summary}.`];
-  if (command.description !== undefined) lines.push("", command.description.trim());
+  if (command.description !== undefined) lines.push("", wrapText(command.description.trim()));
   lines.push("", "Options:", ...columns(options));
   if (command.examples) lines.push("", "Examples:", ...command.examples.map((line) => `  ${line}`));
   return lines.join("\n");
