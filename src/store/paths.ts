@@ -1,5 +1,6 @@
 /** Where things are. All names in paths have passed names.ts. */
-import { mkdirMaybe, mkdirs } from "../sys/fd.ts";
+import { mkdirs } from "../sys/fd.ts";
+import { lstatMaybe } from "../sys/stat.ts";
 
 export interface Store {
   /** durable: bases, layers, instances */
@@ -60,25 +61,20 @@ export const paths = {
  * of the host. Idempotent. The format file tells a later version what it finds.
  */
 export function makeStore(store: Store): void {
-  if (!mkdirMaybeDeep(paths.ephemerals(store))) return;
-  for (const make of [paths.bases, paths.layers, paths.instances, paths.staging, paths.trash]) {
-    mkdirMaybe(make(store), 0o700);
-  }
+  const { bases, layers, instances, staging, trash, ephemerals } = paths;
+  makeDirectories([bases, layers, instances, staging, trash, ephemerals].map((make) => make(store)));
 }
 
 /** Makes the directories for records, 0700. Idempotent. */
 export function makeRun(store: Store): void {
-  if (!mkdirMaybeDeep(paths.records(store))) return;
-  mkdirMaybe(`${store.run}/configs`, 0o700);
-  mkdirMaybe(`${store.run}/held`, 0o700);
+  makeDirectories([`${store.run}/configs`, `${store.run}/held`, paths.records(store)]);
 }
 
-/** One system call when the directory is there, which is every time but the first. */
-function mkdirMaybeDeep(path: string): boolean {
-  try {
-    return mkdirMaybe(path, 0o700);
-  } catch {
-    mkdirs(path, 0o700);
-    return true;
-  }
+/**
+ * One system call when all are there, which is every time but the first. The last one is what tells: it is
+ * made when the others are, so that whoever finds it, at the same time or after a kill, finds them all.
+ */
+function makeDirectories(directories: readonly string[]): void {
+  if (lstatMaybe(directories.at(-1) as string)) return;
+  for (const path of directories) mkdirs(path, 0o700);
 }

@@ -258,6 +258,10 @@ describe("a power loss", () => {
       () => host.ok("base", "use", "debian@1"),
       () => host.ok("base", "new", "apps", "--from", "debian@2"),
       () => host.ok("base", "rm", "apps"),
+      () => host.ok("base", "export", "debian@2", `oci:${host.dir}/out:1`),
+      () => host.ok("base", "import", "image", `oci:${host.dir}/out:1`),
+      () => host.ok("base", "export", "image", `${host.dir}/image.tar`),
+      () => host.ok("base", "import", "tar", `${host.dir}/image.tar`),
     ];
     const states = [
       ["debian: 1*"],
@@ -265,12 +269,17 @@ describe("a power loss", () => {
       ["debian: 1* 2"],
       ["apps: 1*", "debian: 1* 2"],
       ["debian: 1* 2"],
+      ["debian: 1* 2"],
+      ["debian: 1* 2", "image: 1*"],
+      ["debian: 1* 2", "image: 1*"],
+      ["debian: 1* 2", "image: 1*", "tar: 1*"],
     ];
     for (const [index, step] of steps.entries()) {
       await step();
       await loseAndRestore();
       expect(await published(host)).toEqual(states[index]);
     }
+    for (const name of ["image", "tar"]) await host.ok("base", "rm", name);
     await expectTidy(host);
   });
 
@@ -305,6 +314,51 @@ describe("two at once", () => {
     expect((await Promise.all(collectors)).map(({ status }) => status)).toEqual([0, 0]);
     expect(names.sort()).toEqual(["debian@1", "debian@2", "debian@3", "debian@4"]);
     expect(await published(host)).toEqual([expect.stringMatching(/^debian: 1 2 3 4\*$/)]);
+    await expectTidy(host);
+  });
+
+  it("make the store", async () => {
+    const fresh = ["--root", join(host.dir, "fresh-store"), "--run", join(host.dir, "fresh-run")];
+    const slowly = [
+      "-qq",
+      "-o",
+      "/dev/null",
+      "-e",
+      "trace=mkdirat",
+      "-e",
+      "inject=mkdirat:delay_exit=100000",
+    ];
+    const steps = (name: string) => [
+      ["base", "import", name, source, "--in-place"],
+      ["run", name, "--", "true"],
+    ];
+    for (const [index] of steps("").entries()) {
+      const first = must("strace", [...slowly, PROGRAM, ...fresh, ...(steps("a")[index] as string[])]);
+      const others = ["b", "c", "d"].map(async (name, place) => {
+        await new Promise((resolve) => setTimeout(resolve, 440 + 100 * place));
+        return host.veneer(...fresh, ...(steps(name)[index] as string[]));
+      });
+      await first;
+      for (const outcome of await Promise.all(others))
+        expect(outcome).toMatchObject({ status: 0, stderr: expect.not.stringMatching(/ENOENT/) });
+    }
+  });
+
+  it("import images that share layers: each gets them, once, and gc takes none", async () => {
+    const root = { name: "./", type: "5" };
+    const shared = tarOf([root, { name: "shared", data: "s".repeat(5_000_000) }]);
+    const other = tarOf([{ name: "no-root" }]);
+    const source = addImage(join(host.dir, "images"), "1", [shared, other]);
+    addImage(join(host.dir, "images"), "2", [shared, tarOf([root, { name: "b" }])]);
+    const images = [source, source, `oci:${host.dir}/images:2`];
+    const before = readdirSync(join(host.root, "layers")).length;
+    const imports = images.map((image, index) => host.ok("base", "import", `image${index}`, image));
+    const collectors = [host.veneer("gc"), host.veneer("gc")];
+    expect(await Promise.all(imports)).toEqual(["image0@1", "image1@1", "image2@1"]);
+    expect((await Promise.all(collectors)).map(({ status }) => status)).toEqual([0, 0]);
+    expect(readdirSync(join(host.root, "layers"))).toHaveLength(before + 3);
+    await published(host);
+    for (const index of images.keys()) await host.ok("base", "rm", `image${index}`);
     await expectTidy(host);
   });
 
