@@ -1,7 +1,7 @@
 /** Help texts, made from the descriptions of the commands. */
 import type { Command } from "./command.ts";
 import { HELP, usage } from "./parse.ts";
-import { GROUPS } from "./verbs.ts";
+import { GROUPS, loadCommands } from "./verbs.ts";
 
 export const GLOBAL_OPTIONS = [
   {
@@ -63,6 +63,14 @@ export function commandHelp(command: Command): string {
   lines.push("", "Options:", ...columns(options));
   if (command.examples) lines.push("", "Examples:", ...command.examples.map((line) => `  ${line}`));
   return lines.join("\n");
+}
+
+/** The verbs that begin with one word, such as `base`. */
+export async function groupHelp(group: string): Promise<string> {
+  const commands = (await loadCommands()).filter(({ name }) => name.startsWith(`${group} `));
+  const rows = commands.map(({ name, summary }): [string, string] => [name, summary]);
+  const lines = [`Usage: veneer ${group} VERB`, "", ...columns(rows)];
+  return [...lines, "", `'veneer ${group} VERB --help' tells more of each.`].join("\n");
 }
 
 export async function generalHelp(version: string): Promise<string> {

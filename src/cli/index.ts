@@ -9,7 +9,7 @@ import { SysError } from "../sys/errno.ts";
 import type { Context } from "./command.ts";
 import { isTerminal, note, out } from "./output.ts";
 import { parseInput } from "./parse.ts";
-import { findVerb, verbNames } from "./verbs.ts";
+import { findVerb, isGroup, verbNames } from "./verbs.ts";
 
 declare const VERSION: string;
 
@@ -53,7 +53,15 @@ async function dispatch(
     else note(text);
     return word === undefined ? 2 : 0;
   }
-  const [load, rest] = word === "help" ? findCommand([...words]) : findCommand([word, ...words]);
+  const asked = word === "help" ? words : [word, ...words];
+  const [group = "", verb] = asked;
+  if ((verb === undefined || verb === "--help" || verb === "-h") && isGroup(group)) {
+    const { groupHelp } = await import("./help.ts");
+    const wanted = word === "help" || verb !== undefined;
+    (wanted ? out : note)(await groupHelp(group));
+    return wanted ? 0 : 2;
+  }
+  const [load, rest] = findCommand(asked);
   const { command } = await load();
   const { input, help } = word === "help" ? { help: true } : parseInput(command, rest);
   if (help || input === undefined) {
@@ -70,10 +78,14 @@ function findCommand(words: readonly string[]) {
     const load = findVerb(words.slice(0, length).join(" "));
     if (load) return [load, words.slice(length)] as const;
   }
-  const near = nearest(words.slice(0, 2).join(" "), verbNames()) ?? nearest(words[0] ?? "", verbNames());
+  const [first = ""] = words;
+  const group = isGroup(first);
+  const both = words.slice(0, 2).join(" ");
+  const near = nearest(both, verbNames()) ?? (group ? undefined : nearest(first, verbNames()));
+  const list = `'veneer ${group ? `${first} ` : ""}--help' lists the commands`;
   throw new UsageError(
-    `unknown command ${quote(words.slice(0, 2).join(" "))}`,
-    near === undefined ? "'veneer --help' lists the commands" : `did you mean 'veneer ${near}'?`,
+    `unknown command ${quote(both)}`,
+    near === undefined ? list : `did you mean 'veneer ${near}'?`,
   );
 }
 

@@ -78,6 +78,11 @@ export function verbNames(): string[] {
   return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
 }
 
+/** Whether it is the first word of verbs, as `base` is, and none by itself. */
+export function isGroup(word: string): boolean {
+  return verbNames().some((name) => name.startsWith(`${word} `));
+}
+
 /** The descriptions of all commands, in the order of help. */
 export async function loadCommands(): Promise<Command[]> {
   const loaded = await Promise.all(GROUPS.flatMap(({ verbs }) => Object.values(verbs).map((load) => load())));

@@ -89,4 +89,22 @@ describe("a mistyped command", () => {
       stderr: "veneer: unknown command 'bse ls'; hint: did you mean 'veneer base ls'?",
     });
   });
+
+  it("that is only the first word of some is answered with what may follow", async () => {
+    const bare = await host.veneer("base");
+    expect(bare).toMatchObject({ status: 2, stdout: "" });
+    expect(bare.stderr).toMatch(/^Usage: veneer base VERB\n\n {2}base import {2}.*\n {2}base ls /);
+    expect(bare.stderr).not.toContain("rebase");
+    for (const words of [
+      ["base", "--help"],
+      ["base", "-h"],
+      ["help", "base"],
+    ]) {
+      expect(await host.veneer(...words)).toEqual({ status: 0, stdout: bare.stderr, stderr: "" });
+    }
+    expect(await host.veneer("base", "nonsense")).toMatchObject({
+      status: 2,
+      stderr: "veneer: unknown command 'base nonsense'; hint: 'veneer base --help' lists the commands",
+    });
+  });
 });
