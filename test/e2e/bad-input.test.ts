@@ -15,8 +15,6 @@ import {
 import { type Host, makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
-import { need } from "../helpers/need.ts";
-import { tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { storeArguments, wrapped } from "../helpers/wrapper.ts";
 
@@ -303,8 +301,6 @@ describe("an old kernel", () => {
     expect(outcome.status).not.toBe(0);
     expect(outcome.stderr).toMatch(new RegExp(`veneer: start .*${error}: .*; hint: `));
   });
-
-  it("is there a way to try it", (context) => need(context, "strace", tryStrace));
 });
 
 describe("without root", () => {

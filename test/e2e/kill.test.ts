@@ -274,10 +274,12 @@ describe("teardown", () => {
     ],
   ])(
     "of %s takes the same time for an empty upper and for one of 100,000 files",
-    { timeout: 120_000 },
+    { timeout: 120_000, retry: 2 },
     async (_what, start) => {
-      const empty = Math.min(await deletion(0, start), await deletion(0, start), await deletion(0, start));
-      const full = await deletion(100_000, start);
+      const fastest = async (files: number) =>
+        Math.min(await deletion(files, start), await deletion(files, start), await deletion(files, start));
+      const empty = await fastest(0);
+      const full = await fastest(100_000);
       expect(full).toBeLessThan(empty * 2 + 50);
     },
   );
