@@ -27,7 +27,8 @@ export function removeTree(path: string, budget = Number.POSITIVE_INFINITY, dir 
 
 function removeContents(dir: number, name: string, budget: number): number {
   let left = budget;
-  for (const entry of listFd(dir, name)) {
+  // one name beyond the budget shows that it does not suffice, whatever the size of the directory
+  for (const entry of listFd(dir, name, budget + 1)) {
     if (--left < 0) return left;
     const result = syscall(SYS.unlinkat, dir, cstring(entry), 0);
     if (result === 0 || result === -(errno.ENOENT as number)) continue;

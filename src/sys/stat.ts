@@ -101,8 +101,11 @@ export function list(path: string, dir = -100): string[] {
 
 let entries: Uint8Array<ArrayBuffer> | undefined;
 
-/** Like {@link list}, of an open directory, from its current position. One that was removed meanwhile is empty. */
-export function listFd(fd: number, name: string): string[] {
+/**
+ * Like {@link list}, of an open directory, from its current position. One that was removed meanwhile is empty.
+ * Reads on only until there are at least `limit` names, however many the directory has.
+ */
+export function listFd(fd: number, name: string, limit = Number.POSITIVE_INFINITY): string[] {
   const names: string[] = [];
   entries ??= new Uint8Array(32768);
   const buffer = entries;
@@ -116,6 +119,7 @@ export function listFd(fd: number, name: string): string[] {
       const entry = decodeName(buffer.subarray(at + 19, stop));
       if (entry !== "." && entry !== "..") names.push(entry);
     }
+    if (names.length >= limit) return names;
   }
 }
 
