@@ -13,7 +13,7 @@ export function drawProgress(context: Context): Progress & Disposable {
   const draw = () => {
     const seconds = Math.round((performance.now() - began) / 1000);
     const text = `${label}${sample ? ` ${sample()}` : ""} (${seconds} s)`;
-    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns || 80) - 1)}`);
   };
   const timer = setInterval(draw, INTERVAL);
   return {
