@@ -20,8 +20,9 @@ function main(argv: readonly string[]): void {
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
   if (word === "hook") reportingToLxc(process.env, () => reportingToParent(() => hook(args, options)));
-  else if (word === "runtime") prepareRuntime(args, options);
-  else import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
+  else if (word === "runtime") {
+    if (prepareRuntime(args, options) === "help") showHelp(options, word);
+  } else import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
 }
 
 function hook(args: Arguments, options: GlobalOptions): void {
@@ -32,7 +33,7 @@ function hook(args: Arguments, options: GlobalOptions): void {
     if (!word.startsWith("-")) words.push(word);
     else if (word === "--release") key = args.value(word);
     else if ((word === "--help" || word === "-h") && args.rest().length === 0) {
-      import("./cli/index.ts").then((cli) => cli.run(options, "help", ["hook"])).catch(fail);
+      showHelp(options, "hook");
       return;
     } else if (!readWish(word, args, wishes) && !readGlobalOption(word, args, options)) {
       throw new UsageError(`unknown option ${quote(word)} of hook`, "'veneer hook --help' lists them");
@@ -50,6 +51,10 @@ function hook(args: Arguments, options: GlobalOptions): void {
     logEvent(settings.config, { event: "error", engine: kind, error });
     throw error;
   }
+}
+
+function showHelp(options: GlobalOptions, word: string): void {
+  import("./cli/index.ts").then((cli) => cli.run(options, "help", [word])).catch(fail);
 }
 
 function fail(error: unknown): void {

@@ -35,7 +35,8 @@ import { type Record, recordKey } from "./store/records.ts";
 import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";
 import { lstatMaybe } from "./sys/stat.ts";
 
-export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
+/** Returns "help" when that is what the arguments ask for. */
+export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" | undefined {
   let placement: "private" | "host" | undefined;
   let which: string | undefined;
   let real = "runc";
@@ -45,6 +46,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
     else if (word === "--which") which = args.value(word);
     else if (word === "--by-hand") byHand = true;
     else if (word === "--placement") placement = checkPlacement(args.value(word));
+    else if (word === "--help" || word === "-h") return "help";
     else if (word === undefined) break;
     else if (!readGlobalOption(word, args, options)) {
       throw new UsageError(
@@ -55,7 +57,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
   }
   if (which !== undefined) {
     process.stdout.write(readSettings(options).config.runtimes[which] ?? "");
-    return;
+    return undefined;
   }
   if (!placement)
     throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
@@ -70,6 +72,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): void {
     throw error;
   }
   sayReady();
+  return undefined;
 }
 
 /** The script goes on when it reads this and sees the end of stdout, while this process still ends. */

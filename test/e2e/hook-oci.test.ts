@@ -159,9 +159,9 @@ describe.each(RUNTIMES)("%s", (name) => {
 
   it("makes the working directory where the base lacks it", async () => {
     const stdout = await output("pwd; stat -c %a .", (config) => {
-      config.process.cwd = "/work/there";
+      config.process.cwd = "/srv/there";
     });
-    expect(stdout).toBe("/work/there\n755");
+    expect(stdout).toBe("/srv/there\n755");
   });
 
   describe("volumes", () => {

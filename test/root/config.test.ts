@@ -108,3 +108,20 @@ describe("a mistyped command", () => {
     });
   });
 });
+
+describe("help", () => {
+  it("is there for every command, by --help, -h and help", async () => {
+    const text = await host.ok("--help");
+    const names = [...text.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}[A-Z]/gm)].map(
+      (match) => match[1] as string,
+    );
+    expect(names.length).toBeGreaterThan(30);
+    for (const name of names) {
+      const words = name.split(" ");
+      const long = await host.ok(...words, "--help");
+      expect(long).toMatch(new RegExp(`^Usage: veneer ${name}\\b`));
+      expect(await host.ok("help", ...words)).toBe(long);
+      expect(await host.ok(...words, "-h")).toBe(long);
+    }
+  });
+});
