@@ -43,7 +43,7 @@ async function expectTidy(host: Host): Promise<void> {
 
 describe("a kill at each step", () => {
   // in memory: what is on disk when is the matter of the power losses below
-  const memory = mkdtempSync("/tmp/veneer-memory-");
+  let memory: string;
   let host: Host;
   let source: string;
   afterAll(async () => {
@@ -52,6 +52,7 @@ describe("a kill at each step", () => {
   });
 
   beforeAll(async () => {
+    memory = mkdtempSync("/tmp/veneer-memory-");
     await must("mount", ["-t", "tmpfs", "-o", "size=256m", "none", memory]);
     host = makeHost(memory);
     source = makeTree(join(host.dir, "source"));
@@ -303,8 +304,12 @@ describe("a power loss", () => {
 });
 
 describe("two at once", () => {
-  const host = makeHost();
-  const source = makeTree(join(host.dir, "source"));
+  let host: Host;
+  let source: string;
+  beforeAll(() => {
+    host = makeHost();
+    source = makeTree(join(host.dir, "source"));
+  });
   afterAll(() => host.remove());
 
   it("import the same base: each gets a version, and gc takes none", async () => {
