@@ -14,7 +14,7 @@ export function releaseHook(store: Store, key: string): string {
     args: ["veneer", "--root", store.root, "--run", store.run, "hook", "oci", "--release", key],
     // never empty: a runtime gives a hook without env the environment of the container
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-    timeout: 10,
+    // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
   });
 }
 

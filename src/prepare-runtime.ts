@@ -152,7 +152,7 @@ function absolute(path: string): string {
 
 const STRING = String.raw`"(?:[^"\\]|\\.)*"`;
 /** Our hook as it is written below, with a comma that parts it from another. */
-const HOOK = String.raw`\{"path":"/bin/sh","args":\["sh","[^"]*/veneer-release"(?:,${STRING})*\],"env":\[${STRING}\],"timeout":10\}`;
+const HOOK = String.raw`\{"path":"/bin/sh","args":\["sh","[^"]*/veneer-release"(?:,${STRING})*\],"env":\[${STRING}\]\}`;
 
 /** The text with our hook at the end of hooks.poststop, in place of one that an earlier run left there. */
 function withPoststop(text: string, config: BundleConfig, settings: Settings, record: Record): string {
@@ -160,6 +160,7 @@ function withPoststop(text: string, config: BundleConfig, settings: Settings, re
   const ephemeral = record.ephemeral === undefined ? "" : paths.ephemeral(store, record.ephemeral);
   const mounted = record.placement === "host" ? (record.target ?? "") : "";
   const script = `${process.execPath.slice(0, process.execPath.lastIndexOf("/"))}/veneer-release`;
+  // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
   const hook = JSON.stringify({
     path: "/bin/sh",
     args: [
@@ -171,7 +172,6 @@ function withPoststop(text: string, config: BundleConfig, settings: Settings, re
       mounted,
     ],
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-    timeout: 10,
   });
   const clean = text.includes('/veneer-release"')
     ? text.replaceAll(new RegExp(`,${HOOK}|${HOOK},?`, "g"), "")
