@@ -1,7 +1,7 @@
 /**
  * Covers the root of a container that is being created, from a hook at prestart or createRuntime: the runtime
  * has mounted root.path and everything below it in the container's mount namespace and resolves root.path
- * again before it pivots (runc before 1.5 and crun), so an overlay on top of it becomes the root.
+ * again before it pivots (older runc, see held-root.ts, and crun), so an overlay on top of it becomes the root.
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../input/oci-config.ts";

@@ -10,7 +10,7 @@ export const USE_WRAPPER = "use the wrapping runtime veneer-runc (or veneer-crun
  * "crun" when the container's process is crun: it opens the root before the hooks and masks paths in it by
  * that descriptor afterwards, but resolves root.path again to pivot (crun, src/libcrun/linux.c: do_pivot,
  * do_masked_or_readonly_path). "free" when nobody holds the root. Throws for any other runtime that does:
- * runc from 1.5 on pivots through its descriptor, so that a covered root would silently be missed.
+ * runc from 1.5.0 on (1.4.3 and 1.3.6 in the older lines) pivots through its descriptor, so that a covered root would silently be missed.
  */
 export function checkHeldRoot(pid: number, root: Stat): "free" | "crun" {
   if (isCrun(pid)) return "crun";

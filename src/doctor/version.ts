@@ -18,17 +18,23 @@ export function isAtLeast(version: readonly number[], least: readonly number[]):
 
 const WRAPPER = "the wrapping runtime";
 
+/**
+ * Whether this runc pivots into a root that it opened before its hooks (libcontainer/rootfs_linux.go,
+ * prepareRootfs): from 1.5.0 on, and in the older lines from 1.4.3 and 1.3.6 on.
+ */
+function holdsRoot(version: readonly number[]): boolean {
+  const [major = 0, minor = 0] = version;
+  if (major === 1 && minor === 3) return isAtLeast(version, [1, 3, 6]);
+  return isAtLeast(version, [1, 4, 3]);
+}
+
 /** What can be used with an engine of this version. `hybrid`: control groups of version 1 and 2 side by side. */
 export function engineFinding(name: string, version: readonly number[], hybrid: boolean): Finding {
   const text = version.join(".");
   switch (name) {
     case "runc":
-      return isAtLeast(version, [1, 6])
-        ? not(
-            "limited",
-            `${text}: ${WRAPPER} alone`,
-            "it may open the root before its hooks: use veneer-runc",
-          )
+      return holdsRoot(version)
+        ? not("limited", `${text}: ${WRAPPER} alone`, "it opens the root before its hooks: use veneer-runc")
         : ok(`${text}: hook, ${WRAPPER}`);
     case "crun":
       return hybrid
