@@ -24,6 +24,7 @@ import { shortenLayers } from "./flatten.ts";
 import { refuseTmpfs } from "./generations.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
+import { checkStackable } from "./stackable.ts";
 
 /**
  * Makes `name` with the definition and the changes that `id` has now, by reflink where the file system can.
@@ -96,6 +97,7 @@ export async function commitInstance(
   requireRoom(store, id, name, ground);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
+  checkStackable(store, ground, `${staging.path}/layer`);
   await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress);
   dropPrivateXattrs(`${staging.path}/layer/tree`);
   progress.step("listing");

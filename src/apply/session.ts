@@ -31,6 +31,7 @@ import { shortenLayers } from "./flatten.ts";
 import { mountOverlay } from "./overlay.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
+import { checkStackable } from "./stackable.ts";
 import { makeUpper } from "./upper.ts";
 
 /** Milliseconds for the kernel to end the mount namespace of a command that is over. */
@@ -67,6 +68,7 @@ export function openSession(store: Store, name: string, command?: readonly strin
   }
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
   rename(`${staging.path}/upper`, `${staging.path}/layer/tree`);
+  checkStackable(store, base, `${staging.path}/layer/tree`);
   writeDocument(`${staging.path}/session.json`, session, { sync: true });
   try {
     rename(staging.path, paths.session(store, name), RENAME_NOREPLACE);

@@ -258,6 +258,20 @@ describe("base use, base new", () => {
     expect((await edit("debian", "true")).status).toBe(0);
   });
 
+  it("refuses a base in place that holds the store, before anything runs", async () => {
+    await host.ok("base", "import", "around", host.dir, "--in-place");
+    const refused = await edit("around", "touch /ran");
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(
+      /around@1 takes no layer above it: ELOOP: .*; hint: it is used in place and holds the store/,
+    );
+    expect(existsSync(join(host.dir, "ran"))).toBe(false);
+    await host.ok("create", "in-it", "around");
+    expect((await host.veneer("commit", "in-it", "above")).stderr).toMatch(/takes no layer above it/);
+    await host.ok("rm", "in-it");
+    expect(readdirSync(join(host.root, "staging"))).toEqual([]);
+  });
+
   it("frees every layer when all bases are gone", async () => {
     for (const { name } of JSON.parse(await host.ok("base", "ls", "--json")))
       await host.ok("base", "rm", name);
