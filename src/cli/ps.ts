@@ -1,3 +1,4 @@
+import { formatError } from "../errors.ts";
 import { formatBaseRef } from "../names.ts";
 import { listRunning } from "../store/running.ts";
 import type { Command } from "./command.ts";
@@ -9,7 +10,9 @@ export const command: Command = {
   operands: [],
   options: [JSON_OPTION],
   run(context, input) {
-    const rows = listRunning(context.settings.store).map(({ record, pid }) => ({
+    // one damaged record hides no other
+    const report = (error: unknown) => context.note(`veneer: ${formatError(error)}`);
+    const rows = listRunning(context.settings.store, report).map(({ record, pid }) => ({
       container: record.container ?? null,
       engine: record.engine,
       instance: record.instance ?? null,

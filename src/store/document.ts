@@ -28,9 +28,9 @@ function plain(cause: unknown): Error {
 }
 
 /** A document of ours, or undefined where there is none. */
-export function readDocument<T>(path: string, validate: Validator): T | undefined {
+export function readDocument<T>(path: string, validate: Validator, hint?: string): T | undefined {
   const text = readText(path, undefined, DOCUMENT_LIMIT);
-  return text === undefined ? undefined : parseDocument<T>(text, path, validate);
+  return text === undefined ? undefined : parseDocument<T>(text, path, validate, hint);
 }
 
 /** Publishes a document by rename; with `sync` it survives a power loss when this returns. */

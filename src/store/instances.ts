@@ -53,7 +53,8 @@ export function listInstances(store: Store): string[] {
 
 /** The instance's definition, or undefined where there is none of that name. */
 export function readInstance(store: Store, id: string): Instance | undefined {
-  return readDocument<Instance>(paths.instanceFile(store, id), validateInstance);
+  const hint = `restore that file, or remove the instance with its changes: 'veneer rm ${id}'`;
+  return readDocument<Instance>(paths.instanceFile(store, id), validateInstance, hint);
 }
 
 /** Like {@link readInstance}; throws where there is none. */

@@ -84,11 +84,13 @@ export function writeRecord(store: Store, record: Record): void {
   }
 }
 
+const REMOVE_RECORD = "remove that file when the container that it is named after is gone";
+
 /** A record; undefined where there is none, or an empty one, which says that its user is gone (veneer-release). */
 export function readRecord(store: Store, key: string): Record | undefined {
   const path = paths.record(store, key);
   const text = readText(path);
-  return text ? parseDocument<Record>(text, path, validateRecord) : undefined;
+  return text ? parseDocument<Record>(text, path, validateRecord, REMOVE_RECORD) : undefined;
 }
 
 /** Removes a record and the configuration kept with it. Idempotent. */
@@ -100,8 +102,11 @@ export function removeRecord(store: Store, record: Record): void {
   unlinkQuietly(paths.record(store, record.key));
 }
 
-/** All records, or those whose key begins with `prefix`; one that vanishes while it is read is left out. */
-export function listRecords(store: Store, prefix = ""): Record[] {
+/**
+ * All records, or those whose key begins with `prefix`; one that vanishes while it is read is left out. What
+ * cannot be read is told to `report`, or thrown where there is none.
+ */
+export function listRecords(store: Store, prefix = "", report?: (error: unknown) => void): Record[] {
   let names: string[];
   try {
     names = list(paths.records(store));
@@ -112,8 +117,13 @@ export function listRecords(store: Store, prefix = ""): Record[] {
   const records: Record[] = [];
   for (const name of names) {
     if (!name.endsWith(".json") || !name.startsWith(prefix)) continue;
-    const record = readRecord(store, name.slice(0, -".json".length));
-    if (record) records.push(record);
+    try {
+      const record = readRecord(store, name.slice(0, -".json".length));
+      if (record) records.push(record);
+    } catch (error) {
+      if (!report) throw error;
+      report(error);
+    }
   }
   return records;
 }

@@ -13,9 +13,9 @@ export interface Running {
   readonly pid?: number;
 }
 
-/** Live records, oldest first, with their processes. */
-export function listRunning(store: Store): Running[] {
-  const live = listRecords(store).filter(makeLiveTest().isLive);
+/** Live records, oldest first, with their processes; `report` is told of damaged ones. */
+export function listRunning(store: Store, report?: (error: unknown) => void): Running[] {
+  const live = listRecords(store, "", report).filter(makeLiveTest().isLive);
   live.sort((a, b) => (a.created < b.created ? -1 : 1));
   return withProcesses(live);
 }

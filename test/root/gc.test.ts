@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
@@ -15,6 +15,7 @@ beforeAll(async () => {
   await host.ok("base", "import", "debian", outside);
   mkdirSync(join(host.run, "records"), { recursive: true });
   mkdirSync(join(host.run, "configs"));
+  mkdirSync(join(host.run, "held"));
 });
 afterAll(() => host.remove());
 
@@ -169,5 +170,28 @@ describe("gc", () => {
       process.kill(-(holder.pid as number), "SIGKILL");
     }
     expect(await host.ok("gc")).toMatch(/^freed 1 layer/);
+  });
+});
+
+describe("a damaged record", () => {
+  it("hides no other from ps, and is left alone by gc, which names it and says what to do", async () => {
+    await host.ok("create", "web1", "debian");
+    await host.ok("mount", "web1");
+    const path = join(host.run, "records/damaged.json");
+    writeFileSync(path, '{"key":');
+    const ps = await host.veneer("ps", "--json");
+    expect(JSON.parse(ps.stdout)).toMatchObject([{ instance: "web1" }]);
+    const line = /^veneer: (gc: )?\S+damaged\.json is not JSON .*; hint: remove that file when the container/;
+    expect(ps.stderr).toMatch(line);
+    const collected = await host.veneer("gc");
+    expect(collected).toMatchObject({
+      status: 1,
+      stdout: "freed nothing",
+      stderr: expect.stringMatching(line),
+    });
+    expect(existsSync(path)).toBe(true);
+    await host.ok("umount", "web1");
+    await host.ok("rm", "web1");
+    rmSync(path);
   });
 });
