@@ -1,5 +1,5 @@
 /** containerd with the wrapping runtime, driven by ctr. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -247,6 +247,8 @@ describe("a task that runs", () => {
       `containerd-shim-runc-v2 .*-id lost -address ${containerd.socket}`,
     ]);
     expect(stdout).toMatch(/^[0-9]+$/);
+    const task = join(host.dir, "containerd/state/io.containerd.runtime.v2.task/default/lost");
+    const socket = readFileSync(join(task, "address"), "utf8").slice("unix://".length);
     process.kill(Number(stdout), "SIGKILL");
     // containerd calls the shim's binary once more, and that the runtime's delete --force
     await expect
@@ -254,5 +256,7 @@ describe("a task that runs", () => {
       .toBe("");
     await containerd.ctr("container", "rm", "lost");
     await expectNothingLeft();
+    // the shim's own, in a place that all daemons share
+    rmSync(socket, { force: true });
   });
 });

@@ -39,6 +39,8 @@ path = "${dir}/opt"
 ${cri ?? ""}`,
   );
   const ctr = (...args: string[]) => call(socket, host.path, args);
+  // ctr leaves those of detached containers behind
+  const fifos = ["--fifo-dir", join(dir, "fifo")];
   const daemon = await startDaemon(
     ["containerd", "--config", config],
     join(dir, "log"),
@@ -49,7 +51,7 @@ ${cri ?? ""}`,
     socket,
     daemon,
     ctr,
-    run: (...args) => ctr("run", "--runc-binary", join(host.bin, "veneer-runc"), ...args),
+    run: (...args) => ctr("run", ...fifos, "--runc-binary", join(host.bin, "veneer-runc"), ...args),
     async stop() {
       for (const namespace of ["default", "k8s.io"]) await removeTasks(ctr, namespace);
       await daemon.stop();
