@@ -5,7 +5,10 @@
 # for a root that is mounted on the host, its mount point. Emptying the record says that the instance is free
 # and costs no process; the rest is deleted out of the way, so that the container's end takes the same time for
 # any upper. A kill in between leaves it to `veneer gc`.
-[ -s "$1" ] || exit 0
+#
+# Somebody has to read what the runtime writes to stdin, however late: crun would die of SIGPIPE.
+[ -s "$1" ] || exec cat >/dev/null
+exec 3<&0
 [ -z "$4" ] || umount -l -- "$4"
 : >"$1"
 # the terminal of a container in the foreground may close now
@@ -13,4 +16,5 @@ trap '' HUP INT QUIT
 (
   [ -z "$3" ] || rm -rf --one-file-system -- "$3"
   rm -f -- "$2" "$1"
+  exec cat <&3
 ) </dev/null >/dev/null 2>&1 &

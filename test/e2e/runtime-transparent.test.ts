@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle } from "../helpers/bundle.ts";
-import { makeHost, sh } from "../helpers/host.ts";
+import { makeHost, PROJECT, sh } from "../helpers/host.ts";
 import { plantObserver, storeArguments } from "../helpers/wrapper.ts";
 
 const host = makeHost();
@@ -127,6 +127,24 @@ it("says so when the real runtime is missing, and makes nothing", async () => {
   });
   expect(outcome).toMatchObject({ status: 1, stdout: "" });
   expect(outcome.stderr).toMatch(/no runc on PATH.*hint: /);
+});
+
+it.each([
+  ["is there", "{}"],
+  ["is gone", ""],
+])("the poststop hook reads what a slow runtime writes, when the record %s", async (_what, text) => {
+  const record = join(host.dir, `record${Math.random()}`);
+  writeFileSync(record, text);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: for the shell
+  const script = '(sleep 0.3; printf state) | sh "$0" "$1" "$2" "" ""; echo "${PIPESTATUS[*]}"';
+  const outcome = await sh("bash", [
+    "-c",
+    script,
+    join(PROJECT, "dist/veneer-release"),
+    record,
+    `${record}.config`,
+  ]);
+  expect(outcome).toEqual({ status: 0, stdout: "0 0", stderr: "" });
 });
 
 it("takes the real runtime from the configuration file", async () => {
