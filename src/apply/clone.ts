@@ -97,7 +97,7 @@ export async function commitInstance(
   requireRoom(store, id, name, ground);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
-  checkStackable(store, ground, `${staging.path}/layer`);
+  checkStackable(ground, `${staging.path}/layer`);
   await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress);
   dropPrivateXattrs(`${staging.path}/layer/tree`);
   progress.step("listing");

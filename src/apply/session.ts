@@ -68,7 +68,7 @@ export function openSession(store: Store, name: string, command?: readonly strin
   }
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
   rename(`${staging.path}/upper`, `${staging.path}/layer/tree`);
-  checkStackable(store, base, `${staging.path}/layer/tree`);
+  checkStackable(base, `${staging.path}/layer/tree`);
   writeDocument(`${staging.path}/session.json`, session, { sync: true });
   try {
     rename(staging.path, paths.session(store, name), RENAME_NOREPLACE);

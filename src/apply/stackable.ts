@@ -1,9 +1,7 @@
-/** Whether the kernel takes one more layer above those of a version: asked by a mount that is thrown away. */
+/** Whether the kernel takes a layer of the store above a base in place: asked by a mount that is thrown away. */
 import { VeneerError } from "../errors.ts";
-import { openLayers } from "../input/facts.ts";
 import { formatBaseRef } from "../names.ts";
 import type { BaseVersion } from "../store/bases.ts";
-import type { Store } from "../store/paths.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { mountOverlay } from "./overlay.ts";
@@ -13,11 +11,13 @@ import { mountOverlay } from "./overlay.ts";
  * other, which a base in place and the store do when the store is below the base's directory. `directory` is an
  * empty directory where the layer would be.
  */
-export function checkStackable(store: Store, base: BaseVersion, directory: string): void {
-  using layers = openLayers(store, base);
+export function checkStackable(base: BaseVersion, directory: string): void {
+  const place = base.manifest.layers.find((layer) => "path" in layer);
+  if (!place || !("path" in place)) return;
+  using below = openDirectory(place.path);
   using top = openDirectory(directory);
   try {
-    mountOverlay({ layers: [top, ...layers.fds], source: "veneer:trial", volatile: false })[Symbol.dispose]();
+    mountOverlay({ layers: [top, below], source: "veneer:trial", volatile: false })[Symbol.dispose]();
   } catch (cause) {
     const what = `${formatBaseRef(base)} takes no layer above it`;
     const inside = cause instanceof Error && isErrno(cause.cause, "ELOOP") ? cause.cause : undefined;
