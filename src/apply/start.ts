@@ -5,7 +5,7 @@ import type { Settings } from "../input/config.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
 import { logEvent } from "../log.ts";
-import { type BaseRef, displayName, formatBaseRef } from "../names.ts";
+import { displayName, formatBaseRef } from "../names.ts";
 import { explainError } from "../plan/explain.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
@@ -44,9 +44,10 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
       makeStore(store);
       makeRun(store);
       const { instance } = request;
-      const named =
-        instance !== undefined && (request.persistent || readInstance(store, instance) !== undefined);
+      const known = instance !== undefined && readInstance(store, instance) !== undefined;
+      const named = known || (instance !== undefined && request.persistent);
       if (request.layered) checkLayered(consumer, named);
+      if (named && !known) makeUnlessMade(store, instance, request);
       (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
     },
     explainError,
@@ -86,11 +87,6 @@ function replaceOwnRecord(store: Store, consumer: Consumer): void {
 function startNamed(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
   const { store } = settings;
   const id = request.instance as string;
-  if (!readInstance(store, id)) {
-    if (!request.base)
-      throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
-    makeUnlessMade(store, id, request.base, request);
-  }
   using _instanceLock = lockInstance(store, id);
   const instance = readInstance(store, id);
   if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
@@ -124,7 +120,9 @@ export function startLocked(
 }
 
 /** Another start of the same name may be quicker: then its instance is the one. */
-function makeUnlessMade(store: Store, id: string, base: BaseRef, request: RootRequest): void {
+function makeUnlessMade(store: Store, id: string, request: RootRequest): void {
+  const { base } = request;
+  if (!base) throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
   try {
     makeInstance(store, id, base, request);
   } catch (error) {

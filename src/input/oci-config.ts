@@ -19,7 +19,6 @@ export interface BundleConfig {
     | null;
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
   readonly linux?: {
-    readonly rootfsPropagation?: string;
     readonly cgroupsPath?: string;
     readonly uidMappings?: readonly object[] | null;
     readonly maskedPaths?: readonly string[] | null;
@@ -62,13 +61,6 @@ export function rootOptions(config: BundleConfig): RootOptions {
     masked: config.linux?.maskedPaths ?? [],
     readonlyPaths: config.linux?.readonlyPaths ?? [],
   };
-}
-
-/** Whether mounts of the container shall be seen on the host, which a private namespace would prevent. */
-export function wantsSharedPropagation(config: BundleConfig): boolean {
-  const shared = (option: string | undefined) => option === "shared" || option === "rshared";
-  if (shared(config.linux?.rootfsPropagation)) return true;
-  return (config.mounts ?? []).some((mount) => (mount.options ?? []).some(shared));
 }
 
 /** Refuses a container with an uid map: the base's files would all belong to nobody in it. */

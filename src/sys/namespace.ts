@@ -16,11 +16,6 @@ export function enterMountNamespace(pid: number): void {
   check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", path);
 }
 
-/** A private mount namespace for this thread; mounts made elsewhere still propagate into it when it is a slave. */
-export function unshareMountNamespace(): void {
-  check(syscall(SYS.unshare, CLONE_NEWNS), "unshare", "CLONE_NEWNS");
-}
-
 export function fchdir(fd: number, name: string): void {
   check(syscall(SYS.fchdir, fd), "fchdir", name);
 }
