@@ -73,11 +73,11 @@ describe("ctr run", () => {
     words.push("--runc-binary", join(host.bin, "veneer-runc"), ...ON_BASE, IMAGE, "c4", "/bin/sh", "-c");
     // ctr sets the size when the container has begun
     const inside = 'until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; tty; cat /etc/which';
-    const outside = `stty rows 33 cols 99; timeout -s KILL 20 ${words.join(" ")} '${inside}'`;
-    // script(1) hangs up when its own input ends
-    const result = await sh("sh", ["-c", 'sleep 3 | script -qec "$1" /dev/null', "sh", outside], {
-      env: { PATH: host.path },
-    });
+    const outside = `stty rows 33 cols 99; timeout --foreground -s KILL 60 ${words.join(" ")} '${inside}'`;
+    // script(1) hangs up when its own input ends: one that is open for writing too never does
+    const fifo = join(host.dir, "no-input");
+    const command = 'mkfifo "$2" && exec script -qec "$1" /dev/null <>"$2"';
+    const result = await sh("sh", ["-c", command, "sh", outside, fifo], { env: { PATH: host.path } });
     expect(result.stdout.replaceAll("\r", "")).toContain("/dev/pts/0\nbase");
     expect(result.status).toBe(0);
     await expectNothingLeft();
