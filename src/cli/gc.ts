@@ -2,7 +2,8 @@ import { collectGarbage, emptyTrash, type Freed } from "../apply/gc.ts";
 import { sweepRuns } from "../engines/run-container.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { DEFAULT_CONFIG, makeStore } from "../store/paths.ts";
-import type { Command } from "./command.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import type { Command, Context, Input } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 import { formatBytes, JSON_OPTION } from "./table.ts";
 
@@ -25,6 +26,12 @@ next time. Status 1 when something could not be looked at or freed; the rest is 
   examples: ["veneer gc", "veneer gc --dry-run --json"],
   async run(context, input) {
     const { store } = context.settings;
+    if (!lstatMaybe(store.root)) {
+      // a mistyped --root shall not become a store
+      context.note(`veneer: gc: no store at ${store.root}`);
+      report(context, input, [], []);
+      return 0;
+    }
     makeStore(store);
     if (input.has("--trash")) {
       await emptyTrash(store);
@@ -43,17 +50,22 @@ next time. Status 1 when something could not be looked at or freed; the rest is 
     }
     const { freed } = result;
     const problems = result.problems.map((problem) => formatError(problem));
-    if (input.has("--json")) {
-      const bytes = freed.reduce((sum, one) => sum + one.bytes, 0);
-      context.out(JSON.stringify({ dryRun, bytes, freed, problems }, undefined, 2));
-    } else for (const line of summary(freed, dryRun)) context.out(line);
-    for (const problem of problems) context.note(`veneer: gc: ${problem}`);
+    report(context, input, freed, problems);
     const failed = result.problems.some(
       (problem) => !(problem instanceof VeneerError && problem.code === "BUSY"),
     );
     return failed ? 1 : 0;
   },
 };
+
+function report(context: Context, input: Input, freed: readonly Freed[], problems: readonly string[]): void {
+  const dryRun = input.has("--dry-run");
+  if (input.has("--json")) {
+    const bytes = freed.reduce((sum, one) => sum + one.bytes, 0);
+    context.out(JSON.stringify({ dryRun, bytes, freed, problems }, undefined, 2));
+  } else for (const line of summary(freed, dryRun)) context.out(line);
+  for (const problem of problems) context.note(`veneer: gc: ${problem}`);
+}
 
 /** `freed 3 ephemeral uppers, 12.3 MiB` */
 function summary(freed: readonly Freed[], dryRun: boolean): string[] {

@@ -48,8 +48,12 @@ describe("gc", () => {
     expect(await host.ok("base", "ls", "--json")).toContain("debian");
   });
 
-  it("works where there is no store yet", async () => {
-    expect(await host.ok("--root", join(host.dir, "new"), "gc")).toBe("freed nothing");
+  it("makes no store where there is none, as for a mistyped --root", async () => {
+    const nowhere = join(host.dir, "mistyped");
+    const outcome = await host.veneer("--root", nowhere, "gc");
+    const stderr = `veneer: gc: no store at ${nowhere}`;
+    expect(outcome).toMatchObject({ status: 0, stdout: "freed nothing", stderr });
+    expect(existsSync(nowhere)).toBe(false);
   });
 
   it("tells what it would free, then frees that, and nothing outside", async () => {
