@@ -38,6 +38,11 @@ interface Part {
   sealed?: SealedLayer;
 }
 
+/** What a version's manifest says of its origin. */
+export function importedFrom(source: ImageSource): string {
+  return `import of ${source.transport}${source.reference}`;
+}
+
 /**
  * Imports an image and publishes a version of `name` made of its layers; those that the store has are neither
  * unpacked nor kept twice. Whole or not at all, durable on return; nothing is published before every digest
@@ -49,8 +54,8 @@ export async function importImage(
   source: ImageSource,
   options: ImportOptions & RegistryOptions,
 ): Promise<BaseVersion> {
-  const origin = `${source.transport}${source.reference}`;
-  return duringAsync(`import ${name} from ${quote(origin)}`, async () => {
+  const from = `${source.transport}${source.reference}`;
+  return duringAsync(`import ${name} from ${quote(from)}`, async () => {
     if (geteuid() !== 0) {
       throw new VeneerError("NOT_ROOT", "owners, devices and capabilities can be kept by root alone", {
         hint: "run as root",
@@ -71,7 +76,7 @@ export async function importImage(
     for (;;) {
       await fill(store, image, parts, staging.path, options);
       // `gc` may have taken a layer that was counted on: then once more
-      const content = { origin: `import of ${origin}`, config: described.config };
+      const content = { origin: importedFrom(source), config: described.config };
       const version = await publish(store, name, parts, content, options.progress);
       if (version) return version;
     }

@@ -1,5 +1,6 @@
 import { importInPlace, importTree } from "../apply/import.ts";
 import { importImage } from "../apply/import-image.ts";
+import { importOnce } from "../apply/import-once.ts";
 import { UsageError } from "../errors.ts";
 import { parseSource } from "../input/source.ts";
 import { checkName, formatBaseRef } from "../names.ts";
@@ -19,6 +20,10 @@ export const command: Command = {
     {
       name: "--in-place",
       help: "use the directory SOURCE as it stands, without a copy; / is allowed",
+    },
+    {
+      name: "--once",
+      help: "of a registry: where NAME has a version of that very image, make it the current one",
     },
     TLS_VERIFY,
   ],
@@ -42,6 +47,10 @@ The base appears whole or not at all, and is on disk when the command ends. Wher
 becomes its next version and the current one; instances stay on the version that they were made on. Prints
 NAME@VERSION.
 
+With --once an image of a registry is fetched only where no version of NAME came from it: else that version, an
+older one too, becomes the current one. The image is what its digest says: a tag is looked up first, and
+docker://HOST/NAME@sha256:… asks nobody when the version is there. Versions imported without --once do not count.
+
 With --in-place nothing is copied, and nothing protects the directory: changing it while containers run on it
 is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
   examples: [
@@ -50,6 +59,7 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     "mmdebstrap --variant=minbase bookworm - | veneer base import debian -",
     "veneer base import web oci-archive:web.tar",
     "veneer base import debian docker://docker.io/library/debian:bookworm",
+    "veneer base import debian docker://registry.example/debian:12 --once",
     "veneer base import host / --in-place",
   ],
   async run(context, input) {
@@ -58,6 +68,10 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     const source = parseSource(sourceText, process.cwd());
     const { store } = context.settings;
     let version: number;
+    let found = false;
+    if (input.has("--once") && !(source.kind === "image" && source.transport === "docker://")) {
+      throw new UsageError("--once takes an image of a registry", "write docker://HOST/NAME:TAG");
+    }
     if (input.has("--in-place")) {
       if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
       version = importInPlace(store, name, source.path).version;
@@ -70,12 +84,15 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
       }
       using progress = drawProgress(context);
       const options = { progress, note: context.note };
-      ({ version } =
-        source.kind === "image"
-          ? await importImage(store, name, source, { ...options, ...registryOptions(context, input) })
-          : await importTree(store, name, source, options));
+      if (source.kind !== "image") ({ version } = await importTree(store, name, source, options));
+      else {
+        const all = { ...options, ...registryOptions(context, input) };
+        if (input.has("--once")) ({ version, found } = await importOnce(store, name, source, all));
+        else ({ version } = await importImage(store, name, source, all));
+      }
     }
-    if (version > 1) context.note(`veneer: ${name} existed: version ${version} is now its current one`);
+    if (found) context.note(`veneer: that image is there already: version ${version} is the current one`);
+    else if (version > 1) context.note(`veneer: ${name} existed: version ${version} is now its current one`);
     context.out(formatBaseRef({ name, version }));
   },
 };

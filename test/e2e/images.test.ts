@@ -154,6 +154,32 @@ describe("a registry", () => {
     expect(await must("tar", ["-xOf", join(other.dir, "edited.tar"), "./etc/motd"])).toBe("changed");
   });
 
+  it("is asked for an image once, with --once; an older version becomes the current one again", async () => {
+    const once = (reference: string) =>
+      other.veneer("base", "import", "once", `docker://${reference}`, "--once", "--tls-verify=false");
+    const send = (tag: string) =>
+      must("skopeo", ["copy", "-q", "--dest-tls-verify=false", `oci:${layout}:${tag}`, `docker://${at}`]);
+    const at = `${registry.address}/some/once:latest`;
+    await send("1");
+    expect(await once(at)).toMatchObject({ status: 0, stdout: "once@1" });
+    expect((await once(at)).stderr).toMatch(/is there already: version 1 is the current one/);
+    const [{ origin }] = JSON.parse(await other.ok("base", "log", "once", "--json"));
+    const pinned = /^import of docker:\/\/(.*@sha256:[0-9a-f]{64})$/.exec(origin)?.[1] ?? "";
+    await send("4");
+    expect(await once(at)).toMatchObject({ status: 0, stdout: "once@2" });
+    expect(await once(pinned)).toMatchObject({ status: 0, stdout: "once@1" });
+    const log = JSON.parse(await other.ok("base", "log", "once", "--json"));
+    expect(log.map((row: { version: number; current: boolean }) => [row.version, row.current])).toEqual([
+      [2, false],
+      [1, true],
+    ]);
+    expect(await once(at)).toMatchObject({ status: 0, stdout: "once@2" });
+    const nobody = await once("127.0.0.1:1/some/once:latest");
+    expect(nobody).toMatchObject({ status: 1, stdout: "" });
+    expect(nobody.stderr).toMatch(/^veneer: look up 'docker:\/\/.*refused/);
+    expect((await other.veneer("base", "import", "once", layout, "--once")).status).toBe(2);
+  });
+
   it("is not asked for layers that the store has", async () => {
     await host.ok("base", "edit", "web", "--", "/bin/touch", "/etc/edited");
     const to = `docker://${registry.address}/some/web:2`;

@@ -1,0 +1,68 @@
+/** Importing an image from a registry once, however often it is asked for. */
+import { duringAsync } from "../errors.ts";
+import type { ImageSource } from "../input/source.ts";
+import { quote } from "../quote.ts";
+import { readVersion } from "../store/bases.ts";
+import type { Store } from "../store/paths.ts";
+import { changeBase, listVersions, setCurrent } from "../store/versions.ts";
+import type { RegistryOptions } from "./fetch-image.ts";
+import type { ImportOptions } from "./import.ts";
+import { importedFrom, importImage } from "./import-image.ts";
+import { runProgram } from "./program.ts";
+
+/**
+ * Makes the version of `name` that came from this very image the current one, or imports it where there is none;
+ * `found` says which. The image is what its digest says: a tag is looked up first, a reference with a digest asks
+ * nobody. Idempotent; durable on return.
+ */
+export async function importOnce(
+  store: Store,
+  name: string,
+  source: ImageSource,
+  options: ImportOptions & RegistryOptions,
+): Promise<{ readonly version: number; readonly found: boolean }> {
+  const pinned = await pin(source, options);
+  for (;;) {
+    const version = listVersions(store, name).findLast(
+      (number) => originOf(store, name, number) === importedFrom(pinned),
+    );
+    if (version === undefined) return { ...(await importImage(store, name, pinned, options)), found: false };
+    using lock = changeBase(store, name);
+    // removed since we looked
+    if (!lock || !listVersions(store, name).includes(version)) continue;
+    setCurrent(store, name, version);
+    return { version, found: true };
+  }
+}
+
+function originOf(store: Store, name: string, version: number): string | undefined {
+  return readVersion(store, { name, version }).manifest.origin;
+}
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+/** The reference by digest, without a tag: skopeo takes one of the two. */
+async function pin(source: ImageSource, options: ImportOptions & RegistryOptions): Promise<ImageSource> {
+  const { reference } = source;
+  const at = reference.indexOf("@");
+  const digest = at < 0 ? await askRegistry(source, options) : reference.slice(at + 1);
+  const pinned = `${withoutTag(at < 0 ? reference : reference.slice(0, at))}@${digest}`;
+  return { ...source, reference: pinned, path: pinned };
+}
+
+/** `HOST:PORT/NAME:TAG` without the tag; a port is followed by a slash. */
+export function withoutTag(reference: string): string {
+  return reference.replace(/:[^/:]*$/, "");
+}
+
+function askRegistry(source: ImageSource, options: ImportOptions & RegistryOptions): Promise<string> {
+  return duringAsync(`look up ${quote(`docker://${source.reference}`)}`, async () => {
+    options.progress.step("asking the registry");
+    const flags = options.tlsVerify ? [] : ["--tls-verify=false"];
+    const words = ["inspect", "--no-tags", "--format", "{{.Digest}}", ...flags, "--"];
+    const text = await runProgram("skopeo", [...words, `docker://${source.reference}`], { env: options.env });
+    const digest = text.trim();
+    if (!DIGEST.test(digest)) throw new Error(`skopeo told no digest: ${quote(digest)}`);
+    return digest;
+  });
+}
