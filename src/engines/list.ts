@@ -21,18 +21,33 @@ const containerd: Engine = {
       `${etc}/containerd/config.toml`,
       freshContainerd(bin),
       (document) => ["plugins", criPlugin(document, etc), "containerd", "runtimes", "veneer"],
-      {
-        runtime_type: "io.containerd.runc.v2",
-        pod_annotations: ["run.veneer.*"],
-        container_annotations: ["run.veneer.*"],
-        options: { BinaryName: `${bin}/veneer-runc` },
-      },
+      ({ runc }) => likeRunc(runc, `${bin}/veneer-runc`),
       { runc: { runtime_type: "io.containerd.runc.v2" } },
     ),
   ],
   restart: "systemctl restart containerd",
   use: "a RuntimeClass with handler veneer; or ctr run --runc-binary veneer-runc --annotation run.veneer.base=NAME",
 };
+
+/**
+ * The handler is runc's with another program and our annotations: above all SystemdCgroup must be the same, or
+ * pods are not in the control groups that kubelet made for them.
+ */
+function likeRunc(runc: unknown, program: string): { [key: string]: unknown } {
+  const table = isTable(runc) ? runc : {};
+  const options = isTable(table.options) ? table.options : {};
+  return {
+    ...table,
+    runtime_type: "io.containerd.runc.v2",
+    pod_annotations: ["run.veneer.*"],
+    container_annotations: ["run.veneer.*"],
+    options: { ...options, BinaryName: program },
+  };
+}
+
+function isTable(value: unknown): value is { [key: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 function freshContainerd(bin: string): string {
   const runtimes = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes';

@@ -12,6 +12,8 @@ export interface Edit {
   readonly path: string;
   readonly before: string | null;
   readonly after: string | null;
+  /** of `setup`: the file as it is, without what an earlier `setup` put in */
+  readonly plain?: string | null;
 }
 
 interface Journal {
@@ -24,10 +26,12 @@ interface Journal {
 
 /** What `setup` would change; files that are right already are left out. Throws before anything is written. */
 export function planSetup(engine: Engine, request: SetupRequest): Edit[] {
-  return engine.changes(request).flatMap(({ path, add }) => {
+  return engine.changes(request).flatMap(({ path, add, remove }) => {
     const text = readText(path);
     const after = add(text);
-    return after === text ? [] : [{ path, before: text ?? null, after }];
+    if (after === text) return [];
+    const plain = text === undefined ? null : (remove(text) ?? null);
+    return [{ path, before: text ?? null, after, plain }];
   });
 }
 
@@ -51,11 +55,12 @@ export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit
   makeStore(store);
   mkdirMaybe(directory(store), 0o700);
   const known = readJournal(store, engine).files;
-  const files = edits.map(({ path, before, after }) => ({
-    path,
-    before: known.find((file) => file.path === path && file.after === before)?.before ?? before,
-    after: after as string,
-  }));
+  const files = edits.map(({ path, before, after, plain = before }) => {
+    const earlier = known.find((file) => file.path === path);
+    // somebody else changed it since: what they left is what was there, ours taken out
+    const original = earlier === undefined ? before : earlier.after === before ? earlier.before : plain;
+    return { path, before: original, after: after as string };
+  });
   const others = known.filter((file) => !files.some(({ path }) => path === file.path));
   writeDocument(journalPath(store, engine), { files: [...others, ...files] }, { sync: true });
   for (const edit of edits) write(edit);

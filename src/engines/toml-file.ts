@@ -7,7 +7,7 @@ import { notUnderstood } from "./not-understood.ts";
 type Table = { [key: string]: unknown };
 
 /**
- * A table at a path that depends on the document, set to `value`. `fresh` is the whole text where there is no
+ * A table at a path that depends on the document, set to `value`, given what is beside it. `fresh` is the whole text where there is no
  * file; `defaults` stand beside the table when its parent is new: an engine whose own defaults for the parent
  * end where the file has one would lose them.
  */
@@ -15,7 +15,7 @@ export function tomlTable(
   path: string,
   fresh: string,
   key: (document: Table) => readonly string[],
-  value: Table,
+  value: (beside: Table) => Table,
   defaults: Table,
 ): FileChange {
   return {
@@ -37,7 +37,7 @@ function edit(
   text: string,
   document: Table,
   key: readonly string[],
-  value: Table | undefined,
+  value: ((beside: Table) => Table) | undefined,
   defaults: Table = {},
 ): string {
   const wanted = structuredClone(document);
@@ -53,8 +53,9 @@ function edit(
     tables.push(table);
   }
   const last = key.at(-1) as string;
-  if (isDeepStrictEqual(table[last], value)) return text;
-  if (value !== undefined) table[last] = value;
+  const wish = value?.(structuredClone(table));
+  if (isDeepStrictEqual(structuredClone(table[last]), wish)) return text;
+  if (wish !== undefined) table[last] = wish;
   else removeAndPrune(tables, key);
   const changed = patch(text, wanted);
   // structuredClone: the parser's tables have no prototype

@@ -65,6 +65,40 @@ describe("setup", () => {
     expect(dump).toMatch(/runtimes\.runc\]/);
   });
 
+  it("gives containerd's handler the options of its runc, SystemdCgroup above all, and follows them", async () => {
+    const file = join(etc, "containerd/config.toml");
+    const runtimes = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes';
+    const text = `version = 2 # ours
+[${runtimes}.runc]
+  runtime_type = "io.containerd.runc.v2"
+  privileged_without_host_devices = true
+  pod_annotations = ["other.*"]
+  [${runtimes}.runc.options]
+    SystemdCgroup = true # as kubelet has it
+    BinaryName = "/opt/runc"
+`;
+    rmSync(join(etc, "containerd"), { recursive: true, force: true });
+    mkdirSync(join(etc, "containerd"));
+    writeFileSync(file, text);
+    const handler = async () => {
+      const dump = await must("containerd", ["--config", file, "config", "dump"]);
+      return dump.slice(dump.indexOf("runtimes.veneer]"));
+    };
+    await setup("containerd");
+    expect(await handler()).toMatch(/privileged_without_host_devices = true/);
+    expect(await handler()).toMatch(/pod_annotations = \["run\.veneer\.\*"\]/);
+    expect(await handler()).toMatch(/BinaryName = ".*\/veneer-runc"/);
+    expect(await handler()).toMatch(/SystemdCgroup = true/);
+    expect(await setup("containerd")).toMatchObject({ status: 0, stdout: "" });
+    const before = readFileSync(file, "utf8");
+    writeFileSync(file, before.replace("SystemdCgroup = true # as", "SystemdCgroup = false # as"));
+    expect((await setup("containerd")).stdout).toBe(file);
+    expect(await handler()).toMatch(/SystemdCgroup = false/);
+    await unsetup("containerd");
+    expect(readFileSync(file, "utf8")).toContain('BinaryName = "/opt/runc"');
+    expect(readFileSync(file, "utf8")).not.toContain("veneer");
+  });
+
   it("makes files that the engines take: podman", async () => {
     await setup("podman");
     const conf = join(etc, "containers/containers.conf.d/veneer.conf");
