@@ -3,6 +3,7 @@ import { during } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import type { Instance } from "../store/instances.ts";
 import { isMountedHere } from "../store/liveness.ts";
+import { partDirectories } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { mountLocked, unmount } from "./mount.ts";
@@ -47,5 +48,5 @@ export function changeUnmounted(
 /** Refuses an instance that anything has mounted. The caller holds the instance's lock. */
 export function refuseMounted(store: Store, id: string, instance: Instance): void {
   refuseHeld(store, id);
-  refuseInUse(id, paths.generation(store, id, instance.generation));
+  refuseInUse(id, partDirectories(paths.generation(store, id, instance.generation), instance));
 }

@@ -4,7 +4,7 @@ import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
 import { findGarbage, isOrphan } from "../store/garbage.ts";
 import { lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
-import { isUpperInUse } from "../store/liveness.ts";
+import { isUpperInUse, partsOnDisk } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord } from "../store/records.ts";
 import { isLeft, lockSession, readSession } from "../store/sessions.ts";
@@ -157,7 +157,8 @@ function carryOut(store: Store, step: GcStep): string | boolean {
       return "record" in step ? releaseRecord(store, step.record) : forgetRecord(store, step.empty);
     case "ephemeral upper": {
       const path = paths.ephemeral(store, step.id);
-      return !isUpperInUse(`${path}/upper`) && (moveToTrash(store, path) ?? false);
+      const inUse = partsOnDisk(path).some((part) => isUpperInUse(`${part}/upper`));
+      return !inUse && (moveToTrash(store, path) ?? false);
     }
     case "instance":
       return isOrphan(store, step.id) && removeInstance(store, step.id);

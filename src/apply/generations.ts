@@ -15,6 +15,7 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
+import { partsOnDisk } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
@@ -144,7 +145,7 @@ export function removeGeneration(store: Store, id: string, number: number): stri
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);
   const next = dropGeneration(id, instance, number);
-  refuseInUse(id, paths.generation(store, id, number));
+  refuseInUse(id, partsOnDisk(paths.generation(store, id, number)));
   writeInstance(store, id, next);
   return moveToTrash(store, paths.generation(store, id, number));
 }

@@ -1,5 +1,6 @@
 /** Removes a named instance: gone by one rename, whatever its size. */
 import { noSuchInstance, requireLock } from "../store/instances.ts";
+import { partsOnDisk } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { unlinkQuietly } from "../sys/fd.ts";
@@ -15,7 +16,7 @@ export function removeInstance(store: Store, id: string): string {
   refuseHeld(store, id);
   const directory = paths.instance(store, id);
   for (const entry of list(directory)) {
-    if (/^[0-9]+$/.test(entry)) refuseInUse(id, `${directory}/${entry}`);
+    if (/^[0-9]+$/.test(entry)) refuseInUse(id, partsOnDisk(`${directory}/${entry}`));
   }
   const trash = moveToTrash(store, directory);
   if (trash === undefined) throw noSuchInstance(store, id);

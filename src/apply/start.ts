@@ -18,6 +18,7 @@ import {
   readInstance,
 } from "../store/instances.ts";
 import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
+import { partDirectories } from "../store/parts.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
 import { openatMaybe, uniqueSuffix } from "../sys/fd.ts";
@@ -109,12 +110,17 @@ export function startLocked(
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   checkInstanceDigest(id, instance, base);
-  using layers = openLayers(store, base);
-  const directory = paths.generation(store, id, instance.generation);
-  if (instance.tmpfs === undefined) refuseInUse(id, directory);
+  const generation = paths.generation(store, id, instance.generation);
+  const [directory = generation, ...lower] = partDirectories(generation, instance);
+  using layers = openLayers(
+    store,
+    base,
+    lower.map((part) => `${part}/upper`),
+  );
+  if (instance.tmpfs === undefined) refuseInUse(id, [directory, ...lower]);
   const upper: UpperPlan =
     instance.tmpfs === undefined
-      ? { kind: "existing", directory }
+      ? { kind: "existing", directory, parts: lower.length }
       : { kind: "tmpfs", bytes: instance.tmpfs, ...freshUpper(layers.fds, instance) };
   carryOut(settings, { base, layers, instance: id, upper, consumer }, extra);
 }
@@ -142,13 +148,14 @@ export function refuseHeld(store: Store, id: string): void {
 }
 
 /**
- * Refuses a generation (its directory) that is mounted without a record here: by another --run, or after
- * records were lost. A runtime that has run its poststop hooks is given the time to end, and its mount
+ * Refuses a generation (the directories of its parts) that is mounted without a record here: by another --run,
+ * or after records were lost; or that an earlier overlay of a live rebase still writes to. A runtime that has run its poststop hooks is given the time to end, and its mount
  * namespace with it. One that was never mounted is told by its empty work directory, in which overlayfs makes
  * `work` at the first mount: asking the kernel takes a millisecond.
  */
-export function refuseInUse(id: string, generation: string): void {
-  if (isEmpty(`${generation}/work`) || waitUntilFree(`${generation}/upper`, RELEASE_WAIT)) return;
+export function refuseInUse(id: string, parts: readonly string[]): void {
+  const isFree = (part: string) => isEmpty(`${part}/work`) || waitUntilFree(`${part}/upper`, RELEASE_WAIT);
+  if (parts.every(isFree)) return;
   const pid = mountersOf(`veneer:${id}`).next().value;
   const where = pid === undefined ? "" : `, seen by process ${pid}`;
   throw new VeneerError("IN_USE", `instance ${id} is mounted without a record of ours${where}`, {

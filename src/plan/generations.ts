@@ -6,19 +6,28 @@ import type { Generation, Instance } from "../store/instances.ts";
 export type Ground = Pick<Generation, "base" | "version" | "digest">;
 
 function generationOf(instance: Instance): Generation {
-  const { base, version, digest, generation, previous, since } = instance;
+  const { base, version, digest, generation, previous, since, parts, folded } = instance;
   return {
     base,
     version,
     digest,
     generation,
     ...(previous !== undefined && { previous }),
+    ...(parts !== undefined && { parts }),
+    ...(folded !== undefined && { folded }),
     since: since ?? instance.created,
   };
 }
 
 function withGeneration(instance: Instance, next: Generation, kept: readonly Generation[]): Instance {
-  const { previous: _previous, since: _since, kept: _kept, ...rest } = instance;
+  const {
+    previous: _previous,
+    since: _since,
+    kept: _kept,
+    parts: _parts,
+    folded: _folded,
+    ...rest
+  } = instance;
   const sorted = [...kept].sort((a, b) => a.generation - b.generation);
   return { ...rest, ...next, ...(sorted.length > 0 && { kept: sorted }) };
 }

@@ -48,6 +48,8 @@ export type Operation =
       readonly restricted?: boolean;
       /** the topmost layer is the tree of an image, which is a mount of the engine's */
       readonly image?: boolean;
+      /** how many of the layers, from the top, are lower parts of the upper: they hold the container's own ids */
+      readonly parts?: number;
       readonly source: string;
     }
   /** makes a directory to mount on */

@@ -36,7 +36,13 @@ export interface Consumer {
 
 /** Where the writes go. */
 export type UpperPlan =
-  | { readonly kind: "existing"; readonly directory: string }
+  | {
+      readonly kind: "existing";
+      /** of the part that is written to */
+      readonly directory: string;
+      /** how many of the layers, from the top, are lower parts of this upper */
+      readonly parts?: number;
+    }
   | {
       readonly kind: "fresh";
       readonly directory: string;
@@ -53,7 +59,7 @@ export type UpperPlan =
 export interface StartFacts {
   readonly store: Store;
   readonly base: BaseVersion;
-  /** directories of the layers, top first */
+  /** directories of the layers, top first; lower parts of the upper before those of the version */
   readonly layers: readonly string[];
   readonly instance?: string;
   /** name of the directory of an ephemeral upper */
@@ -85,6 +91,7 @@ export function planStart(facts: StartFacts): Operation[] {
     volatile: facts.ephemeral !== undefined && upper.kind === "fresh",
     ...(consumer.restricted && { restricted: true }),
     ...(facts.image && { image: true }),
+    ...(upper.kind === "existing" && upper.parts && { parts: upper.parts }),
     source,
   });
   const { place } = consumer;

@@ -4,6 +4,7 @@ import type { GcFacts } from "../plan/gc.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { listInstances, readInstance } from "./instances.ts";
+import { partsOnDisk } from "./liveness.ts";
 import { makeLiveTest } from "./mounted.ts";
 import { ownerState } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
@@ -34,7 +35,8 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
     mounts,
     ephemerals: ephemerals.map((id) => ({
       id,
-      mounted: !owned.has(id) && isInUse(`${paths.ephemeral(store, id)}/upper`),
+      mounted:
+        !owned.has(id) && partsOnDisk(paths.ephemeral(store, id)).some((part) => isInUse(`${part}/upper`)),
     })),
     configs,
     records: records.map((record) => ({ record, live: isLive(record) })),

@@ -9,10 +9,11 @@ import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import type { BaseVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import type { Owner } from "./owners.ts";
+import type { Parts } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 
-/** An upper and the version below it. */
-export interface Generation {
+/** An upper, which may be in several parts, and the version below it. */
+export interface Generation extends Parts {
   readonly base: string;
   readonly version: number;
   /** of the version that it was made on */

@@ -33,6 +33,15 @@ export function isUpperInUse(upper: string): boolean {
   return created === -(errno.EBUSY as number);
 }
 
+/**
+ * Directories of all parts below that of a generation or ephemeral upper, in use or left behind, itself first. A
+ * part whose overlay lives on after a live rebase may be none of those that a definition names.
+ */
+export function partsOnDisk(directory: string): string[] {
+  const inner = `${directory}/parts`;
+  return [directory, ...(lstatMaybe(inner) ? list(inner).map((name) => `${inner}/${name}`) : [])];
+}
+
 /** Waits until no overlay has this upper; false when one still has it after `milliseconds`. */
 export function waitUntilFree(upper: string, milliseconds: number): boolean {
   for (const end = Date.now() + milliseconds; isUpperInUse(upper); Bun.sleepSync(2)) {

@@ -1,0 +1,48 @@
+/** A further part of an upper, for a live rebase. */
+import { VeneerError } from "../errors.ts";
+import { isUpperInUse } from "../store/liveness.ts";
+import { partDirectory } from "../store/parts.ts";
+import type { Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { moveToTrash } from "../store/trash.ts";
+import { fchmodat, fchownat, mkdirat, mkdirMaybe, openDirectory, rename } from "../sys/fd.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { fstat, lgetxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import { isOverlayXattr } from "./xattrs.ts";
+
+/**
+ * Makes part `number` in the directory of a generation or ephemeral upper, empty, its root with the attributes
+ * that the root of the part below it (`below`, its upper) has now; returns its directory. It appears whole. What
+ * a killed rebase left under the number is removed; throws while an overlay has that as its upper. Not synced.
+ */
+export function makePart(store: Store, directory: string, number: number, below: string): string {
+  const place = partDirectory(directory, number);
+  mkdirMaybe(`${directory}/parts`, 0o700);
+  using staging = makeStaging(store);
+  mkdirat(AT_FDCWD, `${staging.path}/upper`, 0o700);
+  mkdirat(AT_FDCWD, `${staging.path}/work`, 0o700);
+  copyAttributes(below, `${staging.path}/upper`);
+  if (lstatMaybe(place)) {
+    if (isUpperInUse(`${place}/upper`)) {
+      throw new VeneerError("IN_USE", `${place} is left from an earlier rebase and in use`, {
+        hint: "stop the container, then 'veneer gc'",
+      });
+    }
+    moveToTrash(store, place);
+  }
+  rename(staging.path, place, RENAME_NOREPLACE);
+  return place;
+}
+
+/** Mode, owner, time and extended attributes of a directory, those of overlayfs left out. */
+function copyAttributes(from: string, to: string): void {
+  using source = openDirectory(from);
+  const { mode, uid, gid, mtime } = fstat(source.number);
+  for (const name of listxattr(`${source.path}/.`)) {
+    const value = isOverlayXattr(name) ? undefined : lgetxattr(`${source.path}/.`, name);
+    if (value) setxattr(to, name, value);
+  }
+  fchownat(AT_FDCWD, to, uid, gid, AT_SYMLINK_NOFOLLOW);
+  fchmodat(AT_FDCWD, to, mode & 0o7777);
+  setTime(to, mtime);
+}

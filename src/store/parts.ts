@@ -1,0 +1,39 @@
+/**
+ * Parts of an upper: a live rebase freezes the upper that was written so far, which becomes the top one of the
+ * lower layers, and puts a fresh one above it. Part 0 lies in the generation's (or ephemeral) directory itself,
+ * the others below `parts/` there; each has an `upper` and a `work`. What the container changed is all parts as
+ * overlayfs merges them. Pure.
+ */
+/** Which parts are in use; neither: part 0 alone. */
+export interface Parts {
+  /** the highest part, which is written to; absent: 0 */
+  readonly parts?: number;
+  /** parts from 1 to this one are merged into part 0 already and no longer in use; absent: none */
+  readonly folded?: number;
+}
+
+/** Parts that a generation may have; overlayfs takes 500 layers, and a lookup asks each of them. */
+export const MAX_PARTS = 16;
+
+/** Where part `number` is. */
+export function partDirectory(directory: string, number: number): string {
+  return number === 0 ? directory : `${directory}/parts/${number}`;
+}
+
+/** The numbers of the parts in use, top first: the first is written to, the others are read-only. */
+export function partNumbers({ parts = 0, folded = 0 }: Parts): number[] {
+  const numbers: number[] = [];
+  for (let number = parts; number > folded; number--) numbers.push(number);
+  numbers.push(0);
+  return numbers;
+}
+
+/** The directories of the parts in use, top first. */
+export function partDirectories(directory: string, parts: Parts): string[] {
+  return partNumbers(parts).map((number) => partDirectory(directory, number));
+}
+
+/** The uppers of the parts in use, top first: together they are what the container changed. */
+export function partUppers(directory: string, parts: Parts): string[] {
+  return partDirectories(directory, parts).map((part) => `${part}/upper`);
+}
