@@ -17,6 +17,7 @@ import { publishVersion, readBaseFile, requireCurrent } from "../store/versions.
 import { walk } from "../store/walk.ts";
 import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { refuseMounted } from "./change-unmounted.ts";
 import { publish } from "./create.ts";
@@ -138,13 +139,12 @@ function requireRoom(store: Store, id: string, name: string, ground: BaseVersion
 }
 
 /** What overlayfs notes of the lower file that an entry was copied from means nothing in a layer. */
-const PRIVATE_XATTRS = new Set(
-  ["origin", "impure", "nlink", "uuid", "upper"].map((name) => `trusted.overlay.${name}`),
-);
+const PRIVATE_XATTRS = ["origin", "impure", "nlink", "uuid", "upper"] as const;
 
 function dropPrivateXattrs(tree: string): void {
+  const dropped = new Set(PRIVATE_XATTRS.map((name) => overlayXattr(name)));
   const drop = (path: string) => {
-    for (const name of listxattr(path)) if (PRIVATE_XATTRS.has(name)) lremovexattr(path, name);
+    for (const name of listxattr(path)) if (dropped.has(name)) lremovexattr(path, name);
   };
   drop(tree);
   walk(tree, ({ dir, name }) => drop(`/proc/self/fd/${dir}/${name}`));

@@ -36,6 +36,7 @@ const CREATE = [
   "--xattrs",
   "--xattrs-include=*",
   "--xattrs-exclude=trusted.overlay.*",
+  "--xattrs-exclude=user.overlay.*",
   "--xattrs-exclude=security.selinux",
   "--warning=no-file-changed",
   // ./a/b becomes a/b, but what symbolic links lead to stays

@@ -9,6 +9,7 @@ import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../
 import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fsopen, setOption } from "../sys/mount.ts";
+import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
 import { makeLayerDirectory } from "./import.ts";
 import { runProgram } from "./program.ts";
@@ -22,7 +23,7 @@ const MOST = 100;
 const MOST_IN_ONE_OPTION = 12;
 
 /** What overlayfs notes for itself, and what a layer with nothing below it does not need. */
-const DROPPED = /^trusted\.overlay\./;
+const isDropped = (name: string) => name.startsWith(overlayPrefix());
 
 /**
  * The layers that stand for `layers` under one more: these, or where they are too many one layer in the place
@@ -124,10 +125,10 @@ function copyAttributes(from: Fd, to: Fd, path: string, opaque: boolean): number
   fchownat(to.number, path, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW);
   fchmodat(to.number, path, stat.mode & 0o7777);
   for (const name of listxattr(source)) {
-    const value = DROPPED.test(name) ? undefined : getxattr(source, name);
+    const value = isDropped(name) ? undefined : getxattr(source, name);
     if (value) setxattr(target, name, value);
   }
-  if (opaque) setxattr(target, "trusted.overlay.opaque", new Uint8Array([0x79]));
+  if (opaque) setxattr(target, overlayXattr("opaque"), new Uint8Array([0x79]));
   setTime(path, stat.mtime, to.number);
   return (lstatMaybe(path, to.number)?.blocks ?? 0) * 512;
 }

@@ -22,6 +22,7 @@ import {
   RESOLVE_NO_SYMLINKS,
   S_IFCHR,
 } from "../sys/flags.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, setxattr } from "../sys/stat.ts";
 
 /**
@@ -52,7 +53,7 @@ function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntr
 /** False where the upper has something else there than a directory that merges with the base's. */
 function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, workshop: Fd): boolean {
   using found = openInside(root, path);
-  if (found) return getxattr(found.path, "trusted.overlay.opaque")?.[0] !== 0x79; // "y"
+  if (found) return getxattr(found.path, overlayXattr("opaque"))?.[0] !== 0x79; // "y"
   if (!made) return false;
   const slash = path.lastIndexOf("/");
   using parent = openInside(root, path.slice(0, Math.max(slash, 0)) || ".");

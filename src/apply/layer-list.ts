@@ -5,11 +5,9 @@ import { escapePath } from "../store/listing.ts";
 import { walk } from "../store/walk.ts";
 import { createFile, type Fd, mkdirat, openat, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK } from "../sys/flags.ts";
+import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, isType, listxattr, type Stat, setTime } from "../sys/stat.ts";
-import { OPAQUE_MARKER, OPAQUE_XATTR, WHITEOUT_PREFIX } from "./whiteouts.ts";
-
-const OVERLAY_XATTR = "trusted.overlay.";
-const WHITEOUT_XATTR = "trusted.overlay.whiteout";
+import { OPAQUE_MARKER, WHITEOUT_PREFIX } from "./whiteouts.ts";
 
 /** A path by which another process reaches a directory that this one has open; no character in it is special to tar. */
 export function pathForOthers(fd: Fd): string {
@@ -64,7 +62,7 @@ export function listLayer(tree: Fd, markers: Fd, file: string, without: readonly
         sockets++;
         return false;
       }
-      const xattrs = listxattr(at).filter((attribute) => attribute.startsWith(OVERLAY_XATTR));
+      const xattrs = listxattr(at).filter((attribute) => attribute.startsWith(overlayPrefix()));
       if (isWhiteout(stat, xattrs)) {
         mark(parent, WHITEOUT_PREFIX + name, stat);
         return false;
@@ -82,8 +80,8 @@ export function listLayer(tree: Fd, markers: Fd, file: string, without: readonly
       emit(tree, path);
       if (
         isType(stat, S_IFDIR) &&
-        xattrs.includes(OPAQUE_XATTR) &&
-        getxattr(at, OPAQUE_XATTR)?.[0] === 0x79
+        xattrs.includes(overlayXattr("opaque")) &&
+        getxattr(at, overlayXattr("opaque"))?.[0] === 0x79
       ) {
         mark(`${path}/`, OPAQUE_MARKER, stat);
       }
@@ -98,5 +96,5 @@ export function listLayer(tree: Fd, markers: Fd, file: string, without: readonly
 /** The second form: overlayfs.rst, "Whiteouts and opaque directories". */
 function isWhiteout(stat: Stat, xattrs: readonly string[]): boolean {
   if (isType(stat, S_IFCHR)) return stat.rdevMajor === 0 && stat.rdevMinor === 0;
-  return isType(stat, S_IFREG) && stat.size === 0 && xattrs.includes(WHITEOUT_XATTR);
+  return isType(stat, S_IFREG) && stat.size === 0 && xattrs.includes(overlayXattr("whiteout"));
 }

@@ -5,6 +5,7 @@ import { errno, isErrno, SysError } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/flags.ts";
 import { createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 
 export interface OverlayRequest {
   /** top layer first */
@@ -63,6 +64,8 @@ function tryMount(request: OverlayRequest, volatile: boolean): Fd {
     setLayer(context, "workdir", request.work);
     if (volatile) require(setOption(context, "volatile"), "volatile");
   }
+  // Linux 5.11; without it the kernel refuses an overlay whose mounter has no right to trusted.*
+  if (inUserNamespace()) require(setOption(context, "userxattr"), "userxattr");
   // an upper must stay usable on another version: no file handles, redirects or bare metadata in it
   for (const option of ["index", "redirect_dir", "metacopy"]) setOption(context, option, "off");
   return createMount(context, "overlay", request.restricted ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);

@@ -23,6 +23,7 @@ const EXTRACT = [
   "--xattrs",
   "--xattrs-include=*",
   "--xattrs-exclude=trusted.overlay.*",
+  "--xattrs-exclude=user.overlay.*",
   "--warning=no-timestamp",
   "--warning=no-unknown-keyword",
 ];

@@ -4,6 +4,7 @@ import { type Fd, fchmodat, fchownat, mkdirat, mknodat, openat } from "../sys/fd
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFCHR } from "../sys/flags.ts";
 import { check, cstring, syscall } from "../sys/libc.ts";
 import { SYS } from "../sys/numbers.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { setxattr } from "../sys/stat.ts";
 
 /**
@@ -29,7 +30,7 @@ function makeDirectory(upper: Fd, entry: UpperEntry): void {
   mkdirat(upper.number, entry.path, 0o700);
   const path = `${upper.path}/${entry.path}`;
   for (const [name, value] of entry.xattrs ?? []) setxattr(path, name, value);
-  if (entry.kind === "opaque") setxattr(path, "trusted.overlay.opaque", new Uint8Array([0x79]));
+  if (entry.kind === "opaque") setxattr(path, overlayXattr("opaque"), new Uint8Array([0x79]));
   setOwner(upper, entry.path, entry);
 }
 

@@ -10,11 +10,11 @@ import { removeTree } from "../store/trash.ts";
 import { type Entry, walk } from "../store/walk.ts";
 import { type Fd, fchmodat, fchownat, mknodat, openDirectory, unlink } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, S_IFCHR, S_IFDIR } from "../sys/flags.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, getxattr, isType, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
 
 export const WHITEOUT_PREFIX = ".wh.";
 export const OPAQUE_MARKER = ".wh..wh..opq";
-export const OPAQUE_XATTR = "trusted.overlay.opaque";
 const YES = new Uint8Array([0x79]); // "y"
 
 /**
@@ -45,7 +45,7 @@ export function translateWhiteouts(tree: string): string[] {
 function translate({ name, path, stat, dir }: Entry): void {
   if (isType(stat, S_IFDIR)) removeTree(name, undefined, dir);
   else unlink(name, dir);
-  if (name === OPAQUE_MARKER) setxattr(`/proc/self/fd/${dir}/.`, OPAQUE_XATTR, YES);
+  if (name === OPAQUE_MARKER) setxattr(`/proc/self/fd/${dir}/.`, overlayXattr("opaque"), YES);
   // aufs kept files of its own under such names; no other file can have one
   if (name.startsWith(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}`)) return;
   const hidden = name.slice(WHITEOUT_PREFIX.length);
@@ -53,7 +53,7 @@ function translate({ name, path, stat, dir }: Entry): void {
     throw new VeneerError("BAD_IMAGE", `the layer has a whiteout of nothing: ${quote(path)}`);
   }
   const own = lstatMaybe(hidden, dir);
-  if (isType(own, S_IFDIR)) setxattr(`/proc/self/fd/${dir}/${hidden}`, OPAQUE_XATTR, YES);
+  if (isType(own, S_IFDIR)) setxattr(`/proc/self/fd/${dir}/${hidden}`, overlayXattr("opaque"), YES);
   if (own) return;
   mknodat(dir, hidden, S_IFCHR, 0);
   setTime(hidden, stat.mtime, dir);
@@ -90,5 +90,5 @@ function lowerDirectory(path: string, below: readonly Fd[]): DirectoryFact | und
 
 /** Whether a layer hides everything below it: its root is opaque, which overlayfs itself does not heed. */
 export function isBottom(tree: string): boolean {
-  return getxattr(tree, OPAQUE_XATTR)?.[0] === YES[0];
+  return getxattr(tree, overlayXattr("opaque"))?.[0] === YES[0];
 }

@@ -9,6 +9,7 @@ import { AT_FDCWD, O_RDONLY, O_RDWR } from "../sys/flags.ts";
 import { syscall } from "../sys/libc.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { SYS } from "../sys/numbers.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { geteuid } from "../sys/process.ts";
 import { getxattr, setxattr, stat } from "../sys/stat.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
@@ -90,9 +91,9 @@ function upper(trial: string): Finding {
 }
 
 function attributes(trial: string): Finding {
-  const name = "trusted.overlay.opaque";
+  const name = overlayXattr("opaque");
   setxattr(trial, name, new Uint8Array([0x79]));
-  return getxattr(trial, name)?.[0] === 0x79 ? ok("trusted.*") : not("missing", "trusted.* is not kept");
+  return getxattr(trial, name)?.[0] === 0x79 ? ok(name) : not("missing", `${name} is not kept`);
 }
 
 /** ioctl_ficlone(2) */

@@ -15,11 +15,11 @@ import {
   S_IFLNK,
   S_IFREG,
 } from "../sys/flags.ts";
+import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
 const MAX_LINKS = 40;
-const OVERLAY_XATTR = "trusted.overlay.";
 
 interface Step {
   readonly fact: DirectoryFact;
@@ -136,13 +136,11 @@ export function isWhiteout(stat: Stat): boolean {
 
 /** The other form (Linux 6.7; overlayfs.rst, "Whiteouts and opaque directories"). */
 function isFileWhiteout(stat: Stat, path: string): boolean {
-  return (
-    isType(stat, S_IFREG) && stat.size === 0 && lgetxattr(path, "trusted.overlay.whiteout") !== undefined
-  );
+  return isType(stat, S_IFREG) && stat.size === 0 && lgetxattr(path, overlayXattr("whiteout")) !== undefined;
 }
 
 export function isOpaque(path: string): boolean {
-  return lgetxattr(path, "trusted.overlay.opaque")?.[0] === 0x79; // "y"
+  return lgetxattr(path, overlayXattr("opaque"))?.[0] === 0x79; // "y"
 }
 
 /** Names in the directory at `path` that is merged from `layers`, sorted. */
@@ -177,7 +175,7 @@ export function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFac
 export function xattrs(path: string): XattrMap {
   const map = new Map<string, Uint8Array>();
   for (const name of listxattr(path)) {
-    const value = name.startsWith(OVERLAY_XATTR) ? undefined : lgetxattr(path, name);
+    const value = name.startsWith(overlayPrefix()) ? undefined : lgetxattr(path, name);
     if (value) map.set(name, value);
   }
   return map;

@@ -30,10 +30,9 @@ export interface Listing {
  */
 const IGNORED_XATTRS = new Set([
   "security.selinux",
-  "trusted.overlay.impure",
-  "trusted.overlay.nlink",
-  "trusted.overlay.origin",
-  "trusted.overlay.uuid",
+  ...["trusted", "user"].flatMap((kind) =>
+    ["impure", "nlink", "origin", "uuid"].map((name) => `${kind}.overlay.${name}`),
+  ),
 ]);
 
 /**

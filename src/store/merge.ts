@@ -1,5 +1,6 @@
 /** What several layers show as one, as overlayfs merges them (overlayfs.rst, "Merging directories"). Only reads. */
 import { S_IFCHR, S_IFDIR, S_IFREG } from "../sys/flags.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, isType, type Stat } from "../sys/stat.ts";
 import { type Entry, walk } from "./walk.ts";
 
@@ -53,7 +54,7 @@ function kindOf(entry: Entry): MergedEntry["kind"] {
 function isWhiteout({ stat, dir, name }: Entry): boolean {
   if (isType(stat, S_IFCHR)) return isZeroDevice(stat);
   if (!isType(stat, S_IFREG) || stat.size > 0) return false;
-  return getxattr(`/proc/self/fd/${dir}/${name}`, "trusted.overlay.whiteout") !== undefined;
+  return getxattr(`/proc/self/fd/${dir}/${name}`, overlayXattr("whiteout")) !== undefined;
 }
 
 function isZeroDevice(stat: Stat): boolean {
@@ -61,5 +62,5 @@ function isZeroDevice(stat: Stat): boolean {
 }
 
 function isOpaque({ dir, name }: Entry): boolean {
-  return getxattr(`/proc/self/fd/${dir}/${name}`, "trusted.overlay.opaque")?.[0] === 0x79; // "y"
+  return getxattr(`/proc/self/fd/${dir}/${name}`, overlayXattr("opaque"))?.[0] === 0x79; // "y"
 }
