@@ -1,62 +1,150 @@
-import { rebase } from "../apply/generations.ts";
+import { onInterrupt } from "../apply/interrupt.ts";
+import { type RolloutResult, type RolloutWishes, rollOut } from "../apply/rollout.ts";
+import type { Row } from "../apply/rollout-job.ts";
 import { printablePath } from "../bytes.ts";
-import { formatError } from "../errors.ts";
-import { type BaseRef, checkName, formatBaseRef } from "../names.ts";
-import { type Conflict, conflictLine, databaseWarnings } from "../plan/rebase.ts";
-import { readVersion } from "../store/bases.ts";
-import { viewInstances } from "../store/view.ts";
-import type { Command, Context } from "./command.ts";
-import { JSON_OPTION } from "./table.ts";
+import { UsageError } from "../errors.ts";
+import { parseBaseRef } from "../names.ts";
+import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
+import { quote } from "../quote.ts";
+import type { Command, Context, Input } from "./command.ts";
+import { drawProgress } from "./progress.ts";
+import { JSON_OPTION, printRows, shorten } from "./table.ts";
 
-interface Row {
-  readonly id: string;
-  readonly from: string;
-  readonly to: string;
-  readonly rebased: boolean;
-  readonly conflicts: readonly Conflict[];
-  readonly error?: string;
-}
+const CHECK_TIMEOUT = "30";
 
 export const command: Command = {
   name: "rollout",
-  summary: "Rebase every instance of a base onto its current version",
+  summary: "Move every instance of a base onto its current version, in batches that are checked",
   description: `
-Prints the id of each instance that was rebased, and below it what the instance and the base both changed, as
-'veneer rebase' does. One that cannot be rebased, because a container runs on it for instance, is told on
-stderr; the others are rebased all the same, and the status is 1.`,
-  operands: [{ name: "BASE", complete: "base" }],
-  options: [{ name: "--dry-run", help: "change nothing; also for instances that are in use" }, JSON_OPTION],
-  run(context, input) {
-    const { store } = context.settings;
-    const { name, version } = readVersion(store, { name: checkName("base", input.operands[0] ?? "") });
-    const to = { name, version };
-    const rows = viewInstances(store)
-      .filter(({ instance }) => instance?.base === name && instance.version !== version)
-      .map(({ id, instance }) => {
-        const from = { name, version: instance?.version ?? version };
-        return rollOut(context, id, from, to, input.has("--dry-run"));
-      });
-    if (input.has("--json")) context.out(JSON.stringify(rows, undefined, 2));
-    else for (const row of rows) print(context, row);
-    return rows.some(({ error }) => error !== undefined) ? 1 : 0;
+Rebases every instance that is on another version, as 'veneer rebase' does: those that run first, then those
+that are mounted, then those that are stopped. One that cannot be moved is told and stays where it was; the others
+are moved all the same, and the status is 1.
+
+--check is run after each batch for each of its members that runs or is mounted. When it does not exit with 0
+for one of them, the rollout stops, and all that it has moved goes back to the version that it was on, with what
+it changed meanwhile; the status is 1. The command finds VENEER_INSTANCE, VENEER_CONTAINER, VENEER_ENGINE, VENEER_PID (the
+container's first process), VENEER_ROOTFS (its root as the host sees it), VENEER_BASE, VENEER_VERSION and
+VENEER_FROM in its environment. When none of the canaries could be moved the rollout stops too.
+
+The same command goes on with a rollout that was interrupted (by SIGINT, a kill, a power loss): what is moved
+stays, and what was not checked is. --back takes back what such a one has moved. A rollout onto
+another version takes its place.
+
+Prints a table of what was to be moved and, below it, what each hides of the version, as 'veneer rebase' does.`,
+  operands: [{ name: "BASE[@V]", complete: "base" }],
+  options: [
+    { name: "--canary", value: "N", help: "move and check N of them first" },
+    { name: "--batch", value: "N", help: "then N at a time; default: all" },
+    { name: "--check", value: "COMMAND", help: "run by sh on the host for each that was moved" },
+    {
+      name: "--check-timeout",
+      value: "SECONDS",
+      help: `a check that takes longer has failed; default ${CHECK_TIMEOUT}`,
+    },
+    { name: "--no-rollback", help: "take nothing back when a check fails" },
+    { name: "--back", help: "take back what an unfinished rollout has moved" },
+    { name: "--dry-run", help: "change nothing; report what would be moved and hidden" },
+    JSON_OPTION,
+  ],
+  examples: [
+    "veneer rollout debian --dry-run",
+    "veneer rollout debian --canary 1 --batch 10 \\",
+    "    --check 'nsenter -t \"$VENEER_PID\" -n curl -fsS http://127.0.0.1/health'",
+    "veneer rollout debian@3                      back to an older version",
+  ],
+  async run(context, input) {
+    const wishes = readWishes(context, input);
+    let result: RolloutResult;
+    {
+      using interrupted = onInterrupt();
+      using progress = drawProgress(context);
+      result = await rollOut(context.settings, wishes, { progress, stop: interrupted.signal });
+    }
+    print(context, input, result);
+    return result.outcome === "done" ||
+      result.outcome === "nothing" ||
+      isPlanned(result) ||
+      isBack(result, wishes)
+      ? 0
+      : 1;
   },
 };
 
-function rollOut(context: Context, id: string, from: BaseRef, to: BaseRef, dryRun: boolean): Row {
-  const row = { id, from: formatBaseRef(from), to: formatBaseRef(to) };
-  try {
-    const { conflicts, instance } = rebase(context.settings, id, to, dryRun);
-    return { ...row, rebased: instance !== undefined, conflicts };
-  } catch (error) {
-    const text = formatError(error);
-    context.note(`veneer: ${text}`);
-    return { ...row, rebased: false, conflicts: [], error: text };
+function readWishes(context: Context, input: Input): RolloutWishes {
+  const command = input.value("--check");
+  const seconds = count(input, "--check-timeout") ?? Number(CHECK_TIMEOUT);
+  if (command?.trim() === "") throw new UsageError("--check needs a command");
+  const back = input.has("--back");
+  const ref = parseBaseRef(input.operands[0] ?? "");
+  if (back && ref.version !== undefined) {
+    throw new UsageError("--back takes no version", "each goes back to the one that it was on");
   }
+  return {
+    ref,
+    canary: count(input, "--canary"),
+    batch: count(input, "--batch"),
+    check: command === undefined ? undefined : { command, seconds, env: context.env },
+    rollback: !input.has("--no-rollback"),
+    back,
+    dryRun: input.has("--dry-run"),
+  };
 }
 
-function print(context: Context, { id, to, conflicts, error }: Row): void {
-  if (error !== undefined) return;
-  context.out(id);
-  for (const conflict of conflicts) context.out(`  ${printablePath(conflictLine(conflict))}`);
-  for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${id}: ${warning}`);
+/** Throws UsageError. */
+function count(input: Input, name: string): number | undefined {
+  const text = input.value(name);
+  if (text === undefined) return undefined;
+  if (/^[1-9][0-9]{0,5}$/.test(text)) return Number(text);
+  throw new UsageError(`${name} ${quote(text)} is not a number of 1 or more`);
+}
+
+/** A dry run in which every member could be looked at. */
+function isPlanned({ outcome, rows }: RolloutResult): boolean {
+  return outcome === "planned" && rows.every(({ state }) => state !== "failed");
+}
+
+/** All was taken back, as it was asked for. */
+function isBack({ outcome, rows }: RolloutResult, { back }: RolloutWishes): boolean {
+  return back && outcome === "back" && rows.every(({ state }) => state !== "stuck");
+}
+
+function print(context: Context, input: Input, result: RolloutResult): void {
+  const { base, to, outcome, rows, superseded } = result;
+  if (superseded !== undefined && outcome !== "planned") {
+    context.note(`veneer: took the place of the unfinished rollout onto ${superseded}`);
+  }
+  if (input.has("--json")) context.out(JSON.stringify({ base, to, outcome, members: rows }, undefined, 2));
+  else if (rows.length > 0) printTable(context, input, rows);
+  const count = (...states: Row["state"][]) => rows.filter(({ state }) => states.includes(state)).length;
+  const moved = count("moved", "checked", "refused");
+  const again = `'veneer rollout ${to}' goes on, 'veneer rollout ${base} --back' takes back what is moved`;
+  const notes: Record<RolloutResult["outcome"], string | undefined> = {
+    nothing: `nothing to do: no instance of ${base} is on another version than ${to}`,
+    planned: undefined,
+    done: `${moved} moved onto ${to}`,
+    incomplete: `${moved} moved onto ${to}, ${count("failed")} could not be`,
+    stopped: `stopped: ${count("refused")} failed their check, ${moved} are on ${to}; hint: ${again}`,
+    back: `${count("back")} taken back, ${count("stuck")} could not be`,
+    interrupted: `interrupted: ${moved} are on ${to}, ${rows.length - moved} are not; hint: ${again}`,
+  };
+  const note = notes[outcome];
+  if (note !== undefined) context.note(`veneer: ${note}`);
+}
+
+function printTable(context: Context, input: Input, rows: readonly Row[]): void {
+  printRows(context, input, rows, [
+    { title: "INSTANCE", cell: (row) => row.id },
+    { title: "FROM", cell: (row) => row.from },
+    { title: "TO", cell: (row) => row.to },
+    { title: "STATE", cell: (row) => row.state },
+    { title: "CONFLICTS", cell: (row) => String(row.conflicts.length), right: true },
+    { title: "MESSAGE", cell: (row) => shorten(row.message ?? "", 400) },
+  ]);
+  for (const { id, to, conflicts } of rows) {
+    if (conflicts.length === 0) continue;
+    context.out("");
+    context.out(`${id} hides of ${to}:`);
+    for (const conflict of conflicts) context.out(`  ${printablePath(conflictLine(conflict))}`);
+    for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${id}: ${warning}`);
+  }
 }

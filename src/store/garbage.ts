@@ -131,7 +131,11 @@ function unknownGenerations(store: Store, id: string) {
 function leftFiles(store: Store): string[] {
   const directories = [
     paths.records(store),
-    ...listBases(store).flatMap((name) => [paths.base(store, name), paths.versions(store, name)]),
+    ...listBases(store).flatMap((name) => [
+      paths.base(store, name),
+      paths.versions(store, name),
+      paths.rollout(store, name),
+    ]),
     ...listInstances(store).map((id) => paths.instance(store, id)),
   ];
   const youngest = BigInt(Math.floor(Date.now() / 1000) - WRITER_AGE);

@@ -26,6 +26,9 @@ export const paths = {
   sessionLayer: (store: Store, name: string) => `${store.root}/bases/${name}/session/layer`,
   sessionUpper: (store: Store, name: string) => `${store.root}/bases/${name}/session/layer/tree`,
   sessionWork: (store: Store, name: string) => `${store.root}/bases/${name}/session/work`,
+  /** a rollout that has not ended */
+  rollout: (store: Store, name: string) => `${store.root}/bases/${name}/rollout`,
+  rolloutFile: (store: Store, name: string) => `${store.root}/bases/${name}/rollout/state.json`,
   layers: (store: Store) => `${store.root}/layers`,
   layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
   layerFile: (store: Store, id: string) => `${store.root}/layers/${id}/layer.json`,

@@ -4,13 +4,14 @@ import { listInstances, readInstance } from "./instances.ts";
 import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
+import { allRollouts } from "./rollouts.ts";
 import { allSessions, isLeft } from "./sessions.ts";
 import { allVersions } from "./versions.ts";
 
 export interface Use {
   readonly base: string;
   readonly version: number;
-  readonly kind: "instance" | "container" | "mount" | "session" | "base";
+  readonly kind: "instance" | "container" | "mount" | "session" | "rollout" | "base";
   /** `instance web1`, `container 4f2a (oci)`, `base apps@1` */
   readonly who: string;
   /** for a base: which */
@@ -23,6 +24,7 @@ export function listUses(store: Store, base?: string): Use[] {
     ...instanceUses(store),
     ...recordUses(store, base),
     ...sessionUses(store),
+    ...rolloutUses(store),
     ...baseUses(store),
   ];
   return base === undefined ? uses : uses.filter((use) => use.base === base);
@@ -58,6 +60,15 @@ function* sessionUses(store: Store): Generator<Use> {
     if (isLeft(store, base, session)) continue;
     const { version, created } = session;
     yield { base, version, kind: "session", who: `the editing session opened ${created}` };
+  }
+}
+
+/** The versions that a rollout which has not ended may still lead to, forward or back. */
+function* rolloutUses(store: Store): Generator<Use> {
+  for (const [base, { to, begun, entries }] of allRollouts(store)) {
+    for (const version of new Set([to, ...entries.map(({ from }) => from)])) {
+      yield { base, version, kind: "rollout", who: `the rollout begun ${begun}` };
+    }
   }
 }
 

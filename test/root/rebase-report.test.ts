@@ -1,7 +1,7 @@
 import { appendFileSync, chmodSync, cpSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { makeHost, must } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -127,30 +127,5 @@ describe("rebase", () => {
       "on debian@1 already",
     );
     expect((await host.veneer("rebase", "web1", "none", "--dry-run")).status).toBe(1);
-  });
-});
-
-describe("rollout", () => {
-  it("rebases every instance of the base, tells conflicts, and goes on after one that is in use", async () => {
-    await change((root) => put(root, "etc/both", "x"));
-    for (const id of ["web2", "web3"]) await host.ok("create", id, "debian@1");
-    await host.ok("create", "new", "debian@2");
-    const root = await host.ok("mount", "web3");
-    const versions = async () =>
-      JSON.parse(await host.ok("ls", "--json")).map(({ version }: { version: number }) => version);
-    expect(await host.ok("rollout", "debian", "--dry-run")).toBe("web1\n  CC /etc/both\nweb2\nweb3");
-    expect(await versions()).toEqual([2, 1, 1, 1]);
-    const outcome = await sh(join(host.bin, "veneer"), ["rollout", "debian", "--json"], { cwd: root });
-    expect([outcome.status, outcome.stderr]).toEqual([1, expect.stringContaining("instance web3 is in use")]);
-    expect(JSON.parse(outcome.stdout)).toMatchObject([
-      { id: "web1", from: "debian@1", to: "debian@2", rebased: true, conflicts: [{ path: "/etc/both" }] },
-      { id: "web2", rebased: true, conflicts: [] },
-      { id: "web3", rebased: false, error: expect.stringContaining("in use") },
-    ]);
-    expect(await versions()).toEqual([2, 2, 2, 1]);
-    expect(await host.ok("rollout", "debian")).toBe("web3");
-    expect(await host.ok("rollout", "debian")).toBe("");
-    expect((await host.veneer("rollout", "none")).status).toBe(1);
-    expect((await host.veneer("rollout", "debian@1")).status).toBe(2);
   });
 });

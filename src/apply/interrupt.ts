@@ -1,0 +1,20 @@
+/** Long work that a signal ends at the next good place. */
+
+/** Aborts `signal` at SIGINT, SIGTERM or SIGHUP, with the signal's name, in place of what they do by default. */
+export function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
+  const stop = new AbortController();
+  const interrupt = (name: string) => stop.abort(name);
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const name of signals) process.on(name, interrupt);
+  return {
+    signal: stop.signal,
+    [Symbol.dispose]() {
+      for (const name of signals) process.off(name, interrupt);
+    },
+  };
+}
+
+/** Lets signals that came during synchronous work be heard. */
+export function hearSignals(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,44 @@
+/** What the administrator asks of a container or mount that a rollout has moved. */
+import { execa } from "execa";
+import { failed, findProgram } from "./program.ts";
+
+export interface Check {
+  /** for sh -c, on the host */
+  readonly command: string;
+  readonly seconds: number;
+  /** what the command finds in its environment beside `VENEER_…`: the caller's own */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Seconds between the signal that asks a check to end and the one that ends it. */
+const GRACE = 2;
+
+/**
+ * Runs a check to its end; returns why it failed, undefined when it passed. It ends with this process, and when
+ * `stop` is aborted. `about` are its variables: `VENEER_INSTANCE` and so on.
+ */
+export async function runCheck(
+  { command, seconds, env }: Check,
+  about: Readonly<Record<string, string>>,
+  stop: AbortSignal,
+): Promise<string | undefined> {
+  // timeout makes a process group of its own for the command: what that has started ends with it
+  const limit = [findProgram("timeout"), `--kill-after=${GRACE}`, String(seconds)];
+  const args = ["--pdeathsig", "TERM", "--", ...limit, findProgram("sh"), "-c", command];
+  const result = await execa(findProgram("setpriv"), args, {
+    extendEnv: false,
+    env: { ...env, ...about },
+    reject: false,
+    stdin: "ignore",
+    cancelSignal: stop,
+    forceKillAfterDelay: (GRACE + 1) * 1000,
+    // what it prints beyond that is not read
+    maxBuffer: 1_000_000,
+  });
+  if (result.exitCode === 0) return undefined;
+  if (stop.aborted) return `interrupted by ${stop.reason}`;
+  if (result.exitCode === 124 || result.exitCode === 137) return `check did not end within ${seconds} s`;
+  const said =
+    result.stderr.trim() === "" ? result.stdout.trim().split("\n").slice(-1).join() : result.stderr;
+  return failed("check", result.exitCode, result.signal, said).message;
+}

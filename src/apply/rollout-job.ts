@@ -1,0 +1,160 @@
+/** One member of a rollout at a time: moved, checked, taken back. */
+import { formatError } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
+import { formatBaseRef } from "../names.ts";
+import type { Conflict } from "../plan/rebase.ts";
+import type { Entry, MemberKind, Rollout } from "../plan/rollout.ts";
+import { listRunning, type Running } from "../store/running.ts";
+import { rebase } from "./generations.ts";
+import { inParallel } from "./parallel.ts";
+import type { Progress } from "./progress.ts";
+import { type Check, runCheck } from "./rollout-check.ts";
+
+/**
+ * `planned`: not moved; `moved`, `checked`: on the version; `failed`: could not be moved, and is where it was;
+ * `refused`: on the version, but its check failed; `back`: where it was before; `stuck`: could not be taken back.
+ */
+export type RowState = "planned" | "moved" | "checked" | "failed" | "refused" | "back" | "stuck";
+
+/** What became of a member. */
+export interface Row {
+  readonly kind: MemberKind;
+  readonly id: string;
+  readonly from: string;
+  readonly to: string;
+  state: RowState;
+  /** where it hides the version */
+  conflicts: readonly Conflict[];
+  message?: string;
+}
+
+export interface Surroundings {
+  readonly progress: Progress;
+  /** aborted when the user wants it to end */
+  readonly stop: AbortSignal;
+}
+
+export interface Job extends Surroundings {
+  readonly settings: Settings;
+  readonly base: string;
+  /** as it is on disk */
+  rollout: Rollout;
+  readonly rows: ReadonlyMap<string, Row>;
+}
+
+const key = ({ kind, id }: Pick<Entry, "kind" | "id">) => `${kind} ${id}`;
+
+export function makeRows(base: string, { to, entries }: Rollout): Map<string, Row> {
+  return new Map(
+    entries.map((entry): [string, Row] => {
+      const { kind, id, state } = entry;
+      const ref = (version: number) => formatBaseRef({ name: base, version });
+      return [key(entry), { kind, id, from: ref(entry.from), to: ref(to), state, conflicts: [] }];
+    }),
+  );
+}
+
+export function rowOf(job: Job, entry: Entry): Row {
+  return job.rows.get(key(entry)) as Row;
+}
+
+/** Finds what a move would hide; changes nothing. */
+export function tryMove(job: Job, entry: Entry): void {
+  const row = rowOf(job, entry);
+  try {
+    row.conflicts = move(job, entry, job.rollout.to, true).conflicts;
+  } catch (error) {
+    Object.assign(row, { state: "failed", message: formatError(error) });
+  }
+}
+
+/** Moves a member onto the version. Returns its new entry; undefined when it could not be moved. */
+export function moveForward(job: Job, entry: Entry): Entry | undefined {
+  const row = rowOf(job, entry);
+  try {
+    const { conflicts } = move(job, entry, job.rollout.to);
+    Object.assign(row, { state: "moved", conflicts });
+    return { ...entry, state: "moved" };
+  } catch (error) {
+    Object.assign(row, { state: "failed", message: formatError(error) });
+    return undefined;
+  }
+}
+
+/** Takes a member back to where it was, with what it changed since. Returns undefined when that failed. */
+export function moveBack(job: Job, entry: Entry): Entry | undefined {
+  const row = rowOf(job, entry);
+  try {
+    move(job, entry, entry.from);
+    row.state = "back";
+    return { ...entry, state: "back" };
+  } catch (error) {
+    const why = formatError(error);
+    Object.assign(row, {
+      state: "stuck",
+      message: row.message === undefined ? why : `${row.message}; back: ${why}`,
+    });
+    return undefined;
+  }
+}
+
+function move({ settings, base: name }: Job, { id }: Entry, version: number, dryRun = false) {
+  return rebase(settings, id, { name, version }, dryRun);
+}
+
+/** Checks at once. */
+const CHECKS = 8;
+
+/**
+ * Checks those of the entries that run or are mounted. Returns the entries that passed and how many failed; those
+ * that `stop` left without an answer are neither.
+ */
+export async function checkAll(
+  job: Job,
+  check: Check,
+  entries: readonly Entry[],
+): Promise<{ passed: Entry[]; failures: number }> {
+  const running = listRunning(job.settings.store);
+  const passed: Entry[] = [];
+  let failures = 0;
+  await inParallel(CHECKS, entries, async (entry) => {
+    const found = running.find((one) => isOn(entry, one));
+    const row = rowOf(job, entry);
+    if (!found) {
+      row.message = "not running: not checked";
+      return;
+    }
+    if (job.stop.aborted) return;
+    const why = await runCheck(check, variables(job, entry, found), job.stop);
+    if (why === undefined) {
+      row.state = "checked";
+      passed.push({ ...entry, state: "checked" });
+    } else if (!job.stop.aborted) {
+      Object.assign(row, { state: "refused", message: why });
+      failures++;
+    }
+  });
+  return { passed, failures };
+}
+
+function isOn({ kind, id }: Entry, { record }: Running): boolean {
+  return kind === "instance" ? record.instance === id : !record.instance && record.container === id;
+}
+
+/** What a check finds in its environment. The store's own names are those that veneer itself reads. */
+function variables({ settings, base, rollout }: Job, entry: Entry, { record, pid }: Running) {
+  const root =
+    record.engine === "mount" ? record.target : pid === undefined ? undefined : `/proc/${pid}/root`;
+  return {
+    VENEER_ROOT: settings.store.root,
+    VENEER_RUN: settings.store.run,
+    VENEER_INSTANCE: entry.kind === "instance" ? entry.id : "",
+    VENEER_CONTAINER: record.container ?? "",
+    VENEER_ENGINE: record.engine,
+    VENEER_PID: pid === undefined ? "" : String(pid),
+    VENEER_ROOTFS: root ?? "",
+    VENEER_BASE: base,
+    VENEER_VERSION: String(rollout.to),
+    VENEER_FROM: String(entry.from),
+  };
+}

@@ -1,0 +1,168 @@
+/** Moves everything that stands on a base onto one of its versions, in batches, and back when a check fails. */
+import { VeneerError } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { advance, batches, type Entry, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
+import { readVersion } from "../store/bases.ts";
+import type { Store } from "../store/paths.ts";
+import { lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
+import { viewInstances } from "../store/view.ts";
+import { hearSignals } from "./interrupt.ts";
+import type { Check } from "./rollout-check.ts";
+import {
+  checkAll,
+  type Job,
+  makeRows,
+  moveBack,
+  moveForward,
+  type Row,
+  type Surroundings,
+  tryMove,
+} from "./rollout-job.ts";
+
+export interface RolloutWishes {
+  /** without a version: onto the current one */
+  readonly ref: BaseRef;
+  readonly canary?: number | undefined;
+  readonly batch?: number | undefined;
+  readonly check?: Check | undefined;
+  /** take all back when a check fails */
+  readonly rollback: boolean;
+  /** take back what an unfinished rollout moved, move nothing */
+  readonly back: boolean;
+  readonly dryRun: boolean;
+}
+
+/**
+ * `nothing`: there was nothing to do; `planned`: a dry run; `done`: all are there; `incomplete`: some could not
+ * be moved; `stopped`: a check failed and nothing was taken back, or no canary could be moved; `back`: all were
+ * taken back, or some are stuck; `interrupted`: by a signal.
+ */
+export type Outcome = "nothing" | "planned" | "done" | "incomplete" | "stopped" | "back" | "interrupted";
+
+export interface RolloutResult {
+  readonly base: string;
+  readonly to: string;
+  readonly outcome: Outcome;
+  readonly rows: readonly Row[];
+  /** an unfinished rollout onto another version, whose place this one took */
+  readonly superseded?: string;
+}
+
+/**
+ * Moves every instance of a base that is on another version, or goes on with a rollout that did not end. What is
+ * to be done is on disk before each step: after a kill at any point, and after an interruption, the same call
+ * goes on. Throws where there is no such version, and when another process rolls the base out.
+ */
+export async function rollOut(
+  settings: Settings,
+  wishes: RolloutWishes,
+  surroundings: Surroundings,
+): Promise<RolloutResult> {
+  const { store } = settings;
+  const { name, version } = readVersion(store, wishes.ref);
+  using _lock = wishes.dryRun ? undefined : lockRollout(store, name);
+  const unfinished = readRollout(store, name);
+  if (wishes.back && !unfinished) {
+    if (!wishes.dryRun) removeRollout(store, name);
+    throw nothingToTakeBack(name);
+  }
+  const to = wishes.back && unfinished ? unfinished.to : version;
+  const planned = planRollout(to, findMembers(store, name), unfinished, new Date().toISOString());
+  const rollout = wishes.back ? advance(planned, [], "back") : planned;
+  const job: Job = { ...surroundings, settings, base: name, rollout, rows: makeRows(name, rollout) };
+  // awaited here: the lock goes when this scope ends
+  const outcome = await carryOut(job, wishes);
+  const ref = (number: number) => formatBaseRef({ name, version: number });
+  const result = { base: name, to: ref(to), outcome, rows: [...job.rows.values()] };
+  return unfinished && unfinished.to !== to ? { ...result, superseded: ref(unfinished.to) } : result;
+}
+
+function nothingToTakeBack(name: string): VeneerError {
+  return new VeneerError("NO_ROLLOUT", `base ${name} has no unfinished rollout`, {
+    hint: `'veneer rollout ${name}@VERSION' moves all to any version, an older one too`,
+  });
+}
+
+/** A damaged instance is left out: which base it is on is not known. */
+function findMembers(store: Store, name: string): Member[] {
+  return viewInstances(store).flatMap(({ id, state, instance }): Member[] => {
+    if (instance?.base !== name || state === "damaged") return [];
+    return [{ kind: "instance", id, version: instance.version, state }];
+  });
+}
+
+function carryOut(job: Job, wishes: RolloutWishes): Promise<Outcome> | Outcome {
+  const { store } = job.settings;
+  if (wishes.dryRun) {
+    for (const entry of job.rollout.entries) if (entry.state === "planned") tryMove(job, entry);
+    return job.rollout.entries.length === 0 ? "nothing" : "planned";
+  }
+  if (job.rollout.phase === "back") return takeBack(job);
+  if (job.rollout.entries.length === 0) {
+    removeRollout(store, job.base);
+    return "nothing";
+  }
+  return goForward(job, wishes);
+}
+
+/** Publishes what has been done, before the next step. */
+function save(job: Job, changed: readonly Entry[], phase = job.rollout.phase): void {
+  job.rollout = advance(job.rollout, changed, phase);
+  writeRollout(job.settings.store, job.base, job.rollout);
+}
+
+async function goForward(job: Job, wishes: RolloutWishes): Promise<Outcome> {
+  const { check, canary = 0 } = wishes;
+  const all = batches(job.rollout, { ...wishes, checking: check !== undefined });
+  const canaries = new Set(job.rollout.entries.slice(0, canary).map(({ id }) => id));
+  save(job, []);
+  for (const [index, batch] of all.entries()) {
+    const moved = await moveBatch(job, batch, `batch ${index + 1} of ${all.length}`);
+    save(job, moved);
+    if (check && !job.stop.aborted) {
+      job.progress.step(`checking ${moved.length}`);
+      const { passed, failures } = await checkAll(job, check, moved);
+      save(job, passed);
+      if (failures > 0) return wishes.rollback ? takeBack(job) : "stopped";
+    }
+    if (job.stop.aborted && isUnfinished(job, wishes)) return "interrupted";
+    if (moved.length === 0 && batch.every(({ id }) => canaries.has(id))) return "stopped";
+  }
+  removeRollout(job.settings.store, job.base);
+  return [...job.rows.values()].some(({ state }) => state === "failed") ? "incomplete" : "done";
+}
+
+function isUnfinished(job: Job, { check }: RolloutWishes): boolean {
+  return batches(job.rollout, { checking: check !== undefined }).length > 0;
+}
+
+/** Returns the entries of the batch that are on the version now. */
+async function moveBatch(job: Job, batch: readonly Entry[], label: string): Promise<Entry[]> {
+  const there: Entry[] = [];
+  for (const [index, entry] of batch.entries()) {
+    if (job.stop.aborted) break;
+    if (entry.state === "planned")
+      job.progress.step(`${label}: moving ${entry.id}, ${index + 1} of ${batch.length}`);
+    const moved = entry.state === "planned" ? moveForward(job, entry) : entry;
+    if (moved) there.push(moved);
+    await hearSignals();
+  }
+  return there;
+}
+
+/** Takes back all that this rollout moved, before an interruption too. */
+async function takeBack(job: Job): Promise<Outcome> {
+  save(job, [], "back");
+  const all = toTakeBack(job.rollout);
+  for (const [index, entry] of all.entries()) {
+    if (job.stop.aborted) return "interrupted";
+    job.progress.step(`taking ${entry.id} back, ${index + 1} of ${all.length}`);
+    const back = moveBack(job, entry);
+    if (back) save(job, [back]);
+    await hearSignals();
+  }
+  if (![...job.rows.values()].some(({ state }) => state === "stuck"))
+    removeRollout(job.settings.store, job.base);
+  return "back";
+}

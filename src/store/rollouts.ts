@@ -1,0 +1,72 @@
+/** Rollouts that have not ended: at most one per base, durable, found again after a crash. */
+import { VeneerError } from "../errors.ts";
+import validateRollout from "../generated/rollout.js";
+import { formatBaseRef } from "../names.ts";
+import type { Rollout } from "../plan/rollout.ts";
+import { type Fd, flock, mkdirMaybe, openatMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { identifySelf, isAlive, type ProcessIdentity } from "../sys/process.ts";
+import { fstat, lstatMaybe } from "../sys/stat.ts";
+import { readDocument, writeDocument } from "./document.ts";
+import { paths, type Store } from "./paths.ts";
+import { listBases } from "./versions.ts";
+
+interface Document extends Rollout {
+  /** the process that did it last */
+  readonly holder: ProcessIdentity;
+}
+
+/** Throws where what is there cannot be read. */
+export function readRollout(store: Store, name: string): Rollout | undefined {
+  return readDocumentOf(store, name);
+}
+
+function readDocumentOf(store: Store, name: string): Document | undefined {
+  const hint = "remove that file: what was moved stays where it is, and a new rollout moves the rest";
+  return readDocument<Document>(paths.rolloutFile(store, name), validateRollout, hint);
+}
+
+/** Durable on return; the caller holds the lock of {@link lockRollout}. */
+export function writeRollout(store: Store, name: string, rollout: Rollout): void {
+  writeDocument(paths.rolloutFile(store, name), { ...rollout, holder: identifySelf() }, { sync: true });
+}
+
+/** Forgets a rollout that has ended. The caller holds the lock. */
+export function removeRollout(store: Store, name: string): void {
+  unlinkQuietly(paths.rolloutFile(store, name));
+  rmdirQuietly(paths.rollout(store, name));
+}
+
+/** Takes the base's rollout for as long as this process works on it. Throws BUSY, naming who has it. */
+export function lockRollout(store: Store, name: string): Fd {
+  const path = paths.rollout(store, name);
+  for (;;) {
+    mkdirMaybe(path, 0o700);
+    const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!fd) continue;
+    if (!flock(fd.number, LOCK_EX | LOCK_NB, path)) {
+      fd[Symbol.dispose]();
+      throw beingRolledOut(store, name);
+    }
+    // whoever had it may have ended, and removed it, before the lock was ours
+    if (lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
+    fd[Symbol.dispose]();
+  }
+}
+
+function beingRolledOut(store: Store, name: string): VeneerError {
+  const other = readDocumentOf(store, name);
+  const who = other && isAlive(other.holder) ? `process ${other.holder.pid}` : "another veneer process";
+  const what = other ? ` (onto ${formatBaseRef({ name, version: other.to })}, begun ${other.begun})` : "";
+  return new VeneerError("BUSY", `base ${name} is being rolled out by ${who}${what}`, {
+    hint: "wait until that has ended",
+  });
+}
+
+/** All rollouts that have not ended, with the names of their bases. */
+export function* allRollouts(store: Store): Generator<readonly [name: string, rollout: Rollout]> {
+  for (const name of listBases(store)) {
+    const rollout = readRollout(store, name);
+    if (rollout) yield [name, rollout];
+  }
+}
