@@ -9,6 +9,7 @@ export type Completion =
   | "directory"
   | "runtime"
   | "engine"
+  | "lxc"
   | readonly string[];
 
 export interface Option {

@@ -1,6 +1,8 @@
+import { lxcPath } from "../engines/lxc.ts";
 import { listInstances } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 import { listBases, listVersions, readBaseFile } from "../store/versions.ts";
+import { list } from "../sys/stat.ts";
 import type { Command } from "./command.ts";
 import { type Candidate, complete, countGlobals, fitting, type Wanted } from "./complete.ts";
 import { GLOBAL_OPTIONS } from "./help.ts";
@@ -48,6 +50,8 @@ function lines(answer: Wanted, store: Store): string[] {
       return print(known(() => ["runc", "crun"].map((value) => ({ value })), answer));
     case "engine":
       return print(known(() => ENGINES.map((value) => ({ value })), answer));
+    case "lxc":
+      return print(known(() => list(lxcPath("/etc")).map((value) => ({ value })), answer));
   }
 }
 

@@ -2,15 +2,20 @@
 
 import type { Engine, SetupRequest } from "../engines/engine.ts";
 import { ENGINES } from "../engines/list.ts";
+import { checkLxcName, type LxcContainer, lxcPath } from "../engines/lxc.ts";
 import { UsageError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { quote } from "../quote.ts";
+import { DEFAULT_CONFIG } from "../store/paths.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import type { Input, Option } from "./command.ts";
+import type { Context, Input, Operand, Option } from "./command.ts";
 
-const names = ENGINES.map(({ name }) => name);
+const names = ["lxc", ...ENGINES.map(({ name }) => name)];
 
-export const ENGINE_OPERAND = { name: "ENGINE", complete: names } as const;
+export const SETUP_OPERANDS: readonly Operand[] = [
+  { name: "ENGINE", complete: names },
+  { name: "NAME", optional: true, complete: "lxc" },
+];
 
 export const SETUP_OPTIONS: readonly Option[] = [
   { name: "--dry-run", help: "print what would change, as a diff, and change nothing" },
@@ -22,10 +27,21 @@ export const SETUP_OPTIONS: readonly Option[] = [
   },
 ];
 
+export const LXCPATH_OPTION: Option = {
+  name: "--lxcpath",
+  value: "DIR",
+  help: "lxc: the directory of the containers (default: LXC's own)",
+  complete: "directory",
+};
+
+/** The engine that is named, lxc aside. */
 export function engineOf(input: Input): Engine {
   const word = input.operands[0] as string;
   const engine = ENGINES.find(({ name }) => name === word);
-  if (engine) return engine;
+  if (engine) {
+    if (input.operands[1] === undefined) return engine;
+    throw new UsageError(`${word} has no containers to set up one by one`, "give the engine alone");
+  }
   const near = nearest(word, names);
   const hint = near === undefined ? `known are ${names.join(", ")}` : `did you mean ${near}?`;
   throw new UsageError(`unknown engine ${quote(word)}`, hint);
@@ -45,4 +61,27 @@ function programDirectory(): string {
     return program !== undefined && own === `${dir.slice(0, -"bin".length)}lib/veneer`;
   });
   return linked ?? own;
+}
+
+/** The container that is named; undefined where none is. */
+export function lxcContainerOf(
+  input: Input,
+  name: string | undefined,
+  etc = "/etc",
+): LxcContainer | undefined {
+  const given = input.value("--lxcpath");
+  if (given !== undefined && !given.startsWith("/")) {
+    throw new UsageError(`--lxcpath ${quote(given)} is not an absolute path`);
+  }
+  if (name === undefined) return undefined;
+  const path = (given ?? lxcPath(etc)).replace(/\/+$/, "");
+  return { name: checkLxcName(name), path };
+}
+
+/** Options before the command that a hook needs to find the store of this call. */
+export function hookGlobals({ settings, origins, configFile }: Context): string[] {
+  const words: string[] = configFile === DEFAULT_CONFIG ? [] : ["--config", configFile];
+  if (origins.root !== undefined) words.push("--root", settings.store.root);
+  if (origins.run !== undefined) words.push("--run", settings.store.run);
+  return words;
 }

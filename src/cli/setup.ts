@@ -1,26 +1,94 @@
+import type { Engine } from "../engines/engine.ts";
+import { lxcContainer, lxcDefaults } from "../engines/lxc.ts";
+import { lxcRoot, makeMissing } from "../engines/lxc-root.ts";
 import { carryOutSetup, formatEdits, planSetup } from "../engines/setup.ts";
-import type { Command } from "./command.ts";
-import { ENGINE_OPERAND, engineOf, SETUP_OPTIONS, setupRequest } from "./setup-common.ts";
+import { UsageError } from "../errors.ts";
+import { checkName, parseBaseRef } from "../names.ts";
+import type { Command, Context, Input, Option } from "./command.ts";
+import {
+  engineOf,
+  hookGlobals,
+  LXCPATH_OPTION,
+  lxcContainerOf,
+  SETUP_OPERANDS,
+  SETUP_OPTIONS,
+  setupRequest,
+} from "./setup-common.ts";
+
+const LXC_OPTIONS: readonly Option[] = [
+  { name: "--base", value: "BASE[@V]", help: "lxc NAME: the container's base", complete: "base" },
+  { name: "--persistent", help: "lxc NAME: keep the writes, in an instance of the container's name" },
+  {
+    name: "--instance",
+    value: "ID",
+    help: "lxc NAME: keep the writes, in this instance",
+    complete: "instance",
+  },
+  LXCPATH_OPTION,
+];
 
 export const command: Command = {
   name: "setup",
-  summary: "Make veneer known to an engine: podman, docker, containerd or crio",
-  operands: [ENGINE_OPERAND],
-  options: SETUP_OPTIONS,
+  summary: "Make veneer known to an engine: lxc, podman, docker, containerd or crio",
+  operands: SETUP_OPERANDS,
+  options: [...SETUP_OPTIONS, ...LXC_OPTIONS],
   description: `Writes a drop-in file, or merges a key into the engine's own configuration and leaves everything else
 in it as it is. What was there before is kept for 'veneer unsetup'. Running it twice changes nothing the second
-time. The engine is never restarted: what is to be done is printed.`,
-  examples: ["veneer setup docker --dry-run", "veneer setup podman"],
+time. The engine is never restarted: what is to be done is printed.
+
+With lxc and a NAME it gives that container its base, in the container's own configuration; one that is not there
+is made. With lxc alone it puts the hooks into what new containers are made from: lxc.environment then names the
+base.`,
+  examples: [
+    "veneer setup docker --dry-run",
+    "veneer setup podman",
+    "veneer setup lxc web1 --base debian --persistent",
+  ],
   run(context, input) {
-    const engine = engineOf(input);
-    const edits = planSetup(engine, setupRequest(input));
+    const { engine, prepare } = input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(input);
+    const edits = planSetup(context.settings.store, engine, setupRequest(input));
     if (input.has("--dry-run")) {
       if (edits.length > 0) context.out(formatEdits(edits).trimEnd());
       return;
     }
+    prepare?.();
     if (edits.length > 0) carryOutSetup(context.settings.store, engine, edits);
     for (const { path } of edits) context.out(path);
     context.note(edits.length === 0 ? `${engine.name} is set up already` : `now: ${engine.restart}`);
     context.note(`then: ${engine.use}`);
   },
 };
+
+interface Prepared {
+  readonly engine: Engine;
+  /** what must be there before the engine is told of it */
+  readonly prepare?: () => void;
+}
+
+function otherEngine(input: Input): Prepared {
+  refuseLxcOptions(input);
+  return { engine: engineOf(input) };
+}
+
+function refuseLxcOptions(input: Input): void {
+  const given = LXC_OPTIONS.find(({ name }) => input.has(name));
+  if (given) throw new UsageError(`${given.name} is an option of 'veneer setup lxc NAME'`);
+}
+
+function lxcEngine(context: Context, input: Input): Prepared {
+  const { settings } = context;
+  const container = lxcContainerOf(input, input.operands[1], setupRequest(input).etc);
+  const globals = hookGlobals(context);
+  if (!container) {
+    refuseLxcOptions(input);
+    return { engine: lxcDefaults(globals) };
+  }
+  const base = input.value("--base");
+  const instance = input.value("--instance");
+  const root = lxcRoot(settings.store, container.name, {
+    ...(base !== undefined && { base: parseBaseRef(base) }),
+    ...(instance !== undefined && { instance: checkName("instance", instance) }),
+    persistent: input.has("--persistent"),
+  });
+  return { engine: lxcContainer(container, root, globals), prepare: () => makeMissing(settings, root) };
+}

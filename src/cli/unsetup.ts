@@ -1,16 +1,26 @@
+import { lxcContainerRemoval, lxcDefaults } from "../engines/lxc.ts";
 import { carryOutUnsetup, formatEdits, planUnsetup } from "../engines/setup.ts";
-import type { Command } from "./command.ts";
-import { ENGINE_OPERAND, engineOf, SETUP_OPTIONS, setupRequest } from "./setup-common.ts";
+import { UsageError } from "../errors.ts";
+import type { Command, Input } from "./command.ts";
+import {
+  engineOf,
+  LXCPATH_OPTION,
+  lxcContainerOf,
+  SETUP_OPERANDS,
+  SETUP_OPTIONS,
+  setupRequest,
+} from "./setup-common.ts";
 
 export const command: Command = {
   name: "unsetup",
   summary: "Take back what setup changed for an engine",
-  operands: [ENGINE_OPERAND],
-  options: SETUP_OPTIONS,
+  operands: SETUP_OPERANDS,
+  options: [...SETUP_OPTIONS, LXCPATH_OPTION],
   description: `A file that is as setup left it becomes byte for byte what it was before. From one that somebody has
-changed since, only what setup put in is taken out.`,
+changed since, only what setup put in is taken out. With lxc and a NAME: that container's configuration; its
+instance stays.`,
   run(context, input) {
-    const engine = engineOf(input);
+    const engine = engineFor(input);
     const { store } = context.settings;
     const edits = planUnsetup(store, engine, setupRequest(input));
     if (input.has("--dry-run")) {
@@ -22,3 +32,11 @@ changed since, only what setup put in is taken out.`,
     context.note(edits.length === 0 ? `${engine.name} is not set up` : `now: ${engine.restart}`);
   },
 };
+
+function engineFor(input: Input) {
+  const container = lxcContainerOf(input, input.operands[1], setupRequest(input).etc);
+  if (input.operands[0] === "lxc") return container ? lxcContainerRemoval(container) : lxcDefaults([]);
+  if (input.has(LXCPATH_OPTION.name))
+    throw new UsageError(`--lxcpath is an option of 'veneer unsetup lxc NAME'`);
+  return engineOf(input);
+}

@@ -14,12 +14,28 @@ export interface FileChange {
    * text itself when nothing is to be done. Throws VeneerError when the file cannot be understood.
    */
   add(text: string | undefined): string;
-  /** The text without what {@link add} put in; undefined to remove the file. */
-  remove(text: string): string | undefined;
+  /**
+   * The text without what {@link add} put in; undefined to remove the file. `before` is what was there before the
+   * first `setup`, null for no file, where that is known.
+   */
+  remove(text: string, before?: string | null): string | undefined;
+  /** permissions of a new file, 0644 unless given */
+  readonly mode?: number;
+}
+
+/** A directory that `setup` makes. `unsetup` removes it where it is empty, with the files or, when `ours`, in any case. */
+export interface NewDirectory {
+  readonly path: string;
+  readonly mode: number;
+  readonly ours?: boolean;
 }
 
 export interface Engine {
   readonly name: string;
+  /** what `setup` remembers it by; its name unless given */
+  readonly journal?: string;
+  /** outermost first */
+  readonly directories?: readonly NewDirectory[];
   readonly changes: (request: SetupRequest) => readonly FileChange[];
   /** what to do for it to take effect; veneer never restarts an engine itself */
   readonly restart: string;

@@ -14,6 +14,8 @@ export interface Edit {
   readonly after: string | null;
   /** of `setup`: the file as it is, without what an earlier `setup` put in */
   readonly plain?: string | null;
+  /** permissions of a new file */
+  readonly mode?: number;
 }
 
 interface Journal {
@@ -25,13 +27,15 @@ interface Journal {
 }
 
 /** What `setup` would change; files that are right already are left out. Throws before anything is written. */
-export function planSetup(engine: Engine, request: SetupRequest): Edit[] {
-  return engine.changes(request).flatMap(({ path, add, remove }) => {
+export function planSetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
+  const journal = readJournal(store, engine);
+  return engine.changes(request).flatMap(({ path, add, remove, mode }) => {
     const text = readText(path);
     const after = add(text);
     if (after === text) return [];
-    const plain = text === undefined ? null : (remove(text) ?? null);
-    return [{ path, before: text ?? null, after, plain }];
+    const known = journal.files.find((file) => file.path === path);
+    const plain = text === undefined ? null : (remove(text, known?.before) ?? null);
+    return [{ path, before: text ?? null, after, plain, ...(mode !== undefined && { mode }) }];
   });
 }
 
@@ -45,7 +49,7 @@ export function planUnsetup(store: Store, engine: Engine, request: SetupRequest)
     const text = readText(path);
     if (text === undefined) return [];
     const known = journal.files.find((file) => file.path === path);
-    const after = known?.after === text ? known.before : (remove(text) ?? null);
+    const after = known?.after === text ? known.before : (remove(text, known?.before) ?? null);
     return after === text ? [] : [{ path, before: text, after }];
   });
 }
@@ -63,12 +67,16 @@ export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit
   });
   const others = known.filter((file) => !files.some(({ path }) => path === file.path));
   writeDocument(journalPath(store, engine), { files: [...others, ...files] }, { sync: true });
+  for (const { path, mode } of engine.directories ?? []) mkdirs(path, mode);
   for (const edit of edits) write(edit);
 }
 
 /** Writes the files and forgets what was there. Idempotent. */
 export function carryOutUnsetup(store: Store, engine: Engine, edits: readonly Edit[]): void {
   for (const edit of edits) write(edit);
+  const gone = edits.some(({ after }) => after === null);
+  for (const { path, ours } of [...(engine.directories ?? [])].reverse())
+    if (gone || ours) rmdirQuietly(path);
   unlinkQuietly(journalPath(store, engine));
   rmdirQuietly(directory(store));
 }
@@ -84,18 +92,19 @@ export function formatEdits(edits: readonly Edit[]): string {
     .replace(/^(=+|Index: .*)\n/gm, "");
 }
 
-function write({ path, after }: Edit): void {
+function write({ path, after, mode = 0o644 }: Edit): void {
   if (after === null) {
     unlink(path);
     return;
   }
-  const mode = (lstatMaybe(path)?.mode ?? 0o644) & 0o7777;
+  const like = lstatMaybe(path);
   mkdirs(path.slice(0, path.lastIndexOf("/")), 0o755);
-  replaceFile(path, after, { mode, sync: true });
+  replaceFile(path, after, { mode, sync: true, ...(like && { like }) });
 }
 
 const directory = (store: Store) => `${store.root}/setup`;
-const journalPath = (store: Store, engine: Engine) => `${directory(store)}/${engine.name}.json`;
+const journalPath = (store: Store, engine: Engine) =>
+  `${directory(store)}/${engine.journal ?? engine.name}.json`;
 
 function readJournal(store: Store, engine: Engine): Journal {
   return readDocument<Journal>(journalPath(store, engine), validateSetup) ?? { files: [] };

@@ -14,7 +14,7 @@ export interface LxcConfig {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-interface Line {
+export interface Line {
   /** without `lxc.` */
   readonly key: string;
   readonly value: string;
@@ -27,7 +27,7 @@ export function readLxcConfig(path: string): LxcConfig {
   let idmap: LxcConfig["idmap"];
   let ephemeral = false;
   let environment: Record<string, string> = {};
-  for (const { key, value, file } of path === "" ? [] : readLines(path)) {
+  for (const { key, value, file } of path === "" ? [] : readLines(path, LINE)) {
     if (key === "rootfs.path") rootfs = value;
     else if (key === "ephemeral") ephemeral = value === "1";
     else if (key === "rootfs.options" && value.split(",").some((item) => item.startsWith("idmap="))) {
@@ -47,17 +47,22 @@ const MAX_FILES = 256;
 /** Lines of the keys that count, found in one pass: common.conf is long and this is in the path of every start. */
 const LINE = /^[ \t]*lxc\.(include|rootfs\.path|rootfs\.options|ephemeral|environment)[ \t]*=(.*)$/gm;
 
-function* readLines(path: string, budget = { files: MAX_FILES }): Generator<Line> {
+/** All lines of a file and of what it includes, in order. Not for the path of a start. */
+export function readAllLines(path: string): Line[] {
+  return [...readLines(path, /^[ \t]*lxc\.([A-Za-z0-9_.-]+)[ \t]*=(.*)$/gm)];
+}
+
+function* readLines(path: string, pattern: RegExp, budget = { files: MAX_FILES }): Generator<Line> {
   if (--budget.files < 0) return;
   const text = path.endsWith("/") ? undefined : readFile(path);
   if (text === undefined) {
-    for (const file of filesIn(path)) yield* readLines(file, budget);
+    for (const file of filesIn(path)) yield* readLines(file, pattern, budget);
     return;
   }
-  for (const [, key, raw] of text.matchAll(LINE)) {
+  for (const [, key, raw] of text.matchAll(pattern)) {
     const value = unquote((raw as string).trim());
     if (key !== "include") yield { key: key as string, value, file: path };
-    else if (value !== "") yield* readLines(value, budget);
+    else if (value !== "") yield* readLines(value, pattern, budget);
   }
 }
 

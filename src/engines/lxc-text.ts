@@ -1,0 +1,54 @@
+/** Lines of an LXC configuration file (lxc.container.conf(5)): what is not touched stays byte for byte. Pure. */
+
+function lines(text: string, key: string): RegExpMatchArray[] {
+  const escaped = key.replaceAll(".", "\\.");
+  return [...text.matchAll(new RegExp(`^([ \\t]*lxc\\.${escaped}[ \\t]*=[ \\t]*)(.*?)[ \\t]*$`, "gm"))];
+}
+
+/** Values of a key without `lxc.`, in their order. */
+export function valuesOf(text: string, key: string): string[] {
+  return lines(text, key).map((line) => line[2] as string);
+}
+
+/** A line at the end of the text, on a line of its own. */
+export function appendLine(text: string, line: string): string {
+  return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${line}\n`;
+}
+
+/** Sets a key of which the last line counts: that line's value, or a new line at the end. */
+export function setValue(text: string, key: string, value: string): string {
+  const last = lines(text, key).at(-1);
+  if (!last) return appendLine(text, `lxc.${key} = ${value}`);
+  if (last[2] === value) return text;
+  const at = last.index as number;
+  return `${text.slice(0, at)}${last[1]}${value}${text.slice(at + last[0].length)}`;
+}
+
+/** The text without the lines of a key whose value `drop` says yes to. */
+export function dropLines(text: string, key: string, drop: (value: string) => boolean): string {
+  let result = text;
+  for (const line of lines(text, key).reverse()) {
+    if (!drop(line[2] as string)) continue;
+    const start = line.index as number;
+    const end = start + line[0].length;
+    result = result.slice(0, start) + result.slice(result[end] === "\n" ? end + 1 : end);
+  }
+  return result;
+}
+
+/** Whether a hook's command is ours: `/usr/bin/veneer … hook lxc …`. */
+export function isOurHook(command: string): boolean {
+  return /(^|\/)veneer'? (.* )?hook lxc( |$)/.test(command);
+}
+
+/** One hook of ours at a place of LXC's: the first that is there gets the command, others of ours go. */
+export function setHook(text: string, type: string, command: string): string {
+  const key = `hook.${type}`;
+  const ours = valuesOf(text, key).filter(isOurHook);
+  if (ours.length === 1 && ours[0] === command) return text;
+  return appendLine(dropLines(text, key, isOurHook), `lxc.${key} = ${command}`);
+}
+
+export function dropHooks(text: string): string {
+  return ["pre-mount", "post-stop"].reduce((all, type) => dropLines(all, `hook.${type}`, isOurHook), text);
+}

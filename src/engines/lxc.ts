@@ -1,0 +1,237 @@
+/** LXC: a container's configuration file, or what every new container's is made from. */
+import { UsageError, VeneerError } from "../errors.ts";
+import { readAllLines } from "../input/lxc-config.ts";
+import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../names.ts";
+import { quote } from "../quote.ts";
+import { recordKey } from "../store/records.ts";
+import { readText } from "../sys/fd.ts";
+import { S_IFDIR } from "../sys/flags.ts";
+import { isType, list, lstatMaybe } from "../sys/stat.ts";
+import type { Engine, NewDirectory } from "./engine.ts";
+import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "./lxc-text.ts";
+
+export interface LxcContainer {
+  readonly name: string;
+  /** directory of the containers, absolute */
+  readonly path: string;
+}
+
+/**
+ * What the container's root shall be: fresh on a base at each start, or an instance, whose base the hook is not
+ * told: a cutover or rebase changes it.
+ */
+export type LxcRoot =
+  | { readonly base: BaseRef }
+  | {
+      readonly instance: string;
+      /** it is not there yet: what it will stand on */
+      readonly missing?: BaseRef;
+    };
+
+/** A word as a shell takes it: LXC hands hooks to one. */
+function shellWord(word: string): string {
+  if (/^[A-Za-z0-9_+./@=,:-]+$/.test(word)) return word;
+  if (word.includes("\n")) throw new UsageError(`${quote(word)} cannot stand in a configuration of LXC`);
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** `globals` are options that stand before the command: `--root DIR`. */
+export function hookCommand(
+  bin: string,
+  globals: readonly string[],
+  options: readonly string[] = [],
+): string {
+  return [`${bin}/veneer`, ...globals, "hook", "lxc", ...options].map(shellWord).join(" ");
+}
+
+/**
+ * The hooks for containers that are made from now on; each says in `lxc.environment` whether it wants a base.
+ * lxc-create copies the lines: a container keeps them whatever becomes of the file.
+ */
+export function lxcDefaults(globals: readonly string[]): Engine {
+  return {
+    name: "lxc",
+    changes: ({ etc, bin }) => [
+      {
+        path: `${etc}/lxc/default.conf`,
+        add: (text = "") => {
+          const hook = hookCommand(bin, globals);
+          return setHook(setHook(text, "pre-mount", hook), "post-stop", hook);
+        },
+        remove: (text) => dropHooks(text) || undefined,
+      },
+    ],
+    restart: "nothing to restart: it counts for containers that lxc-create makes from now on",
+    use: "lxc.environment = VENEER_BASE=NAME in a container's configuration; for one that is there already, 'veneer setup lxc NAME --base BASE'",
+  };
+}
+
+/** Where LXC keeps containers (lxc.system.conf(5)). */
+export function lxcPath(etc: string): string {
+  const text = readText(`${etc}/lxc/lxc.conf`) ?? "";
+  return valuesOf(text, "lxcpath").at(-1) || "/var/lib/lxc";
+}
+
+/** Throws UsageError for a name that LXC would not take. */
+export function checkLxcName(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what cannot stand in a line or a path
+  if (name !== "" && name !== "." && name !== ".." && !/[/\u0000-\u001f]/.test(name)) return name;
+  throw new UsageError(`${quote(name)} is not a container's name`);
+}
+
+export const containerDirectory = ({ path, name }: LxcContainer): string => `${path}/${name}`;
+export const containerConfig = (container: LxcContainer): string => `${containerDirectory(container)}/config`;
+
+/**
+ * The hooks and the root of one container. `adopted` says that its own overlay was taken over already, which is
+ * refused otherwise. Throws when the container cannot have a base.
+ */
+export function lxcContainer(
+  container: LxcContainer,
+  root: LxcRoot,
+  globals: readonly string[],
+  adopted = false,
+): Engine {
+  const directory = containerDirectory(container);
+  const path = containerConfig(container);
+  const exists = lstatMaybe(path) !== undefined;
+  const lines = exists ? readAllLines(path) : [];
+  refuseUnfit(container, lines, adopted);
+  const place = exists ? placeOf(directory, lines) : `${directory}/rootfs`;
+  const made: NewDirectory[] = exists ? [] : [{ path: directory, mode: 0o770 }];
+  const options = "base" in root ? ["--base", formatBaseRef(root.base)] : ["--instance", root.instance];
+  return {
+    name: `container ${displayName(container.name)}`,
+    journal: journalOf(container),
+    directories: [
+      ...made,
+      ...(exists && place === undefined ? [] : [{ path: place as string, mode: 0o755 }]),
+    ],
+    changes: ({ etc, bin }) => [
+      {
+        path,
+        mode: 0o640,
+        add(text) {
+          let next = text ?? freshConfig(container, etc);
+          if (place !== undefined) next = setValue(next, "rootfs.path", `dir:${place}`);
+          if (!isPlainName(container.name)) next = setValue(next, "hook.version", "1");
+          next = setHook(next, "pre-mount", hookCommand(bin, globals, options));
+          return setHook(next, "post-stop", hookCommand(bin, globals));
+        },
+        remove: (text, before) => withoutOurs(text, before, directory),
+      },
+    ],
+    restart: `nothing to restart: it counts from the container's next start`,
+    use: startLine(container),
+  };
+}
+
+const journalOf = ({ name, path }: LxcContainer) => recordKey("lxc", name, path);
+
+export function startLine({ name, path }: LxcContainer): string {
+  return `lxc-start${path === "/var/lib/lxc" ? "" : ` -P ${shellWord(path)}`} -n ${shellWord(name)}`;
+}
+
+/** The engine for `unsetup`, which needs to know nothing of the root. */
+export function lxcContainerRemoval(container: LxcContainer): Engine {
+  const directory = containerDirectory(container);
+  return {
+    name: `container ${displayName(container.name)}`,
+    journal: journalOf(container),
+    directories: [
+      { path: directory, mode: 0 },
+      { path: `${directory}/rootfs`, mode: 0 },
+      { path: `${directory}/${OWN}`, mode: 0, ours: true },
+    ],
+    changes: () => [
+      {
+        path: containerConfig(container),
+        add: (text = "") => text,
+        remove: (text, before) => withoutOurs(text, before, directory),
+      },
+    ],
+    restart: "nothing to restart: it counts from the container's next start",
+    use: "",
+  };
+}
+
+/** What `setup` wrote is taken out; the root becomes what it was, where that is known. */
+function withoutOurs(text: string, before: string | null | undefined, directory: string): string {
+  let next = dropHooks(text);
+  const root = valuesOf(next, "rootfs.path").at(-1);
+  const old = valuesOf(before ?? "", "rootfs.path").at(-1);
+  if (root === `dir:${directory}/${OWN}`) {
+    next =
+      old === undefined
+        ? dropLines(next, "rootfs.path", (value) => value === root)
+        : setValue(next, "rootfs.path", old);
+  }
+  return next;
+}
+
+/** Name of the directory for the root in a container whose own has files in it. */
+const OWN = "veneer";
+
+/** The directory that `lxc.rootfs.path` must be set to; undefined where an empty one is set already. */
+function placeOf(directory: string, lines: readonly { key: string; value: string }[]): string | undefined {
+  const now = lines.findLast(({ key }) => key === "rootfs.path")?.value ?? "";
+  const path = now.replace(/^dir:/, "");
+  if (path === `${directory}/${OWN}`) return undefined;
+  if (path.startsWith("/") && isEmptyDirectory(path)) return undefined;
+  return `${directory}/${OWN}`;
+}
+
+function isEmptyDirectory(path: string): boolean {
+  return isType(lstatMaybe(path), S_IFDIR) && list(path).length === 0;
+}
+
+function refuseUnfit(
+  container: LxcContainer,
+  lines: readonly { key: string; value: string; file: string }[],
+  adopted: boolean,
+): void {
+  const name = displayName(container.name);
+  const refuse = (what: string, hint: string) =>
+    new VeneerError("BAD_ENGINE_CONFIG", `container ${name} ${what}`, { hint });
+  const last = (key: string) => lines.findLast((line) => line.key === key);
+  const idmap = last("rootfs.options");
+  if (idmap?.value.split(",").some((item) => item.startsWith("idmap="))) {
+    throw refuse(
+      `has lxc.rootfs.options = ${displayName(idmap.value)} (in ${displayName(idmap.file)})`,
+      "LXC would bypass the base with it: remove idmap= from lxc.rootfs.options",
+    );
+  }
+  const root = last("rootfs.path")?.value ?? "";
+  if (/^overlay(fs)?:/.test(root) && !adopted) {
+    throw refuse(
+      `has an overlay of LXC's own: ${quote(root)}`,
+      `'veneer adopt ${name} --base BASE' takes its changes along`,
+    );
+  }
+  if (lines.some(({ key, value }) => key === "environment" && /^VENEER_(BASE|INSTANCE)=/.test(value))) {
+    throw refuse(
+      "names its base in lxc.environment already",
+      "it needs no set-up; or remove that line, and the include of veneer.conf",
+    );
+  }
+  if (isPlainName(container.name) || last("hook.version")?.value === "1") return;
+  // those of included files come with LXC's packages and read the environment
+  const own = containerConfig(container);
+  const other = lines.find(({ key, value, file }) => file === own && isForeignHook(key, value));
+  if (!other) return;
+  throw refuse(
+    `needs lxc.hook.version = 1 for its name, and has another hook, lxc.${other.key}`,
+    "set lxc.hook.version = 1 yourself if that hook understands it",
+  );
+}
+
+function isForeignHook(key: string, value: string): boolean {
+  return key.startsWith("hook.") && key !== "hook.version" && value !== "" && !isOurHook(value);
+}
+
+/** What lxc-create would begin with. */
+function freshConfig({ name }: LxcContainer, etc: string): string {
+  const common = "/usr/share/lxc/config/common.conf";
+  const includes = [common, `${etc}/lxc/default.conf`].filter((path) => lstatMaybe(path) !== undefined);
+  return [...includes.map((path) => `lxc.include = ${path}`), `lxc.uts.name = ${name}`, ""].join("\n");
+}
