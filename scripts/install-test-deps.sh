@@ -4,10 +4,12 @@
 set -euo pipefail
 
 packages=(
-  acl attr busybox-static catatonit containerd crun debootstrap docker-registry docker.io e2fsprogs fish gcc
+  acl attr busybox-static catatonit containerd criu crun debootstrap docker-registry docker.io e2fsprogs fish gcc
   hyperfine jq libc6-dev libcap2-bin lxc podman procps python3-minimal runc skopeo strace tar umoci util-linux
   xfsprogs xz-utils zsh zstd
 )
+# packages of their own from Debian 13 on
+grep -q bookworm /etc/os-release || packages+=(docker-cli libcriu2)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -3,6 +3,7 @@
  * placement `private` the caller is in a mount namespace of its own, so the rewritten config.json is bound
  * over the bundle's, which stays as it is; with `host` it is published in its place.
  */
+import { checkRestorable } from "./apply/restore.ts";
 import { start } from "./apply/start.ts";
 import { during, UsageError } from "./errors.ts";
 import { type Arguments, readGlobalOption } from "./input/arguments.ts";
@@ -68,7 +69,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
     if (!existsAlready(real, call)) prepare(settings, call, placement, byHand);
   } catch (error) {
     logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
-    reportToRuntimeLog(call, error);
+    reportToRuntimeLog(real, call, error);
     throw error;
   }
   sayReady();
@@ -109,6 +110,7 @@ function prepare(
   if (!request) return;
   const id = checkContainerId(call.id);
   refuseUserNamespace(config, id);
+  if (call.command === "restore") during(`restore ${id}`, () => checkRestorable(settings.store, request));
   const addHook = (record: Record): Operation[] => {
     const rewritten = withPoststop(text, config, settings, record);
     return placement === "host"

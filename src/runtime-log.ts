@@ -1,21 +1,18 @@
 /** The log that an engine gives a runtime with --log, where it looks for the reason of a failure. */
 import { formatError } from "./errors.ts";
 import type { RuntimeCall } from "./input/runtime-args.ts";
+import { formatLogLine, logFile } from "./input/runtime-log.ts";
 import { openat, writeAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_APPEND, O_CREAT, O_WRONLY } from "./sys/flags.ts";
 
-/** Appends the error in the format that runc and crun write. A log that cannot be written is left alone. */
-export function reportToRuntimeLog(call: RuntimeCall, error: unknown): void {
-  if (call.log === undefined || call.log === "") return;
-  const message = `veneer: ${formatError(error)}`;
-  const time = new Date().toISOString().replace(/\.[0-9]+Z$/, "Z");
-  const line =
-    call.logFormat === "json"
-      ? JSON.stringify({ level: "error", msg: message, time })
-      : `time=${JSON.stringify(time)} level=error msg=${JSON.stringify(message)}`;
+/** Appends the error in the format that the real runtime writes. A log that cannot be written is left alone. */
+export function reportToRuntimeLog(real: string, call: RuntimeCall, error: unknown): void {
+  const path = logFile(real, call.log);
+  if (path === undefined) return;
+  const line = formatLogLine(real, call.logFormat, `veneer: ${formatError(error)}`, new Date());
   try {
-    using fd = openat(AT_FDCWD, call.log, O_WRONLY | O_APPEND | O_CREAT, 0o644);
-    writeAll(fd.number, new TextEncoder().encode(`${line}\n`), call.log);
+    using fd = openat(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT, 0o644);
+    writeAll(fd.number, new TextEncoder().encode(`${line}\n`), path);
   } catch {
     // the error itself still goes to stderr
   }

@@ -2,7 +2,7 @@
 # veneer wrapping runtime: gives a container its root and becomes the real runtime.
 #
 # Called as veneer-runc or veneer-crun (or by a link named runc or crun), it takes the place of that runtime
-# in an engine. Only `create` and `run` of a bundle whose config.json has a run.veneer.* annotation (or, where
+# in an engine. Only `create`, `run` and `restore` of a bundle whose config.json has a run.veneer.* annotation (or, where
 # the configuration allows it, a VENEER_* variable) are prepared; all else is handed on at once. This is a
 # shell script because the real runtime must get the caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
 self=$0
@@ -107,7 +107,7 @@ for word; do
     --log | --log-format | --log-level | --root | --criu | --rootless | --cgroup-manager) skip=value ;;
     -log | -log-format | -root | -criu | -rootless) skip=value ;;
     -*) ;;
-    create | run) command=$word ;;
+    create | run | restore) command=$word ;;
     *) break ;;
     esac
   else

@@ -25,7 +25,7 @@ const GLOBAL_VALUES = new Set([
   "rootless",
   "cgroup-manager",
 ]);
-const CREATE_VALUES = new Set([
+const COMMAND_VALUES = new Set([
   "bundle",
   "b",
   "config",
@@ -34,9 +34,16 @@ const CREATE_VALUES = new Set([
   "pid-file",
   "pidfd-socket",
   "preserve-fds",
+  // restore
+  "image-path",
+  "work-path",
+  "manage-cgroups-mode",
+  "empty-ns",
+  "lsm-profile",
+  "lsm-mount-context",
 ]);
 
-/** Reads what is needed of `create` or `run`. Throws UsageError when there is no container id. */
+/** Reads what is needed of `create`, `run` or `restore`. Throws UsageError when there is no container id. */
 export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
   const values = new Map<string, string>();
   let command: string | undefined;
@@ -51,7 +58,7 @@ export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
       index += readOption(
         word,
         words[index + 1],
-        command === undefined ? GLOBAL_VALUES : CREATE_VALUES,
+        command === undefined ? GLOBAL_VALUES : COMMAND_VALUES,
         values,
       );
     } else if (command === undefined) command = word;

@@ -1,10 +1,11 @@
 /** What the real runtime gets from the wrapping one: an observer stands in its place. */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle } from "../helpers/bundle.ts";
 import { makeHost, PROJECT, sh } from "../helpers/host.ts";
+import { leftovers } from "../helpers/leftovers.ts";
 import { plantObserver, storeArguments } from "../helpers/wrapper.ts";
 
 const host = makeHost();
@@ -62,6 +63,70 @@ it.each([
   const direct = await observe(join(observer, "runc"), args());
   const outcome = await observe(wrapper, [...storeArguments(host), ...args()]);
   expect(outcome).toEqual(direct);
+});
+
+describe("restore", () => {
+  const restore = (annotations: Record<string, string>, ...words: string[]) => {
+    const bundle = makeBundle(join(host.dir, `restore${Math.random()}`), "true", (config) => {
+      config.annotations = annotations;
+    });
+    const all = ["restore", "--image-path", "/i", "--work-path", "/w", "--bundle", bundle, ...words, "id"];
+    return { bundle, all, run: () => observe(wrapper, [...storeArguments(host), ...all]) };
+  };
+
+  it("without a base: the same", async () => {
+    const { all, run } = restore({});
+    expect(await run()).toEqual(await observe(join(observer, "runc"), all));
+  });
+
+  it("of a container with a persistent upper: the same, on that upper", async () => {
+    await host.ok("create", "kept", "b");
+    const { bundle, all, run } = restore(
+      { "run.veneer.instance": "kept" },
+      "--detach",
+      "--empty-ns",
+      "network",
+      "--pid-file",
+      "/p",
+    );
+    expect(await run()).toEqual(await observe(join(observer, "runc"), all));
+    const shows = join(host.dir, "shows-root");
+    mkdirSync(shows);
+    writeFileSync(join(shows, "runc"), `#!/bin/sh\nfindmnt -no SOURCE ${bundle}/rootfs\n`, { mode: 0o755 });
+    const seen = await sh(wrapper, [...storeArguments(host), ...all], { env: { PATH: `${shows}:/usr/bin` } });
+    expect(seen).toEqual({ status: 0, stdout: "veneer:kept", stderr: "" });
+  });
+
+  it.each([
+    [
+      "an ephemeral upper",
+      { "run.veneer.base": "b" },
+      /restore id: its upper was ephemeral.*; hint: .*persistent/,
+    ],
+    [
+      "a named one that was ephemeral",
+      { "run.veneer.base": "b", "run.veneer.instance": "none" },
+      /restore id: its upper was ephemeral/,
+    ],
+    [
+      "an upper that is not there",
+      { "run.veneer.base": "b", "run.veneer.upper": "persistent" },
+      /restore id: no instance id in .*; hint: .*run\.veneer\.instance/,
+    ],
+  ])("of a container with %s is refused, and nothing is made", async (_what, annotations, message) => {
+    const before = leftovers(host);
+    const outcome = await restore(annotations).run();
+    expect(outcome).toMatchObject({ status: 1, stdout: "" });
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.stderr).not.toContain("\n");
+    expect(leftovers(host)).toEqual(before);
+  });
+
+  it("of a container whose instance is in memory is refused", async () => {
+    await host.ok("create", "memory", "b", "--tmpfs", "1M");
+    const outcome = await restore({ "run.veneer.instance": "memory" }).run();
+    expect(outcome.stderr).toMatch(/restore id: instance memory had its files in memory.*; hint: /);
+  });
 });
 
 it("starts in the caller's working directory", async () => {

@@ -32,9 +32,9 @@ const NO_LIMITS = {
   stages: ["precreate"],
 };
 
-/** Sets it up with the image localhost/app:1, in which /etc/which says `image`. */
-export async function makePodman(host: Host): Promise<Podman> {
-  const dir = join(host.dir, "podman");
+/** Sets it up in the directory `name` with the image localhost/app:1, in which /etc/which says `image`. */
+export async function makePodman(host: Host, name = "podman"): Promise<Podman> {
+  const dir = join(host.dir, name);
   const hooks = join(dir, "hooks.d");
   mkdirSync(hooks, { recursive: true });
   const storage = { graphroot: join(dir, "graph"), runroot: join(dir, "run") };
@@ -70,7 +70,7 @@ network_config_dir = "${join(dir, "networks")}"
     `oci-archive:${archive}:latest`,
     `containers-storage:${store}${IMAGE}`,
   ]);
-  const env = { ...files, PATH: host.path, HOME: dir };
+  const env = { ...files, PATH: host.path, HOME: dir, PODMAN_IGNORE_CGROUPSV1_WARNING: "1" };
   const run = (args: readonly string[], options: RunOptions = {}) => sh("podman", args, { ...options, env });
   const ours = join(hooks, "veneer.json");
   return {

@@ -1,0 +1,102 @@
+#!/bin/bash
+# npm run test:trixie: end-to-end tests with the engines of Debian 13 (trixie), on this kernel. Makes a trixie in
+# a directory of its own once (VENEER_TRIXIE, default /var/tmp/veneer-trixie: about 1.5 GB, a few minutes), and
+# runs the program of dist/ and the test files in it. Arguments go to vitest, in place of all files that apply:
+#   npm run test:trixie -- test/e2e/docker.test.ts
+#   npm run test:trixie -- --shell              a shell in it, to look around
+#
+# It runs in a mount and a process namespace of its own: when this script ends, killed or not, so do all daemons
+# and containers of the tests, and every mount goes with them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+project=$PWD
+root=${VENEER_TRIXIE:-/var/tmp/veneer-trixie}
+mirror=${VENEER_TRIXIE_MIRROR:-http://deb.debian.org/debian}
+
+fail() {
+  echo "test:trixie: $1" >&2
+  exit 1
+}
+
+# Second part: pid 1 of the new namespaces. Goes into the root as a machine would, by pivot_root.
+if [ "${1-}" = --inside ]; then
+  shift
+  node=$1 modules=$2
+  shift 2
+  mount --bind "$root" "$root"
+  mount -t proc proc "$root/proc"
+  mount --rbind /sys "$root/sys"
+  mount --rbind /dev "$root/dev"
+  mount -t tmpfs -o mode=755 tmpfs "$root/run"
+  mkdir -p "$root/veneer" "$root$modules" "$root/old"
+  touch "$root/usr/local/bin/node"
+  mount --bind "$project" "$root/veneer"
+  mount -o remount,bind,ro "$root/veneer"
+  mount --bind "$modules" "$root$modules"
+  mount -o remount,bind,ro "$root$modules"
+  mount --bind "$node" "$root/usr/local/bin/node"
+  cd "$root"
+  pivot_root . old
+  umount -l /old
+  hash -r
+  # what a killed run has left
+  find /tmp /var/tmp -xdev -mindepth 1 -delete
+  cd /veneer
+  export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/tmp
+  export VENEER_TEST_NAMESPACE=private VENEER_TEST_SKIP=
+  if [ "${1-}" = --install ]; then
+    bash scripts/install-test-deps.sh
+    exit
+  fi
+  if [ "${1-}" = --shell ]; then
+    shift
+    bash "$@"
+    exit
+  fi
+  bash scripts/engine-versions.sh
+  node node_modules/vitest/vitest.mjs run --configLoader runner --no-cache "$@" &
+  tests=$!
+  trap 'kill "$tests"' TERM INT
+  wait "$tests"
+  exit
+fi
+
+[ "$(id -u)" -eq 0 ] || fail "not run as root; hint: it mounts and starts containers"
+inside=(
+  unshare --mount --propagation private --pid --fork --kill-child
+  bash scripts/test-trixie.sh --inside "$(readlink -f "$(command -v node)")" "$(readlink -f node_modules)"
+)
+export VENEER_TRIXIE=$root
+
+# one run at a time: they share the directory
+mkdir -p "$(dirname "$root")"
+exec 9>"$root.lock"
+flock -n 9 || fail "another run uses $root; hint: wait for its end, or set VENEER_TRIXIE to another directory"
+
+bash scripts/ensure-built.sh
+list=$(sha256sum <scripts/install-test-deps.sh)
+if [ ! -e "$root/.made" ]; then
+  command -v debootstrap >/dev/null || bash scripts/install-test-deps.sh
+  rm -rf --one-file-system "$root"
+  echo "test:trixie: making $root" >&2
+  debootstrap --variant=minbase --include=ca-certificates,libstdc++6,util-linux,procps trixie "$root" "$mirror" >"$root.log" ||
+    fail "debootstrap failed: $(tail -n 1 "$root.log")"
+  # nothing is started by being installed
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+  touch "$root/.made"
+fi
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+if [ "$(cat "$root/.made")" != "$list" ]; then
+  "${inside[@]}" --install
+  echo "$list" >"$root/.made"
+fi
+
+if [ $# -eq 0 ]; then
+  for name in runtime runtime-transparent checkpoint hook-oci hook-oci-held run bundle podman podman-pods docker \
+    containerd containerd-cri lxc lxc-refusals lxc-instances; do
+    set -- "$@" "test/e2e/$name.test.ts"
+  done
+fi
+[ "$1" = --shell ] || set -- --project e2e "$@"
+exec "${inside[@]}" "$@"

@@ -1,0 +1,28 @@
+/** What a runtime's `restore` may have for a root: a checkpoint holds a container's memory, none of its files. */
+import { VeneerError } from "../errors.ts";
+import type { RootRequest } from "../input/request.ts";
+import { readInstance } from "../store/instances.ts";
+import type { Store } from "../store/paths.ts";
+
+/**
+ * Throws unless the upper that the container had is still there. Processes would go on with other files than
+ * those that they had, and CRIU compares only the ones that are open.
+ */
+export function checkRestorable(store: Store, request: RootRequest): void {
+  const { instance } = request;
+  const found = instance === undefined ? undefined : readInstance(store, instance);
+  if (found && found.tmpfs === undefined) return;
+  if (found) {
+    throw new VeneerError("GONE", `instance ${instance} had its files in memory, and they are gone`, {
+      hint: KEEP,
+    });
+  }
+  if (instance !== undefined && request.persistent) {
+    throw new VeneerError("NO_INSTANCE", `no instance ${instance} in ${store.root}`, {
+      hint: "a checkpoint holds no files: name the instance that the container had with run.veneer.instance",
+    });
+  }
+  throw new VeneerError("GONE", "its upper was ephemeral, and the files in it are gone", { hint: KEEP });
+}
+
+const KEEP = "start what shall be checkpointed with run.veneer.upper=persistent and without run.veneer.tmpfs";
