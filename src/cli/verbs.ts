@@ -29,6 +29,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         mount: () => import("./mount.ts"),
         umount: () => import("./umount.ts"),
         clone: () => import("./clone.ts"),
+        adopt: () => import("./adopt.ts"),
         commit: () => import("./commit.ts"),
         rm: () => import("./rm.ts"),
         cutover: () => import("./cutover.ts"),

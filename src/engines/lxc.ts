@@ -1,4 +1,5 @@
 /** LXC: a container's configuration file, or what every new container's is made from. */
+import type { ForeignOverlay } from "../apply/adopt.ts";
 import { UsageError, VeneerError } from "../errors.ts";
 import { readAllLines } from "../input/lxc-config.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../names.ts";
@@ -234,4 +235,23 @@ function freshConfig({ name }: LxcContainer, etc: string): string {
   const common = "/usr/share/lxc/config/common.conf";
   const includes = [common, `${etc}/lxc/default.conf`].filter((path) => lstatMaybe(path) !== undefined);
   return [...includes.map((path) => `lxc.include = ${path}`), `lxc.uts.name = ${name}`, ""].join("\n");
+}
+
+/** The overlay that LXC itself mounts for a container. Throws where its root is of another kind. */
+export function readLxcOverlay(container: LxcContainer): ForeignOverlay {
+  const who = `container ${displayName(container.name)}`;
+  const path = containerConfig(container);
+  if (!lstatMaybe(path)) {
+    throw new VeneerError("NO_CONTAINER", `there is no ${who}: ${quote(path)} does not exist`, {
+      hint: "'lxc-ls' lists them; --lxcpath names another directory of containers",
+    });
+  }
+  const root = readAllLines(path).findLast(({ key }) => key === "rootfs.path")?.value ?? "";
+  // as LXC reads it: the last part is the upper (storage/overlay.c)
+  const parts = /^overlay(?:fs)?:(\/.*)$/.exec(root)?.[1]?.split(/:(?=\/)/) ?? [];
+  const upper = parts.pop();
+  if (upper !== undefined && parts.length > 0) return { who, lowers: parts, upper };
+  throw new VeneerError("NO_OVERLAY", `${who} has no overlay of its own: lxc.rootfs.path is ${quote(root)}`, {
+    hint: `'veneer setup lxc ${displayName(container.name)} --base BASE' gives it a base`,
+  });
 }

@@ -1,0 +1,194 @@
+/** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
+import { during, VeneerError } from "../errors.ts";
+import { openLayers } from "../input/facts.ts";
+import { type BaseRef, displayName, formatBaseRef } from "../names.ts";
+import { compareListings } from "../plan/compare-listing.ts";
+import { quote } from "../quote.ts";
+import { lockBase, readVersion } from "../store/bases.ts";
+import { type Instance, readInstance } from "../store/instances.ts";
+import { syncStore } from "../store/layers.ts";
+import { listTree } from "../store/listing.ts";
+import { isUpperInUse } from "../store/liveness.ts";
+import { makeStore, type Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { walk } from "../store/walk.ts";
+import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
+import { AT_FDCWD } from "../sys/flags.ts";
+import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
+import { publish } from "./create.ts";
+import { mountOverlay } from "./overlay.ts";
+import { runProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+
+export interface ForeignOverlay {
+  /** what uses it, for messages */
+  readonly who: string;
+  /** top first */
+  readonly lowers: readonly string[];
+  readonly upper: string;
+}
+
+export interface AdoptWishes {
+  readonly base: BaseRef;
+  readonly id: string;
+  /** take it although the base is not what the upper was written on */
+  readonly force: boolean;
+}
+
+/**
+ * Throws unless the upper can stand on the base: nothing uses it, the base holds what its lower layers hold, and
+ * overlayfs will read it without the options under which it was written. Changes nothing.
+ */
+export function checkAdoptable(store: Store, foreign: ForeignOverlay, wishes: AdoptWishes): void {
+  const { who, upper } = foreign;
+  if (readInstance(store, wishes.id)) {
+    throw new VeneerError("EXISTS", `instance ${wishes.id} exists already`, {
+      hint: "name another with --instance ID",
+    });
+  }
+  refuseRunning(foreign);
+  during(`the changes of ${who}`, () => refuseForeignXattrs(upper));
+  using _lock = lockBase(store, wishes.base);
+  if (!wishes.force) refuseOtherLower(store, foreign, wishes.base);
+}
+
+/**
+ * Copies the upper to a new instance, by reflink where the file system can; the original stays as it is. The
+ * instance appears whole and is durable on return. Throws like {@link checkAdoptable}.
+ */
+export async function adoptUpper(
+  store: Store,
+  foreign: ForeignOverlay,
+  wishes: AdoptWishes,
+  progress: Progress,
+): Promise<Instance> {
+  progress.step("comparing");
+  checkAdoptable(store, foreign, wishes);
+  makeStore(store);
+  using _lock = lockBase(store, wishes.base);
+  const base = readVersion(store, wishes.base);
+  using staging = makeStaging(store);
+  mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
+  progress.step("copying");
+  const target = `${staging.path}/1/upper`;
+  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", foreign.upper, target]);
+  dropNotes(target);
+  mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
+  const now = new Date().toISOString();
+  // the same view as before: nothing of the base starts empty or hidden
+  const instance: Instance = {
+    base: base.name,
+    version: base.version,
+    digest: base.manifest.digest,
+    generation: 1,
+    since: now,
+    created: now,
+    opaque: [],
+    mask: [],
+  };
+  createFile(`${staging.path}/instance.json`, `${JSON.stringify(instance)}\n`, { sync: true });
+  progress.step("syncing");
+  syncStore(store);
+  refuseRunning(foreign);
+  publish(store, staging.path, wishes.id);
+  return instance;
+}
+
+/** Throws while any overlay has the upper. */
+export function refuseRunning({ who, upper }: ForeignOverlay): void {
+  if (!isUpperInUse(upper)) return;
+  throw new VeneerError("RUNNING", `${who} is running: ${quote(upper)} is in use`, { hint: "stop it first" });
+}
+
+/** Notes of overlayfs without which a file or directory of the upper is not what it was. */
+const NEEDED = new Map([
+  ["redirect", "a directory that was renamed (redirect_dir=on)"],
+  ["metacopy", "a file whose content is in the lower layer (metacopy=on)"],
+]);
+
+function refuseForeignXattrs(upper: string): void {
+  const check = (path: string, shown: string) => {
+    for (const name of listxattr(path)) {
+      const [kind, overlay, note = ""] = name.split(".", 3);
+      if (overlay !== "overlay") continue;
+      const why = kind === "user" ? "an overlay of a user namespace (userxattr)" : NEEDED.get(note);
+      if (why === undefined) continue;
+      throw new VeneerError("XATTR", `${quote(shown)} has ${name}: ${why}`, {
+        hint: "copy what the running container shows to a directory, and import that as a base of its own",
+      });
+    }
+  };
+  check(upper, "/");
+  walk(upper, ({ dir, name, path }) => check(`/proc/self/fd/${dir}/${name}`, `/${path}`));
+}
+
+/** What overlayfs noted of the lower file that an entry was copied from: it would be another file. */
+const NOTES = new Set(
+  ["origin", "impure", "nlink", "uuid", "upper"].map((name) => `trusted.overlay.${name}`),
+);
+
+function dropNotes(tree: string): void {
+  const drop = (path: string) => {
+    for (const name of listxattr(path)) if (NOTES.has(name)) lremovexattr(path, name);
+  };
+  drop(tree);
+  walk(tree, ({ dir, name }) => drop(`/proc/self/fd/${dir}/${name}`));
+}
+
+/** Differences that an error names. */
+const SHOWN = 3;
+
+function refuseOtherLower(store: Store, { who, lowers }: ForeignOverlay, ref: BaseRef): void {
+  const base = readVersion(store, ref);
+  using layers = openLayers(store, base);
+  using own = openAll(lowers, who);
+  if (sameDirectories(layers.fds, own.fds)) return;
+  using left = view(layers.fds);
+  using right = view(own.fds);
+  const differences = compareListings(listing(right), listing(left));
+  if (differences.length === 0) return;
+  const shown = differences.slice(0, SHOWN).map(({ path, what }) => `/${path} (${what.join(", ")})`);
+  const more = differences.length > SHOWN ? ` and ${differences.length - SHOWN} more` : "";
+  const source = lowers.length === 1 ? displayName(lowers[0] as string) : "a copy of what they show";
+  throw new VeneerError(
+    "OTHER_LOWER",
+    `${who} was written on ${lowers.map((path) => quote(path)).join(", ")}, of which ${formatBaseRef(base)} differs at ${shown.join(", ")}${more}`,
+    {
+      hint: `'veneer base import NAME ${source}' makes a base of it; --force puts the changes on ${formatBaseRef(base)} all the same`,
+    },
+  );
+}
+
+function openAll(directories: readonly string[], who: string) {
+  const fds: Fd[] = [];
+  const close = () => {
+    for (const fd of fds) fd[Symbol.dispose]();
+  };
+  try {
+    for (const path of directories) fds.push(during(`lower layer of ${who}`, () => openDirectory(path)));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { fds, [Symbol.dispose]: close };
+}
+
+function sameDirectories(a: readonly Fd[], b: readonly Fd[]): boolean {
+  const identity = (fd: Fd) => {
+    const { dev, ino } = fstat(fd.number);
+    return `${dev}/${ino}`;
+  };
+  return a.length === b.length && a.every((fd, index) => identity(fd) === identity(b[index] as Fd));
+}
+
+/** The layers merged, mounted nowhere; one alone needs no overlay. */
+function view(layers: readonly Fd[]): Fd {
+  if (layers.length === 1) return openDirectory((layers[0] as Fd).path);
+  return mountOverlay({ layers, source: "veneer", volatile: false });
+}
+
+function listing(root: Fd): string[] {
+  const lines: string[] = [];
+  listTree(`${root.path}/.`, (_path, line) => void lines.push(line));
+  return lines;
+}
