@@ -2,12 +2,13 @@
 import { isCovered } from "./apply/cover.ts";
 import { deleteLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
+import { usernsOfProcess } from "./apply/userns.ts";
 import { during, VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
 import {
+  hasUserNamespace,
   parseBundleConfig,
   readBundleText,
-  refuseUserNamespace,
   rootOptions,
   rootPath,
 } from "./input/oci-config.ts";
@@ -42,7 +43,6 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   if (!process) throw new VeneerError("GONE", `process ${pid} of container ${id} is gone`);
   const file = `${bundle}/config.json`;
   const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
-  refuseUserNamespace(config, id);
   const root = rootPath(config, bundle);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
   if (during(`look at the root of container ${id}`, () => isCovered(pid, root), explainError)) return;
@@ -51,12 +51,14 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
       hint: 'add { "type": "mount" } to linux.namespaces in config.json: the root would be covered on the host',
     });
   }
+  using userns = hasUserNamespace(config) ? usernsOfProcess(pid) : undefined;
   start(settings, request, {
     engine: "oci",
     key: recordKey("oci", id, bundle),
     container: id,
     bundle,
     process,
+    ...(userns && { userns }),
     place: { placement: "container", pid, root, options: rootOptions(config) },
   });
 }

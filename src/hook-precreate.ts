@@ -5,11 +5,12 @@
  */
 import { reclaim } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
+import { usernsOfConfig } from "./apply/userns.ts";
 import { UsageError } from "./errors.ts";
 import { releaseHook } from "./hook-release.ts";
 import type { Settings } from "./input/config.ts";
 import { appendToArray, replaceValue } from "./input/json-edit.ts";
-import { parseBundleConfig, refuseUserNamespace } from "./input/oci-config.ts";
+import { parseBundleConfig } from "./input/oci-config.ts";
 import { containerIdOf } from "./input/podman.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
 import type { Operation } from "./plan/operations.ts";
@@ -47,7 +48,6 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
     );
   }
   const { store } = settings;
-  refuseUserNamespace(config, container?.slice(0, 12) ?? "(precreate)");
   if (container !== undefined) reclaimEarlier(store, container);
   // config.json has no id, and --rootfs lets containers share a root path: each start has a name of its own
   const key = recordKey("precreate", container ?? "podman", uniqueSuffix());
@@ -61,6 +61,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       },
     ];
   };
+  using userns = usernsOfConfig(store, config);
   // podman waits until the runtime has made the container, which is then seen to use the overlay
   const podman = identify(process.ppid);
   start(
@@ -71,6 +72,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       key,
       ...(container !== undefined && { container }),
       ...(podman && { preparer: podman }),
+      ...(userns && { userns }),
       place: { placement: "host", target, own: true },
     },
     print,

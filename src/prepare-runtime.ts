@@ -5,18 +5,13 @@
  */
 import { checkRestorable } from "./apply/restore.ts";
 import { start } from "./apply/start.ts";
+import { usernsOfConfig } from "./apply/userns.ts";
 import { during, UsageError } from "./errors.ts";
 import { type Arguments, readGlobalOption } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings, type Settings } from "./input/config.ts";
 import { dockerOwner, ownedInstance } from "./input/docker.ts";
 import { appendToArray } from "./input/json-edit.ts";
-import {
-  type BundleConfig,
-  parseBundleConfig,
-  readBundleText,
-  refuseUserNamespace,
-  rootPath,
-} from "./input/oci-config.ts";
+import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./input/oci-config.ts";
 import {
   isSandbox,
   mergeWishes,
@@ -42,10 +37,12 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
   let which: string | undefined;
   let real = "runc";
   let byHand = false;
+  let script: number | undefined;
   for (let word = args.next(); word !== "--"; word = args.next()) {
     if (word === "--real") real = args.value(word);
     else if (word === "--which") which = args.value(word);
     else if (word === "--by-hand") byHand = true;
+    else if (word === "--script") script = Number(args.value(word));
     else if (word === "--placement") placement = checkPlacement(args.value(word));
     else if (word === "--help" || word === "-h") return "help";
     else if (word === undefined) break;
@@ -66,7 +63,7 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
   let settings: Settings | undefined;
   try {
     settings = readSettings(options);
-    if (!existsAlready(real, call)) prepare(settings, call, placement, byHand);
+    if (!existsAlready(real, call)) prepare(settings, call, { placement, byHand, script });
   } catch (error) {
     logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
     reportToRuntimeLog(real, call, error);
@@ -92,13 +89,16 @@ function checkPlacement(text: string): "private" | "host" {
   throw new UsageError(`placement ${quote(text)} is not valid`, "it is private or host");
 }
 
-/** `byHand`: `veneer run` wrote the annotations, so they are the administrator's own wishes. */
-function prepare(
-  settings: Settings,
-  call: RuntimeCall,
-  placement: "private" | "host",
-  byHand: boolean,
-): void {
+interface Calling {
+  readonly placement: "private" | "host";
+  /** `veneer run` wrote the annotations, so they are the administrator's own wishes */
+  readonly byHand: boolean;
+  /** the process of the wrapping runtime's script */
+  readonly script: number | undefined;
+}
+
+function prepare(settings: Settings, call: RuntimeCall, calling: Calling): void {
+  const { placement, byHand, script } = calling;
   const bundle = absolute(call.bundle ?? ".");
   const file = call.config?.startsWith("/") ? call.config : `${bundle}/${call.config ?? "config.json"}`;
   const text = readBundleText(file);
@@ -109,8 +109,8 @@ function prepare(
     : requestOfContainer(settings, call.id, config, wishes);
   if (!request) return;
   const id = checkContainerId(call.id);
-  refuseUserNamespace(config, id);
   if (call.command === "restore") during(`restore ${id}`, () => checkRestorable(settings.store, request));
+  using userns = usernsOfConfig(settings.store, config, placement === "private" ? script : undefined);
   const addHook = (record: Record): Operation[] => {
     const rewritten = withPoststop(text, config, settings, record);
     return placement === "host"
@@ -123,6 +123,7 @@ function prepare(
     key: recordKey("runtime", id, `${bundle}\0${uniqueSuffix()}`),
     container: id,
     bundle,
+    ...(userns && { userns }),
     place: { placement, target: rootPath(config, bundle) },
   } as const;
   start(settings, request, consumer, addHook);

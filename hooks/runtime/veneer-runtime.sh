@@ -18,7 +18,7 @@ prepare() {
       BUN_INSPECT_NOTIFY BUN_BYTECODE_ORDER_OUT
     export BUN_JSC_useWarmUpMarkedBlocks=0
     "$program" ${root:+--root "$root"} ${run:+--run "$run"} ${settings:+--config "$settings"} \
-      runtime --real "$name" --placement "$placement" ${root:+--by-hand} -- "$@" </dev/null &
+      runtime --real "$name" --placement "$placement" --script $$ ${root:+--by-hand} -- "$@" </dev/null &
   )
   [ "$said" = ready ] || exit 1
 }

@@ -5,6 +5,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../input/oci-config.ts";
+import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import {
@@ -42,9 +43,10 @@ export function isCovered(pid: number, rootPath: string): boolean {
 /**
  * Puts `overlay` over `rootPath` in the mount namespace of `pid` and moves the mounts that were below it on
  * top. This thread stays in that namespace. Throws before anything is changed when the runtime holds the old
- * root open and would pivot into it, when it has not mounted the root, or has no mount namespace.
+ * root open and would pivot into it, when it has not mounted the root, or has no mount namespace. `ids`: by
+ * whom what is missing in an idmapped overlay is made.
  */
-export function cover(overlay: Fd, pid: number, rootPath: string, options: RootOptions): void {
+export function cover(overlay: Fd, pid: number, rootPath: string, options: RootOptions, ids?: FsIds): void {
   const text = readMountinfo(pid);
   if (text === undefined) throw new VeneerError("GONE", `the container's process ${pid} is gone`);
   const mounts = parseMountinfo(text);
@@ -59,10 +61,14 @@ export function cover(overlay: Fd, pid: number, rootPath: string, options: RootO
     setMountAttributes(root, { propagation: MS_PRIVATE }, rootMount.target);
   }
   const children = openChildren(root, rootMount, mounts);
-  attach(overlay, root, rootPath);
-  for (const child of children) moveChild(child, overlay);
-  if (!children.some((child) => child.path === "dev")) copyDevices(root, overlay);
-  if (holder === "crun") applyRootOptions(overlay, options);
+  const fill = () => {
+    attach(overlay, root, rootPath);
+    for (const child of children) moveChild(child, overlay);
+    if (!children.some((child) => child.path === "dev")) copyDevices(root, overlay);
+    if (holder === "crun") applyRootOptions(overlay, options);
+  };
+  if (ids) withFsIds(ids, fill);
+  else fill();
 }
 
 /** root.path may lie behind symbolic links of the host, but not outside of what the namespace has. */

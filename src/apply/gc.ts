@@ -16,6 +16,7 @@ import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } fr
 import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
+import { dropNamespace } from "./kept-userns.ts";
 import type { Progress } from "./progress.ts";
 import { release } from "./release.ts";
 import { removeInstance } from "./remove-instance.ts";
@@ -145,6 +146,8 @@ function nameOf(store: Store, step: GcStep): string {
       return step.target;
     case "file":
       return step.path;
+    case "user namespace":
+      return `${paths.namespaces(store)}/${step.name}`;
     default:
       return pathOf(store, step) as string;
   }
@@ -184,6 +187,9 @@ function carryOut(store: Store, step: GcStep): string | boolean {
       return true;
     case "file":
       unlinkQuietly(step.path);
+      return true;
+    case "user namespace":
+      dropNamespace(store, step.name);
       return true;
     case "trash":
       return `${paths.trash(store)}/${step.name}`;

@@ -6,6 +6,7 @@ import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
 import {
   createFile,
@@ -22,6 +23,7 @@ import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
 import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
 import { stat } from "../sys/stat.ts";
 import { cover } from "./cover.ts";
+import { mountMapped } from "./idmap.ts";
 import { mountOverlay } from "./overlay.ts";
 import { refuseLinks } from "./refuse-links.ts";
 import { makeUpper } from "./upper.ts";
@@ -29,16 +31,26 @@ import { makeUpper } from "./upper.ts";
 /** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */
 interface Held {
   layers: readonly Fd[];
+  /** the container's user namespace */
+  userns: Fd | undefined;
   tmpfs?: Fd;
   overlay?: Fd;
+  /** root of the user namespace as the host counts */
+  ids?: FsIds;
 }
 
 /**
  * Runs all operations or none: on failure what was made is removed again and the error is thrown. `layers`
- * are open directories, top layer first. A kill in between leaves what the record names, for `gc`.
+ * are open directories, top layer first, `userns` the namespace to which a mapped overlay goes. A kill in between
+ * leaves what the record names, for `gc`.
  */
-export function runOperations(store: Store, operations: readonly Operation[], layers: readonly Fd[]): void {
-  const held: Held = { layers };
+export function runOperations(
+  store: Store,
+  operations: readonly Operation[],
+  layers: readonly Fd[],
+  userns?: Fd,
+): void {
+  const held: Held = { layers, userns };
   const undo: (() => void)[] = [];
   try {
     for (const operation of operations) {
@@ -76,7 +88,7 @@ export function describe(operation: Operation): string {
     case "tmpfs-upper":
       return `make an upper in memory (${operation.bytes} bytes)`;
     case "overlay":
-      return `overlay of ${operation.layers.map((layer) => quote(layer)).join(", ")}`;
+      return `${operation.idmapped ? "idmapped " : ""}overlay of ${operation.layers.map((layer) => quote(layer)).join(", ")}`;
     case "mount-point":
       return `make ${quote(operation.path)}`;
     case "attach":
@@ -114,6 +126,10 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
     case "overlay": {
       using directory = operation.directory === undefined ? undefined : openDirectory(operation.directory);
       const parent = (directory ?? held.tmpfs) as Fd;
+      if (operation.idmapped && held.userns) {
+        mountForNamespace(operation, held, held.userns, parent);
+        return;
+      }
       using upper = openDirectory("upper", parent.number);
       using work = openDirectory("work", parent.number);
       const { source, volatile, restricted, image } = operation;
@@ -134,7 +150,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       refuseLinks(held.overlay as Fd, operation.names);
       return;
     case "cover":
-      cover(held.overlay as Fd, operation.pid, operation.root, operation.options);
+      cover(held.overlay as Fd, operation.pid, operation.root, operation.options, held.ids);
       return;
     case "bind-file":
       undo.push(() => unlinkQuietly(operation.file));
@@ -162,6 +178,21 @@ function publishRecord(store: Store, record: Record): void {
       hint: "'veneer ps' shows what runs; try again in a moment",
     });
   }
+}
+
+function mountForNamespace(
+  operation: Operation & { op: "overlay" },
+  held: Held,
+  userns: Fd,
+  parent: Fd,
+): void {
+  const { layers: names, source, volatile, restricted, image } = operation;
+  const { layers } = held;
+  const detached = operation.directory === undefined;
+  const request = { layers, names, parent, detached, userns, source, volatile, restricted, image };
+  const { overlay, root } = mountMapped(request);
+  held.overlay = overlay;
+  held.ids = root;
 }
 
 /** A tmpfs of `bytes` that is mounted nowhere: it lives as long as the overlay that uses it. */

@@ -64,6 +64,12 @@ function checkLayered(consumer: Consumer, named: boolean): void {
       "add run.veneer.upper=ephemeral, or name no instance; or make a base of the image: 'veneer base import'",
     );
   }
+  if (consumer.userns) {
+    throw new UsageError(
+      `${what} is not possible in a user namespace: the engine has shifted the image's owners already`,
+      "make a base of the image: 'veneer base import'",
+    );
+  }
   if (consumer.engine !== "runtime") {
     throw new UsageError(
       `${what} needs the wrapping runtime`,
@@ -237,7 +243,7 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
   if (extra && first?.op === "record") operations.push(...extra(first.record));
   if (settings.debug)
     for (const operation of operations) process.stderr.write(`veneer: ${describe(operation)}\n`);
-  runOperations(settings.store, operations, layers.fds);
+  runOperations(settings.store, operations, layers.fds, rest.consumer.userns?.fd);
   const { engine, container } = rest.consumer;
   const base = formatBaseRef({ name: rest.base.name, version: rest.base.version });
   logEvent(settings.config, { event: "start", engine, container, instance: rest.instance, base });

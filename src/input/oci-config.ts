@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import validateBundleConfig from "../generated/oci-config.js";
 import { parseDocument } from "../store/document.ts";
 import { readText } from "../sys/fd.ts";
+import type { IdRange } from "../sys/userns.ts";
 
 export interface HookEntry {
   readonly path?: string;
@@ -20,7 +21,9 @@ export interface BundleConfig {
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
   readonly linux?: {
     readonly cgroupsPath?: string;
-    readonly uidMappings?: readonly object[] | null;
+    readonly namespaces?: readonly { readonly type?: string; readonly path?: string }[] | null;
+    readonly uidMappings?: readonly IdRange[] | null;
+    readonly gidMappings?: readonly IdRange[] | null;
     readonly maskedPaths?: readonly string[] | null;
     readonly readonlyPaths?: readonly string[] | null;
   } | null;
@@ -63,14 +66,8 @@ export function rootOptions(config: BundleConfig): RootOptions {
   };
 }
 
-/** Refuses a container with an uid map: the base's files would all belong to nobody in it. */
-export function refuseUserNamespace(config: BundleConfig, id: string): void {
-  if (!config.linux?.uidMappings?.length) return;
-  throw new VeneerError(
-    "USER_NAMESPACE",
-    `container ${id} has a user namespace (linux.uidMappings in config.json)`,
-    {
-      hint: "bases cannot be idmapped yet: start it without a user namespace, or without a base",
-    },
-  );
+/** Whether the container is to have a user namespace (config-linux.md, "Namespaces"). */
+export function hasUserNamespace(config: BundleConfig): boolean {
+  const { linux } = config;
+  return Boolean(linux?.uidMappings?.length || linux?.namespaces?.some(({ type }) => type === "user"));
 }

@@ -1,5 +1,7 @@
 /** What `gc` frees. Pure: what is there and what is needed in, steps out. */
 import type { Record } from "../store/records.ts";
+import type { IdMap } from "../sys/userns.ts";
+import { mapName } from "./userns.ts";
 
 export type GarbageKind =
   | "record"
@@ -13,6 +15,7 @@ export type GarbageKind =
   | "bundle"
   | "mount"
   | "file"
+  | "user namespace"
   | "trash";
 
 export interface GcFacts {
@@ -42,6 +45,8 @@ export interface GcFacts {
   readonly sessionMounts: ReadonlySet<string>;
   /** files that a killed writer left beside a document */
   readonly files: readonly string[];
+  /** user namespaces that are kept for their maps, by name */
+  readonly namespaces: readonly string[];
   /** names in the trash */
   readonly trash: readonly string[];
 }
@@ -58,6 +63,7 @@ export type GcStep =
   | { readonly kind: "session"; readonly base: string }
   | { readonly kind: "mount"; readonly target: string }
   | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "user namespace"; readonly name: string }
   | { readonly kind: "trash"; readonly name: string };
 
 /** In the order in which they are carried out: what is used by the later ones' owners goes first. */
@@ -66,11 +72,13 @@ export function planGc(facts: GcFacts): GcStep[] {
   const keys = new Set<string>();
   const uppers = new Set<string>();
   const targets = new Set<string>(facts.sessionMounts);
+  const maps = new Set<string>();
   for (const { record, live } of facts.records) {
     keys.add(record.key);
     if (record.target !== undefined) targets.add(record.target);
     if (record.ephemeral !== undefined) uppers.add(record.ephemeral);
     if (!live) steps.push({ kind: "record", record });
+    else if (record.idmap?.uids && record.idmap.gids) maps.add(mapName(record.idmap as IdMap) ?? "");
   }
   for (const key of facts.emptyRecords) {
     keys.add(key);
@@ -90,6 +98,7 @@ export function planGc(facts: GcFacts): GcStep[] {
   }
   for (const path of facts.files) steps.push({ kind: "file", path });
   for (const key of facts.configs) if (!keys.has(key)) steps.push({ kind: "record", empty: key });
+  for (const name of facts.namespaces) if (!maps.has(name)) steps.push({ kind: "user namespace", name });
   for (const name of facts.trash) steps.push({ kind: "trash", name });
   return steps;
 }

@@ -50,6 +50,8 @@ export type Operation =
       readonly image?: boolean;
       /** how many of the layers, from the top, are lower parts of the upper: they hold the container's own ids */
       readonly parts?: number;
+      /** to the container's user namespace */
+      readonly idmapped?: boolean;
       readonly source: string;
     }
   /** makes a directory to mount on */

@@ -3,8 +3,16 @@ import type { RootOptions } from "../input/oci-config.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
+import type { Fd } from "../sys/fd.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
+import type { IdMap } from "../sys/userns.ts";
 import type { Operation, UpperEntry, UpperRoot } from "./operations.ts";
+
+/** A user namespace, open, and its maps where they are known. */
+export interface UserNamespace extends Disposable {
+  readonly fd: Fd;
+  readonly map?: IdMap;
+}
 
 /** Who asks, and where the overlay goes. */
 export interface Consumer {
@@ -19,6 +27,8 @@ export interface Consumer {
   readonly preparer?: ProcessIdentity;
   /** mount nosuid and nodev: not for a container's root */
   readonly restricted?: boolean;
+  /** the container's user namespace, to which the overlay is idmapped */
+  readonly userns?: UserNamespace;
   readonly place:
     | {
         readonly placement: "container";
@@ -92,6 +102,7 @@ export function planStart(facts: StartFacts): Operation[] {
     ...(consumer.restricted && { restricted: true }),
     ...(facts.image && { image: true }),
     ...(upper.kind === "existing" && upper.parts && { parts: upper.parts }),
+    ...(consumer.userns && { idmapped: true }),
     source,
   });
   const { place } = consumer;
@@ -126,6 +137,7 @@ function recordOf(facts: StartFacts, source: string): Record {
     ...(upper.kind === "tmpfs" ? { tmpfs: true } : { upper: `${upper.directory}/upper` }),
     preparer: facts.preparer,
     ...(consumer.process && { process: consumer.process }),
+    ...(consumer.userns && { idmap: consumer.userns.map ?? {} }),
     created: facts.now,
   };
 }

@@ -54,6 +54,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
     sessions: sessions.filter(([name, session]) => isLeft(store, name, session)).map(([name]) => name),
     sessionMounts: new Set(sessions.map(([name]) => paths.editPoint(store, name))),
     files: leftFiles(store),
+    namespaces: namesIn(paths.namespaces(store)),
     trash: namesIn(paths.trash(store)),
   };
 }

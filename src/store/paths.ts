@@ -52,6 +52,8 @@ export const paths = {
   bundle: (store: Store, id: string) => `${store.run}/bundles/${id}`,
   /** --root of a runtime for the containers of `veneer run`: their ids cannot collide with an engine's */
   runtimeState: (store: Store, runtime: string) => `${store.run}/${runtime}`,
+  /** user namespaces that are kept for their maps */
+  namespaces: (store: Store) => `${store.run}/userns`,
   /** where a container's overlay is mounted on the host */
   rootPoint: (store: Store, key: string) => `${store.run}/roots/${key}`,
   mountPoint: (store: Store, id: string) => `${store.run}/mnt/${id}`,

@@ -5,6 +5,7 @@ import { createFile, readlink, readText, rename, symlink, uniqueSuffix, unlinkQu
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
+import type { IdMap } from "../sys/userns.ts";
 import { parseDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 
@@ -36,6 +37,8 @@ export interface Record {
   readonly preparer: ProcessIdentity;
   /** the container's first process, where it is known */
   readonly process?: ProcessIdentity;
+  /** layers and upper are idmapped to the container's user namespace; its maps, where they are known */
+  readonly idmap?: Partial<IdMap>;
   /** ISO 8601 */
   readonly created: string;
 }

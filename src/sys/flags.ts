@@ -74,6 +74,10 @@ export const FSCONFIG_CMD_CREATE = 6;
 export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOSUID = 0x2;
 export const MOUNT_ATTR_NODEV = 0x4;
+export const MOUNT_ATTR_IDMAP = 0x100000;
+
+// linux/magic.h
+export const NSFS_MAGIC = 0x6e736673;
 
 // sched.h
 export const CLONE_FS = 0x200;

@@ -73,14 +73,17 @@ export function attach(mount: Fd, target: Fd, name: string): void {
   check(syscall(SYS.move_mount, mount.number, empty, target.number, empty, flags), "move_mount", name);
 }
 
-/** mount_setattr(2) (Linux 5.12) on one mount: MOUNT_ATTR_ flags to set, and a propagation type. */
+/**
+ * mount_setattr(2) (Linux 5.12) on one mount: MOUNT_ATTR_ flags to set, a propagation type, and the user
+ * namespace for MOUNT_ATTR_IDMAP.
+ */
 export function setMountAttributes(
   mount: Fd,
-  attributes: { set?: number; propagation?: number },
+  attributes: { set?: number; propagation?: number; userns?: Fd },
   name: string,
 ): void {
-  const { set = 0, propagation = 0 } = attributes;
-  const values = new BigUint64Array([BigInt(set), 0n, BigInt(propagation), 0n]);
+  const { set = 0, propagation = 0, userns } = attributes;
+  const values = new BigUint64Array([BigInt(set), 0n, BigInt(propagation), BigInt(userns?.number ?? 0)]);
   const result = syscall(
     SYS.mount_setattr,
     mount.number,

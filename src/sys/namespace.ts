@@ -1,6 +1,6 @@
 /** setns(2), unshare(2), pivot_root(2). */
 
-import { openat } from "./fd.ts";
+import { type Fd, openat, openDirectory } from "./fd.ts";
 import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, O_RDONLY } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
@@ -14,6 +14,23 @@ export function enterMountNamespace(pid: number): void {
   using namespace = openat(AT_FDCWD, path, O_RDONLY);
   check(syscall(SYS.unshare, CLONE_FS), "unshare", "CLONE_FS");
   check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", path);
+}
+
+/** Runs `action` in another mount namespace; root and working directory are those of before when it returns. */
+export function withMountNamespace(namespace: Fd, action: () => void): void {
+  using own = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY);
+  using root = openDirectory("/");
+  using cwd = openDirectory(".");
+  check(syscall(SYS.unshare, CLONE_FS), "unshare", "CLONE_FS");
+  check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", "mount namespace");
+  try {
+    action();
+  } finally {
+    check(syscall(SYS.setns, own.number, CLONE_NEWNS), "setns", "own mount namespace");
+    fchdir(root.number, "/");
+    check(syscall(SYS.chroot, cstring(".")), "chroot", ".");
+    fchdir(cwd.number, ".");
+  }
 }
 
 export function fchdir(fd: number, name: string): void {

@@ -41,8 +41,14 @@ export function identifySelf(): ProcessIdentity {
 
 /** The parent as the mounted /proc counts; undefined when it is gone. */
 export function identifyParent(): ProcessIdentity | undefined {
-  const pid = Number(/^PPid:\s*([0-9]+)$/m.exec(readText("/proc/self/status") ?? "")?.[1] ?? "0");
-  return pid > 0 ? identify(pid) : undefined;
+  const pid = parentOf("self");
+  return pid === undefined ? undefined : identify(pid);
+}
+
+/** The parent's pid; undefined for a process that is gone or has none. */
+export function parentOf(pid: number | "self"): number | undefined {
+  const parent = Number(/^PPid:\s*([0-9]+)$/m.exec(readText(`/proc/${pid}/status`) ?? "")?.[1] ?? "0");
+  return parent > 0 ? parent : undefined;
 }
 
 /**

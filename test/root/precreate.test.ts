@@ -180,9 +180,9 @@ describe("a failure", () => {
     ["no root", '{"ociVersion":"1.0.2","annotations":{"run.veneer.base":"debian"}}', "root", 1],
     ["null", "null", "config.json on stdin", 1],
     [
-      "a user namespace",
-      ON_BASE.replace('"linux":{', '"linux":{"uidMappings":[{"size":1}],'),
-      "namespace",
+      "a user namespace without a map for groups",
+      ON_BASE.replace('"linux":{', '"linux":{"uidMappings":[{"containerID":0,"hostID":1,"size":1}],'),
+      "gidMappings",
       1,
     ],
     [

@@ -17,6 +17,7 @@ const nothing: GcFacts = {
   mounts: [],
   sessionMounts: new Set(),
   files: [],
+  namespaces: [],
   trash: [],
 };
 
@@ -79,6 +80,17 @@ describe("planGc", () => {
       { kind: "record", empty: "c" },
       { kind: "trash", name: "t" },
     ]);
+  });
+
+  it("frees the namespaces of maps that nothing live has", () => {
+    const ranges = (hostID: number) => [{ containerID: 0, hostID, size: 9 }];
+    const mapped = record({ idmap: { uids: ranges(5), gids: ranges(7) } });
+    const facts = {
+      ...nothing,
+      records: [{ record: mapped, live: true }],
+      namespaces: ["u0-5-9.g0-7-9", "u0-6-9.g0-7-9"],
+    };
+    expect(planGc(facts)).toEqual([{ kind: "user namespace", name: "u0-6-9.g0-7-9" }]);
   });
 
   it("frees no layer when it is not known which are needed", () => {

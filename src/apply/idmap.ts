@@ -1,0 +1,94 @@
+/**
+ * An overlay whose layers and upper are idmapped to a container's user namespace (mount_setattr(2),
+ * MOUNT_ATTR_IDMAP): on disk all ids stay those of the base, and inside the namespace they are the same.
+ */
+import { VeneerError } from "../errors.ts";
+import { quote } from "../quote.ts";
+import { type FsIds, withFsIds } from "../sys/credentials.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type Fd, openDirectory, readText } from "../sys/fd.ts";
+import { MOUNT_ATTR_IDMAP } from "../sys/flags.ts";
+import { cloneTree, setMountAttributes } from "../sys/mount.ts";
+import { fstat } from "../sys/stat.ts";
+import { mountOverlay, type OverlayRequest } from "./overlay.ts";
+
+export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work"> {
+  /** names of the layers, for errors */
+  readonly names: readonly string[];
+  /** holds `upper` and `work`, with the ids that the base has; owned by root */
+  readonly parent: Fd;
+  /** the parent is a mount that is nowhere attached: it is idmapped itself */
+  readonly detached?: boolean;
+  readonly userns: Fd;
+}
+
+export interface MappedOverlay {
+  readonly overlay: Fd;
+  /** root of the user namespace as the host counts: whoever creates something in the overlay must be it */
+  readonly root: FsIds;
+}
+
+/**
+ * A detached overlay like that of {@link mountOverlay}. Overlayfs keeps the credentials that it was mounted with
+ * and makes its work directory and whiteouts by them: they must be of ids that the map has. The upper and the
+ * work directory come from one clone, since overlayfs wants both on one mount.
+ */
+export function mountMapped(request: MappedRequest): MappedOverlay {
+  const { layers, names, parent, detached, userns, ...rest } = request;
+  const open: Fd[] = [];
+  const keep = (fd: Fd) => {
+    open.push(fd);
+    return fd;
+  };
+  try {
+    const mapped = layers.map((layer, index) => keep(idmapped(layer, userns, names[index] as string)));
+    if (detached) setIdmap(parent, userns, "the upper in memory");
+    const place = detached ? parent : keep(idmapped(parent, userns, "the upper"));
+    const root = rootOf(place);
+    const upper = keep(openDirectory("upper", place.number));
+    const work = keep(openDirectory("work", place.number));
+    const overlay = withFsIds(root, () => mountOverlay({ ...rest, layers: mapped, upper, work }));
+    return { overlay, root };
+  } finally {
+    for (const fd of open) fd[Symbol.dispose]();
+  }
+}
+
+/** A detached, idmapped clone of the mount at an open directory, without what is mounted below it. */
+export function idmapped(directory: Fd, userns: Fd, name: string): Fd {
+  const clone = cloneTree(directory.number, "", false);
+  try {
+    setIdmap(clone, userns, name);
+    return clone;
+  } catch (error) {
+    clone[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function setIdmap(mount: Fd, userns: Fd, name: string): void {
+  try {
+    setMountAttributes(mount, { set: MOUNT_ATTR_IDMAP, userns }, name);
+  } catch (cause) {
+    if (!isErrno(cause, "EINVAL", "ENOSYS", "EPERM", "EOPNOTSUPP")) throw cause;
+    throw new VeneerError("NO_IDMAP", `${quote(name)} cannot be idmapped to the container's user namespace`, {
+      cause,
+      hint: noIdmapHint(),
+    });
+  }
+}
+
+function noIdmapHint(): string {
+  const release = readText("/proc/sys/kernel/osrelease")?.trim() ?? "unknown";
+  return `it needs Linux 5.19 or later (this is ${release}) and a file system that can be idmapped (ext4, xfs, btrfs, f2fs; tmpfs from 6.3 on)`;
+}
+
+/** Who id 0 of the namespace is: the directory belongs to root on the disk. */
+function rootOf(directory: Fd): FsIds {
+  const { uid, gid } = fstat(directory.number);
+  const overflow = (file: string) => Number(readText(`/proc/sys/kernel/${file}`));
+  if (uid !== overflow("overflowuid") && gid !== overflow("overflowgid")) return { uid, gid };
+  throw new VeneerError("NO_ROOT_ID", "the container's user namespace has no user or group 0", {
+    hint: "map an id for root: linux.uidMappings and linux.gidMappings with containerID 0",
+  });
+}

@@ -1,0 +1,69 @@
+/** The user namespace to which a container's root is idmapped. */
+import { during, VeneerError } from "../errors.ts";
+import { type BundleConfig, hasUserNamespace } from "../input/oci-config.ts";
+import type { UserNamespace } from "../plan/start.ts";
+import { mapName } from "../plan/userns.ts";
+import { quote } from "../quote.ts";
+import type { Store } from "../store/paths.ts";
+import type { Fd } from "../sys/fd.ts";
+import { type IdMap, isOwnUserns, openNamespace, readIdMap } from "../sys/userns.ts";
+import { keepNamespace, openKept } from "./kept-userns.ts";
+import { makeNamespace } from "./make-userns.ts";
+
+/** That of a process; undefined when it is in this process's own. */
+export function usernsOfProcess(pid: number): UserNamespace | undefined {
+  const path = `/proc/${pid}/ns/user`;
+  if (isOwnUserns(path)) return undefined;
+  return during("the container's user namespace", () => userNamespace(openNamespace(path), readIdMap(pid)));
+}
+
+/**
+ * That which config.json asks for, before the container exists: the namespace that it names, or one with its
+ * maps, which is made once and kept for the next start. `script`: the process that has
+ * unshared this mount namespace, which goes with the container. Undefined where it asks for none.
+ */
+export function usernsOfConfig(
+  store: Store,
+  config: BundleConfig,
+  script?: number,
+): UserNamespace | undefined {
+  if (!hasUserNamespace(config)) return undefined;
+  const { namespaces, uidMappings, gidMappings } = config.linux ?? {};
+  const path = namespaces?.find(({ type }) => type === "user")?.path;
+  const uids = uidMappings ?? [];
+  const gids = gidMappings ?? [];
+  if (path !== undefined && path !== "") return joined(path, { uids, gids });
+  for (const [key, ranges] of [
+    ["uidMappings", uids],
+    ["gidMappings", gids],
+  ] as const) {
+    if (ranges.length > 0) continue;
+    throw new VeneerError("NO_MAP", `the container has a user namespace, but no linux.${key} in config.json`);
+  }
+  const map: IdMap = { uids, gids };
+  return during("user namespace for the container's maps", () =>
+    userNamespace(ofMap(store, map, script), map),
+  );
+}
+
+function joined(path: string, map: IdMap): UserNamespace | undefined {
+  return during(`user namespace ${quote(path)}`, () => {
+    if (isOwnUserns(path)) return undefined;
+    const pid = /^\/proc\/([0-9]+)\/ns\/user$/.exec(path)?.[1];
+    const known = pid === undefined ? map : readIdMap(Number(pid));
+    return userNamespace(openNamespace(path), known.uids.length > 0 ? known : undefined);
+  });
+}
+
+function ofMap(store: Store, map: IdMap, script?: number): Fd {
+  const name = mapName(map);
+  const kept = name === undefined ? undefined : openKept(store, name);
+  if (kept) return kept;
+  const made = makeNamespace(map);
+  if (name !== undefined) keepNamespace(store, name, made, script);
+  return made;
+}
+
+function userNamespace(fd: Fd, map: IdMap | undefined): UserNamespace {
+  return { fd, ...(map && { map }), [Symbol.dispose]: () => fd[Symbol.dispose]() };
+}

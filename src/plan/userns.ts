@@ -1,0 +1,23 @@
+/** Names of kept user namespaces. Pure. */
+import type { IdMap, IdRange } from "../sys/userns.ts";
+
+/** NAME_MAX is 255 bytes (limits.h). */
+const NAME_LIMIT = 200;
+
+/**
+ * A file name for a pair of maps, the same for the same maps alone: `u0-100000-65536.g0-100000-65536`. Undefined
+ * for maps of so many ranges that the name would be too long.
+ */
+export function mapName(map: IdMap): string | undefined {
+  const name = `u${rangesName(map.uids)}.g${rangesName(map.gids)}`;
+  return name.length > NAME_LIMIT ? undefined : name;
+}
+
+function rangesName(ranges: readonly IdRange[]): string {
+  return ranges.map(({ containerID, hostID, size }) => `${containerID}-${hostID}-${size}`).join("_");
+}
+
+/** As uid_map and gid_map take it (user_namespaces(7)): one range a line. */
+export function mapText(ranges: readonly IdRange[]): string {
+  return ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
+}

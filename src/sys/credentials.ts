@@ -1,0 +1,31 @@
+/** Ids that this thread has towards file systems: setfsuid(2), setfsgid(2). */
+import { check, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+export interface FsIds {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** _LINUX_CAPABILITY_VERSION_3 (capget(2)) */
+const VERSION = 0x20080522;
+
+/**
+ * Runs `action` as these ids towards file systems. The capabilities stay as they are: leaving uid 0 clears those
+ * for files from the effective set (capabilities(7), "Effect of user ID changes on capabilities"), so they are
+ * set again. The ids are back when it returns or throws.
+ */
+export function withFsIds<T>(ids: FsIds, action: () => T): T {
+  const header = new Uint32Array([VERSION, 0]);
+  const sets = new Uint32Array(6);
+  check(syscall(SYS.capget, header, sets), "capget");
+  const before = { gid: syscall(SYS.setfsgid, ids.gid), uid: syscall(SYS.setfsuid, ids.uid) };
+  try {
+    check(syscall(SYS.capset, header, sets), "capset");
+    return action();
+  } finally {
+    syscall(SYS.setfsuid, before.uid);
+    syscall(SYS.setfsgid, before.gid);
+    syscall(SYS.capset, header, sets);
+  }
+}
