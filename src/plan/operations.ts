@@ -48,7 +48,7 @@ export type Operation =
       readonly restricted?: boolean;
       /** the topmost layer is the tree of an image, which is a mount of the engine's */
       readonly image?: boolean;
-      /** how many of the layers, from the top, are lower parts of the upper: they hold the container's own ids */
+      /** how many of the layers, from the top, are lower parts of the upper: plain ids too, idmapped like the others */
       readonly parts?: number;
       /** to the container's user namespace */
       readonly idmapped?: boolean;
