@@ -24,10 +24,10 @@ const BEGUN = "begun";
 /**
  * Process 1 of the pid namespace: it prepares the root and waits for the command, so that the command has no
  * part in the peculiarities of process 1 (signals are ignored there). When it ends, the kernel ends all
- * that is left. Bun raises the soft limit of open files.
+ * that is left. Bun raises the soft limit of open files. The HOME of the command is not that of our user.
  */
 const INIT = `cd /
-why=$("$1" --root "$2" --run "$3" internal enter-session "$4" 2>&1) || { printf %s "$why" >&3; exit 1; }
+why=$(HOME=/ "$1" --root "$2" --run "$3" internal enter-session "$4" 2>&1) || { printf %s "$why" >&3; exit 1; }
 shift 4
 ulimit -S -n 1024 2>/dev/null
 printf ${BEGUN} >&3

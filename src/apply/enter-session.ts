@@ -35,6 +35,7 @@ import { check, cstring, syscall } from "../sys/libc.ts";
 import { attach, cloneTree, createMount, fsopen, setOption, umount2 } from "../sys/mount.ts";
 import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
+import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import { openMountPoint } from "./resolve.ts";
 import { mountSession } from "./session.ts";
 import { makeUpper } from "./upper.ts";
@@ -73,12 +74,14 @@ export function enterSession(store: Store, name: string): void {
   using root = mountSession(store, name, session, used ? [more] : []);
   using place = openDirectory(target);
   attach(root, place, target);
-  for (const type of ["proc", "sysfs"] as const) {
-    using mounted = createMount(fsopen(type), type);
-    putOn(root, mounted, type === "proc" ? "/proc" : "/sys", "directory");
-  }
+  using proc = createMount(fsopen("proc"), "proc");
+  putOn(root, proc, "/proc", "directory");
+  // a sysfs of one's own needs the right to the network namespace, which is the host's (sysfs(5))
+  using sys = inUserNamespace() ? cloneTree(AT_FDCWD, "/sys") : createMount(fsopen("sysfs"), "sysfs");
+  putOn(root, sys, "/sys", "directory");
   using devices = makeDevices();
   putOn(root, devices, "/dev", "directory");
+  if (inUserNamespace()) bindDevices(devices);
   addDeviceMounts(devices);
   if (hostResolvConf) {
     using file = cloneTree(hostResolvConf.number, "", false);
@@ -123,7 +126,8 @@ const LINKS = [
 
 function makeDevices(): Fd {
   const devices = mountTmpfs("0755");
-  for (const [name, major, minor] of DEVICES) {
+  // those of a user are bound later: device files can be made by root alone
+  for (const [name, major, minor] of inUserNamespace() ? [] : DEVICES) {
     mknodat(devices.number, name, S_IFCHR | 0o666, (major << 8) | minor);
     fchmodat(devices.number, name, 0o666);
   }
@@ -132,13 +136,25 @@ function makeDevices(): Fd {
   return devices;
 }
 
+/** The host's own, on empty files. */
+function bindDevices(devices: Fd): void {
+  for (const [name] of DEVICES) {
+    using device = cloneTree(AT_FDCWD, `/dev/${name}`, false);
+    openat(devices.number, name, O_WRONLY | O_CREAT | O_EXCL, 0o666)[Symbol.dispose]();
+    using point = openat(devices.number, name, O_PATH);
+    attach(device, point, `/dev/${name}`);
+  }
+}
+
 /** After /dev is in its place: a detached tree takes no mounts before Linux 6.15. */
 function addDeviceMounts(devices: Fd): void {
   using context = fsopen("devpts");
   for (const [key, value] of [
     ["ptmxmode", "0666"],
     ["mode", "0620"],
-    ["gid", "5"],
+    ...(readIdMap("gid").some(({ inside, count }) => inside <= 5 && 5 < inside + count)
+      ? ([["gid", "5"]] as const)
+      : []),
   ] as const) {
     setOption(context, key, value);
   }

@@ -15,6 +15,7 @@ import { geteuid } from "../sys/process.ts";
 import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
 import { shortenLayers } from "./flatten.ts";
 import { type ImportOptions, makeLayerDirectory } from "./import.ts";
+import { requireOwners } from "./import-owners.ts";
 import { inParallel } from "./parallel.ts";
 import { runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";
@@ -61,18 +62,20 @@ export async function importImage(
         hint: "run as root",
       });
     }
+    requireOwners(options.squash);
     makeStore(store);
     using staging = makeStaging(store);
     const { directory, tag } = await fetchImage(source, staging.path, {
       ...options,
-      spared: (known) => listParts(known).flatMap((part) => (storedAs(store, part) ? [part.digest] : [])),
+      spared: (known) =>
+        listParts(known, options.squash).flatMap((part) => (storedAs(store, part) ? [part.digest] : [])),
     });
     using image = directory;
     const described = readImage(image, tag);
     if (described.architecture !== HOST_ARCHITECTURE) {
       options.note(`veneer: the image is for ${quote(described.architecture)}, this machine is not`);
     }
-    const parts = listParts(described);
+    const parts = listParts(described, options.squash);
     for (;;) {
       await fill(store, image, parts, staging.path, options);
       // `gc` may have taken a layer that was counted on: then once more
@@ -88,8 +91,10 @@ export async function importImage(
  * the lower ones go (overlayfs refuses a directory that is given twice). `own` is the diff_id; a layer that
  * leaves attributes of directories to those below has the ChainID of the image specification.
  */
-function listParts(image: Image): Part[] {
+function listParts(image: Image, squash = false): Part[] {
   let chain = "";
+  // with other owners it is another layer
+  const kind = squash ? "squashed-" : "";
   const parts = image.layers.map((layer): Part => {
     chain =
       chain === ""
@@ -97,7 +102,10 @@ function listParts(image: Image): Part[] {
         : `sha256:${new Bun.CryptoHasher("sha256").update(`${chain} ${layer.diffId}`).digest("hex")}`;
     return {
       ...layer,
-      ids: { own: layer.diffId.replace(":", "-"), chain: chain.replace("sha256:", "chain-") },
+      ids: {
+        own: kind + layer.diffId.replace(":", "-"),
+        chain: kind + chain.replace("sha256:", "chain-"),
+      },
     };
   });
   return parts.filter((part, index) => parts.findLastIndex(({ diffId }) => diffId === part.diffId) === index);
@@ -129,7 +137,7 @@ async function fill(
     const directory = `${staging}/${parts.indexOf(part)}`;
     await duringAsync(`layer ${parts.indexOf(part) + 1} of ${parts.length}`, async () => {
       makeLayerDirectory(directory);
-      const implied = await unpackLayer(image, part, `${directory}/tree`, (length) => {
+      const implied = await unpackLayer(image, part, `${directory}/tree`, options, (length) => {
         bytes += length;
       });
       part.unpacked = { directory, implied };

@@ -9,6 +9,7 @@ import type { Store } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
+import { refuseForeignOwners, withoutDevices } from "./import-owners.ts";
 import { findProgram, PROGRAM_ENVIRONMENT, runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";
 
@@ -17,24 +18,34 @@ const TAR = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls"];
 const EXTRACT = [
   "-x",
   "-p",
-  "--same-owner",
   "--delay-directory-restore",
   "--warning=no-timestamp",
   "--warning=no-unknown-keyword",
   ...TAR,
 ];
 
+export interface TreeOptions {
+  readonly progress: Progress;
+  /** told what is left out */
+  readonly note: (line: string) => void;
+  /** every file becomes root's */
+  readonly squash?: boolean;
+}
+
+const owners = ({ squash }: TreeOptions) => (squash ? "--no-same-owner" : "--same-owner");
+
 /**
  * Copies a directory, all that is on its file system, to `tree`, which exists and is empty; by reflink where
- * the file system can. A store inside the directory is left out. `note` is told what is left out.
+ * the file system can. A store inside the directory is left out.
  */
 export async function copyDirectory(
   store: Store,
   source: string,
   tree: string,
-  progress: Progress,
-  note: (line: string) => void,
+  options: TreeOptions,
 ): Promise<void> {
+  const { progress, note, squash } = options;
+  if (!squash) refuseForeignOwners(source);
   const prefix = source === "/" ? "/" : `${source}/`;
   const mounts = parseMountinfo(readMountinfo("self") ?? "")
     .map((mount) => mount.target)
@@ -43,14 +54,16 @@ export async function copyDirectory(
     note(`veneer: ${quote(path)} is a mount of its own: what is below it is left out`);
   }
   const inside = [store.root, store.run].filter((path) => path.startsWith(prefix));
-  if (inside.length > 0) return copyAround(prefix, inside, tree, progress);
-  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", source, tree], {
+  if (inside.length > 0) return copyAround(prefix, inside, tree, options);
+  const kept = squash ? ["--no-preserve=ownership"] : [];
+  await runProgram("cp", ["-a", ...kept, "-x", "--reflink=auto", "-T", "--", source, tree], {
+    ...withoutDevices(note),
     started: (pid) => progress.step("copying", () => written(pid)),
   });
 }
 
 /** tar to tar: cp cannot leave a directory out. */
-async function copyAround(prefix: string, without: readonly string[], tree: string, progress: Progress) {
+async function copyAround(prefix: string, without: readonly string[], tree: string, options: TreeOptions) {
   const excluded = without.map((path) => `--exclude=./${escapePattern(path.slice(prefix.length))}`);
   const pack = ["-c", "-S", "--one-file-system", "--anchored", "--warning=no-file-ignored", ...TAR];
   const packer = spawn(findProgram("tar"), [...pack, ...excluded, "-C", prefix, "-f", "-", "."], {
@@ -63,9 +76,10 @@ async function copyAround(prefix: string, without: readonly string[], tree: stri
   });
   const exited = new Promise<number>((resolve) => packer.on("exit", (status) => resolve(status ?? 128)));
   try {
-    await runProgram("tar", [...EXTRACT, "-C", tree, "-f", "-"], {
+    await runProgram("tar", [...EXTRACT, owners(options), "-C", tree, "-f", "-"], {
+      ...withoutDevices(options.note),
       stdin: packer.stdout,
-      started: (pid) => progress.step("copying", () => written(pid)),
+      started: (pid) => options.progress.step("copying", () => written(pid)),
     });
   } finally {
     packer.kill();
@@ -79,7 +93,7 @@ function escapePattern(path: string): string {
 }
 
 /** Unpacks a tar file, compressed or not, to `tree`, which exists and is empty. */
-export async function unpackFile(path: string, tree: string, progress: Progress): Promise<void> {
+export async function unpackFile(path: string, tree: string, options: TreeOptions): Promise<void> {
   const fd = openSync(path, "r");
   try {
     const head = Buffer.alloc(MAGIC_LENGTH);
@@ -88,8 +102,8 @@ export async function unpackFile(path: string, tree: string, progress: Progress)
     // the child shares this descriptor's position
     const position = () =>
       Number(/^pos:\s*([0-9]+)/.exec(readText(`/proc/self/fdinfo/${fd}`) ?? "")?.[1] ?? 0);
-    await extract(head.subarray(0, length), fd, tree, () =>
-      progress.step("unpacking", () => `${Math.floor((100 * position()) / Math.max(size, 1))} %`),
+    await extract(head.subarray(0, length), fd, tree, options, () =>
+      options.progress.step("unpacking", () => `${Math.floor((100 * position()) / Math.max(size, 1))} %`),
     );
   } finally {
     closeSync(fd);
@@ -97,7 +111,7 @@ export async function unpackFile(path: string, tree: string, progress: Progress)
 }
 
 /** Unpacks a tar stream, compressed or not. */
-export async function unpackStream(stream: Readable, tree: string, progress: Progress): Promise<void> {
+export async function unpackStream(stream: Readable, tree: string, options: TreeOptions): Promise<void> {
   const iterator = stream[Symbol.asyncIterator]();
   const first: Buffer[] = [];
   let length = 0;
@@ -120,14 +134,22 @@ export async function unpackStream(stream: Readable, tree: string, progress: Pro
     { objectMode: false },
   );
   try {
-    await extract(head, whole, tree, () => progress.step("unpacking", () => formatAmount(bytes)));
+    await extract(head, whole, tree, options, () =>
+      options.progress.step("unpacking", () => formatAmount(bytes)),
+    );
   } finally {
     // when tar has ended, whoever still writes shall not keep this process waiting
     stream.destroy();
   }
 }
 
-async function extract(head: Uint8Array, stdin: number | Readable, tree: string, started: () => void) {
+async function extract(
+  head: Uint8Array,
+  stdin: number | Readable,
+  tree: string,
+  options: TreeOptions,
+  started: () => void,
+) {
   if (head.length === 0) {
     throw new VeneerError("EMPTY", "the archive is empty (0 bytes)", {
       hint: "did the program that makes it fail?",
@@ -135,7 +157,8 @@ async function extract(head: Uint8Array, stdin: number | Readable, tree: string,
   }
   const { program } = detectCompression(head);
   const decompress = program === undefined ? [] : ["-I", findProgram(program)];
-  await runProgram("tar", [...EXTRACT, ...decompress, "-C", tree, "-f", "-"], { stdin, started });
+  const words = [...EXTRACT, owners(options), ...decompress, "-C", tree, "-f", "-"];
+  await runProgram("tar", words, { ...withoutDevices(options.note), stdin, started });
   if (list(tree).length === 0) throw new VeneerError("EMPTY", "the archive holds no files");
 }
 

@@ -13,6 +13,7 @@ import { fchmodat, mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD, S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
+import { requireOwners } from "./import-owners.ts";
 import { copyDirectory, unpackFile, unpackStream } from "./import-tree.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
@@ -22,6 +23,8 @@ export type TreeSource = { readonly kind: "path"; readonly path: string } | { re
 export interface ImportOptions {
   readonly progress: Progress;
   readonly note: (line: string) => void;
+  /** every file becomes root's, whatever the source says */
+  readonly squash?: boolean;
 }
 
 /**
@@ -41,6 +44,7 @@ export async function importTree(
         hint: "run as root",
       });
     }
+    requireOwners(options.squash);
     makeStore(store);
     using staging = makeStaging(store);
     const layer = `${staging.path}/layer`;
@@ -58,11 +62,11 @@ export function makeLayerDirectory(layer: string): void {
   fchmodat(AT_FDCWD, `${layer}/tree`, 0o755);
 }
 
-async function fill(store: Store, source: TreeSource, tree: string, { progress, note }: ImportOptions) {
-  if (source.kind === "stdin") return unpackStream(process.stdin, tree, progress);
+async function fill(store: Store, source: TreeSource, tree: string, options: ImportOptions) {
+  if (source.kind === "stdin") return unpackStream(process.stdin, tree, options);
   const type = stat(source.path);
-  if (isType(type, S_IFDIR)) return copyDirectory(store, realpathSync(source.path), tree, progress, note);
-  if (isType(type, S_IFREG)) return unpackFile(source.path, tree, progress);
+  if (isType(type, S_IFDIR)) return copyDirectory(store, realpathSync(source.path), tree, options);
+  if (isType(type, S_IFREG)) return unpackFile(source.path, tree, options);
   throw new UsageError(
     `${quote(source.path)} is neither a directory nor a tar file`,
     "give one of these, or - for a tar on standard input",

@@ -64,10 +64,15 @@ function tryMount(request: OverlayRequest, volatile: boolean): Fd {
     setLayer(context, "workdir", request.work);
     if (volatile) require(setOption(context, "volatile"), "volatile");
   }
-  // Linux 5.11; without it the kernel refuses an overlay whose mounter has no right to trusted.*
-  if (inUserNamespace()) require(setOption(context, "userxattr"), "userxattr");
   // an upper must stay usable on another version: no file handles, redirects or bare metadata in it
-  for (const option of ["index", "redirect_dir", "metacopy"]) setOption(context, option, "off");
+  setOption(context, "index", "off");
+  if (inUserNamespace()) {
+    // Linux 5.11; without it the kernel refuses who has no right to trusted.*, with it redirects and bare metadata
+    require(setOption(context, "userxattr"), "userxattr");
+  } else {
+    setOption(context, "redirect_dir", "off");
+    setOption(context, "metacopy", "off");
+  }
   return createMount(context, "overlay", request.restricted ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
 }
 

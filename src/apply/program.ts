@@ -28,6 +28,8 @@ export interface ProgramOptions {
   readonly cwd?: string;
   /** statuses that are no failure; default: 0 */
   readonly accept?: readonly number[];
+  /** whether a failure that its stderr tells so is none */
+  readonly tolerate?: (lines: readonly string[]) => boolean;
   /** beside the minimal environment */
   readonly env?: Readonly<Record<string, string>>;
   /** the group that it runs as, and no other; default: this process's */
@@ -90,6 +92,8 @@ export async function runProgram(
     const result = await child;
     if (stop.signal.aborted) throw new VeneerError("INTERRUPTED", `interrupted by ${stop.signal.reason}`);
     if ((options.accept ?? [0]).includes(result.exitCode ?? -1)) return result.stdout;
+    const complaints = result.stderr.split("\n").filter((line) => line.trim() !== "");
+    if (result.signal === undefined && options.tolerate?.(complaints)) return result.stdout;
     throw failed(name, result.exitCode, result.signal, result.stderr);
   } finally {
     for (const signal of signals) process.off(signal, interrupt);
@@ -135,6 +139,8 @@ function hint(stderr: string): string | undefined {
   if (/No space left on device|Wrote only [0-9]+ of/i.test(stderr)) return explainStore("ENOSPC");
   if (/Disk quota exceeded/.test(stderr)) return explainStore("EDQUOT");
   if (/Read-only file system/.test(stderr)) return explainStore("EROFS");
+  if (/(change|preserve) ownership .*Invalid argument/.test(stderr))
+    return "an owner is beyond the ids that this user has (/etc/subuid, /etc/subgid): more of them, or --squash gives every file to root";
   if (/server gave HTTP response to HTTPS client|x509:/.test(stderr))
     return "--tls-verify=false accepts a registry without a certificate that this machine trusts";
   if (/unauthorized|authentication required|access to the resource is denied/.test(stderr))

@@ -9,6 +9,7 @@ import { isMountedHere, waitUntilFree } from "../store/liveness.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { freeLayers } from "../store/remove-base.ts";
 import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";
+import { mountSource } from "../store/source.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { publishVersion } from "../store/versions.ts";
@@ -38,7 +39,7 @@ import { makeUpper } from "./upper.ts";
 const END_WAIT = 10_000;
 
 /** What mountinfo shows as the source of a session's overlay. */
-const sourceOf = (name: string) => `veneer:edit:${name}`;
+const sourceOf = (name: string) => mountSource(`edit:${name}`);
 
 export interface OpenSession {
   readonly session: Session;

@@ -21,6 +21,7 @@ import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
 import { partDirectories } from "../store/parts.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
+import { mountSource } from "../store/source.ts";
 import { openatMaybe, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf } from "../sys/process.ts";
@@ -162,7 +163,7 @@ export function refuseHeld(store: Store, id: string): void {
 export function refuseInUse(id: string, parts: readonly string[]): void {
   const isFree = (part: string) => isEmpty(`${part}/work`) || waitUntilFree(`${part}/upper`, RELEASE_WAIT);
   if (parts.every(isFree)) return;
-  const pid = mountersOf(`veneer:${id}`).next().value;
+  const pid = mountersOf(mountSource(id)).next().value;
   const where = pid === undefined ? "" : `, seen by process ${pid}`;
   throw new VeneerError("IN_USE", `instance ${id} is mounted without a record of ours${where}`, {
     hint: "'findmnt -t overlay' in that process's mount namespace shows where; unmount it there",
@@ -236,6 +237,7 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
     ...rest,
     store: settings.store,
     layers: layers.paths,
+    source: mountSource(rest.instance ?? (rest.ephemeral as string)),
     preparer: rest.consumer.preparer ?? identifySelf(),
     now: new Date().toISOString(),
   });

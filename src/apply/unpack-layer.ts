@@ -5,9 +5,10 @@ import { detectCompression, MAGIC_LENGTH } from "../input/compression.ts";
 import { checkDigest, type Descriptor, type ImageDirectory } from "../input/image-layout.ts";
 import { fchownat, readSome } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
+import { spareGid, withoutDevices } from "./import-owners.ts";
 import { startPipe } from "./pipe.ts";
 import { runProgram } from "./program.ts";
-import { IMPLIED_GID, translateWhiteouts } from "./whiteouts.ts";
+import { translateWhiteouts } from "./whiteouts.ts";
 
 /**
  * GNU tar into an empty tree: `..` and absolute names stay inside, and symbolic links that lead elsewhere are
@@ -17,7 +18,6 @@ import { IMPLIED_GID, translateWhiteouts } from "./whiteouts.ts";
 const EXTRACT = [
   "-x",
   "-p",
-  "--same-owner",
   "--numeric-owner",
   "--delay-directory-restore",
   "--xattrs",
@@ -41,11 +41,15 @@ export async function unpackLayer(
   image: ImageDirectory,
   layer: Descriptor & { readonly diffId: string },
   tree: string,
+  options: { readonly squash?: boolean; readonly note: (line: string) => void },
   count: (bytes: number) => void,
 ): Promise<string[]> {
   const head = await checkBlob(image, layer);
   const { program } = detectCompression(head);
-  fchownat(AT_FDCWD, tree, 0, IMPLIED_GID, 0);
+  // tar runs as a group that no entry has, and sets the group of every entry: a directory that has it afterwards
+  // has no entry of its own in the archive, tar made it for what is in it
+  const gid = options.squash ? undefined : spareGid();
+  if (gid !== undefined) fchownat(AT_FDCWD, tree, 0, gid, 0);
   const hash = new Bun.CryptoHasher("sha256");
   using blob = image.openBlob(layer);
   // cat for what is not compressed: what is hashed must be what tar gets
@@ -63,7 +67,12 @@ export async function unpackLayer(
     { objectMode: false },
   );
   try {
-    await runProgram("tar", [...EXTRACT, "-C", tree, "-f", "-"], { stdin: hashed, gid: IMPLIED_GID });
+    const owners = options.squash ? "--no-same-owner" : "--same-owner";
+    await runProgram("tar", [...EXTRACT, owners, "-C", tree, "-f", "-"], {
+      ...withoutDevices(options.note),
+      stdin: hashed,
+      ...(gid !== undefined && { gid }),
+    });
   } catch (error) {
     // where the stream ended early, who ended it knows why
     pipe.kill();
@@ -72,7 +81,7 @@ export async function unpackLayer(
   }
   await pipe.ended;
   checkDigest(layer.diffId, hash.digest("hex"));
-  return translateWhiteouts(tree);
+  return translateWhiteouts(tree, gid);
 }
 
 /** Checks a blob against its digest; returns its first bytes. */

@@ -18,25 +18,20 @@ export const OPAQUE_MARKER = ".wh..wh..opq";
 const YES = new Uint8Array([0x79]); // "y"
 
 /**
- * tar runs as this group, and sets the group of every entry: a directory that has it afterwards has no entry
- * of its own in the archive, tar made it for what is in it.
- */
-export const IMPLIED_GID = 0xfffffffd;
-
-/**
  * Translates all markers below `tree`, by descriptor, without following a symbolic link. What the same layer
  * has under the name of a whiteout stays: a whiteout is about the layers below. Times of directories stay.
- * Returns the directories that tar made for want of an entry, parents first, `.` for the root.
+ * Returns the directories of the group `implied`, which tar made for want of an entry, parents first, `.` for the
+ * root.
  */
-export function translateWhiteouts(tree: string): string[] {
+export function translateWhiteouts(tree: string, impliedGid: number | undefined): string[] {
   using root = openDirectory(tree);
-  const implied = fstat(root.number).gid === IMPLIED_GID ? ["."] : [];
+  const implied = fstat(root.number).gid === impliedGid ? ["."] : [];
   walk(tree, (entry) => {
     if (entry.name.startsWith(WHITEOUT_PREFIX)) {
       keepingTime(entry.dir, () => translate(entry));
       return false;
     }
-    if (entry.stat.gid === IMPLIED_GID && isType(entry.stat, S_IFDIR)) implied.push(entry.path);
+    if (entry.stat.gid === impliedGid && isType(entry.stat, S_IFDIR)) implied.push(entry.path);
     return true;
   });
   return implied;

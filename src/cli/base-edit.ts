@@ -15,6 +15,7 @@ import type { Store } from "../store/paths.ts";
 import { makeRun, makeStore } from "../store/paths.ts";
 import { lockSession, readSession } from "../store/sessions.ts";
 import type { Command, Context } from "./command.ts";
+import { refuseFleeting } from "./fleeting.ts";
 import { drawProgress } from "./progress.ts";
 
 export const command: Command = {
@@ -47,6 +48,7 @@ A base has one session at a time. The earlier versions stay as they are, and so 
     if (await dropAbandoned(store, name)) {
       context.note(`veneer: dropped a session of base ${name} that was left behind`);
     }
+    if (input.rest === undefined) refuseFleeting("open a session", context.env);
     if (input.rest === undefined) return openByHand(context, store, name);
     if (input.rest.length === 0) throw new UsageError("no command after --");
     return editBy(context, store, name, input.rest);

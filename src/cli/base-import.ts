@@ -25,6 +25,10 @@ export const command: Command = {
       name: "--once",
       help: "of a registry: where NAME has a version of that very image, make it the current one",
     },
+    {
+      name: "--squash",
+      help: "give every file to root: for a user whose namespace has no other ids",
+    },
     TLS_VERIFY,
   ],
   description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, found out by its content), or - for
@@ -42,6 +46,10 @@ Each layer of an image becomes a layer of its own, which all bases share that ha
 stands on another one unpacks only what is new. Its environment, command, user and working directory are
 what 'veneer run' starts with. Digests of all blobs and of their content are checked before anything is
 published. Reading a registry or a docker-archive needs skopeo.
+
+A user without root keeps owners through the ids that belong to it (/etc/subuid and /etc/subgid, of which
+0 to 65535 in the archive need 65536); device files are left out, since only root makes them. Without such ids the
+import is refused unless --squash gives every file to root.
 
 The base appears whole or not at all, and is on disk when the command ends. Where NAME exists, the import
 becomes its next version and the current one; instances stay on the version that they were made on. Prints
@@ -83,7 +91,7 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
         throw new UsageError("standard input is a terminal", "pipe a tar into it");
       }
       using progress = drawProgress(context);
-      const options = { progress, note: context.note };
+      const options = { progress, note: context.note, squash: input.has("--squash") };
       if (source.kind !== "image") ({ version } = await importTree(store, name, source, options));
       else {
         const all = { ...options, ...registryOptions(context, input) };

@@ -3,7 +3,6 @@ import { ROOTFS, writeBundle } from "../apply/bundle.ts";
 import { containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
 import { readInstance } from "../store/instances.ts";
-import { DEFAULT_CONFIG } from "../store/paths.ts";
 import type { Command } from "./command.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./container-options.ts";
 
@@ -28,7 +27,7 @@ the root is there already. Without a COMMAND the one of the image is taken, else
     const directory = resolve(input.operands[1] as string);
     const id = wishes.name ?? wishes.base.name;
     const words = ["--root", store.root, "--run", store.run];
-    const config = context.configFile === DEFAULT_CONFIG ? [] : ["--config", context.configFile];
+    const config = context.handedConfig === "" ? [] : ["--config", context.handedConfig];
     const hook = {
       path: process.execPath,
       args: ["veneer", ...words, ...config, "hook", "oci"],

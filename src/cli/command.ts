@@ -40,6 +40,8 @@ export interface Command {
   readonly options: readonly Option[];
   /** paragraphs below the usage */
   readonly description?: string;
+  /** a user without root needs no user namespace for it: it touches no upper, and mounts nothing */
+  readonly outside?: boolean;
   /** words after `--` are a command: its name in help */
   readonly rest?: string;
   /** lines with a command and what it does */
@@ -71,6 +73,10 @@ export interface Context {
   readonly origins: Readonly<Record<string, string>>;
   /** path of the configuration file, which may be absent */
   readonly configFile: string;
+  /** the same for programs that we start; empty: they find it by themselves, or there is none */
+  readonly handedConfig: string;
+  /** the user without root for whom the command runs; absent: root */
+  readonly user?: number | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** data */
   readonly out: (line: string) => void;

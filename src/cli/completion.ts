@@ -10,6 +10,7 @@ const SHELLS = ["bash", "zsh", "fish"] as const;
 
 export const command: Command = {
   name: "completion",
+  outside: true,
   summary: "Print the completion script of a shell",
   operands: [{ name: "bash|zsh|fish", complete: SHELLS }],
   options: [],

@@ -5,6 +5,7 @@ import { JSON_OPTION, printRows } from "./table.ts";
 
 export const command: Command = {
   name: "config",
+  outside: true,
   summary: "Print the effective configuration and where each value comes from",
   operands: [],
   options: [JSON_OPTION],

@@ -7,6 +7,7 @@ import { JSON_OPTION } from "./table.ts";
 
 export const command: Command = {
   name: "doctor",
+  outside: true,
   summary: "Tell what this kernel, store and engines can do, and how to get what is missing",
   operands: [],
   options: [JSON_OPTION],

@@ -1,7 +1,7 @@
 import { collectGarbage, emptyTrash, type Freed } from "../apply/gc.ts";
 import { sweepRuns } from "../engines/run-container.ts";
 import { formatError, VeneerError } from "../errors.ts";
-import { DEFAULT_CONFIG, makeStore } from "../store/paths.ts";
+import { makeStore } from "../store/paths.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { drawProgress } from "./progress.ts";
@@ -42,8 +42,7 @@ next time. Status 1 when something could not be looked at or freed; the rest is 
     {
       using progress = drawProgress(context);
       const { env } = context;
-      const configFile = context.configFile === DEFAULT_CONFIG ? "" : context.configFile;
-      const bundles = sweepRuns({ store, configFile, env }, dryRun);
+      const bundles = sweepRuns({ store, configFile: context.handedConfig, env }, dryRun);
       result = await collectGarbage(store, dryRun, progress);
       const freed = bundles.map((what) => ({ kind: "bundle" as const, what, bytes: 0 }));
       result = { ...result, freed: [...freed, ...result.freed] };

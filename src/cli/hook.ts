@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 /** Described here for help and completion; main.ts runs it without this file. */
 export const command: Command = {
   name: "hook",
+  outside: true,
   summary: "Give a container its root, as a hook of its engine",
   operands: [{ name: "KIND", optional: true, complete: ["oci", "precreate", "lxc"] }],
   options: [

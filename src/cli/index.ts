@@ -1,12 +1,15 @@
 /** The command line for people: everything but what engines call. */
 import { causes, exitStatus, formatError, UsageError, VeneerError } from "../errors.ts";
 import { type GlobalOptions, readSettings } from "../input/config.ts";
+import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../input/places.ts";
 import { nearest } from "../nearest.ts";
 import { explainStore } from "../plan/explain.ts";
 import { quote } from "../quote.ts";
-import { DEFAULT_CONFIG } from "../store/paths.ts";
 import { SysError } from "../sys/errno.ts";
+import { geteuid } from "../sys/process.ts";
+import { lstatMaybe } from "../sys/stat.ts";
 import type { Context } from "./command.ts";
+import { NAMESPACE_MARK } from "./fleeting.ts";
 import { isTerminal, note, out } from "./output.ts";
 import { parseInput } from "./parse.ts";
 import { findVerb, isGroup, verbNames } from "./verbs.ts";
@@ -69,7 +72,16 @@ async function dispatch(
     out(commandHelp(command));
     return 0;
   }
-  return (await command.run(makeContext(options), input)) ?? 0;
+  const context = makeContext(options);
+  if (!command.outside && geteuid() !== 0) return again(context);
+  return (await command.run(context, input)) ?? 0;
+}
+
+/** The same command line once more, as root of a user namespace. */
+async function again(context: Context): Promise<number> {
+  const { requireRunDirectory, runInside } = await import("./user-namespace.ts");
+  requireRunDirectory(context.settings.store.run, context.origins.run === "XDG_RUNTIME_DIR", context.env);
+  return runInside(process.execPath, process.argv.slice(2), context.env, "command");
 }
 
 /** The longest verb that the words begin with, and what follows it. */
@@ -94,6 +106,8 @@ function makeContext(options: GlobalOptions): Context {
   const { env } = process;
   const withEnvironment: GlobalOptions = { ...options };
   const origins: Record<string, string> = {};
+  const user = personWithoutRoot(env);
+  const places = user === undefined ? ROOT_PLACES : placesOfEnvironment(user, env);
   for (const [key, name] of [
     ["root", "VENEER_ROOT"],
     ["run", "VENEER_RUN"],
@@ -101,15 +115,30 @@ function makeContext(options: GlobalOptions): Context {
     if (options[key] === undefined) withEnvironment[key] = absolute(name, env[name]);
     if (withEnvironment[key] !== undefined) origins[key] = options[key] === undefined ? name : `--${key}`;
   }
+  const settings = readSettings(withEnvironment, places);
+  if (user !== undefined) {
+    if (settings.store.root === places.root) origins.root ??= "XDG_DATA_HOME";
+    if (settings.store.run === places.run) origins.run ??= "XDG_RUNTIME_DIR";
+  }
+  const found = user !== undefined && lstatMaybe(places.config) ? places.config : "";
   return {
-    settings: readSettings(withEnvironment),
+    settings,
     origins,
-    configFile: options.config ?? DEFAULT_CONFIG,
+    configFile: options.config ?? places.config,
+    handedConfig: options.config ?? found,
+    user,
     env,
     out,
     note,
     progress: isTerminal(2),
   };
+}
+
+/** A uid that is not root's: our own, or who is root in a user namespace that we or podman made for a user. */
+function personWithoutRoot(env: NodeJS.ProcessEnv): number | undefined {
+  const uid = actingUser();
+  if (uid === undefined || geteuid() !== 0) return uid;
+  return env[NAMESPACE_MARK] !== undefined || homeOf(uid) !== undefined ? uid : undefined;
 }
 
 function absolute(name: string, value: string | undefined): string | undefined {

@@ -14,6 +14,7 @@ import { loadCommands } from "./verbs.ts";
  */
 export const command: Command = {
   name: "internal complete",
+  outside: true,
   summary: "Complete a command line",
   operands: [],
   options: [],

@@ -3,6 +3,7 @@ import { formatError, UsageError } from "../errors.ts";
 import { checkName } from "../names.ts";
 import { listInstances } from "../store/instances.ts";
 import type { Command } from "./command.ts";
+import { refuseFleeting } from "./fleeting.ts";
 
 export const command: Command = {
   name: "mount",
@@ -24,6 +25,7 @@ brings back, after a reboot, what was mounted and never unmounted.`,
   ],
   examples: ["veneer mount web1", "veneer mount web1 /srv/web1", "veneer mount --all"],
   run(context, input) {
+    refuseFleeting("mount", context.env);
     const [id, directory] = input.operands;
     const { settings, out, note } = context;
     if (input.has("--all")) {

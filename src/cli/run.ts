@@ -4,7 +4,7 @@ import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../engines/
 import { UsageError } from "../errors.ts";
 import { quote } from "../quote.ts";
 import { readInstance } from "../store/instances.ts";
-import { DEFAULT_CONFIG, type Store } from "../store/paths.ts";
+import type { Store } from "../store/paths.ts";
 import { uniqueSuffix } from "../sys/fd.ts";
 import type { Command, Context } from "./command.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./container-options.ts";
@@ -53,8 +53,7 @@ The exit status is that of the command, 128+N when signal N ended it. Signals ar
     const runtime = chooseRuntime(context, input.value("--runtime"));
     const id = wishes.name ?? `${wishes.base.name.slice(0, 40)}-${uniqueSuffix()}`;
     const { env } = context;
-    const configFile = context.configFile === DEFAULT_CONFIG ? "" : context.configFile;
-    const place = { store, configFile, runtime, env };
+    const place = { store, configFile: context.handedConfig, runtime, env };
     try {
       return await runContainer(place, id, wishes);
     } finally {

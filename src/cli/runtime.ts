@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 /** Described here for help and completion; main.ts runs it without this file. */
 export const command: Command = {
   name: "runtime",
+  outside: true,
   summary: "Prepare a container for the wrapping runtimes veneer-runc and veneer-crun",
   operands: [],
   options: [

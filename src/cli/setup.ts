@@ -32,6 +32,7 @@ export const command: Command = {
   summary: "Make veneer known to an engine: lxc, podman, docker, containerd or crio",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, ...LXC_OPTIONS],
+  outside: true,
   description: `Writes a drop-in file, or merges a key into the engine's own configuration and leaves everything else
 in it as it is. What was there before is kept for 'veneer unsetup'. Running it twice changes nothing the second
 time. The engine is never restarted: what is to be done is printed.

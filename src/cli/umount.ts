@@ -1,6 +1,7 @@
 import { umountInstance } from "../apply/mount.ts";
 import { checkName } from "../names.ts";
 import type { Command } from "./command.ts";
+import { refuseFleeting } from "./fleeting.ts";
 
 export const command: Command = {
   name: "umount",
@@ -9,6 +10,7 @@ export const command: Command = {
   operands: [{ name: "ID", complete: "instance" }],
   options: [],
   run(context, input) {
+    refuseFleeting("umount", context.env);
     umountInstance(context.settings.store, checkName("instance", input.operands[0] ?? ""));
   },
 };

@@ -13,6 +13,7 @@ import {
 
 export const command: Command = {
   name: "unsetup",
+  outside: true,
   summary: "Take back what setup changed for an engine",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, LXCPATH_OPTION],

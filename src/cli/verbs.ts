@@ -56,6 +56,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       verbs: {
         run: () => import("./run.ts"),
         bundle: () => import("./bundle.ts"),
+        unshare: () => import("./unshare.ts"),
       },
     },
     {

@@ -1,5 +1,5 @@
 /** A child process in the foreground: the caller's terminal and descriptors, its signals, its status. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 
@@ -15,6 +15,7 @@ export function runForeground(
   file: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
+  options: { readonly stdio?: StdioOptions; readonly started?: (child: ChildProcess) => void } = {},
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     // before the child exists, so that no signal finds us without a handler
@@ -27,7 +28,8 @@ export function runForeground(
     const done = () => {
       for (const signal of FORWARDED) process.off(signal, listener);
     };
-    const child = spawn(file, args, { stdio: "inherit", env });
+    const child = spawn(file, args, { stdio: options.stdio ?? "inherit", env });
+    options.started?.(child);
     forward = (signal) => void child.kill(signal);
     for (const signal of early) forward(signal);
     child.once("error", (error) => {

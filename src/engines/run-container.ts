@@ -37,9 +37,11 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
   sweepRuns(place);
   using claim = await takeBundle(place, id, wishes.name);
   const nofile = callersOpenFiles();
+  const known = containerFacts(store, wishes, id, ROOTFS);
   const facts = {
-    ...containerFacts(store, wishes, id, ROOTFS),
-    cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}`,
+    ...known,
+    // a user may have no control group to make one in: without a path the runtime is content with none
+    ...(!known.rootless && { cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}` }),
     ...(nofile && { nofile }),
   };
   fillBundle(claim, ociConfig(facts));

@@ -5,8 +5,9 @@ import { checkInnerPath } from "../names.ts";
 import { nearest } from "../nearest.ts";
 import { quote } from "../quote.ts";
 import { parseDocument } from "../store/document.ts";
-import { DEFAULT_CONFIG, DEFAULT_ROOT, DEFAULT_RUN, type Store } from "../store/paths.ts";
+import { DEFAULT_ROOT, DEFAULT_RUN, type Store } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
+import { defaultPlaces, type Places } from "./places.ts";
 
 /** Patterns of names. */
 export interface Nameable {
@@ -61,10 +62,13 @@ export const DEFAULTS = {
   logFormat: "text",
 } as const;
 
-/** The file's content, {} where there is none. Throws when it is not valid, naming the nearest known key. */
-export function readConfigFile(path: string): ConfigFile {
+/**
+ * The file's content; {} where there is none, which is an error for one that was `named`. Throws when it is not
+ * valid, naming the nearest known key.
+ */
+export function readConfigFile(path: string, named = false): ConfigFile {
   const text = readText(path);
-  if (text === undefined && path !== DEFAULT_CONFIG) {
+  if (text === undefined && named) {
     throw new UsageError(
       `configuration file ${quote(path)} does not exist`,
       "see 'veneer --help' for --config",
@@ -87,12 +91,11 @@ export function readConfigFile(path: string): ConfigFile {
   }
 }
 
-/** Options win over the configuration file, which wins over the defaults. Reads no environment. */
-export function readSettings(options: GlobalOptions): Settings {
-  const path = options.config ?? DEFAULT_CONFIG;
-  const file = readConfigFile(path);
+/** Options win over the configuration file, which wins over the `places`. Reads no environment. */
+export function readSettings(options: GlobalOptions, places: Places = defaultPlaces()): Settings {
+  const file = readConfigFile(options.config ?? places.config, options.config !== undefined);
   return {
-    store: { root: options.root ?? file.root ?? DEFAULTS.root, run: options.run ?? file.run ?? DEFAULTS.run },
+    store: { root: options.root ?? file.root ?? places.root, run: options.run ?? file.run ?? places.run },
     config: {
       opaque: (file.opaque ?? DEFAULTS.opaque).map((item) => checkInnerPath("opaque path", item)),
       mask: (file.mask ?? DEFAULTS.mask).map((item) => checkInnerPath("masked path", item)),

@@ -8,6 +8,7 @@ import { paths, type Store } from "../store/paths.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import { cgroupLayout } from "./cgroup.ts";
 import { openLayers } from "./facts.ts";
 import { readImageConfig } from "./image-config.ts";
@@ -75,8 +76,15 @@ export function containerFacts(
     ...(wishes.network === "host" && lstatMaybe(RESOLV_CONF) && { resolvConf: RESOLV_CONF }),
     volumes: wishes.volumes,
     cgroups: cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")),
+    ...(inUserNamespace() && { rootless: { ttyGroup: hasGroup(TTY_GROUP) } }),
     annotations: annotations(wishes),
   };
+}
+
+const TTY_GROUP = 5;
+
+function hasGroup(gid: number): boolean {
+  return readIdMap("gid").some(({ inside, count }) => gid >= inside && gid < inside + count);
 }
 
 /** The upper of an instance; it has none while it is kept in memory. */

@@ -18,6 +18,8 @@ export interface ContainerFacts {
   readonly resolvConf?: string;
   readonly volumes: readonly Volume[];
   readonly cgroups: CgroupLayout;
+  /** of a user without root: whether group 5, the owner of terminals, is there; absent: of root */
+  readonly rootless?: { readonly ttyGroup: boolean };
   /** absent: the runtime chooses */
   readonly cgroupsPath?: string;
   /** number of open files; absent: as the runtime is started */
@@ -116,6 +118,20 @@ export function ociConfig(facts: ContainerFacts): object {
   };
 }
 
+const SYS = {
+  destination: "/sys",
+  type: "sysfs",
+  source: "sysfs",
+  options: ["nosuid", "noexec", "nodev", "ro"],
+};
+/** A sysfs of one's own needs a network namespace of one's own (sysfs(5)). */
+const HOST_SYS = {
+  destination: "/sys",
+  type: "bind",
+  source: "/sys",
+  options: ["rbind", "rslave", "nosuid", "noexec", "nodev", "ro"],
+};
+
 function namespaces(facts: ContainerFacts): string[] {
   const types = ["pid", "ipc", "uts", "mount"];
   if (facts.network === "none") types.push("network");
@@ -124,6 +140,8 @@ function namespaces(facts: ContainerFacts): string[] {
 }
 
 function mounts(facts: ContainerFacts): object[] {
+  const { rootless } = facts;
+  const ttyGroup = rootless?.ttyGroup === false ? [] : ["gid=5"];
   const all: object[] = [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     {
@@ -136,7 +154,7 @@ function mounts(facts: ContainerFacts): object[] {
       destination: "/dev/pts",
       type: "devpts",
       source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", ...ttyGroup],
     },
     {
       destination: "/dev/shm",
@@ -150,9 +168,10 @@ function mounts(facts: ContainerFacts): object[] {
       source: "mqueue",
       options: ["nosuid", "noexec", "nodev"],
     },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+    rootless && facts.network === "host" ? HOST_SYS : SYS,
   ];
-  if (facts.cgroups !== "none") {
+  // version 1 has no namespace of its own, and a user may not mount it
+  if (facts.cgroups === "v2" || (facts.cgroups !== "none" && !rootless)) {
     all.push({
       destination: "/sys/fs/cgroup",
       type: "cgroup",

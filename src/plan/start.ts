@@ -76,6 +76,8 @@ export interface StartFacts {
   readonly ephemeral?: string;
   readonly upper: UpperPlan;
   readonly consumer: Consumer;
+  /** what mountinfo shall show as the source of the overlay */
+  readonly source: string;
   /** the topmost layer is the tree of an image */
   readonly image?: boolean;
   readonly preparer: ProcessIdentity;
@@ -86,7 +88,7 @@ export interface StartFacts {
 /** Record first, then the upper, then the overlay, then its place: a kill in between leaves what `gc` finds. */
 export function planStart(facts: StartFacts): Operation[] {
   const { consumer, upper, layers } = facts;
-  const source = `veneer:${facts.instance ?? facts.ephemeral}`;
+  const { source } = facts;
   const operations: Operation[] = [{ op: "record", record: recordOf(facts, source) }];
   const directory = upper.kind === "tmpfs" ? undefined : upper.directory;
   if (upper.kind === "fresh")

@@ -1,6 +1,6 @@
 /** Whether something that a record names is still in use. The kernel is asked, never the pid alone. */
 
-import { errno } from "../sys/errno.ts";
+import { errno, isErrno } from "../sys/errno.ts";
 import { openDirectory, readlink } from "../sys/fd.ts";
 import { FSCONFIG_CMD_CREATE } from "../sys/flags.ts";
 import { syscall } from "../sys/libc.ts";
@@ -80,12 +80,15 @@ function mountsSource(pid: number, source: string, notAt: string | undefined): b
   return false;
 }
 
-/** `mnt:[4026531841]` of a process; undefined when it is gone. */
+/**
+ * `mnt:[4026531841]` of a process; undefined when it is gone. One that a user may not look into, as a container in
+ * another user namespace of the same user, counts as a namespace of its own: its mount table can be read.
+ */
 export function readNamespace(pid: number | "self"): string | undefined {
   try {
     return readlink(`/proc/${pid}/ns/mnt`);
-  } catch {
-    return undefined;
+  } catch (error) {
+    return isErrno(error, "EACCES", "EPERM") ? `process ${pid}` : undefined;
   }
 }
 

@@ -1,5 +1,7 @@
 /** Where things are. All names in paths have passed names.ts. */
+import { VeneerError } from "../errors.ts";
 import { mkdirs } from "../sys/fd.ts";
+import { geteuid } from "../sys/process.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 
 export interface Store {
@@ -67,19 +69,32 @@ export const paths = {
  */
 export function makeStore(store: Store): void {
   const { bases, layers, instances, staging, trash, ephemerals } = paths;
-  makeDirectories([bases, layers, instances, staging, trash, ephemerals].map((make) => make(store)));
+  makeDirectories(
+    store.root,
+    [bases, layers, instances, staging, trash, ephemerals].map((make) => make(store)),
+  );
 }
 
 /** Makes the directories for records, 0700. Idempotent. */
 export function makeRun(store: Store): void {
-  makeDirectories([`${store.run}/configs`, `${store.run}/held`, paths.records(store)]);
+  makeDirectories(store.run, [`${store.run}/configs`, `${store.run}/held`, paths.records(store)]);
 }
 
 /**
  * One system call when all are there, which is every time but the first. The last one is what tells: it is
  * made when the others are, so that whoever finds it, at the same time or after a kill, finds them all.
  */
-function makeDirectories(directories: readonly string[]): void {
-  if (lstatMaybe(directories.at(-1) as string)) return;
+function makeDirectories(place: string, directories: readonly string[]): void {
+  const last = lstatMaybe(directories.at(-1) as string);
+  if (last && last.uid !== 0) refuseOthers(place, last.uid);
+  if (last) return;
   for (const path of directories) mkdirs(path, 0o700);
+}
+
+/** A store belongs to one user: attributes and owners in it are those that its namespace gives them. */
+function refuseOthers(place: string, uid: number): void {
+  if (uid === geteuid()) return;
+  throw new VeneerError("NOT_YOURS", `${place} belongs to uid ${uid}`, {
+    hint: "each user has a store of its own: run veneer as that user, or name another one with --root and --run",
+  });
 }

@@ -1,0 +1,130 @@
+/** Runs a command of a user without root again inside a user namespace and a mount namespace of its own. */
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Duplex } from "node:stream";
+import { runForeground } from "../engines/foreground.ts";
+import { findProgram, installHint } from "../engines/programs.ts";
+import { VeneerError } from "../errors.ts";
+import { mapArguments, parseSubordinate, type SubordinateRange } from "../plan/id-map.ts";
+import { quote } from "../quote.ts";
+import { NAMESPACE_MARK, type NamespaceKind } from "./fleeting.ts";
+
+/** Told by the child that it is in its namespaces; it goes on when it is told so. */
+const WAIT = `echo ready >&3 && read -r go <&3 && [ "$go" = go ] || exit 1
+exec 2>&4 4>&- 3>&- "$@"`;
+
+/**
+ * Runs a program inside, as root there, with all ids that belong to the user; returns its exit status. Throws when
+ * the kernel gives no namespace.
+ */
+export async function runInside(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  mark: NamespaceKind,
+): Promise<number> {
+  const unshare = findProgram("unshare", undefined);
+  if (unshare === undefined) {
+    throw new VeneerError("NO_PROGRAM", "the program unshare is not installed", {
+      hint: installHint("util-linux"),
+    });
+  }
+  const words = ["--user", "--mount", "--propagation", "slave", "--", "/bin/sh", "-c", WAIT, "sh"];
+  let complaint = "";
+  let failure: unknown;
+  let begun = false;
+  const prepare = (child: ChildProcess) => {
+    child.stderr?.on("data", (chunk) => {
+      if (complaint.length < 500) complaint += chunk;
+    });
+    const line = child.stdio[3] as Duplex;
+    line.on("error", () => {});
+    line.once("data", () => {
+      try {
+        mapIds(child.pid as number);
+        begun = true;
+        line.end("go\n");
+      } catch (error) {
+        failure = error;
+        line.end("no\n");
+      }
+    });
+  };
+  // descriptor 2 is where unshare complains; the program gets the caller's stderr, as 4
+  const status = await runForeground(
+    unshare,
+    [...words, file, ...args],
+    { ...env, [NAMESPACE_MARK]: mark },
+    {
+      stdio: ["inherit", "inherit", "pipe", "pipe", 2],
+      started: prepare,
+    },
+  );
+  if (failure !== undefined) throw failure;
+  if (begun) return status;
+  throw new VeneerError(
+    "NO_USER_NAMESPACE",
+    `the kernel gives no user namespace: ${quote(complaint.trim()).slice(1, -1)}`,
+    { hint: "'veneer doctor' says why, or run as root" },
+  );
+}
+
+/** user_namespaces(7): newuidmap(1) for the subordinate ids; without it or them, the user's own id alone. */
+function mapIds(pid: number): void {
+  const uid = process.getuid?.() as number;
+  const gid = process.getgid?.() as number;
+  const ranges = subordinateRanges();
+  const program = { uid: findProgram("newuidmap", undefined), gid: findProgram("newgidmap", undefined) };
+  if (program.uid && program.gid && ranges.uid.length > 0 && ranges.gid.length > 0) {
+    run(program.uid, [String(pid), ...mapArguments(uid, ranges.uid)]);
+    run(program.gid, [String(pid), ...mapArguments(gid, ranges.gid)]);
+    return;
+  }
+  writeFileSync(`/proc/${pid}/setgroups`, "deny");
+  writeFileSync(`/proc/${pid}/uid_map`, `0 ${uid} 1\n`);
+  writeFileSync(`/proc/${pid}/gid_map`, `0 ${gid} 1\n`);
+}
+
+function run(program: string, args: readonly string[]): void {
+  try {
+    execFileSync(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+  } catch (error) {
+    const text = String((error as { stderr?: unknown }).stderr ?? error).trim();
+    throw new VeneerError("NO_ID_MAP", `${program}: ${quote(text).slice(1, -1)}`, {
+      hint: "/etc/subuid and /etc/subgid must give this user's ranges to nobody else, and newuidmap must be set-user-ID root: 'veneer doctor'",
+    });
+  }
+}
+
+/** What /etc/subuid and /etc/subgid give to the calling user. */
+export function subordinateRanges(): Readonly<Record<"uid" | "gid", readonly SubordinateRange[]>> {
+  const uid = process.getuid?.() as number;
+  const name = accountName();
+  const read = (file: string) =>
+    existsSync(file) ? parseSubordinate(readFileSync(file, "utf8"), uid, name) : [];
+  return { uid: read("/etc/subuid"), gid: read("/etc/subgid") };
+}
+
+/** The user's name, wherever accounts are kept; undefined where it has none. */
+export function accountName(): string | undefined {
+  try {
+    const stdio = ["ignore", "pipe", "ignore"] as const;
+    return execFileSync("/usr/bin/id", ["-un"], { encoding: "utf8", stdio: [...stdio] }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws unless the directory that records of running things go to can be made. */
+export function requireRunDirectory(run: string, isDefault: boolean, env: NodeJS.ProcessEnv): void {
+  if (!isDefault) return;
+  const place = dirname(run);
+  const status = statSync(place, { throwIfNoEntry: false });
+  if (status?.isDirectory() && status.uid === process.getuid?.()) return;
+  const what = env.XDG_RUNTIME_DIR ? "XDG_RUNTIME_DIR" : "XDG_RUNTIME_DIR is not set, and";
+  const why = status ? `belongs to uid ${status.uid}` : "does not exist";
+  throw new VeneerError("NO_RUNTIME_DIR", `${what} ${quote(place)} ${why}`, {
+    hint: "log in as that user (ssh, login, 'machinectl shell USER@'; su and sudo give none), 'loginctl enable-linger USER' keeps it; or set VENEER_RUN to a directory that does not outlast a reboot",
+  });
+}

@@ -1,0 +1,59 @@
+/** Where the store of a user without root is. Reads no environment: hooks get that of an image. */
+import { DEFAULT_CONFIG, DEFAULT_ROOT, DEFAULT_RUN } from "../store/paths.ts";
+import { readText } from "../sys/fd.ts";
+import { geteuid } from "../sys/process.ts";
+import { inUserNamespace, outerUser } from "../sys/user-namespace.ts";
+
+/** Defaults of --root, --run and --config. */
+export interface Places {
+  readonly root: string;
+  readonly run: string;
+  readonly config: string;
+}
+
+export const ROOT_PLACES: Places = { root: DEFAULT_ROOT, run: DEFAULT_RUN, config: DEFAULT_CONFIG };
+
+/**
+ * The user for whom this process acts, who is not root: itself, or who its user namespace's root is outside,
+ * as under `podman unshare`. Undefined for the machine's root.
+ */
+export function actingUser(): number | undefined {
+  const uid = geteuid();
+  if (uid !== 0) return uid;
+  return inUserNamespace() ? outerUser() || undefined : undefined;
+}
+
+/**
+ * Root's places, or those of the user for whom this process acts. A user namespace whose root has no account is
+ * that of a container with an operating system of its own, in which root is root.
+ */
+export function defaultPlaces(): Places {
+  const uid = actingUser();
+  const home = uid === undefined ? undefined : homeOf(uid);
+  if (uid === undefined || home === undefined) return ROOT_PLACES;
+  return {
+    root: `${home}/.local/share/veneer`,
+    run: `/run/user/${uid}/veneer`,
+    config: `${home}/.config/veneer/config.json`,
+  };
+}
+
+/** An account's home directory, from passwd(5). */
+export function homeOf(uid: number): string | undefined {
+  for (const line of (readText("/etc/passwd") ?? "").split("\n")) {
+    const fields = line.split(":");
+    if (fields[2] === String(uid) && fields[5]?.startsWith("/")) return fields[5];
+  }
+  return undefined;
+}
+
+/** What the environment of a person's command says (XDG Base Directory Specification), for a user. */
+export function placesOfEnvironment(uid: number, env: Readonly<Record<string, string | undefined>>): Places {
+  const absolute = (name: string) => (env[name]?.startsWith("/") ? env[name].replace(/\/+$/, "") : undefined);
+  const home = absolute("HOME") ?? homeOf(uid) ?? "/";
+  return {
+    root: `${absolute("XDG_DATA_HOME") ?? `${home}/.local/share`}/veneer`,
+    run: `${absolute("XDG_RUNTIME_DIR") ?? `/run/user/${uid}`}/veneer`,
+    config: `${absolute("XDG_CONFIG_HOME") ?? `${home}/.config`}/veneer/config.json`,
+  };
+}

@@ -1,0 +1,125 @@
+/** A user without root: an account, subordinate ids and a session of its own, seen by its own processes alone. */
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { type Host, type Outcome, PROJECT, type RunOptions, sh } from "./host.ts";
+
+export interface User {
+  readonly uid: number;
+  readonly name: string;
+  readonly home: string;
+  /** XDG_RUNTIME_DIR */
+  readonly runtime: string;
+  readonly store: string;
+  readonly run: string;
+  /** holds the program and the wrapping runtimes */
+  readonly bin: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Runs a program as the user. */
+  sh(file: string, args: readonly string[], options?: RunOptions): Promise<Outcome>;
+  veneer(...args: string[]): Promise<Outcome>;
+  /** Like `veneer`, but throws unless the status is 0; returns stdout. */
+  ok(...args: string[]): Promise<string>;
+  /** what `sh` puts before the program: for a test that keeps the process */
+  readonly prefix: readonly string[];
+}
+
+export interface UserOptions {
+  readonly uid?: number;
+  /** first of 65536 subordinate ids; absent: none */
+  readonly subordinate?: number | undefined;
+}
+
+/**
+ * Each process of the user is in a mount namespace of its own in which the accounts and /etc/subuid are those of
+ * the test, and the program is where the user can reach it. crun takes no hybrid control groups.
+ */
+const ENTER = `for name in passwd group subuid subgid; do mount --bind "$1/$name" "/etc/$name" || exit; done
+mount --bind "$2" "$1/bin" && mount --bind "$1/runtime" "/run/user/$3" || exit
+umount /sys/fs/cgroup/unified 2>/dev/null
+uid=$3
+shift 3
+exec setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"`;
+
+export function makeUser(host: Host, options: UserOptions = {}): User {
+  const { uid = 47110, subordinate = 500_000 } = options;
+  const withIds = !("subordinate" in options) || options.subordinate !== undefined;
+  const name = `tester${uid}`;
+  const dir = join(host.dir, name);
+  const home = join(dir, "home");
+  const runtime = `/run/user/${uid}`;
+  chmodSync(host.dir, 0o755);
+  for (const directory of [dir, home, join(dir, "bin"), join(dir, "runtime")]) mkdirSync(directory);
+  // a mount point, empty for everybody else
+  mkdirSync(runtime, { recursive: true });
+  for (const directory of [home, join(dir, "runtime")]) {
+    chownSync(directory, uid, uid);
+    chmodSync(directory, 0o700);
+  }
+  for (const file of ["passwd", "group"]) copyFileSync(join("/etc", file), join(dir, file));
+  appendFileSync(join(dir, "passwd"), `${name}:x:${uid}:${uid}::${home}:/bin/sh\n`);
+  appendFileSync(join(dir, "group"), `${name}:x:${uid}:\n`);
+  for (const file of ["subuid", "subgid"]) {
+    writeFileSync(join(dir, file), withIds ? `${name}:${subordinate}:65536\n` : "");
+  }
+  const bin = join(dir, "bin");
+  const env = {
+    PATH: `${bin}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    HOME: home,
+    USER: name,
+    XDG_RUNTIME_DIR: runtime,
+  };
+  const prefix = [
+    "-m",
+    "--propagation",
+    "slave",
+    "sh",
+    "-c",
+    ENTER,
+    "sh",
+    dir,
+    join(PROJECT, "dist"),
+    String(uid),
+  ];
+  const run = (file: string, args: readonly string[], more: RunOptions = {}) =>
+    sh("unshare", [...prefix, "env", "-i", ...words({ ...env, ...more.env }), file, ...args], {
+      cwd: "/",
+      ...(more.input !== undefined && { input: more.input }),
+    });
+  const veneer = (...args: string[]) => run("veneer", args);
+  return {
+    uid,
+    name,
+    home,
+    runtime,
+    store: join(home, ".local/share/veneer"),
+    run: join(runtime, "veneer"),
+    bin,
+    env,
+    prefix,
+    sh: run,
+    veneer,
+    async ok(...args) {
+      const outcome = await veneer(...args);
+      if (outcome.status === 0) return outcome.stdout;
+      throw new Error(`veneer ${args.join(" ")}: status ${outcome.status}: ${outcome.stderr}`);
+    },
+  };
+}
+
+/** An empty value takes the variable away. */
+function words(env: Readonly<Record<string, string>>): string[] {
+  return Object.entries(env).flatMap(([key, value]) => (value === "" ? [] : [`${key}=${value}`]));
+}
+
+/** What a user's file says that only it may read. */
+export function readAs(user: User, path: string): string {
+  return readFileSync(path.replace(user.runtime, join(user.home, "../runtime")), "utf8");
+}
