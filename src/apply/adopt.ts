@@ -14,6 +14,7 @@ import { makeStaging } from "../store/staging.ts";
 import { walk } from "../store/walk.ts";
 import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
 import { publish } from "./create.ts";
 import { mountOverlay } from "./overlay.ts";
@@ -123,13 +124,12 @@ function refuseForeignXattrs(upper: string): void {
 }
 
 /** What overlayfs noted of the lower file that an entry was copied from: it would be another file. */
-const NOTES = new Set(
-  ["origin", "impure", "nlink", "uuid", "upper"].map((name) => `trusted.overlay.${name}`),
-);
+const NOTES = ["origin", "impure", "nlink", "uuid", "upper"] as const;
 
 function dropNotes(tree: string): void {
+  const notes = new Set(NOTES.map((name) => overlayXattr(name)));
   const drop = (path: string) => {
-    for (const name of listxattr(path)) if (NOTES.has(name)) lremovexattr(path, name);
+    for (const name of listxattr(path)) if (notes.has(name)) lremovexattr(path, name);
   };
   drop(tree);
   walk(tree, ({ dir, name }) => drop(`/proc/self/fd/${dir}/${name}`));

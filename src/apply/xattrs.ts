@@ -1,9 +1,20 @@
 /** Extended attributes in which overlayfs keeps its own notes (overlayfs.rst; fs/overlayfs/overlayfs.h). */
+import { overlayPrefix } from "../sys/overlay-xattr.ts";
 
-const NOTES = ["opaque", "redirect", "metacopy", "origin", "impure", "nlink", "upper", "uuid", "protattr"];
-const NAMES: ReadonlySet<string> = new Set(NOTES.map((note) => `trusted.overlay.${note}`));
+const NOTES: ReadonlySet<string> = new Set([
+  "opaque",
+  "redirect",
+  "metacopy",
+  "origin",
+  "impure",
+  "nlink",
+  "upper",
+  "uuid",
+  "protattr",
+]);
 
 /** Whether overlayfs hides this one from those who look through it. */
 export function isOverlayXattr(name: string): boolean {
-  return NAMES.has(name);
+  const prefix = overlayPrefix();
+  return name.startsWith(prefix) && NOTES.has(name.slice(prefix.length));
 }
