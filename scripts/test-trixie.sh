@@ -97,6 +97,6 @@ if [ $# -eq 0 ]; then
     containerd containerd-cri lxc lxc-refusals lxc-instances; do
     set -- "$@" "test/e2e/$name.test.ts"
   done
+  set -- "$@" test/root/precreate.test.ts
 fi
-[ "$1" = --shell ] || set -- --project e2e "$@"
 exec "${inside[@]}" "$@"

@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
-import { type Docker, startDocker } from "../helpers/docker.ts";
+import { CLIENT, type Docker, startDocker } from "../helpers/docker.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
+const major = Number(/version ([0-9]+)/.exec((await sh(CLIENT, ["--version"])).stdout)?.[1]);
 let engine: Docker;
 const ALLOWED = { environment: { bases: ["deb*"] } };
 const ON_BASE = ["-e", "VENEER_BASE=debian"];
@@ -85,6 +86,61 @@ describe("docker run", () => {
     const words = ["--rm", "--init", "--read-only", "-u", "1000:1000", ...ON_BASE, "app", "sh", "-c"];
     const result = await engine.run(...words, "id -u; echo >/home/x || cat /etc/which");
     expect(result.stdout).toBe("1000\nbase");
+    await expectNothingLeft();
+  });
+});
+
+// before 24 there is no such option
+describe.skipIf(major < 24)(`docker run --annotation (Docker ${major})`, () => {
+  const ANNOTATED = ["--annotation", "run.veneer.base=debian"];
+
+  it("gives the container the base that it names, without a word in the configuration", async () => {
+    engine.configure({});
+    const result = await engine.run("--rm", ...ANNOTATED, "app", "sh", "-c", "cat /etc/which; exit 7");
+    expect(result).toMatchObject({ status: 7, stdout: "base" });
+    await expectNothingLeft();
+  });
+
+  it("wins over the environment", async () => {
+    engine.configure({ environment: { bases: ["*"] } });
+    const words = ["--rm", "-e", "VENEER_BASE=none", ...ANNOTATED, "app", "cat", "/etc/which"];
+    expect(await engine.run(...words)).toMatchObject({ stdout: "base" });
+    await expectNothingLeft();
+  });
+
+  it("may name what the configuration lets annotations name, and nothing else", async () => {
+    engine.configure({ annotations: { bases: ["web-*"] } });
+    const result = await engine.run("--rm", ...ANNOTATED, "app", "true");
+    expect(result.status).toBe(125);
+    expect(result.stderr).toContain("veneer: annotation run.veneer.base may not name 'debian'; hint: ");
+    await expectNothingLeft();
+  });
+
+  it("keeps the writes until docker rm, or forgets them at each stop if told so", async () => {
+    const script = "echo . >>/etc/starts; cat /etc/starts";
+    expect(await engine.run("--name", "kept", ...ANNOTATED, "app", "sh", "-c", script)).toMatchObject({
+      stdout: ".",
+    });
+    expect(await engine.docker("start", "-a", "kept")).toMatchObject({ stdout: ".\n." });
+    await engine.docker("rm", "kept");
+    expect(instances()).toHaveLength(1);
+    await expectNothingLeft();
+    expect(instances()).toEqual([]);
+    const forgetful = [...ANNOTATED, "--annotation", "run.veneer.upper=ephemeral"];
+    await engine.run("--name", "forgets", ...forgetful, "app", "sh", "-c", script);
+    expect(await engine.docker("start", "-a", "forgets")).toMatchObject({ stdout: "." });
+    await engine.docker("rm", "forgets");
+    await expectNothingLeft();
+  });
+
+  it("puts the image above the base with run.veneer.rootfs=layer", async () => {
+    const words = ["run.veneer.upper=ephemeral", "run.veneer.rootfs=layer"];
+    const options = words.flatMap((text) => ["--annotation", text]);
+    const script = "cat /etc/which; ls -A /tmp";
+    expect(await engine.run("--rm", ...ANNOTATED, ...options, "app", "sh", "-c", script)).toMatchObject({
+      status: 0,
+      stdout: "image",
+    });
     await expectNothingLeft();
   });
 });

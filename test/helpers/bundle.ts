@@ -1,4 +1,5 @@
 /** OCI bundles, and containers in them with the real runtimes. */
+import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, type Outcome, PROGRAM, type RunOptions, sh } from "./host.ts";
@@ -114,10 +115,12 @@ export function hookAt(config: Config, host: Host, stage: string, ...args: strin
 }
 
 let count = 0;
+/** Not the pid: another run may have the same in a process namespace of its own, and control groups are shared. */
+const run = randomBytes(4).toString("hex");
 
 /** A container id that no other test uses. */
 export function nextId(): string {
-  return `veneer-test-${process.pid}-${++count}`;
+  return `veneer-test-${run}-${++count}`;
 }
 
 /** `RUNTIME --root DIR ARGS`, with the host's PATH. */

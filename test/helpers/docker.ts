@@ -19,7 +19,7 @@ export interface Docker {
 }
 
 /** Debian's client: another one on PATH may be too new for the daemon. */
-const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
+export const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
 
 export async function startDocker(host: Host): Promise<Docker> {
   const dir = join(host.dir, "docker");
