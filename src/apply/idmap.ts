@@ -12,13 +12,13 @@ import { cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
 import { mountOverlay, type OverlayRequest } from "./overlay.ts";
 
-export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work"> {
+export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached"> {
   /** names of the layers, for errors */
   readonly names: readonly string[];
   /** holds `upper` and `work`, with the ids that the base has; owned by root */
   readonly parent: Fd;
   /** the parent is a mount that is nowhere attached: it is idmapped itself */
-  readonly detached?: boolean;
+  readonly inMemory?: boolean;
   readonly userns: Fd;
 }
 
@@ -34,7 +34,7 @@ export interface MappedOverlay {
  * work directory come from one clone, since overlayfs wants both on one mount.
  */
 export function mountMapped(request: MappedRequest): MappedOverlay {
-  const { layers, names, parent, detached, userns, ...rest } = request;
+  const { layers, names, parent, inMemory, userns, ...rest } = request;
   const open: Fd[] = [];
   const keep = (fd: Fd) => {
     open.push(fd);
@@ -42,12 +42,14 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
   };
   try {
     const mapped = layers.map((layer, index) => keep(idmapped(layer, userns, names[index] as string)));
-    if (detached) setIdmap(parent, userns, "the upper in memory");
-    const place = detached ? parent : keep(idmapped(parent, userns, "the upper"));
+    if (inMemory) setIdmap(parent, userns, "the upper in memory");
+    const place = inMemory ? parent : keep(idmapped(parent, userns, "the upper"));
     const root = rootOf(place);
     const upper = keep(openDirectory("upper", place.number));
     const work = keep(openDirectory("work", place.number));
-    const overlay = withFsIds(root, () => mountOverlay({ ...rest, layers: mapped, upper, work }));
+    const floating = [...mapped, place];
+    const all = { ...rest, layers: mapped, upper, work, detached: floating };
+    const overlay = withFsIds(root, () => mountOverlay(all));
     return { overlay, root };
   } finally {
     for (const fd of open) fd[Symbol.dispose]();

@@ -2,9 +2,10 @@
 import { VeneerError } from "../errors.ts";
 import { explainMount } from "../plan/explain.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
-import type { Fd } from "../sys/fd.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/flags.ts";
-import { createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
+import { attach, cloneTree, createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
+import { inScratchNamespace } from "../sys/namespace.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
 export interface OverlayRequest {
@@ -21,6 +22,8 @@ export interface OverlayRequest {
   readonly restricted?: boolean | undefined;
   /** the topmost layer is the tree of an image */
   readonly image?: boolean | undefined;
+  /** detached mounts that layers and upper are on; a layer that is not among them is in this mount namespace */
+  readonly detached?: readonly Fd[];
 }
 
 /** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
@@ -45,13 +48,41 @@ export function mountOverlay(request: OverlayRequest): Fd {
   }
 }
 
-/** Volatile as asked for, or not at all where the kernel does not know the option (before Linux 5.10). */
+/**
+ * Volatile as asked for, or not at all where the kernel does not know the option (before Linux 5.10); with what is
+ * detached attached for the while where the kernel takes it no other way (before 6.15).
+ */
 function mountVolatile(request: OverlayRequest): Fd {
   try {
     return tryMount(request, request.volatile);
   } catch (error) {
-    if (!request.volatile || !isErrno(error, "EINVAL")) throw error;
+    if (!isErrno(error, "EINVAL")) throw error;
+    if (request.detached?.length) return mountAttached(request, request.detached);
+    if (!request.volatile) throw error;
     return tryMount(request, false);
+  }
+}
+
+/**
+ * In a mount namespace of its own, to which everything is attached first: overlayfs clones its layers, and the
+ * kernel clones mounts of the caller's namespace alone (fs/namespace.c, clone_private_mount).
+ */
+function mountAttached(request: OverlayRequest, detached: readonly Fd[]): Fd {
+  const clones: Fd[] = [];
+  try {
+    const layers = request.layers.map((layer) => {
+      if (detached.includes(layer)) return layer;
+      const clone = cloneTree(layer.number, "", false);
+      clones.push(clone);
+      return clone;
+    });
+    return inScratchNamespace(() => {
+      using root = openDirectory("/");
+      for (const mount of [...detached, ...clones]) attach(mount, root, "scratch namespace");
+      return tryMount({ ...request, layers }, request.volatile);
+    });
+  } finally {
+    for (const clone of clones) clone[Symbol.dispose]();
   }
 }
 

@@ -133,7 +133,9 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       using upper = openDirectory("upper", parent.number);
       using work = openDirectory("work", parent.number);
       const { source, volatile, restricted, image } = operation;
-      held.overlay = mountOverlay({ layers: held.layers, upper, work, source, volatile, restricted, image });
+      const detached = directory ? [] : [parent];
+      const { layers } = held;
+      held.overlay = mountOverlay({ layers, upper, work, source, volatile, restricted, image, detached });
       return;
     }
     case "mount-point":
@@ -188,8 +190,8 @@ function mountForNamespace(
 ): void {
   const { layers: names, source, volatile, restricted, image } = operation;
   const { layers } = held;
-  const detached = operation.directory === undefined;
-  const request = { layers, names, parent, detached, userns, source, volatile, restricted, image };
+  const inMemory = operation.directory === undefined;
+  const request = { layers, names, parent, inMemory, userns, source, volatile, restricted, image };
   const { overlay, root } = mountMapped(request);
   held.overlay = overlay;
   held.ids = root;

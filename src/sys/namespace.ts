@@ -1,8 +1,9 @@
 /** setns(2), unshare(2), pivot_root(2). */
 
 import { type Fd, openat, openDirectory } from "./fd.ts";
-import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, O_RDONLY } from "./flags.ts";
+import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, MS_PRIVATE, MS_REC, O_RDONLY } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
+import { mount } from "./mount.ts";
 import { SYS } from "./numbers.ts";
 
 /**
@@ -17,14 +18,29 @@ export function enterMountNamespace(pid: number): void {
 }
 
 /** Runs `action` in another mount namespace; root and working directory are those of before when it returns. */
-export function withMountNamespace(namespace: Fd, action: () => void): void {
+export function withMountNamespace<T>(namespace: Fd, action: () => T): T {
+  return andBack(() => {
+    check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", "mount namespace");
+    return action();
+  });
+}
+
+/** Like {@link withMountNamespace}, in a copy of this one, which goes with what is mounted in it. */
+export function inScratchNamespace<T>(action: () => T): T {
+  return andBack(() => {
+    check(syscall(SYS.unshare, CLONE_NEWNS), "unshare", "CLONE_NEWNS");
+    mount(null, "/", null, MS_REC | MS_PRIVATE);
+    return action();
+  });
+}
+
+function andBack<T>(action: () => T): T {
   using own = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY);
   using root = openDirectory("/");
   using cwd = openDirectory(".");
   check(syscall(SYS.unshare, CLONE_FS), "unshare", "CLONE_FS");
-  check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", "mount namespace");
   try {
-    action();
+    return action();
   } finally {
     check(syscall(SYS.setns, own.number, CLONE_NEWNS), "setns", "own mount namespace");
     fchdir(root.number, "/");
