@@ -5,7 +5,7 @@
  */
 import { reclaim } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
-import { usernsOfConfig } from "./apply/userns.ts";
+import { rootOf, usernsOfConfig } from "./apply/userns.ts";
 import { UsageError } from "./errors.ts";
 import { releaseHook } from "./hook-release.ts";
 import type { Settings } from "./input/config.ts";
@@ -51,7 +51,8 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
   if (container !== undefined) reclaimEarlier(store, container);
   // config.json has no id, and --rootfs lets containers share a root path: each start has a name of its own
   const key = recordKey("precreate", container ?? "podman", uniqueSuffix());
-  const target = paths.rootPoint(store, key);
+  using userns = usernsOfConfig(store, config);
+  const target = userns ? paths.mappedPoint(store, key) : paths.rootPoint(store, key);
   const print = (record: Record): Operation[] => {
     const moved = replaceValue(text, config, ["root", "path"], JSON.stringify(target));
     return [
@@ -61,7 +62,6 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       },
     ];
   };
-  using userns = usernsOfConfig(store, config);
   // podman waits until the runtime has made the container, which is then seen to use the overlay
   const podman = identify(process.ppid);
   start(
@@ -73,7 +73,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       ...(container !== undefined && { container }),
       ...(podman && { preparer: podman }),
       ...(userns && { userns }),
-      place: { placement: "host", target, own: true },
+      place: { placement: "host", target, own: true, ...(userns && { owner: rootOf(userns) }) },
     },
     print,
   );

@@ -11,12 +11,13 @@ import { isLeft, lockSession, readSession } from "../store/sessions.ts";
 import { holdStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { changeBase, listBases, listVersions, namesIn } from "../store/versions.ts";
-import { type Fd, flock, openat, openatMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
+import { type Fd, flock, openat, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { dropNamespace } from "./kept-userns.ts";
+import { removeMountPoint } from "./mount-point.ts";
 import type { Progress } from "./progress.ts";
 import { release } from "./release.ts";
 import { removeInstance } from "./remove-instance.ts";
@@ -183,7 +184,7 @@ function carryOut(store: Store, step: GcStep): string | boolean {
           hint: `'fuser -vm ${step.target}' shows who uses it`,
         });
       }
-      rmdirQuietly(step.target);
+      removeMountPoint(step.target, step.target.startsWith(`${store.run}/mapped/`));
       return true;
     case "file":
       unlinkQuietly(step.path);

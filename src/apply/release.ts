@@ -3,9 +3,10 @@ import { isMountedHere } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
-import { type Fd, flock, openat, readlink, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
+import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
+import { removeMountPoint } from "./mount-point.ts";
 
 /** Entries of an ephemeral upper that are deleted at once; the rest is left to `gc`, in the trash. */
 const INLINE_REMOVALS = 64;
@@ -20,7 +21,10 @@ export function release(store: Store, record: Record): string | undefined {
   if (record.placement === "host" && record.target !== undefined && record.source !== undefined) {
     if (isMountedHere(record.target, record.source))
       umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
-    if (record.target === paths.rootPoint(store, record.key)) rmdirQuietly(record.target);
+    const mapped = record.target === paths.mappedPoint(store, record.key);
+    if (mapped || record.target === paths.rootPoint(store, record.key)) {
+      removeMountPoint(record.target, mapped);
+    }
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));

@@ -12,10 +12,8 @@ import {
   createFile,
   type Fd,
   mkdirat,
-  mkdirs,
   openDirectory,
   replaceFile,
-  rmdirQuietly,
   unlinkQuietly,
   writeAll,
 } from "../sys/fd.ts";
@@ -24,6 +22,7 @@ import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "..
 import { stat } from "../sys/stat.ts";
 import { cover } from "./cover.ts";
 import { mountMapped } from "./idmap.ts";
+import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point.ts";
 import { mountOverlay } from "./overlay.ts";
 import { refuseLinks } from "./refuse-links.ts";
 import { makeUpper } from "./upper.ts";
@@ -139,8 +138,9 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     }
     case "mount-point":
-      mkdirs(operation.path, 0o700);
-      undo.push(() => rmdirQuietly(operation.path));
+      undo.push(() => removeMountPoint(operation.path, operation.owner !== undefined));
+      if (operation.owner) makeMappedPoint(operation.path, operation.owner);
+      else makeMountPoint(operation.path);
       return;
     case "attach": {
       using target = openDirectory(operation.target);

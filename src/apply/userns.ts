@@ -2,9 +2,10 @@
 import { during, VeneerError } from "../errors.ts";
 import { type BundleConfig, hasUserNamespace } from "../input/oci-config.ts";
 import type { UserNamespace } from "../plan/start.ts";
-import { mapName } from "../plan/userns.ts";
+import { hostId, mapName } from "../plan/userns.ts";
 import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type IdMap, isOwnUserns, openNamespace, readIdMap } from "../sys/userns.ts";
 import { keepNamespace, openKept } from "./kept-userns.ts";
@@ -66,4 +67,14 @@ function ofMap(store: Store, map: IdMap, script?: number): Fd {
 
 function userNamespace(fd: Fd, map: IdMap | undefined): UserNamespace {
   return { fd, ...(map && { map }), [Symbol.dispose]: () => fd[Symbol.dispose]() };
+}
+
+/** The namespace's root as the host counts. Throws where the maps are not known, or have none. */
+export function rootOf({ map }: UserNamespace): FsIds {
+  const uid = hostId(map?.uids ?? [], 0);
+  const gid = hostId(map?.gids ?? [], 0);
+  if (uid !== undefined && gid !== undefined) return { uid, gid };
+  throw new VeneerError("NO_ROOT_ID", "it is not known who root of the container's user namespace is", {
+    hint: "map an id for root: linux.uidMappings and linux.gidMappings with containerID 0",
+  });
 }

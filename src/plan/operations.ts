@@ -1,6 +1,7 @@
 /** What a start does, as plain data: built by plan/, run by apply/, printed by --debug. */
 import type { RootOptions } from "../input/oci-config.ts";
 import type { Record } from "../store/records.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import type { Timestamp, XattrMap } from "./upper.ts";
 
 /** An entry of a fresh upper. Paths are relative; a parent comes before what is in it. */
@@ -54,8 +55,8 @@ export type Operation =
       readonly idmapped?: boolean;
       readonly source: string;
     }
-  /** makes a directory to mount on */
-  | { readonly op: "mount-point"; readonly path: string }
+  /** makes a directory to mount on; `owner`: who reaches it besides root */
+  | { readonly op: "mount-point"; readonly path: string; readonly owner?: FsIds }
   /** mounts the overlay on a directory */
   | { readonly op: "attach"; readonly target: string }
   /** directories at the top of the overlay that a runtime writes to or mounts on must not be symbolic links */

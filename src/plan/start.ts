@@ -3,6 +3,7 @@ import type { RootOptions } from "../input/oci-config.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import type { IdMap } from "../sys/userns.ts";
@@ -41,6 +42,8 @@ export interface Consumer {
         readonly target: string;
         /** the target is ours: made first, and removed after the unmount */
         readonly own?: boolean;
+        /** who reaches it besides root */
+        readonly owner?: FsIds;
       };
 }
 
@@ -108,7 +111,9 @@ export function planStart(facts: StartFacts): Operation[] {
     source,
   });
   const { place } = consumer;
-  if ("own" in place && place.own) operations.push({ op: "mount-point", path: place.target });
+  if ("own" in place && place.own) {
+    operations.push({ op: "mount-point", path: place.target, ...(place.owner && { owner: place.owner }) });
+  }
   // a runtime takes what it finds for an ordinary root: runc up to 1.1 follows a link at /dev out to the host
   if (!("pid" in place) && consumer.engine !== "mount") {
     operations.push({ op: "refuse-links", names: ["dev", "proc", "sys"] });

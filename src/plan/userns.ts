@@ -21,3 +21,9 @@ function rangesName(ranges: readonly IdRange[]): string {
 export function mapText(ranges: readonly IdRange[]): string {
   return ranges.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
 }
+
+/** The id that the host has for one of the namespace's; undefined where the map has none. */
+export function hostId(ranges: readonly IdRange[], id: number): number | undefined {
+  const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+  return range && range.hostID + id - range.containerID;
+}

@@ -58,6 +58,8 @@ export const paths = {
   namespaces: (store: Store) => `${store.run}/userns`,
   /** where a container's overlay is mounted on the host */
   rootPoint: (store: Store, key: string) => `${store.run}/roots/${key}`,
+  /** the same for a container with a user namespace, whose root reaches it */
+  mappedPoint: (store: Store, key: string) => `${store.run}/mapped/${key}/root`,
   mountPoint: (store: Store, id: string) => `${store.run}/mnt/${id}`,
   /** where `base edit` mounts a session */
   editPoint: (store: Store, name: string) => `${store.run}/edit/${name}`,

@@ -21,7 +21,8 @@ export interface Docker {
 /** Debian's client: another one on PATH may be too new for the daemon. */
 export const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
 
-export async function startDocker(host: Host): Promise<Docker> {
+/** `daemonConfig`: more of daemon.json */
+export async function startDocker(host: Host, daemonConfig: object = {}): Promise<Docker> {
   const dir = join(host.dir, "docker");
   mkdirSync(dir);
   const containerd = await startContainerd(host);
@@ -32,7 +33,7 @@ export async function startDocker(host: Host): Promise<Docker> {
     // the store is that of bin/veneer; Docker writes these words into a shell script as they are
     runtimeArgs: ["--veneer-store", "''", "''", config],
   };
-  writeFileSync(join(dir, "daemon.json"), JSON.stringify({ runtimes: { veneer: runtime } }));
+  writeFileSync(join(dir, "daemon.json"), JSON.stringify({ runtimes: { veneer: runtime }, ...daemonConfig }));
   const configure = (content: object) => writeFileSync(config, JSON.stringify(content));
   configure({});
   const docker = (...args: string[]) =>

@@ -1,0 +1,78 @@
+/** podman --uidmap: a base for containers with user namespaces. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { makeBase } from "../helpers/base.ts";
+import { makeHost, must } from "../helpers/host.ts";
+import { leftovers } from "../helpers/leftovers.ts";
+import { treeManifest } from "../helpers/manifest.ts";
+import { IMAGE, makePodman, type Podman, ways } from "../helpers/podman.ts";
+import { openTo } from "../helpers/userns.ts";
+
+const host = makeHost();
+let podman: Podman;
+let tree: string;
+let before: string;
+
+beforeAll(async () => {
+  tree = makeBase(host, "b");
+  openTo(host);
+  before = await treeManifest(tree);
+  podman = await makePodman(host);
+});
+afterAll(async () => {
+  await podman.removeAll();
+  await host.remove();
+});
+afterEach(async () => {
+  await podman.removeAll();
+  await expect
+    .poll(() => leftovers(host).filter((path) => !/^(store\/instances|run\/held)\//.test(path)))
+    .toEqual([]);
+  expect(await treeManifest(tree)).toBe(before);
+});
+
+const BASE = ["--annotation", "run.veneer.base=b", "--network", "none"];
+const map = (first: number) => ["--uidmap", `0:${first}:65536`, "--gidmap", `0:${first}:65536`];
+const KEPT = ["--annotation", "run.veneer.upper=persistent"];
+
+describe.each(ways(host))("$name", ({ runtime, hook }) => {
+  const run = async (...words: string[]) => {
+    podman.useHook(hook);
+    return podman.run(["--runtime", runtime, "run", "--rm", ...BASE, ...words]);
+  };
+
+  it("gives the base's owners inside, and takes changes", async () => {
+    const script = `id -u; stat -c '%u:%g' / /etc/os-release /root; echo x >> /etc/os-release; chown 33:34 /etc/os-release
+      stat -c '%u:%g' /etc/os-release; ls /etc/which 2>/dev/null || echo no image; sed 's/  */ /g' /proc/self/uid_map`;
+    const outcome = await run(...map(100000), IMAGE, "sh", "-c", script);
+    expect(outcome).toMatchObject({
+      status: 0,
+      stderr: "",
+      stdout: "0\n0:0\n0:0\n0:0\n33:34\nno image\n 0 100000 65536",
+    });
+  });
+
+  it("has volumes and a read-only root", async () => {
+    const volume = join(host.dir, "volume");
+    mkdirSync(volume, { recursive: true });
+    await must("chown", ["200005:200005", volume]);
+    const script = "stat -c %u /srv; touch /srv/x; touch /new 2>/dev/null || echo refused";
+    const options = [...map(200000), "--read-only", "-v", `${volume}:/srv`];
+    expect(await run(...options, IMAGE, "sh", "-c", script)).toMatchObject({
+      status: 0,
+      stdout: "5\nrefused",
+    });
+  });
+
+  it("keeps an instance from one map to another and to none", async () => {
+    const id = `kept-${runtime.split("/").at(-1)}-${hook}`.replace(".d", "");
+    const named = [...KEPT, "--annotation", `run.veneer.instance=${id}`];
+    expect(await run(...named, ...map(100000), IMAGE, "sh", "-c", "touch /a; chown 5:6 /a")).toMatchObject({
+      status: 0,
+    });
+    const show = "stat -c '%u:%g' /a";
+    expect(await run(...named, ...map(300000), IMAGE, "sh", "-c", show)).toMatchObject({ stdout: "5:6" });
+    expect(await run(...named, IMAGE, "sh", "-c", show)).toMatchObject({ stdout: "5:6" });
+  });
+});
