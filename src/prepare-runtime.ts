@@ -12,6 +12,7 @@ import { type GlobalOptions, readSettings, type Settings } from "./input/config.
 import { dockerOwner, ownedInstance } from "./input/docker.ts";
 import { appendToArray } from "./input/json-edit.ts";
 import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./input/oci-config.ts";
+import { actingUser } from "./input/places.ts";
 import {
   isSandbox,
   mergeWishes,
@@ -81,7 +82,9 @@ function sayReady(): void {
 
 /** The runtime refuses a second container of one id by itself, and nothing shall be made for it. */
 function existsAlready(real: string, call: RuntimeCall): boolean {
-  return lstatMaybe(`${call.root ?? `/run/${real}`}/${checkContainerId(call.id)}`) !== undefined;
+  const user = call.root === undefined ? actingUser() : undefined;
+  const root = call.root ?? (user === undefined ? `/run/${real}` : `/run/user/${user}/${real}`);
+  return lstatMaybe(`${root}/${checkContainerId(call.id)}`) !== undefined;
 }
 
 function checkPlacement(text: string): "private" | "host" {

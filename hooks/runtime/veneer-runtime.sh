@@ -59,6 +59,11 @@ fail() {
 # copy of it in another directory then looks further on, so that no two ever call each other.
 real='' settled=''
 file=${settings:-/etc/veneer/config.json}
+# in a user namespace that a user without root has made, its own
+if [ -z "$settings" ] && read -r _ outside _ </proc/self/uid_map && [ "$outside" != 0 ] &&
+  [ -e "$HOME/.config/veneer/config.json" ]; then
+  file=$HOME/.config/veneer/config.json
+fi
 [ ! -e "$file" ] || settled=$(LC_ALL=C exec grep -oF -e '"runtimes"' -e '"environment"' -- "$file")
 case $settled in
 *runtimes*)

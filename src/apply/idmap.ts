@@ -10,6 +10,7 @@ import { type Fd, openDirectory, readText } from "../sys/fd.ts";
 import { MOUNT_ATTR_IDMAP } from "../sys/flags.ts";
 import { cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 import { mountOverlay, type OverlayRequest } from "./overlay.ts";
 
 export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached"> {
@@ -81,6 +82,9 @@ function setIdmap(mount: Fd, userns: Fd, name: string): void {
 }
 
 function noIdmapHint(): string {
+  if (inUserNamespace()) {
+    return "only the machine's root can idmap: leave out --userns and --uidmap, the container is in its user's namespace without them";
+  }
   const release = readText("/proc/sys/kernel/osrelease")?.trim() ?? "unknown";
   return `it needs Linux 5.19 or later (this is ${release}) and a file system that can be idmapped (ext4, xfs, btrfs, f2fs; tmpfs from 6.3 on)`;
 }

@@ -42,7 +42,7 @@ leads back to it. Prints the instance's id.`,
       id: id === undefined ? instanceName(container.name) : checkName("instance", id),
       force: input.has("--force"),
       globals: hookGlobals(context),
-      request: setupRequest(input),
+      request: setupRequest(context, input),
     };
     const { store } = context.settings;
     if (input.has("--dry-run")) {

@@ -1,12 +1,13 @@
 /** What `setup` and `unsetup` share. */
 
+import { dirname } from "node:path";
 import type { Engine, SetupRequest } from "../engines/engine.ts";
 import { ENGINES } from "../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../engines/lxc.ts";
 import { UsageError } from "../errors.ts";
+import { placesOfEnvironment } from "../input/places.ts";
 import { nearest } from "../nearest.ts";
 import { quote } from "../quote.ts";
-import { DEFAULT_CONFIG } from "../store/paths.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { Context, Input, Operand, Option } from "./command.ts";
 
@@ -22,7 +23,7 @@ export const SETUP_OPTIONS: readonly Option[] = [
   {
     name: "--etc",
     value: "DIR",
-    help: "where the engine's configuration is (default /etc)",
+    help: "where the engine's configuration is (default /etc, of a user ~/.config)",
     complete: "directory",
   },
 ];
@@ -47,10 +48,19 @@ export function engineOf(input: Input): Engine {
   throw new UsageError(`unknown engine ${quote(word)}`, hint);
 }
 
-export function setupRequest(input: Input): SetupRequest {
-  const etc = input.value("--etc") ?? "/etc";
+export function setupRequest(context: Context, input: Input): SetupRequest {
+  const { user, env } = context;
+  if (user !== undefined && input.operands[0] !== "podman") {
+    throw new UsageError(`${quote(input.operands[0] ?? "")} is set up by root`, "a user sets up podman");
+  }
+  const home = user === undefined ? "/etc" : dirname(dirname(placesOfEnvironment(user, env).config));
+  const etc = input.value("--etc") ?? home;
   if (!etc.startsWith("/")) throw new UsageError(`--etc ${quote(etc)} is not an absolute path`);
-  return { etc: etc.replace(/\/+$/, ""), bin: programDirectory() };
+  return {
+    etc: etc.replace(/\/+$/, ""),
+    bin: programDirectory(),
+    ...(user !== undefined && { user: hookGlobals(context) }),
+  };
 }
 
 /** Where the wrapping runtimes are beside the program: where its links are, when those are on the usual path. */
@@ -79,8 +89,8 @@ export function lxcContainerOf(
 }
 
 /** Options before the command that a hook needs to find the store of this call. */
-export function hookGlobals({ settings, origins, configFile }: Context): string[] {
-  const words: string[] = configFile === DEFAULT_CONFIG ? [] : ["--config", configFile];
+export function hookGlobals({ settings, origins, handedConfig }: Context): string[] {
+  const words: string[] = handedConfig === "" ? [] : ["--config", handedConfig];
   if (origins.root !== undefined) words.push("--root", settings.store.root);
   if (origins.run !== undefined) words.push("--run", settings.store.run);
   return words;

@@ -47,7 +47,7 @@ base.`,
   ],
   run(context, input) {
     const { engine, prepare } = input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(input);
-    const edits = planSetup(context.settings.store, engine, setupRequest(input));
+    const edits = planSetup(context.settings.store, engine, setupRequest(context, input));
     if (input.has("--dry-run")) {
       if (edits.length > 0) context.out(formatEdits(edits).trimEnd());
       return;
@@ -78,7 +78,7 @@ function refuseLxcOptions(input: Input): void {
 
 function lxcEngine(context: Context, input: Input): Prepared {
   const { settings } = context;
-  const container = lxcContainerOf(input, input.operands[1], setupRequest(input).etc);
+  const container = lxcContainerOf(input, input.operands[1], setupRequest(context, input).etc);
   const globals = hookGlobals(context);
   if (!container) {
     refuseLxcOptions(input);

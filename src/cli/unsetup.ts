@@ -1,7 +1,7 @@
 import { lxcContainerRemoval, lxcDefaults } from "../engines/lxc.ts";
 import { carryOutUnsetup, formatEdits, planUnsetup } from "../engines/setup.ts";
 import { UsageError } from "../errors.ts";
-import type { Command, Input } from "./command.ts";
+import type { Command, Context, Input } from "./command.ts";
 import {
   engineOf,
   LXCPATH_OPTION,
@@ -21,9 +21,9 @@ export const command: Command = {
 changed since, only what setup put in is taken out. With lxc and a NAME: that container's configuration; its
 instance stays.`,
   run(context, input) {
-    const engine = engineFor(input);
+    const engine = engineFor(context, input);
     const { store } = context.settings;
-    const edits = planUnsetup(store, engine, setupRequest(input));
+    const edits = planUnsetup(store, engine, setupRequest(context, input));
     if (input.has("--dry-run")) {
       if (edits.length > 0) context.out(formatEdits(edits).trimEnd());
       return;
@@ -34,8 +34,8 @@ instance stays.`,
   },
 };
 
-function engineFor(input: Input) {
-  const container = lxcContainerOf(input, input.operands[1], setupRequest(input).etc);
+function engineFor(context: Context, input: Input) {
+  const container = lxcContainerOf(input, input.operands[1], setupRequest(context, input).etc);
   if (input.operands[0] === "lxc") return container ? lxcContainerRemoval(container) : lxcDefaults([]);
   if (input.has(LXCPATH_OPTION.name))
     throw new UsageError(`--lxcpath is an option of 'veneer unsetup lxc NAME'`);

@@ -5,6 +5,8 @@ export interface SetupRequest {
   readonly etc: string;
   /** directory that holds veneer, veneer-runc and veneer-crun */
   readonly bin: string;
+  /** words before the command by which a hook finds a user's store; absent: root's engine */
+  readonly user?: readonly string[];
 }
 
 export interface FileChange {

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { parse } from "@decimalturn/toml-patch";
 import { VeneerError } from "../errors.ts";
-import { type Engine, ownFile } from "./engine.ts";
+import { type Engine, ownFile, type SetupRequest } from "./engine.ts";
 import { notUnderstood } from "./not-understood.ts";
 
 const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
@@ -11,8 +11,8 @@ const DROP_IN = "veneer.conf";
 const DEFAULT_HOOKS = ["/usr/share/containers/oci/hooks.d"];
 
 /** OCI hook configuration, oci-hooks(5): matched on the annotation, so that no other container calls us. */
-function hooksFile(bin: string): string {
-  const hook = { path: `${bin}/veneer`, args: ["veneer", "hook", "oci"], env: ENV };
+function hooksFile({ bin, user = [] }: SetupRequest): string {
+  const hook = { path: `${bin}/veneer`, args: ["veneer", ...user, "hook", "oci"], env: ENV };
   const when = { annotations: { "^run\\.veneer\\.(base|instance)$": ".*" } };
   const stages = ["createRuntime", "poststop"];
   return `${JSON.stringify({ version: "1.0.0", hook, when, stages }, undefined, 2)}\n`;
@@ -22,7 +22,7 @@ function hooksFile(bin: string): string {
  * The drop-in. A list in one of podman's files replaces that of the files before it, so ours names again what
  * they name. Throws when a file after ours would take our directory out.
  */
-function dropIn(etc: string, bin: string): string {
+function dropIn({ etc, bin, user }: SetupRequest): string {
   const own = `${etc}/containers/oci/hooks.d`;
   const drops = `${etc}/containers/containers.conf.d`;
   const others = entries(drops).filter((name) => name.endsWith(".conf") && name !== DROP_IN);
@@ -35,7 +35,7 @@ function dropIn(etc: string, bin: string): string {
     });
   }
   const early = others.filter((name) => name < DROP_IN).map((name) => `${drops}/${name}`);
-  const files = [`${etc}/containers/containers.conf`, ...early];
+  const files = [...(user ? filesOfRoot() : []), `${etc}/containers/containers.conf`, ...early];
   const known = files.map(hooksIn).findLast((list) => list !== undefined) ?? DEFAULT_HOOKS;
   const list = [...new Set([...known, own])].map((path) => JSON.stringify(path)).join(", ");
   return `# podman --runtime veneer, and the hook for containers of any other runtime
@@ -45,6 +45,13 @@ hooks_dir = [${list}]
 [engine.runtimes]
 veneer = ["${bin}/veneer-runc"]
 `;
+}
+
+/** What podman reads before a user's own files. */
+function filesOfRoot(): string[] {
+  const drops = "/etc/containers/containers.conf.d";
+  const dropped = entries(drops).filter((name) => name.endsWith(".conf"));
+  return ["/etc/containers/containers.conf", ...dropped.map((name) => `${drops}/${name}`)];
 }
 
 function entries(directory: string): string[] {
@@ -77,13 +84,13 @@ function hooksIn(path: string): string[] | undefined {
 
 export const podman: Engine = {
   name: "podman",
-  changes: ({ etc, bin }) => [
+  changes: (request) => [
     {
-      path: `${etc}/containers/containers.conf.d/${DROP_IN}`,
-      add: () => dropIn(etc, bin),
+      path: `${request.etc}/containers/containers.conf.d/${DROP_IN}`,
+      add: () => dropIn(request),
       remove: () => undefined,
     },
-    ownFile(`${etc}/containers/oci/hooks.d/veneer.json`, hooksFile(bin)),
+    ownFile(`${request.etc}/containers/oci/hooks.d/veneer.json`, hooksFile(request)),
   ],
   restart: "nothing to restart: podman reads its configuration at each call",
   use: "podman run --annotation run.veneer.base=NAME IMAGE",
