@@ -5,18 +5,25 @@ import { freshUpper, openLayers } from "../input/facts.ts";
 import { rebaseFacts } from "../input/rebase-facts.ts";
 import type { BaseRef } from "../names.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
-import { type Conflict, conflicts } from "../plan/rebase.ts";
+import type { Obstacle } from "../plan/open-files.ts";
+import { type Conflict, conflicts, type OwnFact } from "../plan/rebase.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import {
   checkInstanceDigest,
   type Generation,
   type Instance,
+  lockInstance,
+  noSuchInstance,
+  readInstance,
   requireInstance,
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { partsOnDisk } from "../store/liveness.ts";
+import { isLive, partsOnDisk } from "../store/liveness.ts";
+import { partDirectories, partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { findHolder, type Record } from "../store/records.ts";
+import { listRunning } from "../store/running.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { type Fd, openDirectory, rename } from "../sys/fd.ts";
@@ -24,6 +31,9 @@ import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { changeUnmounted } from "./change-unmounted.ts";
 import { hideMasked } from "./hide-masked.ts";
+import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "./live-rebase.ts";
+import { recoverOf } from "./live-recover.ts";
+import type { LiveReport } from "./live-root.ts";
 import { refuseInUse } from "./start.ts";
 import { makeUpper } from "./upper.ts";
 
@@ -71,17 +81,34 @@ function makeGeneration(store: Store, id: string, next: Instance, base: BaseVers
  * Takes the instance back to an earlier generation with its changes, or to the one that is `wanted`; the one
  * that is left is kept too. Durable on return; a kill in between leaves the old state.
  */
-export function fallback(settings: Settings, id: string, wanted?: number): Instance {
+export function fallback(
+  settings: Settings,
+  id: string,
+  wanted?: number,
+  force = false,
+): { readonly instance: Instance; readonly live?: LiveReport } {
   const { store } = settings;
   using _lock = requireLock(store, id);
+  recoverOf(store, id);
   const instance = requireInstance(store, id);
   const next = fallBack(id, instance, wanted);
   using _baseLock = lockBase(store, refOf(next));
-  requireGround(store, id, next);
-  return changeUnmounted(settings, id, instance, () => publish(store, id, next));
+  const base = requireGround(store, id, next);
+  const holder = liveHolder(store, id);
+  if (!holder) return { instance: changeUnmounted(settings, id, instance, () => publish(store, id, next)) };
+  refuseInUse(id, partDirectories(paths.generation(store, id, next.generation), next));
+  using _oldBase = lockBase(store, refOf(instance));
+  const live = fallBackLive(store, holder, id, { before: instance, after: next }, base, force);
+  return { instance: next, live };
 }
 
-function refOf({ base: name, version }: Generation): BaseRef {
+/** The record of the container that runs on an instance; none for one that is mounted by hand. */
+function liveHolder(store: Store, id: string): Record | undefined {
+  const holder = findHolder(store, id);
+  return holder && holder.engine !== "mount" && isLive(holder) ? holder : undefined;
+}
+
+function refOf({ base: name, version }: Pick<Generation, "base" | "version">): BaseRef {
   return { name, version };
 }
 
@@ -93,33 +120,65 @@ function requireGround(store: Store, id: string, generation: Generation): BaseVe
   return base;
 }
 
+export interface RebaseWishes {
+  /** change nothing; also while it is in use */
+  readonly dryRun?: boolean;
+  /** go on when files that the container has open stand in the way */
+  readonly force?: boolean;
+}
+
 export interface RebaseResult {
   readonly before: BaseRef;
   readonly after: BaseRef;
   readonly conflicts: readonly Conflict[];
-  /** the new definition; undefined when nothing was changed */
+  /** whether it is on another version now */
+  readonly rebased: boolean;
+  /** the new definition; undefined when nothing was changed, and for a container without an instance */
   readonly instance?: Instance;
+  /** of a container that was running */
+  readonly live?: LiveReport;
+  /** of a dry run: files that a running container has open in the way */
+  readonly obstacles?: readonly Obstacle[];
 }
 
 /**
  * Puts the instance's changes on another version and tells where they hide one of that version's. Files of
- * that version that the instance's masks name are hidden. Durable on return; a kill in between leaves the old
- * state. With `dryRun`, and for the version that it is on, nothing is changed: that may run meanwhile.
+ * that version that the instance's masks name are hidden. A container that runs on it goes on running
+ * (live-rebase.ts). Durable on return; a kill in between leaves the old state, or for a running container what
+ * live-recover.ts makes of it. With `dryRun`, and for the version that it is on, nothing is changed. `id` may
+ * also be that of a running container without an instance of that name.
  */
-export function rebase(settings: Settings, id: string, ref: BaseRef, dryRun: boolean): RebaseResult {
+export function rebase(
+  settings: Settings,
+  id: string,
+  ref: BaseRef,
+  { dryRun = false, force = false }: RebaseWishes = {},
+): RebaseResult {
   const { store } = settings;
-  using _lock = dryRun ? undefined : requireLock(store, id);
-  const instance = requireInstance(store, id);
+  using _lock = dryRun ? undefined : lockInstance(store, id);
+  if (!dryRun) recoverOf(store, id);
+  const target = requireTarget(store, id);
+  const before = target.instance?.definition ?? target.record;
+  if (!before) throw noSuchInstance(store, id);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
-  const result = { before: refOf(instance), after: { name: base.name, version: base.version } };
-  if (instance.base === base.name && instance.version === base.version) {
-    checkInstanceDigest(id, instance, base);
-    return { ...result, conflicts: [] };
+  const result = { before: refOf(before), after: { name: base.name, version: base.version } };
+  if (before.base === base.name && before.version === base.version) {
+    if (target.instance) checkInstanceDigest(id, target.instance.definition, base);
+    return { ...result, conflicts: [], rebased: false };
   }
+  using _oldBase = lockBase(store, refOf(before));
   using layers = openLayers(store, base);
-  const all = findConflicts(store, id, instance, layers.fds);
-  if (dryRun) return { ...result, conflicts: all };
+  const all = findConflicts(store, id, target, layers.fds);
+  if (dryRun) {
+    const obstacles = target.record && liveObstacles(store, { ...target, record: target.record }, "rebase");
+    return { ...result, conflicts: all, rebased: false, ...(obstacles && { obstacles }) };
+  }
+  if (target.record) {
+    const { report, instance } = rebaseLive(store, { ...target, record: target.record }, base, force);
+    return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
+  }
+  const instance = target.instance?.definition as Instance;
   const changed = changeUnmounted(settings, id, instance, () => {
     if (instance.tmpfs === undefined) {
       const { entries } = freshUpper(layers.fds, { opaque: [], mask: instance.mask });
@@ -128,17 +187,56 @@ export function rebase(settings: Settings, id: string, ref: BaseRef, dryRun: boo
     }
     return publish(store, id, rebased(instance, groundOf(base)));
   });
-  return { ...result, conflicts: all, instance: changed };
+  return { ...result, conflicts: all, rebased: true, instance: changed };
 }
 
-function findConflicts(store: Store, id: string, instance: Instance, after: readonly Fd[]): Conflict[] {
-  const ground = readVersion(store, refOf(instance));
-  checkInstanceDigest(id, instance, ground);
-  if (instance.tmpfs !== undefined) return [];
-  using before = openLayers(store, ground);
-  const upper = `${paths.generation(store, id, instance.generation)}/upper`;
-  return conflicts(rebaseFacts(upper, before.fds, after, freshUpper(after, instance).entries));
+/** A named instance and what runs on it, or a container that has none; throws where there is neither. */
+function requireTarget(store: Store, id: string): Partial<LiveTarget> {
+  const definition = readInstance(store, id);
+  if (definition) {
+    const record = liveHolder(store, id);
+    return { instance: { id, definition }, ...(record && { record }) };
+  }
+  const running = listRunning(store).filter(({ record }) => record.engine !== "mount" && isNamed(record, id));
+  if (running.length > 1) {
+    throw new VeneerError("AMBIGUOUS", `${running.length} running containers are called ${id}`, {
+      hint: "give it an instance's name of its own (run.veneer.instance)",
+    });
+  }
+  const [one] = running;
+  if (!one) throw noSuchInstance(store, id);
+  return { record: one.record };
 }
+
+function isNamed({ instance, container }: Record, id: string): boolean {
+  return instance === id || (instance === undefined && container === id);
+}
+
+function findConflicts(
+  store: Store,
+  id: string,
+  target: Partial<LiveTarget>,
+  after: readonly Fd[],
+): Conflict[] {
+  const { instance, record } = target;
+  const definition = instance?.definition;
+  const ground = readVersion(store, refOf((definition ?? record) as BaseOf));
+  if (definition) checkInstanceDigest(id, definition, ground);
+  if (definition?.tmpfs !== undefined || (!definition && record?.tmpfs)) return [];
+  using before = openLayers(store, ground);
+  const { directory, parts } = uppersOf(store, target as LiveTarget);
+  const fresh = definition ? freshUpper(after, definition).entries : [];
+  const facts = new Map<string, OwnFact>();
+  // what a part has hides what those below it have there
+  for (const upper of partUppers(directory, parts)) {
+    for (const fact of rebaseFacts(upper, before.fds, after, fresh)) {
+      if (!facts.has(fact.path)) facts.set(fact.path, fact);
+    }
+  }
+  return conflicts([...facts.values()]);
+}
+
+type BaseOf = Pick<Generation, "base" | "version">;
 
 /** Removes a kept generation with its changes; returns where it is in the trash. */
 export function removeGeneration(store: Store, id: string, number: number): string | undefined {

@@ -35,7 +35,7 @@ export function makePart(store: Store, directory: string, number: number, below:
 }
 
 /** Mode, owner, time and extended attributes of a directory, those of overlayfs left out. */
-function copyAttributes(from: string, to: string): void {
+export function copyAttributes(from: string, to: string): void {
   using source = openDirectory(from);
   const { mode, uid, gid, mtime } = fstat(source.number);
   for (const name of listxattr(`${source.path}/.`)) {

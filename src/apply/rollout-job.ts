@@ -99,7 +99,7 @@ export function moveBack(job: Job, entry: Entry): Entry | undefined {
 }
 
 function move({ settings, base: name }: Job, { id }: Entry, version: number, dryRun = false) {
-  return rebase(settings, id, { name, version }, dryRun);
+  return rebase(settings, id, { name, version }, { dryRun });
 }
 
 /** Checks at once. */

@@ -74,6 +74,7 @@ async function dispatch(
   }
   const context = makeContext(options);
   if (!command.outside && geteuid() !== 0) return again(context);
+  await recoverMoving(context, command.name);
   return (await command.run(context, input)) ?? 0;
 }
 
@@ -82,6 +83,22 @@ async function again(context: Context): Promise<number> {
   const { requireRunDirectory, runInside } = await import("./user-namespace.ts");
   requireRunDirectory(context.settings.store.run, context.origins.run === "XDG_RUNTIME_DIR", context.env);
   return runInside(process.execPath, process.argv.slice(2), context.env, "command");
+}
+
+/** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
+async function recoverMoving(context: Context, name: string): Promise<void> {
+  const { store } = context.settings;
+  if (name.startsWith("internal ") || !lstatMaybe(`${store.run}/moving`)) return;
+  const { recoverAll } = await import("../apply/live-recover.ts");
+  const told = { old: "runs on its old root", new: "runs on its new root", gone: "has ended" };
+  recoverAll(
+    store,
+    ({ record }, result) => {
+      const name = record.instance ?? record.container ?? record.key;
+      note(`veneer: a rebase of ${name} was killed midway: it ${told[result]}`);
+    },
+    (error) => note(`veneer: ${formatError(error)}`),
+  );
 }
 
 /** The longest verb that the words begin with, and what follows it. */

@@ -92,3 +92,9 @@ export function dropGeneration(id: string, instance: Instance, number: number): 
 export function rebased(instance: Instance, { base, version, digest }: Ground): Instance {
   return withGeneration(instance, { ...generationOf(instance), base, version, digest }, instance.kept ?? []);
 }
+
+/** The same generation on another version, with a further part that is written to. */
+export function onPart(instance: Instance, { base, version, digest }: Ground, part: number): Instance {
+  const next = { ...generationOf(instance), base, version, digest, parts: part };
+  return withGeneration(instance, next, instance.kept ?? []);
+}

@@ -142,6 +142,7 @@ function recordOf(facts: StartFacts, source: string): Record {
     target: "pid" in place ? place.root : place.target,
     source,
     ...(upper.kind === "tmpfs" ? { tmpfs: true } : { upper: `${upper.directory}/upper` }),
+    ...(facts.image && { image: true }),
     preparer: facts.preparer,
     ...(consumer.process && { process: consumer.process }),
     ...(consumer.userns && { idmap: consumer.userns.map ?? {} }),

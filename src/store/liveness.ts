@@ -132,5 +132,8 @@ export function isLive(record: Record, isInUse = isUpperInUse): boolean {
     return source !== undefined && !mountersOf(source, readNamespace("self"), notAt).next().done;
   }
   if (record.tmpfs) return source !== undefined && !mountersOf(source).next().done;
-  return upper !== undefined && isInUse(upper);
+  // a live rebase puts another upper in the place of the one of before, which lives on while anything is on it
+  return [upper, ...(record.remains ?? []).map((one) => one.upper)].some(
+    (one) => one !== undefined && isInUse(one),
+  );
 }

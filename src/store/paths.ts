@@ -45,6 +45,8 @@ export const paths = {
   trash: (store: Store) => `${store.root}/trash`,
   records: (store: Store) => `${store.run}/records`,
   record: (store: Store, key: string) => `${store.run}/records/${key}.json`,
+  /** what a live rebase of the container of a record is about to do */
+  moving: (store: Store, key: string) => `${store.run}/moving/${key}.json`,
   /** symbolic link to the key of the record that holds a named instance */
   held: (store: Store, instance: string) => `${store.run}/held/${instance}`,
   /** the rewritten config.json of a container that the wrapping runtime prepared */

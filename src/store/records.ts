@@ -6,7 +6,9 @@ import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
-import { parseDocument } from "./document.ts";
+import { parseDocument, writeDocument } from "./document.ts";
+import type { Parts } from "./parts.ts";
+
 import { paths, type Store } from "./paths.ts";
 
 export type Engine = "oci" | "precreate" | "runtime" | "lxc" | "mount";
@@ -14,7 +16,17 @@ export type Engine = "oci" | "precreate" | "runtime" | "lxc" | "mount";
 /** Where an overlay is mounted: in the container's namespace, in one of the runtime's own, or on the host. */
 export type Placement = "container" | "private" | "host";
 
-export interface Record {
+/** An overlay that a live rebase took away from a container, while something of it may still be on that. */
+export interface Remains {
+  readonly base: string;
+  readonly version: number;
+  readonly upper: string;
+  /** id of the mount that was the container's root, and its device, as in mountinfo */
+  readonly mount: number;
+  readonly device: string;
+}
+
+export interface Record extends Parts {
   readonly key: string;
   readonly engine: Engine;
   /** the engine's name for the container */
@@ -33,6 +45,10 @@ export interface Record {
   /** what mountinfo shows as the source of the overlay */
   readonly source?: string;
   readonly upper?: string;
+  /** the topmost layer is the tree of an image */
+  readonly image?: boolean;
+  /** oldest first */
+  readonly remains?: readonly Remains[];
   /** the process that prepares: while it lives, the record counts as used */
   readonly preparer: ProcessIdentity;
   /** the container's first process, where it is known */
@@ -85,6 +101,11 @@ export function writeRecord(store: Store, record: Record): void {
     unlinkQuietly(path);
     throw error;
   }
+}
+
+/** Puts a record in the place of the one of its key, in one step. */
+export function replaceRecord(store: Store, record: Record): void {
+  writeDocument(paths.record(store, record.key), record);
 }
 
 const REMOVE_RECORD = "remove that file when the container that it is named after is gone";

@@ -127,6 +127,12 @@ export function createFile(
   if (options.sync) fsync(fd.number, path);
 }
 
+/** Writes to a file that is there already, as control files of the kernel are. */
+export function writeFile(path: string, text: string): void {
+  using fd = openat(AT_FDCWD, path, O_WRONLY);
+  writeAll(fd.number, new TextEncoder().encode(text), path);
+}
+
 interface Owner {
   readonly uid: number;
   readonly gid: number;

@@ -11,6 +11,7 @@ import {
   FSCONFIG_SET_STRING,
   FSMOUNT_CLOEXEC,
   FSOPEN_CLOEXEC,
+  MOVE_MOUNT_BENEATH,
   MOVE_MOUNT_F_EMPTY_PATH,
   MOVE_MOUNT_T_EMPTY_PATH,
   OPEN_TREE_CLOEXEC,
@@ -74,16 +75,27 @@ export function attach(mount: Fd, target: Fd, name: string): void {
 }
 
 /**
- * mount_setattr(2) (Linux 5.12) on one mount: MOUNT_ATTR_ flags to set, a propagation type, and the user
- * namespace for MOUNT_ATTR_IDMAP.
+ * Moves an attached mount below the one whose root `top` has open, at the same place (Linux 6.5): what is seen
+ * there stays `top`.
+ */
+export function attachBeneath(mount: Fd, top: Fd, name: string): void {
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
+  const empty = cstring("");
+  check(syscall(SYS.move_mount, mount.number, empty, top.number, empty, flags), "move_mount", name);
+}
+
+/**
+ * mount_setattr(2) (Linux 5.12) on one mount: MOUNT_ATTR_ flags to clear and to set, a propagation type, and the
+ * user namespace for MOUNT_ATTR_IDMAP.
  */
 export function setMountAttributes(
   mount: Fd,
-  attributes: { set?: number; propagation?: number; userns?: Fd },
+  attributes: { set?: number; clear?: number; propagation?: number; userns?: Fd },
   name: string,
 ): void {
-  const { set = 0, propagation = 0, userns } = attributes;
-  const values = new BigUint64Array([BigInt(set), 0n, BigInt(propagation), BigInt(userns?.number ?? 0)]);
+  const { set = 0, clear = 0, propagation = 0, userns } = attributes;
+  const all = [set, clear, propagation, userns?.number ?? 0];
+  const values = new BigUint64Array(all.map(BigInt));
   const result = syscall(
     SYS.mount_setattr,
     mount.number,

@@ -61,3 +61,24 @@ export function chdir(path: string): void {
 export function pivotRoot(newRoot: string, putOld: string): void {
   check(syscall(SYS.pivot_root, cstring(newRoot), cstring(putOld)), "pivot_root", newRoot);
 }
+
+/**
+ * Runs `action` in the mount namespace of a process and comes back, also when it throws: to the namespace, the
+ * root and the working directory from before. `action` gets the host's /proc: paths lead elsewhere meanwhile.
+ * It must be synchronous.
+ */
+export function insideMountNamespace<T>(pid: number, action: (proc: Fd) => T): T {
+  using own = openat(AT_FDCWD, "/proc/thread-self/ns/mnt", O_RDONLY);
+  using root = openDirectory("/");
+  using cwd = openDirectory(".");
+  using proc = openDirectory("/proc");
+  try {
+    enterMountNamespace(pid);
+    return action(proc);
+  } finally {
+    check(syscall(SYS.setns, own.number, CLONE_NEWNS), "setns", "back to the host's mount namespace");
+    fchdir(root.number, "/");
+    check(syscall(SYS.chroot, cstring(".")), "chroot", "/");
+    fchdir(cwd.number, ".");
+  }
+}

@@ -4,6 +4,7 @@ interface Numbers {
 }
 
 const common = {
+  pidfd_send_signal: 424,
   open_tree: 428,
   move_mount: 429,
   fsopen: 430,
@@ -22,6 +23,7 @@ const x64 = {
   close: 3,
   fstat: 5,
   lseek: 8,
+  rt_sigaction: 13,
   ioctl: 16,
   getpid: 39,
   sendfile: 40,
@@ -88,6 +90,7 @@ const arm64: typeof x64 extends infer T ? { readonly [K in keyof T]: number } : 
   close: 57,
   fstat: 80,
   lseek: 62,
+  rt_sigaction: 134,
   ioctl: 29,
   getpid: 172,
   sendfile: 71,

@@ -23,6 +23,7 @@ export interface Stat {
   /** allocated, in units of 512 bytes */
   readonly blocks: number;
   readonly mtime: { readonly seconds: bigint; readonly nanoseconds: number };
+  readonly ctime: { readonly seconds: bigint; readonly nanoseconds: number };
   /** statx(2) STATX_MNT_ID (Linux 5.8), as in mountinfo */
   readonly mountId: bigint;
   /** it is the root of a mount (Linux 5.8) */
@@ -46,6 +47,7 @@ function statx(dir: number, path: string, flags: number): Stat | number {
     ino: view.getBigUint64(32, true),
     size: Number(view.getBigUint64(40, true)),
     blocks: Number(view.getBigUint64(48, true)),
+    ctime: { seconds: view.getBigInt64(96, true), nanoseconds: view.getUint32(104, true) },
     mtime: { seconds: view.getBigInt64(112, true), nanoseconds: view.getUint32(120, true) },
     rdevMajor: view.getUint32(128, true),
     rdevMinor: view.getUint32(132, true),

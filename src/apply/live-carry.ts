@@ -1,0 +1,114 @@
+/** Moves the mounts on one root to the same places of another, in the mount namespace that this thread is in. */
+import { VeneerError } from "../errors.ts";
+import type { Place } from "../plan/live-mounts.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type Fd, openat2 } from "../sys/fd.ts";
+import {
+  O_PATH,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFDIR,
+} from "../sys/flags.ts";
+import { attach, attachBeneath } from "../sys/mount.ts";
+import { fstat, isType } from "../sys/stat.ts";
+import { openMountPoint } from "./resolve.ts";
+
+/** No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere. */
+const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+
+/** The places on a root to which mounts will be moved, opened while nothing covers them. */
+export type Targets = ReadonlyMap<string, Fd>;
+
+/**
+ * Opens the places on `to`. What is missing there is made, of the kind that `from` has. Throws when one is of
+ * another kind or is reached through a symbolic link.
+ */
+export function openTargets(places: readonly Place[], from: Fd, to: Fd): Map<string, Fd> {
+  const targets = new Map<string, Fd>();
+  try {
+    for (const { path } of places) {
+      using source = openExact(from, path);
+      const target = openExact(to, path) ?? makeTarget(to, path, source);
+      targets.set(path, target);
+      if (source && isDirectory(source) !== isDirectory(target)) {
+        throw new VeneerError(
+          "MOUNT_TYPE",
+          `mount point /${path} is ${kind(source)} now and ${kind(target)} in the new root`,
+        );
+      }
+    }
+    return targets;
+  } catch (error) {
+    for (const target of targets.values()) target[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function openExact(root: Fd, path: string): Fd | undefined {
+  try {
+    return openat2(root.number, path, O_PATH, EXACT);
+  } catch (cause) {
+    if (isErrno(cause, "ENOENT")) return undefined;
+    if (!isErrno(cause, "ELOOP", "ENOTDIR")) throw cause;
+    throw new VeneerError(
+      "MOUNT_TYPE",
+      `mount point /${path} is behind a symbolic link or a file in the new root`,
+      {
+        cause,
+        hint: "stop the container and rebase it then: its runtime resolves the path again",
+      },
+    );
+  }
+}
+
+function makeTarget(to: Fd, path: string, source: Fd | undefined): Fd {
+  if (!source) {
+    throw new VeneerError(
+      "MOUNT_TYPE",
+      `mount point /${path} is hidden by another mount, and the new root lacks it`,
+    );
+  }
+  openMountPoint(to, path, isDirectory(source) ? "directory" : "file", false)[Symbol.dispose]();
+  return openExact(to, path) as Fd;
+}
+
+function isDirectory(fd: Fd): boolean {
+  return isType(fstat(fd.number), S_IFDIR);
+}
+
+function kind(fd: Fd): string {
+  return isDirectory(fd) ? "a directory" : "a file";
+}
+
+/**
+ * Moves all mounts of the places. Moved, not cloned: ids, peer groups, descriptors and working directories on
+ * them stay as they are, and those that cannot be bound or are locked below them move too. Throws at the first
+ * that cannot be moved; calling it the other way round brings back what was moved by then.
+ */
+export function carry(places: readonly Place[], from: Fd, targets: Targets): void {
+  for (const { path, stack } of places) {
+    const target = targets.get(path) as Fd;
+    let above: Fd | undefined;
+    try {
+      for (const id of [...stack].reverse()) {
+        const mount = openMount(from, path, id);
+        if (!mount) continue;
+        if (above) attachBeneath(mount, above, `/${path}`);
+        else attach(mount, target, `/${path}`);
+        above?.[Symbol.dispose]();
+        above = mount;
+      }
+    } finally {
+      above?.[Symbol.dispose]();
+    }
+  }
+}
+
+/** The mount that is seen at a place of `from`; undefined when it is another one: that was moved before. */
+function openMount(from: Fd, path: string, id: number): Fd | undefined {
+  const mount = openat2(from.number, path, O_PATH, EXACT);
+  if (Number(fstat(mount.number).mountId) === id) return mount;
+  mount[Symbol.dispose]();
+  return undefined;
+}

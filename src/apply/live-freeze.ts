@@ -1,0 +1,85 @@
+/** Stops every process of a container for a moment. */
+import { VeneerError } from "../errors.ts";
+import type { Freezer } from "../input/cgroup.ts";
+import { findMembers, type Members } from "../input/members.ts";
+import type { Halt } from "../store/moving.ts";
+import { readText, writeFile } from "../sys/fd.ts";
+import { identify, type ProcessIdentity } from "../sys/process.ts";
+import { signalProcess, stateOf, threadsOf } from "../sys/processes.ts";
+import { SIGCONT, SIGSTOP } from "../sys/signals.ts";
+
+/** Milliseconds in which all processes must stand still: one in an uninterruptible wait may take longer. */
+const FREEZE_TIME = 2000;
+
+/** What {@link halt} will do. Changes nothing. */
+export function planHalt(members: Members): Halt {
+  const { freezer, outside } = members;
+  return {
+    ...(freezer && { freezer }),
+    stopped: outside.filter(({ pid }) => !isStopped(pid)),
+    frozenBefore: freezer !== undefined && isFrozen(freezer),
+  };
+}
+
+/** Returns when nothing of it runs any more. Throws after {@link FREEZE_TIME}; the caller lets it go on either way. */
+export function halt(plan: Halt): void {
+  const end = Date.now() + FREEZE_TIME;
+  for (const process of plan.stopped) signalProcess(process, SIGSTOP);
+  const { freezer } = plan;
+  if (freezer && !plan.frozenBefore) {
+    freeze(freezer);
+    for (let count = 0; !isFrozen(freezer); count++) {
+      if (Date.now() > end) throw notFrozen(freezer.path);
+      // most stand still within microseconds; version 1 may have to be asked again (cgroup-v1/freezer-subsystem)
+      if (count > 50) Bun.sleepSync(0.5);
+      if (count % 100 === 99 && freezer.kind === "v1") freeze(freezer);
+    }
+  }
+  for (const { pid } of plan.stopped) {
+    while (!isStopped(pid)) {
+      if (Date.now() > end) throw notFrozen(`process ${pid}`);
+      Bun.sleepSync(0.2);
+    }
+  }
+}
+
+function notFrozen(what: string): VeneerError {
+  return new VeneerError("NOT_FROZEN", `${what} does not stand still within ${FREEZE_TIME} ms`, {
+    hint: "a process in it waits for a disk or a file server ('ps' shows state D); nothing was changed: try again later",
+  });
+}
+
+/** Lets all go on that {@link halt} stopped. Idempotent; also for what a killed process of ours left. */
+export function letGo(plan: Halt): void {
+  if (plan.freezer && !plan.frozenBefore) thaw(plan.freezer);
+  for (const process of plan.stopped) signalProcess(process, SIGCONT);
+}
+
+function freeze({ kind, path }: Freezer): void {
+  if (kind === "v1") writeFile(`${path}/freezer.state`, "FROZEN");
+  else writeFile(`${path}/cgroup.freeze`, "1");
+}
+
+function thaw({ kind, path }: Freezer): void {
+  if (kind === "v1") writeFile(`${path}/freezer.state`, "THAWED");
+  else writeFile(`${path}/cgroup.freeze`, "0");
+}
+
+function isFrozen({ kind, path }: Freezer): boolean {
+  if (kind === "v1") return readText(`${path}/freezer.state`)?.trim() === "FROZEN";
+  return /^frozen 1$/m.test(readText(`${path}/cgroup.events`) ?? "");
+}
+
+/** Every thread is stopped, traced or dead; also when the process is gone. */
+function isStopped(pid: number): boolean {
+  return (
+    identify(pid) === undefined ||
+    threadsOf(pid).every((thread) => "TtZXx".includes(stateOf(pid, thread) ?? "X"))
+  );
+}
+
+/** Processes that came to stand outside of the group since `members` were looked for. */
+export function newcomers(init: number, members: Members): ProcessIdentity[] {
+  const known = new Set(members.pids);
+  return findMembers(init).outside.filter(({ pid }) => !known.has(pid));
+}

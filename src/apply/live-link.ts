@@ -1,0 +1,125 @@
+/**
+ * Files that stay open for writing across a live rebase: a descriptor of before writes to the inode in the old
+ * upper. The same inode, linked into the new upper under the same name, is what the new root shows and writes to:
+ * all see the same bytes, and nothing is copied up. (overlayfs keeps locks and the watches of inotify on its own
+ * inodes, of which each overlay has others: they are not shared.)
+ */
+import type { Opened } from "../input/open-files.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type Fd, linkat, mkdirMaybe, openat2, openDirectory } from "../sys/fd.ts";
+import { O_DIRECTORY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.ts";
+import { check } from "../sys/libc.ts";
+import { fstat, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
+import { copyAttributes } from "./make-part.ts";
+
+const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+
+export interface Found {
+  /** relative */
+  readonly path: string;
+  /** the part that has it: an index of the parts, 0 the top one */
+  readonly part: number;
+  /** names that the file has besides its own in the parts */
+  readonly otherNames: number;
+}
+
+/**
+ * Where the parts (uppers, top first) have the very file that a process has open; undefined where its name now
+ * shows another file or none, so that what is written to it is seen by nobody else.
+ */
+export function findInParts(
+  parts: readonly Fd[],
+  { path, stat }: Pick<Opened, "path" | "stat">,
+): Found | undefined {
+  const relative = path.slice(1);
+  let found: { part: number; ino: bigint } | undefined;
+  let names = 0;
+  for (const [index, part] of parts.entries()) {
+    const there = lookAt(part, relative);
+    if (!there) continue;
+    if (!found && !isSame(there, stat)) return undefined;
+    found ??= { part: index, ino: there.ino };
+    if (there.ino === found.ino) names++;
+  }
+  return found && { path: relative, part: found.part, otherNames: Math.max(0, stat.nlink - names) };
+}
+
+function lookAt(part: Fd, path: string): Stat | undefined {
+  try {
+    using parent = openParent(part, path);
+    return lstatMaybe(nameOf(path), parent.number);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+}
+
+/** An overlay shows another inode number than the file's own when that was copied up, but the same times. */
+function isSame(a: Stat, b: Stat): boolean {
+  return (
+    a.mode === b.mode &&
+    a.size === b.size &&
+    a.nlink === b.nlink &&
+    a.ctime.seconds === b.ctime.seconds &&
+    a.ctime.nanoseconds === b.ctime.nanoseconds &&
+    a.mtime.seconds === b.mtime.seconds &&
+    a.mtime.nanoseconds === b.mtime.nanoseconds
+  );
+}
+
+function openParent(root: Fd, path: string): Fd {
+  const slash = path.lastIndexOf("/");
+  return openat2(root.number, slash < 0 ? "." : path.slice(0, slash), O_PATH | O_DIRECTORY, EXACT);
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** Links the files into `upper`, with the directories above them as the parts show them. */
+export function linkFiles(parts: readonly Fd[], upper: Fd, files: readonly Found[]): void {
+  const made = new Map<string, Fd>();
+  try {
+    for (const { path, part } of new Map(files.map((file) => [file.path, file])).values()) {
+      const names = path.split("/").slice(0, -1);
+      for (let depth = 1; depth <= names.length; depth++) {
+        const directory = names.slice(0, depth).join("/");
+        const below = made.has(directory) ? undefined : makeParent(parts, upper, directory);
+        if (below) made.set(directory, below);
+      }
+      using from = openParent(parts[part] as Fd, path);
+      using to = openParent(upper, path);
+      check(linkat(from.number, nameOf(path), to.number, nameOf(path)), "link", path);
+      // it holds a file that may have come from another layer: inode numbers of its listing are to be looked up
+      setxattr(`${to.path}/.`, "trusted.overlay.impure", new Uint8Array([0x79]));
+    }
+    for (const [directory, below] of [...made].reverse()) {
+      setTime(directory, fstat(below.number).mtime, upper.number);
+    }
+  } finally {
+    for (const fd of made.values()) fd[Symbol.dispose]();
+  }
+}
+
+/** Returns the directory of the topmost part that has it, whose attributes are those that the container sees. */
+function makeParent(parts: readonly Fd[], upper: Fd, path: string): Fd | undefined {
+  for (const part of parts) {
+    const below = openInside(part, path);
+    if (!below) continue;
+    if (mkdirMaybe(path, 0o700, upper.number)) {
+      using directory = openDirectory(path, upper.number);
+      copyAttributes(`${below.path}/.`, `${directory.path}/.`);
+    }
+    return below;
+  }
+  return undefined;
+}
+
+function openInside(root: Fd, path: string): Fd | undefined {
+  try {
+    return openat2(root.number, path, O_PATH | O_DIRECTORY, EXACT);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,194 @@
+/** Rebase and fallback of what a running container stands on. */
+import { VeneerError } from "../errors.ts";
+import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
+import { lookup, lookupName } from "../input/layers.ts";
+import { type Ground, onPart } from "../plan/generations.ts";
+import type { Obstacle } from "../plan/open-files.ts";
+import type { UpperEntry } from "../plan/operations.ts";
+import { upperEntries } from "../plan/upper.ts";
+import type { BaseVersion } from "../store/bases.ts";
+import type { Instance } from "../store/instances.ts";
+import {
+  MAX_PARTS,
+  type Parts,
+  partDirectories,
+  partDirectory,
+  partNumbers,
+  partUppers,
+} from "../store/parts.ts";
+import { paths, type Store } from "../store/paths.ts";
+import type { Record } from "../store/records.ts";
+import { makeStaging } from "../store/staging.ts";
+import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
+import { hideMasked } from "./hide-masked.ts";
+import { exchangeRoot, findObstacles, inspectLive, type LiveReport } from "./live-root.ts";
+import { makePart } from "./make-part.ts";
+
+/** What runs, and the definition of its instance where it has a name of its own. */
+export interface LiveTarget {
+  readonly record: Record;
+  readonly instance?: { readonly id: string; readonly definition: Instance };
+}
+
+/** Where the target's upper is, and in which parts. */
+export function uppersOf(
+  store: Store,
+  { record, instance }: LiveTarget,
+): { directory: string; parts: Parts } {
+  if (instance) {
+    const { id, definition } = instance;
+    return { directory: paths.generation(store, id, definition.generation), parts: definition };
+  }
+  return { directory: paths.ephemeral(store, record.ephemeral as string), parts: record };
+}
+
+/**
+ * Puts a running container on another version: what it wrote so far becomes a layer, above which a fresh part is
+ * written to. The caller holds the instance's lock and both bases. Returns with the container on the new root,
+ * its definition durable; when it throws, all is as before.
+ */
+export function rebaseLive(
+  store: Store,
+  target: LiveTarget,
+  base: BaseVersion,
+  force: boolean,
+): { report: LiveReport; instance?: Instance } {
+  const { record, instance } = target;
+  const container = inspectLive(record);
+  const { directory, parts } = uppersOf(store, target);
+  if (partNumbers(parts).length >= MAX_PARTS) throw tooManyParts(record);
+  const uppers = partUppers(directory, parts);
+  using own = openAll(uppers);
+  using layers = openLayers(store, base);
+  const ground = { base: base.name, version: base.version, digest: base.manifest.digest };
+  const number = (parts.parts ?? 0) + 1;
+  const next = nextStates(target, ground, number, directory);
+  const part = makePart(store, directory, number, uppers[0] as string);
+  if (instance) hideNew(store, instance.definition.mask, own.fds, layers, `${part}/upper`);
+  syncDirectory(`${directory}/parts`);
+  const report = exchangeRoot(store, container, {
+    verb: "rebase",
+    layers: [...own.fds, ...layers.fds],
+    parts: own.fds,
+    directory: part,
+    made: true,
+    volatile: record.ephemeral !== undefined,
+    ...next,
+    force,
+  });
+  return { report, ...(next.instance && { instance: next.instance.after }) };
+}
+
+function nextStates({ record, instance }: LiveTarget, ground: Ground, number: number, directory: string) {
+  const upper = `${partDirectory(directory, number)}/upper`;
+  const { base, version } = ground;
+  return {
+    record: { ...record, base, version, upper, ...(!instance && { parts: number }) },
+    ...(instance && {
+      instance: {
+        id: instance.id,
+        before: instance.definition,
+        after: onPart(instance.definition, ground, number),
+      },
+    }),
+  };
+}
+
+function tooManyParts(record: Record): VeneerError {
+  return new VeneerError(
+    "TOO_MANY_PARTS",
+    `container ${record.container ?? record.key} was rebased ${MAX_PARTS - 1} times while it ran, which is the most`,
+    { hint: "stop and start it: its changes are then made one again" },
+  );
+}
+
+/** Obstacles to a rebase or fallback of what runs now, for a dry run. Throws where none is possible at all. */
+export function liveObstacles(store: Store, target: LiveTarget, verb: "rebase" | "fallback"): Obstacle[] {
+  const container = inspectLive(target.record);
+  const { directory, parts } = uppersOf(store, target);
+  using own = openAll(verb === "rebase" ? partUppers(directory, parts) : []);
+  return findObstacles(container, verb, own.fds);
+}
+
+/**
+ * Puts a running container on another generation of its instance, with that one's changes; the one that it
+ * leaves is kept. The caller holds the instance's lock and both bases, and knows that nothing uses the generation.
+ */
+export function fallBackLive(
+  store: Store,
+  record: Record,
+  id: string,
+  instances: { readonly before: Instance; readonly after: Instance },
+  base: BaseVersion,
+  force: boolean,
+): LiveReport {
+  const { after } = instances;
+  const container = inspectLive(record);
+  const [top = "", ...lower] = partDirectories(paths.generation(store, id, after.generation), after);
+  using layers = openLayers(
+    store,
+    base,
+    lower.map((part) => `${part}/upper`),
+  );
+  return exchangeRoot(store, container, {
+    verb: "fallback",
+    layers: layers.fds,
+    parts: [],
+    directory: top,
+    made: false,
+    volatile: false,
+    record: { ...record, base: after.base, version: after.version, upper: `${top}/upper` },
+    instance: { id, ...instances },
+    force,
+  });
+}
+
+interface OpenAll extends Disposable {
+  readonly fds: readonly Fd[];
+}
+
+function openAll(directories: readonly string[]): OpenAll {
+  const fds: Fd[] = [];
+  const close = () => {
+    for (const fd of fds) fd[Symbol.dispose]();
+  };
+  try {
+    for (const directory of directories) fds.push(openDirectory(directory));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { fds, [Symbol.dispose]: close };
+}
+
+/** Whiteouts in a fresh part for what the version has under masked names, where no part has something of its own. */
+function hideNew(
+  store: Store,
+  mask: readonly string[],
+  own: readonly Fd[],
+  { fds }: OpenLayers,
+  upper: string,
+): void {
+  if (mask.length === 0) return;
+  const whiteouts = freshUpper(fds, { opaque: [], mask }).entries.filter(({ kind }) => kind === "whiteout");
+  const hidden = whiteouts.filter(({ path }) => !isOwn(own, path));
+  if (hidden.length === 0) return;
+  // the directories above them with the attributes that the container sees
+  const entries: UpperEntry[] = upperEntries(
+    [],
+    hidden.map(({ path }) => lookup([...own, ...fds], `/${path}`)),
+  );
+  using staging = makeStaging(store);
+  hideMasked(upper, entries, staging.path);
+}
+
+function isOwn(own: readonly Fd[], path: string): boolean {
+  const names = path.split("/");
+  let holders = own;
+  for (let depth = 1; depth <= names.length; depth++) {
+    const found = lookupName(holders, names.slice(0, depth).join("/"));
+    if (!found) return false;
+    holders = found.layers;
+  }
+  return true;
+}

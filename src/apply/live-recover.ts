@@ -1,0 +1,101 @@
+/**
+ * Brings a container to order whose live rebase was killed: its processes may stand still, with the new root
+ * half in place. The kernel is asked how far it came.
+ */
+import { during } from "../errors.ts";
+import { isShared, placesOn, rootStack } from "../plan/live-mounts.ts";
+import { lockInstance } from "../store/instances.ts";
+import { holdMoving, listMoving, type Moving, readMoving, removeMoving } from "../store/moving.ts";
+import type { Store } from "../store/paths.ts";
+import { findHolder } from "../store/records.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { MS_SHARED } from "../sys/flags.ts";
+import { setMountAttributes } from "../sys/mount.ts";
+import { insideMountNamespace } from "../sys/namespace.ts";
+import { isAlive } from "../sys/process.ts";
+import { ignoreSignals } from "../sys/signals.ts";
+import { letGo } from "./live-freeze.ts";
+import { takeBack } from "./live-root.ts";
+import { bringBack, detach, mountsSeenBy } from "./live-swap.ts";
+
+/** `old`, `new`: the root on which the container runs on; `gone`: it ended. */
+export type Recovered = "old" | "new" | "gone";
+
+/** Brings all to order that killed rebases left; those under way are left alone. Calls `report` for each. */
+export function recoverAll(
+  store: Store,
+  report: (moving: Moving, result: Recovered) => void,
+  failed: (error: unknown) => void,
+): void {
+  for (const key of listMoving(store)) {
+    try {
+      using held = holdMoving(store, key);
+      const moving = held && readMoving(store, key);
+      if (!moving) continue;
+      const id = moving.instance && moving.record.instance;
+      using _lock = id === undefined ? undefined : lockInstance(store, id);
+      report(moving, recover(store, moving));
+    } catch (error) {
+      failed(error);
+    }
+  }
+}
+
+/** The same for what an instance is held by; the caller holds the instance's lock. */
+export function recoverOf(store: Store, id: string): void {
+  const key = findHolder(store, id)?.key;
+  if (key === undefined) return;
+  using held = holdMoving(store, key);
+  const moving = held && readMoving(store, key);
+  if (moving) recover(store, moving);
+}
+
+/** Idempotent. The caller holds the intent and the instance's lock. */
+function recover(store: Store, moving: Moving): Recovered {
+  const { init, halt, record, instance } = moving;
+  const name = record.container ?? record.key;
+  return during(`bring container ${name} to order, whose rebase was killed`, () => {
+    if (!isAlive(init)) {
+      // whatever the definition says holds: the new part has all that was written, or nothing
+      letGo(halt);
+      removeMoving(store, moving.key);
+      return "gone";
+    }
+    using _signals = ignoreSignals();
+    let result: "old" | "new";
+    try {
+      result = insideMountNamespace(init.pid, (proc) => settle(moving, proc));
+    } finally {
+      letGo(halt);
+    }
+    if (result === "new") removeMoving(store, moving.key);
+    else {
+      const id = record.instance;
+      takeBack(store, moving, {
+        ...(instance && id !== undefined && { instance: { id, before: instance, after: instance } }),
+        made: moving.made,
+      });
+    }
+    return result;
+  });
+}
+
+/** Before the pivot: all goes back. After it: what is left of the old root goes. */
+function settle({ init, root: oldRoot, shared }: Moving, proc: Fd): "old" | "new" {
+  const mounts = mountsSeenBy(init.pid, proc);
+  const [bottom, top] = rootStack(mounts);
+  using seen = openDirectory("/");
+  if (bottom?.id !== oldRoot) {
+    if (top?.id === oldRoot) detach(seen);
+    if (shared && bottom && !isShared(bottom)) share(openDirectory("/"));
+    return "new";
+  }
+  using old = openDirectory(`${init.pid}/root`, proc.number);
+  if (top) bringBack(placesOn(mounts, top.id), seen, old, false);
+  if (shared && !isShared(bottom)) share(old);
+  return "old";
+}
+
+function share(root: Fd): void {
+  setMountAttributes(root, { propagation: MS_SHARED }, "the root");
+}

@@ -1,0 +1,348 @@
+/**
+ * Gives a running container another root, with its processes stopped for a moment. What will be is written down
+ * before (the intent, the definition, the record), so that a kill at any point leaves what live-recover.ts puts
+ * right; a failure before the root is exchanged leaves all as it was.
+ */
+import { during, VeneerError } from "../errors.ts";
+import { findMembers, type Members, pidsIn } from "../input/members.ts";
+import { type Opened, openForWriting, type RootMarks } from "../input/open-files.ts";
+import { boundSockets } from "../input/sockets.ts";
+import { findStale, type StaleUse } from "../input/stale.ts";
+import { explainError } from "../plan/explain.ts";
+import { isShared } from "../plan/live-mounts.ts";
+import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "../plan/open-files.ts";
+import { type Instance, writeInstance } from "../store/instances.ts";
+import { isUpperInUse } from "../store/liveness.ts";
+import { type Halt, type Moving, publishMoving, removeMoving } from "../store/moving.ts";
+import type { Store } from "../store/paths.ts";
+import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
+import { withProcesses } from "../store/running.ts";
+import { moveToTrash } from "../store/trash.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { insideMountNamespace } from "../sys/namespace.ts";
+import { identify, type ProcessIdentity } from "../sys/process.ts";
+import { namespaceOf } from "../sys/processes.ts";
+import { ignoreSignals } from "../sys/signals.ts";
+import { stat } from "../sys/stat.ts";
+import { halt, letGo, newcomers, planHalt } from "./live-freeze.ts";
+import { type Found, findInParts, linkFiles } from "./live-link.ts";
+import { requireRoot, swapRoot } from "./live-swap.ts";
+import { mountOverlay } from "./overlay.ts";
+
+/** The root that a container is to get. */
+export interface NewRoot {
+  readonly verb: "rebase" | "fallback";
+  /** layers, open, top first */
+  readonly layers: readonly Fd[];
+  /** of the container's own uppers, those that are among the layers, top first: what is written stays visible */
+  readonly parts: readonly Fd[];
+  /** holds `upper` and `work` */
+  readonly directory: string;
+  /** the directory was made for this and goes when nothing comes of it */
+  readonly made: boolean;
+  readonly volatile: boolean;
+  /** what will hold: of the record all but what the swap adds */
+  readonly record: Record;
+  readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
+  /** go on in spite of obstacles */
+  readonly force: boolean;
+}
+
+export interface LiveReport {
+  /** milliseconds in which nothing of the container ran */
+  readonly pause: number;
+  /** files that are open for writing and stay the same file for all */
+  readonly linked: readonly string[];
+  readonly stale: readonly StaleUse[];
+  /** processes were stopped by signals: there was no control group of the container's own to freeze */
+  readonly signals: boolean;
+  /** what `force` passed over */
+  readonly obstacles: readonly Obstacle[];
+}
+
+/** A running container as a swap needs it. */
+export interface LiveContainer {
+  readonly record: Record;
+  readonly init: ProcessIdentity;
+  readonly root: MountEntry;
+  readonly members: Members;
+  readonly marks: RootMarks;
+}
+
+/** Tries for a moment in which no file stands in the way, and the longest time between two, in milliseconds. */
+const TRIES = 60;
+const LONGEST_WAIT = 80;
+
+/** Throws where the container cannot get another root while it runs. Changes nothing. */
+export function inspectLive(record: Record): LiveContainer {
+  const name = record.container ?? record.key;
+  refuseKinds(record, name);
+  const [running] = withProcesses([record]);
+  const init = running?.pid === undefined ? undefined : identify(running.pid);
+  if (!init)
+    throw new VeneerError("NOT_RUNNING", `container ${name} is being started or stopped`, {
+      hint: "try again in a moment",
+    });
+  const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
+  const root = requireRoot(mounts);
+  if (root.source !== record.source || Number(stat(`/proc/${init.pid}/root`).mountId) !== root.id) {
+    throw new VeneerError(
+      "NO_ROOT",
+      `process ${init.pid} of container ${name} does not have the container's root`,
+      {
+        hint: "it is being started, or runs in a chroot; stop the container to rebase it",
+      },
+    );
+  }
+  if (namespaceOf(init.pid, "user") !== namespaceOf(process.pid, "user")) {
+    throw new VeneerError("USER_NAMESPACE", `container ${name} has a user namespace of its own`, {
+      hint: "stop it to rebase it: its root cannot be exchanged while it runs",
+    });
+  }
+  const bound = mounts.find((mount) => mount.id !== root.id && mount.device === root.device);
+  if (bound) {
+    throw new VeneerError(
+      "BOUND",
+      `${bound.target} in container ${name} is a part of its root that is mounted there again`,
+      {
+        hint: "it would stay on the old version; stop the container to rebase it",
+      },
+    );
+  }
+  const remains = record.remains ?? [];
+  const marks = {
+    mounts: new Set([root.id, ...remains.map(({ mount }) => mount)]),
+    devices: new Set([root.device, ...remains.map(({ device }) => device)]),
+  };
+  return { record, init, root, members: findMembers(init.pid), marks };
+}
+
+function refuseKinds(record: Record, name: string): void {
+  const refuse = (what: string, hint = "stop it to rebase it") => {
+    throw new VeneerError("NOT_LIVE", `container ${name} ${what}`, { hint });
+  };
+  if (record.tmpfs)
+    refuse(
+      "keeps its writes in memory, where no second root can reach them",
+      "they go when it stops: start it on the other version",
+    );
+  if (record.image) refuse("has the tree of an image above its base (run.veneer.rootfs=layer)");
+  if (record.placement === "host") refuse("has its root mounted on the host too");
+}
+
+/** What stands in the way of another root now, as far as it can be told while the container runs. */
+export function findObstacles(
+  container: LiveContainer,
+  verb: "rebase" | "fallback",
+  parts: readonly Fd[],
+): Obstacle[] {
+  const { init, members, marks } = container;
+  const open = judge(openForWriting(members.pids, marks), parts);
+  return obstacles([...socketFiles(container), ...open.map(({ file }) => file)], verb);
+
+  function socketFiles({ init: { pid } }: { init: typeof init }): OpenFile[] {
+    return boundSockets(pid, members.pids, marks).map((socket) => ({
+      ...socket,
+      kind: "socket",
+      reads: true,
+      locked: false,
+      otherNames: 0,
+    }));
+  }
+}
+
+interface Judged {
+  readonly file: OpenFile;
+  readonly found?: Found;
+}
+
+/** Leaves out files that nobody can come to by a name. */
+function judge(opened: readonly Opened[], parts: readonly Fd[]): Judged[] {
+  return opened.flatMap((one): Judged[] => {
+    const file = { ...one, otherNames: 0 };
+    if (one.kind === "fifo" || parts.length === 0) return [{ file }];
+    const found = findInParts(parts, one);
+    return found ? [{ file: { ...file, otherNames: found.otherNames }, found }] : [];
+  });
+}
+
+/**
+ * Exchanges the root. The caller holds the instance's lock, and the bases of both roots. On return the
+ * container runs on the new root and the definition and the record say so; when it throws, on the old one.
+ */
+export function exchangeRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
+  const { record, init, root, members } = container;
+  const before = findObstacles(container, next.verb, next.parts).filter(({ why }) => why.includes("socket"));
+  refuse(before, next);
+  const former: Remains = {
+    base: record.base,
+    version: record.version,
+    upper: record.upper as string,
+    mount: root.id,
+    device: root.device,
+  };
+  const after: Record = { ...next.record, remains: [...aliveRemains(record), former] };
+  const moving: Moving = {
+    key: record.key,
+    init,
+    root: root.id,
+    shared: isShared(root),
+    halt: planHalt(members),
+    record,
+    ...(next.instance && { instance: next.instance.before }),
+    part: next.directory,
+    made: next.made,
+  };
+  const holders = [publishMoving(store, moving)];
+  try {
+    if (next.instance) writeInstance(store, next.instance.id, next.instance.after);
+    changeRecord(store, after);
+    using upper = openDirectory(`${next.directory}/upper`);
+    using work = openDirectory(`${next.directory}/work`);
+    using overlay = mountOverlay({
+      layers: next.layers,
+      upper,
+      work,
+      source: record.source as string,
+      volatile: next.volatile,
+    });
+    const done = insist(store, container, moving, holders, next, overlay, upper);
+    const stale = staleOf(init.pid, after);
+    const remains = aliveRemains(after);
+    changeRecord(store, remains.length > 0 ? { ...after, remains } : next.record);
+    removeMoving(store, record.key);
+    return { ...done, stale, signals: members.freezer === undefined };
+  } catch (error) {
+    takeBack(store, moving, next);
+    throw error;
+  } finally {
+    for (const holder of holders) holder[Symbol.dispose]();
+  }
+}
+
+/** Tries until nothing stands in the way. */
+function insist(
+  store: Store,
+  container: LiveContainer,
+  moving: Moving,
+  holders: Fd[],
+  next: NewRoot,
+  overlay: Fd,
+  upper: Fd,
+): Pick<LiveReport, "pause" | "linked" | "obstacles"> {
+  for (let count = 1; ; count++) {
+    const result = attempt(store, container, moving, holders, next, overlay, upper);
+    if (!("blocked" in result)) return result;
+    if (count === TRIES) refuse(result.blocked, next);
+    Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
+  }
+}
+
+function attempt(
+  store: Store,
+  container: LiveContainer,
+  moving: Moving,
+  holders: Fd[],
+  next: NewRoot,
+  overlay: Fd,
+  upper: Fd,
+): Pick<LiveReport, "pause" | "linked" | "obstacles"> | { readonly blocked: readonly Obstacle[] } {
+  using _signals = ignoreSignals();
+  const { init, members, marks } = container;
+  let plan: Halt = moving.halt;
+  const begin = performance.now();
+  try {
+    halt(plan);
+    if (!members.freezer) {
+      plan = stopNewcomers(store, init, members, moving, holders);
+    }
+    const pids = members.freezer
+      ? [...pidsIn(members.freezer.path), ...members.outside.map(({ pid }) => pid)]
+      : [...members.pids, ...plan.stopped.map(({ pid }) => pid)];
+    const judged = judge(openForWriting([...new Set(pids)], marks), next.parts);
+    const inTheWay = obstacles(
+      judged.map(({ file }) => file),
+      next.verb,
+    );
+    if (inTheWay.length > 0 && !next.force) return { blocked: inTheWay };
+    const found = judged.flatMap((one) => one.found ?? []);
+    if (next.parts.length > 0) linkFiles(next.parts, upper, found);
+    during(
+      "exchange the root",
+      () => insideMountNamespace(init.pid, (proc) => swapRoot(overlay, proc, init.pid)),
+      explainError,
+    );
+    letGo(plan);
+    const pause = performance.now() - begin;
+    return { pause, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
+  } finally {
+    letGo(plan);
+  }
+}
+
+/** Children that were born between the look and the stop; each is written down before it is stopped. */
+function stopNewcomers(
+  store: Store,
+  init: ProcessIdentity,
+  members: Members,
+  moving: Moving,
+  holders: Fd[],
+): Halt {
+  let plan = moving.halt;
+  let known: Members = members;
+  for (let count = 0; count < 100; count++) {
+    const fresh = newcomers(init.pid, known);
+    if (fresh.length === 0) return plan;
+    plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
+    known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
+    holders.push(publishMoving(store, { ...moving, halt: plan }));
+    halt({ ...plan, stopped: fresh });
+  }
+  letGo(plan);
+  throw new VeneerError("NOT_FROZEN", "the container makes processes faster than they can be stopped", {
+    hint: "give it a control group of its own",
+  });
+}
+
+function refuse(all: readonly Obstacle[], next: NewRoot): void {
+  if (all.length === 0 || next.force) return;
+  const [first, ...rest] = all as [Obstacle, ...Obstacle[]];
+  const more = rest.length === 0 ? "" : ` (and ${rest.length} more: --dry-run lists them)`;
+  throw new VeneerError("OPEN_FILES", `${obstacleLine(first)}${more}`, {
+    hint: `stop or restart that program, or --force to ${next.verb} all the same`,
+  });
+}
+
+/** Puts the definition and the record back. What the mounts and processes had is theirs again by now. */
+export function takeBack(
+  store: Store,
+  moving: Moving,
+  { instance, made }: Pick<NewRoot, "instance" | "made">,
+): void {
+  if (instance) writeInstance(store, instance.id, instance.before);
+  changeRecord(store, moving.record);
+  if (made) moveToTrash(store, moving.part);
+  removeMoving(store, moving.key);
+}
+
+/** The container's end takes its record away, at any moment: then there is none to change. */
+function changeRecord(store: Store, record: Record): void {
+  if (readRecord(store, record.key)) replaceRecord(store, record);
+}
+
+/** Roots from before that something is still on. */
+export function aliveRemains(record: Record): Remains[] {
+  return (record.remains ?? []).filter(({ upper }) => isUpperInUse(upper));
+}
+
+/** What of the container whose first process is `init` is still on roots from before. */
+export function staleOf(init: number, record: Record): StaleUse[] {
+  const remains = aliveRemains(record);
+  if (remains.length === 0) return [];
+  const marks = {
+    mounts: new Set(remains.map(({ mount }) => mount)),
+    devices: new Set(remains.map(({ device }) => device)),
+  };
+  return findStale(findMembers(init).pids, marks);
+}

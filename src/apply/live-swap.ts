@@ -1,0 +1,131 @@
+/**
+ * Exchanges the root of a running container, in its mount namespace: the new one is put over the old one, the
+ * mounts are moved to it, and pivot_root(2) makes it the root and the working directory of every process that
+ * had the old one's. Until then nothing that a process of the container sees has changed its place for good.
+ */
+import { VeneerError } from "../errors.ts";
+import { attributesOf, differences, isShared, type Place, placesOn, rootStack } from "../plan/live-mounts.ts";
+import { type Fd, openDirectory, readText } from "../sys/fd.ts";
+import { MNT_DETACH, MS_PRIVATE, MS_SHARED } from "../sys/flags.ts";
+import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
+import { type MountEntry, parseMountinfo } from "../sys/mountinfo.ts";
+import { fchdir, pivotRoot } from "../sys/namespace.ts";
+import { fstat } from "../sys/stat.ts";
+import { carry, openTargets, type Targets } from "./live-carry.ts";
+
+const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
+
+/** The mounts that a process of the namespace sees; `proc` is the host's /proc. */
+export function mountsSeenBy(pid: number, proc: Fd): MountEntry[] {
+  return parseMountinfo(readText(`${pid}/mountinfo`, proc.number, MOUNTINFO_LIMIT) ?? "");
+}
+
+export interface Swapped {
+  readonly oldRoot: MountEntry;
+  readonly newRoot: number;
+}
+
+/**
+ * Makes `overlay`, a detached mount, the root, in the mount namespace that this thread is in. `init` has the
+ * namespace's root as its own. The caller has stopped all processes. Returns when all is as before but the root; on failure everything is put back, and the
+ * error says what could not be.
+ */
+export function swapRoot(overlay: Fd, proc: Fd, init: number): Swapped {
+  const before = mountsSeenBy(init, proc);
+  const root = requireRoot(before);
+  using old = openDirectory("/");
+  if (Number(fstat(old.number).mountId) !== root.id) throw hasOtherRoot();
+  const places = placesOn(before, root.id);
+  const targets = openTargets(places, old, overlay);
+  try {
+    setMountAttributes(overlay, { ...attributesOf(root.options), propagation: MS_PRIVATE }, "the new root");
+    // a mount cannot be moved off a shared one, nor may the new root appear in other namespaces
+    if (isShared(root)) setMountAttributes(old, { propagation: MS_PRIVATE }, "the root");
+    attach(overlay, old, "/");
+    const newRoot = Number(fstat(overlay.number).mountId);
+    try {
+      carry(places, old, targets);
+      pivot(overlay);
+      try {
+        if (isShared(root)) setMountAttributes(overlay, { propagation: MS_SHARED }, "the new root");
+        check(
+          differences(
+            before,
+            root.id,
+            mountsSeenBy(init, proc).filter(({ id }) => id !== root.id),
+            newRoot,
+          ),
+        );
+      } catch (error) {
+        pivot(old);
+        throw error;
+      }
+    } catch (error) {
+      bringBack(places, overlay, old, isShared(root));
+      throw error;
+    }
+    detach(old);
+    return { oldRoot: root, newRoot };
+  } finally {
+    close(targets);
+  }
+}
+
+/** The overlay of ours that is the root, and nothing over it. */
+export function requireRoot(mounts: readonly MountEntry[]): MountEntry {
+  const stack = rootStack(mounts);
+  const [root] = stack;
+  if (root && stack.length === 1 && root.type === "overlay" && root.source.startsWith("veneer:")) return root;
+  const what =
+    stack.length > 1
+      ? "something is mounted over the container's root"
+      : "the container's root is no overlay of veneer's";
+  throw new VeneerError("NO_ROOT", what, {
+    hint: "'findmnt' in the container shows it; stop the container to rebase it",
+  });
+}
+
+function hasOtherRoot(): VeneerError {
+  return new VeneerError("NO_ROOT", "the first process does not have the root of its mount namespace", {
+    hint: "stop the container to rebase it",
+  });
+}
+
+/** pivot_root(2), "pivot_root(".", ".")": `root` comes to lie below all that it was mounted on. */
+function pivot(root: Fd): void {
+  fchdir(root.number, "/");
+  pivotRoot(".", ".");
+}
+
+/** Unmounts what is seen at the root of a mount: after {@link pivot} the root before it lies there. */
+export function detach(top: Fd): void {
+  fchdir(top.number, "/");
+  umount2(".", MNT_DETACH);
+}
+
+/** Undoes what comes before the pivot. */
+export function bringBack(places: readonly Place[], overlay: Fd, old: Fd, shared: boolean): void {
+  const targets = openTargets(places, overlay, old);
+  try {
+    carry(places, overlay, targets);
+  } finally {
+    close(targets);
+  }
+  detach(overlay);
+  if (shared) setMountAttributes(old, { propagation: MS_SHARED }, "the root");
+}
+
+function close(targets: Targets): void {
+  for (const target of targets.values()) target[Symbol.dispose]();
+}
+
+function check(different: readonly string[]): void {
+  if (different.length === 0) return;
+  throw new VeneerError(
+    "MOUNTS_DIFFER",
+    `the mounts would not be what they were: ${different.slice(0, 3).join("; ")}`,
+    {
+      hint: "the container runs on its old root; please report this with the output of 'cat /proc/PID/mountinfo'",
+    },
+  );
+}

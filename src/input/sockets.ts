@@ -1,0 +1,50 @@
+/** Sockets that processes of a container have bound to files of its root (unix(7)). */
+import { isErrno } from "../sys/errno.ts";
+import { openat2, openDirectory, readlink, readText } from "../sys/fd.ts";
+import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, S_IFSOCK } from "../sys/flags.ts";
+import { commandOf, gone } from "../sys/processes.ts";
+import { fstat, isType, list } from "../sys/stat.ts";
+import { isOfRoot, type RootMarks } from "./open-files.ts";
+
+export interface BoundSocket {
+  readonly path: string;
+  readonly pid: number;
+  readonly command: string;
+}
+
+/** flag of /proc/net/unix for a socket that listens (`__SO_ACCEPTCON`) */
+const LISTENS = 0x10000;
+const DATAGRAM = 2;
+
+/** Those to which somebody can still connect, or send: a lookup through another root would not find them. */
+export function boundSockets(init: number, pids: readonly number[], marks: RootMarks): BoundSocket[] {
+  const bound = new Map<string, string>();
+  for (const line of (gone(() => readText(`/proc/${init}/net/unix`)) ?? "").split("\n")) {
+    const [, flags, type, inode, path] =
+      /^\S+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) ([0-9A-F]+) [0-9A-F]+ +([0-9]+) (\/.*)$/.exec(line) ?? [];
+    if (flags === undefined || type === undefined || inode === undefined || path === undefined) continue;
+    const open = (Number.parseInt(flags, 16) & LISTENS) !== 0 || Number.parseInt(type, 16) === DATAGRAM;
+    if (open && liesOnRoot(init, path, marks)) bound.set(`socket:[${inode}]`, path);
+  }
+  if (bound.size === 0) return [];
+  const found: BoundSocket[] = [];
+  for (const pid of pids) {
+    for (const fd of gone(() => list(`/proc/${pid}/fd`)) ?? []) {
+      const path = bound.get(gone(() => readlink(`/proc/${pid}/fd/${fd}`)) ?? "");
+      if (path !== undefined) found.push({ path, pid, command: commandOf(pid) });
+    }
+  }
+  return found;
+}
+
+function liesOnRoot(init: number, path: string, marks: RootMarks): boolean {
+  try {
+    using root = openDirectory(`/proc/${init}/root`);
+    using file = openat2(root.number, path, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT);
+    const stat = fstat(file.number);
+    return isType(stat, S_IFSOCK) && isOfRoot(marks, stat);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ESRCH")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,112 @@
+/** How the mounts of a running container are carried from one root to another. Pure: mountinfo in, data out. */
+import {
+  MOUNT_ATTR__ATIME,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NODIRATIME,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_NOSYMFOLLOW,
+  MOUNT_ATTR_RDONLY,
+  MOUNT_ATTR_STRICTATIME,
+} from "../sys/flags.ts";
+import type { MountEntry } from "../sys/mountinfo.ts";
+
+/** Mounts on one place of the root; what is mounted below them goes with them. */
+export interface Place {
+  /** relative to the root */
+  readonly path: string;
+  /** ids, the lowest first, the one that is seen last */
+  readonly stack: readonly number[];
+}
+
+/** The places directly on the mount `root`. One that hides others by lying above them comes before those. */
+export function placesOn(mounts: readonly MountEntry[], root: number): Place[] {
+  const direct = mounts.filter(({ parent, id, target }) => parent === root && id !== root && target !== "/");
+  return direct
+    .map(({ id, target }) => ({ path: target.slice(1), stack: stackOn(mounts, id, target) }))
+    .sort((a, b) => (isBelow(a.path, b.path) ? 1 : isBelow(b.path, a.path) ? -1 : 0))
+    .sort((a, b) => depth(a.path) - depth(b.path));
+}
+
+function isBelow(path: string, other: string): boolean {
+  return path.startsWith(`${other}/`);
+}
+
+function depth(path: string): number {
+  return path.split("/").length;
+}
+
+function stackOn(mounts: readonly MountEntry[], bottom: number, target: string): number[] {
+  const stack = [bottom];
+  for (;;) {
+    const next = mounts.find(({ parent, target: place }) => parent === stack.at(-1) && place === target);
+    if (!next) return stack;
+    stack.push(next.id);
+  }
+}
+
+/** The mounts at `/`, the lowest first. */
+export function rootStack(mounts: readonly MountEntry[]): MountEntry[] {
+  const all = mounts.filter(({ target }) => target === "/");
+  const ids = new Set(all.map(({ id }) => id));
+  const stack = all.filter(({ parent }) => !ids.has(parent)).slice(0, 1);
+  for (;;) {
+    const next = all.find(
+      ({ parent, id }) => parent === stack.at(-1)?.id && !stack.some((one) => one.id === id),
+    );
+    if (!next) return stack;
+    stack.push(next);
+  }
+}
+
+const FLAGS: Readonly<Record<string, number>> = {
+  ro: MOUNT_ATTR_RDONLY,
+  nosuid: MOUNT_ATTR_NOSUID,
+  nodev: MOUNT_ATTR_NODEV,
+  noexec: MOUNT_ATTR_NOEXEC,
+  noatime: MOUNT_ATTR_NOATIME,
+  nodiratime: MOUNT_ATTR_NODIRATIME,
+  nosymfollow: MOUNT_ATTR_NOSYMFOLLOW,
+};
+
+/** MOUNT_ATTR_ flags, for mount_setattr(2), of a mount with these options of mountinfo. */
+export function attributesOf(options: string): { readonly set: number; readonly clear: number } {
+  const words = options.split(",");
+  let set = 0;
+  for (const word of words) set |= FLAGS[word] ?? 0;
+  // mountinfo has no word for strictatime
+  if (!words.includes("noatime") && !words.includes("relatime")) set |= MOUNT_ATTR_STRICTATIME;
+  return { set, clear: MOUNT_ATTR__ATIME };
+}
+
+export function isShared({ propagation }: MountEntry): boolean {
+  return propagation.some((field) => field.startsWith("shared:"));
+}
+
+/**
+ * What differs between the mounts before a swap and after it, the root's own id and file system aside: one line
+ * for each mount that is missing, new or otherwise; none when all is as before.
+ */
+export function differences(
+  before: readonly MountEntry[],
+  oldRoot: number,
+  after: readonly MountEntry[],
+  newRoot: number,
+): string[] {
+  const left = new Set(before.map((entry) => line(entry, oldRoot)));
+  const extra: string[] = [];
+  for (const entry of after) {
+    const text = line(entry, newRoot);
+    if (!left.delete(text)) extra.push(`new: ${text}`);
+  }
+  return [...[...left].map((text) => `missing: ${text}`), ...extra];
+}
+
+function line(entry: MountEntry, root: number): string {
+  const { id, parent, device, root: top, target, options, propagation, type, source, superOptions } = entry;
+  // a root that is shared leaves its peers; one that was a slave has no master any more
+  if (id === root) return `/ ${options} ${isShared(entry) ? "shared" : "private"} ${type} ${source}`;
+  const above = parent === root ? "root" : parent;
+  return [id, above, device, top, target, options, ...propagation, type, source, superOptions].join(" ");
+}

@@ -1,0 +1,66 @@
+/** What open files of a container stand in the way of another root. Pure: facts in, reasons out. */
+
+/** A file of the container's root that a process has open. */
+export interface OpenFile {
+  /** in the container */
+  readonly path: string;
+  readonly pid: number;
+  readonly command: string;
+  readonly kind: "file" | "fifo" | "socket";
+  /** open for reading too, or mapped */
+  readonly reads: boolean;
+  /** a lock is held through it (flock(2), fcntl(2)) */
+  readonly locked: boolean;
+  /** names that the file has besides this one */
+  readonly otherNames: number;
+}
+
+export interface Obstacle {
+  readonly path: string;
+  readonly pid: number;
+  readonly command: string;
+  readonly why: string;
+}
+
+/**
+ * Files with which something would go wrong. In a rebase a file that is only written, as a log is, goes on being
+ * the same file for all; with one that is also read another process could be at work through the new root, and
+ * the locks by which the two would keep apart are not shared between the roots. In a fallback every file that
+ * is written belongs to the generation that is left.
+ */
+export function obstacles(files: readonly OpenFile[], verb: "rebase" | "fallback"): Obstacle[] {
+  const found = files.flatMap((file): Obstacle[] => {
+    const why = verb === "rebase" ? whyNotRebase(file) : whyNotFallback(file);
+    return why === undefined ? [] : [{ path: file.path, pid: file.pid, command: file.command, why }];
+  });
+  const seen = new Set<string>();
+  return found.filter(({ path, pid }) => {
+    const key = `${pid} ${path}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function whyNotRebase({ kind, reads, locked, otherNames }: OpenFile): string | undefined {
+  if (kind !== "file") return whyCutOff(kind);
+  if (locked) return "holds a lock on it, which those that open it later would not see";
+  if (otherNames > 0)
+    return `writes to it, and it has ${otherNames === 1 ? "another name" : `${otherNames} other names`}`;
+  if (reads)
+    return "has it open for reading and writing: locks on it would not be seen by those that open it later";
+  return undefined;
+}
+
+function whyNotFallback({ kind }: OpenFile): string {
+  return kind === "file" ? "writes to it, and it belongs to the generation that is left" : whyCutOff(kind);
+}
+
+function whyCutOff(kind: "fifo" | "socket"): string {
+  return kind === "fifo"
+    ? "has this FIFO open: those that open it later would not meet it"
+    : "listens on this socket: those that connect later would be refused";
+}
+
+/** `/var/lib/db (process 12, sqlite3): holds a lock on it…` */
+export function obstacleLine({ path, pid, command, why }: Obstacle): string {
+  return `${path} (process ${pid}, ${command}): ${why}`;
+}

@@ -1,0 +1,95 @@
+/** What a live rebase is about to do to a container, written down first: what it needs to be let go on again. */
+import validateMoving from "../generated/moving.js";
+import type { Freezer } from "../input/cgroup.ts";
+import {
+  createFile,
+  type Fd,
+  flock,
+  mkdirs,
+  openat,
+  openatMaybe,
+  rename,
+  uniqueSuffix,
+  unlinkQuietly,
+} from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_RDONLY } from "../sys/flags.ts";
+import type { ProcessIdentity } from "../sys/process.ts";
+import { fstat, lstatMaybe } from "../sys/stat.ts";
+import { readDocument } from "./document.ts";
+import type { Instance } from "./instances.ts";
+import { paths, type Store } from "./paths.ts";
+import type { Record } from "./records.ts";
+import { namesIn } from "./versions.ts";
+
+/** How the processes of a container are made to stand still. */
+export interface Halt {
+  /** absent: every process is stopped by a signal */
+  readonly freezer?: Freezer;
+  /** processes that get SIGSTOP: those outside of the group that did not stand still before */
+  readonly stopped: readonly ProcessIdentity[];
+  /** it was frozen by somebody else, who will thaw it */
+  readonly frozenBefore: boolean;
+}
+
+export interface Moving {
+  readonly key: string;
+  /** the container's first process */
+  readonly init: ProcessIdentity;
+  /** id of the mount that is its root */
+  readonly root: number;
+  /** that mount is shared */
+  readonly shared: boolean;
+  readonly halt: Halt;
+  /** as they were */
+  readonly record: Record;
+  readonly instance?: Instance;
+  /** the upper that is to be written to */
+  readonly part: string;
+  /** it was made for this */
+  readonly made: boolean;
+}
+
+/**
+ * Publishes an intent, in the place of the one of before, and holds it: it is under way as long as the descriptor
+ * is open. Whoever can take the lock knows that its maker was killed.
+ */
+export function publishMoving(store: Store, moving: Moving): Fd {
+  const path = paths.moving(store, moving.key);
+  mkdirs(path.slice(0, path.lastIndexOf("/")), 0o700);
+  const temporary = `${path}.${uniqueSuffix()}`;
+  createFile(temporary, `${JSON.stringify(moving)}\n`);
+  const fd = openat(AT_FDCWD, temporary, O_RDONLY);
+  flock(fd.number, LOCK_EX, temporary);
+  rename(temporary, path);
+  return fd;
+}
+
+export function removeMoving(store: Store, key: string): void {
+  unlinkQuietly(paths.moving(store, key));
+}
+
+export function readMoving(store: Store, key: string): Moving | undefined {
+  const hint =
+    "the container may be frozen: thaw it ('cgroup.freeze' or 'freezer.state' of its control group), then remove that file";
+  return readDocument<Moving>(paths.moving(store, key), validateMoving, hint);
+}
+
+/** Keys of all intents. */
+export function listMoving(store: Store): string[] {
+  return namesIn(`${store.run}/moving`).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? []);
+}
+
+/** Takes an intent whose maker was killed; undefined where it is under way or was done with meanwhile. */
+export function holdMoving(store: Store, key: string): Fd | undefined {
+  const path = paths.moving(store, key);
+  const fd = openatMaybe(AT_FDCWD, path, O_RDONLY);
+  if (!fd) return undefined;
+  if (flock(fd.number, LOCK_EX | LOCK_NB, path) && lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
+  fd[Symbol.dispose]();
+  return undefined;
+}
+
+/** Whether a live rebase of the container of a record is under way or was killed. */
+export function isMoving(store: Store, key: string): boolean {
+  return lstatMaybe(paths.moving(store, key)) !== undefined;
+}

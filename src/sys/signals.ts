@@ -1,0 +1,28 @@
+/** Signals kept from ending this process in the middle of what must not be left half done. */
+import { check, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+/** HUP, INT, QUIT, PIPE, TERM, TSTP, TTIN, TTOU (signal(7); the same numbers on x86-64 and arm64) */
+const HELD_OFF = [1, 2, 3, 13, 15, 20, 21, 22];
+const SIGNAL_SET_SIZE = 8;
+
+/**
+ * Ignores the signals by which people and service managers end or stop a program, until it is disposed: then
+ * each has the disposition of before. What comes in between is lost, so keep it short.
+ */
+export function ignoreSignals(): Disposable {
+  const ignore = new BigUint64Array([1n, 0n, 0n, 0n]);
+  const before = HELD_OFF.map((signal) => {
+    const old = new BigUint64Array(4);
+    check(syscall(SYS.rt_sigaction, signal, ignore, old, SIGNAL_SET_SIZE), "rt_sigaction");
+    return [signal, old] as const;
+  });
+  return {
+    [Symbol.dispose]() {
+      for (const [signal, old] of before) syscall(SYS.rt_sigaction, signal, old, null, SIGNAL_SET_SIZE);
+    },
+  };
+}
+
+export const SIGSTOP = 19;
+export const SIGCONT = 18;
