@@ -73,7 +73,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       ...(container !== undefined && { container }),
       ...(podman && { preparer: podman }),
       ...(userns && { userns }),
-      place: { placement: "host", target, own: true, ...(userns && { owner: rootOf(userns) }) },
+      place: { placement: "host", target, own: true, ...(userns && { owner: rootOf(userns.map) }) },
     },
     print,
   );

@@ -1,10 +1,12 @@
 /** Bundles that we make: config.json and an empty root, on which the overlay is mounted. */
 import { VeneerError } from "../errors.ts";
 import { paths, type Store } from "../store/paths.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   createFile,
   type Fd,
+  fchownat,
   flock,
   mkdirat,
   mkdirs,
@@ -16,6 +18,7 @@ import {
 } from "../sys/fd.ts";
 import {
   AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
   LOCK_EX,
   LOCK_NB,
   O_DIRECTORY,
@@ -24,17 +27,23 @@ import {
   RENAME_NOREPLACE,
 } from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+import { letPass } from "./mount-point.ts";
 
 /** Name of the root's directory in a bundle. */
 export const ROOTFS = "rootfs";
 
 /**
  * Writes a bundle at `directory`, which appears whole, by rename. An empty directory may be there already.
- * Throws VeneerError where there is something else.
+ * Throws VeneerError where there is something else. `owner`: root of the container's user namespace, which must
+ * reach the root, and as which a runtime makes mount points in it.
  */
-export function writeBundle(directory: string, config: object): void {
+export function writeBundle(directory: string, config: object, owner?: FsIds): void {
   const staging = `${directory}.${uniqueSuffix()}`;
   makeBundle(staging, config);
+  if (owner) {
+    letPass(staging);
+    fchownat(AT_FDCWD, `${staging}/${ROOTFS}`, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
+  }
   try {
     rename(staging, directory);
   } catch (error) {
@@ -118,8 +127,13 @@ function publishLocked(staging: string, directory: string): Fd | undefined {
   }
 }
 
-/** Fills a bundle that was claimed. */
-export function fillBundle(claim: Claim, config: object): void {
+/** Fills a bundle that was claimed. `owner`: root of the container's user namespace, which must reach it. */
+export function fillBundle(claim: Claim, config: object, owner?: FsIds): void {
+  if (owner) {
+    const bundles = claim.directory.slice(0, claim.directory.lastIndexOf("/"));
+    for (const directory of [bundles.slice(0, bundles.lastIndexOf("/")), bundles]) letPass(directory);
+    fchownat(AT_FDCWD, claim.directory, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
+  }
   mkdirat(AT_FDCWD, `${claim.directory}/${ROOTFS}`, 0o755);
   createFile(`${claim.directory}/config.json`, `${JSON.stringify(config)}\n`);
 }

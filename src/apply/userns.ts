@@ -70,7 +70,7 @@ function userNamespace(fd: Fd, map: IdMap | undefined): UserNamespace {
 }
 
 /** The namespace's root as the host counts. Throws where the maps are not known, or have none. */
-export function rootOf({ map }: UserNamespace): FsIds {
+export function rootOf(map: IdMap | undefined): FsIds {
   const uid = hostId(map?.uids ?? [], 0);
   const gid = hostId(map?.gids ?? [], 0);
   if (uid !== undefined && gid !== undefined) return { uid, gid };

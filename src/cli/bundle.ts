@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { ROOTFS, writeBundle } from "../apply/bundle.ts";
+import { rootOf } from "../apply/userns.ts";
 import { containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
 import { readInstance } from "../store/instances.ts";
@@ -34,7 +35,8 @@ the root is there already. Without a COMMAND the one of the image is taken, else
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     };
     const facts = containerFacts(store, wishes, id, ROOTFS);
-    writeBundle(directory, ociConfig({ ...facts, hooks: { createRuntime: [hook], poststop: [hook] } }));
+    const root = wishes.idmap && rootOf(wishes.idmap);
+    writeBundle(directory, ociConfig({ ...facts, hooks: { createRuntime: [hook], poststop: [hook] } }), root);
     context.out(directory);
   },
 };

@@ -2,10 +2,15 @@
 import { existsSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 import type { ContainerWishes } from "../input/container.ts";
+import { idMapOf } from "../input/id-mapping.ts";
 import { parseVolume, type Volume } from "../input/volume.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
+import { lineUp } from "../plan/id-map.ts";
 import { quote } from "../quote.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
+import type { IdMap } from "../sys/userns.ts";
 import type { Context, Input, Option } from "./command.ts";
+import { subordinateRanges } from "./user-namespace.ts";
 
 export const CONTAINER_OPTIONS: readonly Option[] = [
   { name: "--name", value: "ID", help: "keep its writes in the instance ID", complete: "instance" },
@@ -20,6 +25,13 @@ export const CONTAINER_OPTIONS: readonly Option[] = [
   { name: "--workdir", short: "-w", value: "DIR", help: "working directory of the command" },
   { name: "--user", short: "-u", value: "USER[:GROUP]", help: "run as this user: names or numbers" },
   { name: "--tty", short: "-t", help: "give the command a terminal" },
+  {
+    name: "--uidmap",
+    value: "CONTAINER:HOST:SIZE",
+    help: "a user namespace with these ids of the host",
+  },
+  { name: "--gidmap", value: "CONTAINER:HOST:SIZE", help: "the same for groups; default as --uidmap" },
+  { name: "--userns", help: "a user namespace with root's ids in /etc/subuid and /etc/subgid" },
   { name: "--network", value: "host|none", help: "default host", complete: ["host", "none"] },
   {
     name: "--opaque",
@@ -42,6 +54,7 @@ export function readContainer(context: Context, input: Input): ContainerWishes {
   }
   if (input.rest?.length === 0) throw new UsageError("there is no command after --");
   const opaque = input.values("--opaque");
+  const idmap = readIdMap(input);
   return {
     base: parseBaseRef(input.operands[0] as string),
     ...(name !== undefined && { name: checkName("instance", name) }),
@@ -59,7 +72,30 @@ export function readContainer(context: Context, input: Input): ContainerWishes {
     ...(context.env.TERM !== undefined && { term: context.env.TERM }),
     network,
     volumes: input.values("--volume").map(readVolume),
+    ...(idmap && { idmap }),
   };
+}
+
+function readIdMap(input: Input): IdMap | undefined {
+  const map = idMapOf(input.values("--uidmap"), input.values("--gidmap"));
+  const userns = input.has("--userns");
+  if (!map && !userns) return undefined;
+  if (inUserNamespace()) {
+    throw new UsageError("a user's containers have a user namespace already", "leave out its options");
+  }
+  if (map && userns) throw new UsageError("--userns is for the ids of /etc/subuid", "leave it out");
+  return map ?? subordinateMap();
+}
+
+/** All that belongs to root in subuid(5) and subgid(5), from id 0 on. */
+function subordinateMap(): IdMap {
+  const { uid, gid } = subordinateRanges();
+  const map = { uids: lineUp(uid), gids: lineUp(gid) };
+  if (map.uids.length > 0 && map.gids.length > 0) return map;
+  throw new UsageError(
+    "root has no ids in /etc/subuid and /etc/subgid",
+    "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 root (a range of nobody else's), or give --uidmap",
+  );
 }
 
 function readOpaque(values: readonly string[]): string[] {

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "../apply/bundle.ts";
 import { release } from "../apply/release.ts";
 import { heldBy } from "../apply/start.ts";
+import { rootOf } from "../apply/userns.ts";
 import { VeneerError } from "../errors.ts";
 import { type ContainerWishes, containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
@@ -44,7 +45,7 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
     ...(!known.rootless && { cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}` }),
     ...(nofile && { nofile }),
   };
-  fillBundle(claim, ociConfig(facts));
+  fillBundle(claim, ociConfig(facts), wishes.idmap && rootOf(wishes.idmap));
   try {
     return await runForeground(
       wrapper(runtime),

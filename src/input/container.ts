@@ -9,6 +9,7 @@ import { type Fd, openDirectory } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
+import type { IdMap } from "../sys/userns.ts";
 import { cgroupLayout } from "./cgroup.ts";
 import { openLayers } from "./facts.ts";
 import { readImageConfig } from "./image-config.ts";
@@ -34,6 +35,8 @@ export interface ContainerWishes {
   readonly term?: string;
   readonly network: "host" | "none";
   readonly volumes: readonly Volume[];
+  /** a user namespace with these maps */
+  readonly idmap?: IdMap;
 }
 
 const ACCOUNTS_LIMIT = 4 * 1024 * 1024;
@@ -77,6 +80,7 @@ export function containerFacts(
     volumes: wishes.volumes,
     cgroups: cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")),
     ...(inUserNamespace() && { rootless: { ttyGroup: hasGroup(TTY_GROUP) } }),
+    ...(wishes.idmap && { idmap: wishes.idmap }),
     annotations: annotations(wishes),
   };
 }

@@ -2,6 +2,7 @@
 import type { CgroupLayout } from "../input/cgroup.ts";
 import type { HookEntry } from "../input/oci-config.ts";
 import type { Volume } from "../input/volume.ts";
+import type { IdMap } from "../sys/userns.ts";
 import type { User } from "./user.ts";
 
 export interface ContainerFacts {
@@ -20,6 +21,8 @@ export interface ContainerFacts {
   readonly cgroups: CgroupLayout;
   /** of a user without root: whether group 5, the owner of terminals, is there; absent: of root */
   readonly rootless?: { readonly ttyGroup: boolean };
+  /** a user namespace with these maps */
+  readonly idmap?: IdMap;
   /** absent: the runtime chooses */
   readonly cgroupsPath?: string;
   /** number of open files; absent: as the runtime is started */
@@ -89,7 +92,7 @@ export function hostnameOf(id: string): string {
 }
 
 export function ociConfig(facts: ContainerFacts): object {
-  const { user, nofile, hooks } = facts;
+  const { user, nofile, hooks, idmap } = facts;
   return {
     ociVersion: "1.0.2",
     root: { path: facts.rootfs },
@@ -109,6 +112,7 @@ export function ociConfig(facts: ContainerFacts): object {
     ...(hooks && { hooks }),
     linux: {
       namespaces: namespaces(facts).map((type) => ({ type })),
+      ...(idmap && { uidMappings: idmap.uids, gidMappings: idmap.gids }),
       ...(facts.cgroupsPath !== undefined && { cgroupsPath: facts.cgroupsPath }),
       // the runtime adds /dev/null and its kin, and terminals
       resources: { devices: [{ allow: false, access: "rwm" }] },
@@ -136,6 +140,7 @@ function namespaces(facts: ContainerFacts): string[] {
   const types = ["pid", "ipc", "uts", "mount"];
   if (facts.network === "none") types.push("network");
   if (facts.cgroups === "v2") types.push("cgroup");
+  if (facts.idmap) types.push("user");
   return types;
 }
 
@@ -168,7 +173,7 @@ function mounts(facts: ContainerFacts): object[] {
       source: "mqueue",
       options: ["nosuid", "noexec", "nodev"],
     },
-    rootless && facts.network === "host" ? HOST_SYS : SYS,
+    (rootless || facts.idmap) && facts.network === "host" ? HOST_SYS : SYS,
   ];
   // version 1 has no namespace of its own, and a user may not mount it
   if (facts.cgroups === "v2" || (facts.cgroups !== "none" && !rootless)) {

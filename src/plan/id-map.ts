@@ -1,4 +1,5 @@
 /** Which ids of the host a user's namespace has. Pure. */
+import type { IdRange } from "../sys/userns.ts";
 
 /** A line of subuid(5): ids that belong to a user beside its own. */
 export interface SubordinateRange {
@@ -31,4 +32,14 @@ export function mapArguments(own: number, ranges: readonly SubordinateRange[]): 
     next += count;
   }
   return words.map(String);
+}
+
+/** The ranges as those of a namespace, one behind the other from id 0 on. */
+export function lineUp(ranges: readonly SubordinateRange[]): IdRange[] {
+  let next = 0;
+  return ranges.slice(0, MOST).map(({ start, count }) => {
+    const range = { containerID: next, hostID: start, size: count };
+    next += count;
+    return range;
+  });
 }

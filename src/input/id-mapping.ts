@@ -1,0 +1,33 @@
+/** `--uidmap CONTAINER:HOST:SIZE` */
+import { UsageError } from "../errors.ts";
+import { quote } from "../quote.ts";
+import type { IdMap, IdRange } from "../sys/userns.ts";
+
+/** user_namespaces(7): ids are 32 bits, and 4294967295 is none */
+const IDS = 0xffff_ffff;
+
+/** Throws UsageError. */
+export function parseIdRange(text: string): IdRange {
+  const [, containerID, hostID, size] = (/^([0-9]+):([0-9]+):([0-9]+)$/.exec(text) ?? []).map(Number);
+  const range = { containerID: containerID ?? 0, hostID: hostID ?? 0, size: size ?? 0 };
+  if (range.size > 0 && range.containerID + range.size <= IDS && range.hostID + range.size <= IDS)
+    return range;
+  throw new UsageError(
+    `range of ids ${quote(text)} is not valid`,
+    "write CONTAINER:HOST:SIZE, as in 0:100000:65536",
+  );
+}
+
+/** The maps that options ask for; those for groups are those for users where none are given. Throws UsageError. */
+export function idMapOf(uids: readonly string[], gids: readonly string[]): IdMap | undefined {
+  if (uids.length === 0 && gids.length === 0) return undefined;
+  const map = { uids: uids.map(parseIdRange), gids: (gids.length > 0 ? gids : uids).map(parseIdRange) };
+  for (const [option, ranges] of [
+    ["--uidmap", map.uids],
+    ["--gidmap", map.gids],
+  ] as const) {
+    if (ranges.some(({ containerID }) => containerID === 0)) continue;
+    throw new UsageError(`${option} has no id for root`, `add ${option} 0:HOST:SIZE`);
+  }
+  return map;
+}
