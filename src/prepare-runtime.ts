@@ -61,6 +61,10 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
   if (!placement)
     throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
   const call = parseRuntimeCall(args.rest());
+  if (!call) {
+    sayReady();
+    return undefined;
+  }
   let settings: Settings | undefined;
   try {
     settings = readSettings(options);

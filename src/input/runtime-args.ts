@@ -1,6 +1,4 @@
 /** The command line of an OCI runtime, as engines write it for runc and crun. */
-import { UsageError } from "../errors.ts";
-
 export interface RuntimeCall {
   readonly command: string;
   readonly id: string;
@@ -43,8 +41,11 @@ const COMMAND_VALUES = new Set([
   "lsm-mount-context",
 ]);
 
-/** Reads what is needed of `create`, `run` or `restore`. Throws UsageError when there is no container id. */
-export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
+/**
+ * Reads what is needed of `create`, `run` or `restore`. Undefined where no container is named or help is asked
+ * for: a runtime then starts nothing, and says what is wrong in its own words.
+ */
+export function parseRuntimeCall(words: readonly string[]): RuntimeCall | undefined {
   const values = new Map<string, string>();
   let command: string | undefined;
   let id: string | undefined;
@@ -54,6 +55,7 @@ export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
       id = words[index + 1];
       break;
     }
+    if (word === "--help" || word === "-h") return undefined;
     if (word.startsWith("-") && word !== "-") {
       index += readOption(
         word,
@@ -67,9 +69,7 @@ export function parseRuntimeCall(words: readonly string[]): RuntimeCall {
       break;
     }
   }
-  if (command === undefined || id === undefined) {
-    throw new UsageError("the runtime was called without a container id", "see runc create --help");
-  }
+  if (command === undefined || id === undefined) return undefined;
   const optional = (key: string, ...names: string[]) => {
     const value = names.map((name) => values.get(name)).find((found) => found !== undefined);
     return value === undefined ? {} : { [key]: value };
