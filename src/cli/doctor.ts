@@ -2,7 +2,8 @@ import { type Area, type Check, isSound, type Status } from "../doctor/check.ts"
 import { isHybrid, kernelChecks } from "../doctor/kernel.ts";
 import { engineChecks, installationChecks, programChecks } from "../doctor/programs.ts";
 import { storeChecks } from "../doctor/store.ts";
-import type { Command } from "./command.ts";
+import { geteuid } from "../sys/process.ts";
+import type { Command, Context } from "./command.ts";
 import { JSON_OPTION } from "./table.ts";
 
 export const command: Command = {
@@ -16,9 +17,9 @@ Features of the kernel are tried, on mounts that nobody sees. Status 0 when all 
 without (marked *), else 1.`,
   async run(context, input) {
     const { store, config } = context.settings;
+    const ofRoot = async () => [...(await kernelChecks()), ...storeChecks(store)];
     const checks = [
-      ...(await kernelChecks()),
-      ...storeChecks(store),
+      ...(await (geteuid() === 0 ? ofRoot() : checksOfUser(context))),
       ...engineChecks(config, context.env.PATH, isHybrid()),
       ...programChecks(context.env.PATH),
       ...installationChecks(),
@@ -29,6 +30,23 @@ without (marked *), else 1.`,
     return sound ? 0 : 1;
   },
 };
+
+/** Outside of the user namespace what it takes to make one, and inside what root looks at. */
+async function checksOfUser({ settings, origins, env }: Context): Promise<Check[]> {
+  const { userChecks } = await import("../doctor/user.ts");
+  const { root, run } = settings.store;
+  const defaultRun = origins.run === "XDG_RUNTIME_DIR";
+  const checks = userChecks({ uid: geteuid(), run, defaultRun, env });
+  if (!isSound(checks)) return checks;
+  const { execFileSync } = await import("node:child_process");
+  const words = ["--root", root, "--run", run];
+  const inside = [process.execPath, ...words, "internal", "doctor"];
+  const text = execFileSync(process.execPath, [...words, "unshare", "--", ...inside], {
+    encoding: "utf8",
+    env,
+  });
+  return [...checks, ...(JSON.parse(text) as Check[])];
+}
 
 const MARKS: Readonly<Record<Status, string>> = { ok: "ok", limited: "~", missing: "-", unknown: "?" };
 

@@ -94,6 +94,7 @@ export async function loadCommands(): Promise<Command[]> {
 /** Called by veneer itself: in no help. */
 const INTERNAL: Readonly<Record<string, Loader>> = {
   "internal complete": () => import("./internal-complete.ts"),
+  "internal doctor": () => import("./internal-doctor.ts"),
   "internal sum-files": () => import("./internal-sum-files.ts"),
   "internal enter-session": () => import("./internal-enter-session.ts"),
 };

@@ -10,6 +10,7 @@ import { cloneTree, fsopen, setFdOption, setOption } from "../sys/mount.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { SYS } from "../sys/numbers.ts";
 import { geteuid } from "../sys/process.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 import { isAtLeast, parseVersion } from "./version.ts";
 
@@ -18,13 +19,18 @@ const MOUNT_ATTR_IDMAP = 0x0010_0000n;
 
 export async function kernelChecks(): Promise<Check[]> {
   const root = geteuid() === 0;
+  const inside = inUserNamespace();
   const privileged = (look: () => Finding): Finding =>
     root ? look() : not("unknown", "needs root to try", "run veneer doctor as root");
   const namespace = root ? await userNamespace() : undefined;
   const checks = [
-    check("system", "root", true, () =>
-      root ? ok("runs as root") : not("missing", `runs as uid ${geteuid()}`, "run as root"),
-    ),
+    ...(inside
+      ? []
+      : [
+          check("system", "root", true, () =>
+            root ? ok("runs as root") : not("missing", `runs as uid ${geteuid()}`, "run as root"),
+          ),
+        ]),
     check("kernel", "version", true, version),
     check("kernel", "overlayfs", true, () => privileged(overlay)),
     check("kernel", "mount API", true, () => privileged(mountApi)),
@@ -32,8 +38,13 @@ export async function kernelChecks(): Promise<Check[]> {
     check("kernel", "lowerdir+", false, () => privileged(lowerdirPlus)),
     check("kernel", "volatile", false, () => privileged(() => accepts("volatile", undefined, "5.10"))),
     check("kernel", "index", false, () => privileged(() => accepts("index", "off", "4.13"))),
-    check("kernel", "idmapped mounts", false, () => privileged(() => idmap(namespace))),
-    check("kernel", "user namespaces", false, userNamespaces),
+    // only the machine's root may idmap, and a user's doctor has looked at user namespaces already
+    ...(inside
+      ? []
+      : [
+          check("kernel", "idmapped mounts", false, () => privileged(() => idmap(namespace))),
+          check("kernel", "user namespaces", false, userNamespaces),
+        ]),
     check("kernel", "control groups", false, controlGroups),
   ];
   namespace?.kill("SIGKILL");

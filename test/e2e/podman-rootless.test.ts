@@ -45,6 +45,8 @@ describe.each([
   ["veneer-crun", join(user.bin, "veneer-crun"), "none"],
   ["createRuntime with runc", "runc", "hooks.d"],
   ["createRuntime with crun", "crun", "hooks.d"],
+  ["precreate with runc", "runc", "precreate.d"],
+  ["precreate with crun", "crun", "precreate.d"],
 ] as const)("rootless podman: %s", (_name, runtime, hook) => {
   beforeAll(() => podman.useHook(hook));
   const run = (...args: string[]) => podman.run(["--runtime", runtime, "run", ...NET, ...args]);
@@ -62,7 +64,8 @@ describe.each([
   it("keeps a named upper that veneer shows, and refuses a second container on it", async () => {
     const id = (await run("-d", ...KEPT, "localhost/app:1", "sh", "-c", "echo it >/kept; exec sleep 1000"))
       .stdout;
-    expect(await user.ok("ps")).toContain(id.slice(0, 12));
+    // podman tells precreate no id
+    expect(await user.ok("ps")).toMatch(hook === "precreate.d" ? / web / : new RegExp(id.slice(0, 12)));
     expect((await user.veneer("gc")).status).toBe(0);
     const second = await run("--rm", ...KEPT, "localhost/app:1", "true");
     expect(second.status).toBe(126);

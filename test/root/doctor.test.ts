@@ -1,7 +1,17 @@
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeUser } from "../helpers/user.ts";
 
 const host = makeHost();
 afterAll(() => host.remove());
@@ -81,17 +91,60 @@ describe("doctor", () => {
     expect(find("veneer-runc").status).toBe("missing");
   });
 
-  it("says that root is needed", async () => {
-    // podman makes itself at home for a user that asks for its version
-    const home = join(host.dir, "home");
-    mkdirSync(home, { mode: 0o700 });
-    chownSync(home, 65534, 65534);
-    chmodSync(host.dir, 0o755);
-    const env = { HOME: home, TMPDIR: home, XDG_RUNTIME_DIR: home };
-    const outcome = await sh("setpriv", ["--reuid", "65534", "--clear-groups", PROGRAM, "doctor"], { env });
-    expect(outcome.status).toBe(1);
-    expect(outcome.stdout).toMatch(/root\* .*run as root/);
-    expect(outcome.stderr).toBe("");
+  it("tells a user without root what it has and what it lacks", async () => {
+    const user = makeUser(host, { uid: 47113 });
+    const report = async (env: Record<string, string> = {}, who = user) => {
+      const { stdout, stderr, status } = await who.sh("veneer", ["doctor", "--json"], { env });
+      expect(stderr).toBe("");
+      const { checks } = JSON.parse(stdout) as { checks: Check[] };
+      return { status, checks, find: (name: string) => checks.find((check) => check.name === name) as Check };
+    };
+    const well = await report();
+    expect(well.checks.filter(({ required, status }) => required && status !== "ok")).toEqual([]);
+    expect(well.status).toBe(0);
+    expect(well.find("subordinate ids").detail).toBe("65536 in /etc/subuid, 65536 in /etc/subgid");
+    expect(well.find("extended attributes").detail).toBe("user.overlay.opaque");
+    expect(well.find("directory").detail).toContain(user.store);
+    const homeless = await report({ XDG_RUNTIME_DIR: "/nowhere" });
+    expect(homeless.status).toBe(1);
+    expect(homeless.find("runtime directory")).toMatchObject({
+      status: "missing",
+      hint: expect.stringMatching(/linger/),
+    });
+    const poor = makeUser(host, { uid: 47114, subordinate: undefined });
+    const lacking = await report({}, poor);
+    expect(lacking.find("subordinate ids")).toMatchObject({
+      status: "limited",
+      hint: expect.stringContaining(`--add-subgids 100000-165535 ${poor.name}`),
+    });
+    for (const { status, hint } of [...well.checks, ...lacking.checks]) {
+      expect(status === "ok" || hint !== undefined).toBe(true);
+    }
+    for (const { runtime } of [user, poor]) rmdirSync(runtime);
+  });
+
+  it("says why a user gets no user namespace", async () => {
+    const user = makeUser(host, { uid: 47115 });
+    // seen by this test's mount namespace alone
+    const file = join(host.dir, "none");
+    writeFileSync(file, "0\n");
+    await must("mount", ["--bind", file, "/proc/sys/user/max_user_namespaces"]);
+    const bin = join(host.dir, "refusing");
+    mkdirSync(bin);
+    writeFileSync(
+      join(bin, "unshare"),
+      "#!/bin/sh\necho unshare failed: No space left on device >&2; exit 1\n",
+      { mode: 0o755 },
+    );
+    const { stdout, status } = await user.sh("veneer", ["doctor"], {
+      env: { PATH: `${bin}:${user.env.PATH}` },
+    });
+    await must("umount", ["/proc/sys/user/max_user_namespaces"]);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(
+      /user namespaces\* +cannot be made, user.max_user_namespaces is 0 .*hint: as root: sysctl user/,
+    );
+    rmdirSync(user.runtime);
   });
 
   it("ends quietly when its reader goes", async () => {

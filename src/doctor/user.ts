@@ -1,0 +1,114 @@
+/** What a user without root needs: looked at outside of the user namespace that its commands make. */
+import { execFileSync } from "node:child_process";
+import { readFileSync, statSync } from "node:fs";
+import { accountName, requireRunDirectory, subordinateRanges } from "../cli/user-namespace.ts";
+import { findProgram, installHint } from "../engines/programs.ts";
+import { type Check, check, type Finding, not, ok } from "./check.ts";
+
+export interface UserFacts {
+  readonly uid: number;
+  readonly run: string;
+  /** the directory for records is not one that somebody named */
+  readonly defaultRun: boolean;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+export function userChecks(facts: UserFacts): Check[] {
+  return [
+    check("system", "user", true, () => ok(`uid ${facts.uid}, root of a user namespace of its own`)),
+    check("system", "user namespaces", true, namespaces),
+    check("system", "newuidmap", false, helpers),
+    check("system", "subordinate ids", false, subordinate),
+    check("system", "runtime directory", true, () => {
+      requireRunDirectory(facts.run, facts.defaultRun, facts.env);
+      return ok(facts.run);
+    }),
+  ];
+}
+
+/** Switches that keep users from namespaces: file, the value that does, and what to do as root. */
+const SWITCHES = [
+  ["kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"],
+  ["user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"],
+  ["user/max_mnt_namespaces", "0", "sysctl user.max_mnt_namespaces=15000"],
+  [
+    "kernel/apparmor_restrict_unprivileged_userns",
+    "1",
+    "an AppArmor profile for veneer with 'userns,' (Ubuntu: as /etc/apparmor.d/podman), or sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+  ],
+] as const;
+
+function namespaces(): Finding {
+  try {
+    execFileSync("unshare", ["--user", "--map-root-user", "--mount", "true"], { stdio: "pipe" });
+    return ok("there");
+  } catch (error) {
+    const said = String((error as { stderr?: unknown }).stderr ?? error).trim();
+    const found = SWITCHES.filter(([file, value]) => setting(file) === value);
+    const detail = [
+      "cannot be made",
+      ...found.map(([file, value]) => `${file.replace("/", ".")} is ${value}`),
+    ];
+    const hints = found.map(([, , hint]) => `as root: ${hint}`);
+    return not(
+      "missing",
+      `${detail.join(", ")} (${said})`,
+      hints.join("; ") || "in a container, its engine must allow them (seccomp, CAP_SYS_ADMIN)",
+    );
+  }
+}
+
+function setting(file: string): string | undefined {
+  try {
+    return readFileSync(`/proc/sys/${file}`, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+const SQUASH = "without them 'base import --squash' gives every file to root";
+
+function helpers(): Finding {
+  const programs = ["newuidmap", "newgidmap"].map((name) => ({ name, file: findProgram(name, undefined) }));
+  const missing = programs.filter(({ file }) => file === undefined).map(({ name }) => name);
+  if (missing.length > 0) {
+    return not("limited", `${missing.join(", ")} not installed`, `${installHint("uidmap")}; ${SQUASH}`);
+  }
+  const weak = programs.find(({ file }) => !isPrivileged(file as string));
+  if (weak) {
+    return not(
+      "limited",
+      `${weak.file} has no privilege`,
+      `as root: chmod u+s ${weak.file}, or setcap cap_set${weak.name[3]}id+ep; ${SQUASH}`,
+    );
+  }
+  return ok(programs.map(({ file }) => file).join(", "));
+}
+
+/** Set-user-ID root, or with a file capability. */
+function isPrivileged(file: string): boolean {
+  const { mode, uid } = statSync(file);
+  if (uid === 0 && (mode & 0o4000) !== 0) return true;
+  try {
+    return execFileSync("getcap", [file], { encoding: "utf8" }).includes("cap_set");
+  } catch {
+    return false;
+  }
+}
+
+/** As many as an image's files have. */
+const ENOUGH = 65535;
+
+function subordinate(): Finding {
+  const ranges = subordinateRanges();
+  const name = accountName() ?? "USER";
+  const sum = (kind: "uid" | "gid") => ranges[kind].reduce((total, { count }) => total + count, 0);
+  const [uids, gids] = [sum("uid"), sum("gid")];
+  const detail = `${uids} in /etc/subuid, ${gids} in /etc/subgid`;
+  if (uids >= ENOUGH && gids >= ENOUGH) return ok(detail);
+  return not(
+    "limited",
+    detail,
+    `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name} (a range of nobody else's); ${SQUASH}`,
+  );
+}
