@@ -77,7 +77,10 @@ function mounts(): number {
 }
 
 /** Runs `action` for all items, {@link AT_ONCE} at a time. */
-async function inParallel(items: readonly string[], action: (item: string) => Promise<void>): Promise<void> {
+export async function inParallel(
+  items: readonly string[],
+  action: (item: string) => Promise<void>,
+): Promise<void> {
   const queue = [...items];
   const worker = async () => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await action(item);
@@ -85,7 +88,7 @@ async function inParallel(items: readonly string[], action: (item: string) => Pr
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
-function start(command: readonly string[], mayFail = false): Promise<void> {
+export function start(command: readonly string[], mayFail = false): Promise<void> {
   return new Promise((resolve, reject) => {
     const [file, ...args] = command;
     const child: ChildProcess = spawn(file as string, args, {
@@ -101,7 +104,7 @@ function start(command: readonly string[], mayFail = false): Promise<void> {
 }
 
 /** Forgets the crowd and lets the kernel end its namespaces. */
-async function settle(setting: Setting): Promise<void> {
+export async function settle(setting: Setting): Promise<void> {
   emptyStore(setting);
   await new Promise((resolve) => setTimeout(resolve, 2000));
 }

@@ -10,6 +10,7 @@ import { benchImage } from "./image.ts";
 import { benchImport } from "./import.ts";
 import { benchInstances } from "./instances.ts";
 import { benchLxc } from "./lxc.ts";
+import { benchRebase } from "./rebase.ts";
 import { benchRunc } from "./runc.ts";
 import { benchStartup } from "./startup.ts";
 import { formatMarkdown, formatReport, type Report, verdict } from "./table.ts";
@@ -29,6 +30,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
   image: { title: "Images", runs: [10, 3], run: benchImage },
   import: { title: "Import", runs: [10, 3], run: benchImport },
+  rebase: { title: "Live rebase", runs: [100, 20], run: benchRebase },
   crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
 

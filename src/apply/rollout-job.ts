@@ -1,5 +1,5 @@
 /** One member of a rollout at a time: moved, checked, taken back. */
-import { formatError } from "../errors.ts";
+import { causes, formatError, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { formatBaseRef } from "../names.ts";
 import type { Conflict } from "../plan/rebase.ts";
@@ -69,10 +69,10 @@ export function tryMove(job: Job, entry: Entry): void {
 }
 
 /** Moves a member onto the version. Returns its new entry; undefined when it could not be moved. */
-export function moveForward(job: Job, entry: Entry): Entry | undefined {
+export async function moveForward(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
-    const { conflicts } = move(job, entry, job.rollout.to);
+    const { conflicts } = await patiently(() => move(job, entry, job.rollout.to));
     Object.assign(row, { state: "moved", conflicts });
     return { ...entry, state: "moved" };
   } catch (error) {
@@ -82,10 +82,10 @@ export function moveForward(job: Job, entry: Entry): Entry | undefined {
 }
 
 /** Takes a member back to where it was, with what it changed since. Returns undefined when that failed. */
-export function moveBack(job: Job, entry: Entry): Entry | undefined {
+export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
-    move(job, entry, entry.from);
+    await patiently(() => move(job, entry, entry.from));
     row.state = "back";
     return { ...entry, state: "back" };
   } catch (error) {
@@ -100,6 +100,22 @@ export function moveBack(job: Job, entry: Entry): Entry | undefined {
 
 function move({ settings, base: name }: Job, { id }: Entry, version: number, dryRun = false) {
   return rebase(settings, id, { name, version }, { dryRun });
+}
+
+/** Milliseconds before the second and the third attempt: who starts an instance holds it for less. */
+const PATIENCE = [100, 300];
+
+async function patiently<T>(action: () => T): Promise<T> {
+  for (const pause of PATIENCE) {
+    try {
+      return action();
+    } catch (error) {
+      if (![...causes(error)].some((frame) => frame instanceof VeneerError && frame.code === "BUSY"))
+        throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+  return action();
 }
 
 /** Checks at once. */

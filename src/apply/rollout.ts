@@ -144,7 +144,7 @@ async function moveBatch(job: Job, batch: readonly Entry[], label: string): Prom
     if (job.stop.aborted) break;
     if (entry.state === "planned")
       job.progress.step(`${label}: moving ${entry.id}, ${index + 1} of ${batch.length}`);
-    const moved = entry.state === "planned" ? moveForward(job, entry) : entry;
+    const moved = entry.state === "planned" ? await moveForward(job, entry) : entry;
     if (moved) there.push(moved);
     await hearSignals();
   }
@@ -158,7 +158,7 @@ async function takeBack(job: Job): Promise<Outcome> {
   for (const [index, entry] of all.entries()) {
     if (job.stop.aborted) return "interrupted";
     job.progress.step(`taking ${entry.id} back, ${index + 1} of ${all.length}`);
-    const back = moveBack(job, entry);
+    const back = await moveBack(job, entry);
     if (back) save(job, [back]);
     await hearSignals();
   }

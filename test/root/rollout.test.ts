@@ -190,6 +190,14 @@ describe("rollout", () => {
     expect(await rollout()).toMatchObject({ status: 0, outcome: "done", states: ["web1 moved"] });
   });
 
+  it("waits for a moment for one that is being changed", async () => {
+    const held = spawn("flock", [join(host.root, "instances/web2"), "sh", "-c", "echo held; sleep 0.25"]);
+    const ended = new Promise((resolve) => held.once("close", resolve));
+    await new Promise((resolve) => held.stdout.once("data", resolve));
+    expect(await rollout()).toMatchObject({ status: 0, outcome: "done" });
+    await ended;
+  });
+
   it("is one at a time for a base, and says who has it", async () => {
     await host.ok("mount", "web1");
     const first = spawn(join(host.bin, "veneer"), [

@@ -1,0 +1,91 @@
+/** A container at work is rebased again and again, and nothing of its work gets lost. */
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { plantBase } from "../helpers/base.ts";
+import { detach, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
+import { makeHost, must } from "../helpers/host.ts";
+import {
+  endWork,
+  faultsOf,
+  LOAD_COMMAND,
+  type LoadClient,
+  makeLoadTree,
+  readMaybe,
+  residentMemory,
+  startClient,
+} from "../helpers/load.ts";
+import { mountTable } from "../helpers/mounts.ts";
+import { waitFor } from "../helpers/wait.ts";
+import { storeArguments } from "../helpers/wrapper.ts";
+
+/** npm run proof sets more */
+const ROUNDS = Number(process.env.VENEER_PROOF_ROUNDS ?? 5);
+
+const host = makeHost();
+const id = nextId();
+let pid = 0;
+let client: LoadClient | undefined;
+
+beforeAll(async () => {
+  for (const version of [1, 2]) {
+    plantBase(host, "debian", await makeLoadTree(join(host.dir, `tree ${version}`), version), version);
+  }
+  await host.ok("create", "web1", "debian@1");
+  const bundle = makeBundle(join(host.dir, "bundle"), LOAD_COMMAND, (config) => {
+    config.annotations = { "run.veneer.base": "debian@1", "run.veneer.instance": "web1" };
+    config.mounts.push({ destination: "/run", type: "tmpfs", source: "tmpfs" });
+  });
+  const words = ["--root", join(host.dir, "state"), "run", "-d", "--bundle", bundle, id];
+  const started = await detach(host, join(host.bin, "veneer-runc"), [...storeArguments(host), ...words]);
+  expect(started).toMatchObject({ status: 0 });
+  pid = JSON.parse((await runtime(host, "runc", ["state", id])).stdout).pid;
+});
+afterAll(async () => {
+  client?.kill();
+  await runtime(host, "runc", ["delete", "--force", id]);
+  await host.remove();
+});
+
+const root = () => `/proc/${pid}/root`;
+const inside = async (...words: string[]) => (await runtime(host, "runc", ["exec", id, ...words])).stdout;
+
+describe(`a container at work that is rebased ${ROUNDS} times`, () => {
+  it("loses no request, no line and no transaction, and grows by nothing", {
+    timeout: ROUNDS * 20_000,
+  }, async () => {
+    const words = ["sqlite3", "/var/lib/load.db"];
+    await waitFor(() => readMaybe(join(root(), "var/log/held")).includes("line 5\n"));
+    client = await startClient(pid);
+    const before = { own: mountTable(pid), host: mountTable(), memory: await residentMemory(pid) };
+    const pauses: number[] = [];
+    for (let round = 1; round <= ROUNDS; round++) {
+      const version = (round % 2) + 1;
+      const { pause } = JSON.parse(await host.ok("rebase", "web1", `debian@${version}`, "--json"));
+      pauses.push(pause);
+      expect(await inside("cat", "/etc/version")).toBe(`version ${version}`);
+    }
+    const after = { own: mountTable(pid), host: mountTable(), memory: await residentMemory(pid) };
+    const { requests, failures, slowest, bodies } = await client.stop();
+    const last = await endWork(root());
+
+    expect(failures).toEqual([]);
+    expect(readMaybe(join(root(), "run/errors"))).toBe("");
+    // the server answered from both versions, so that the rebases fell into the load
+    expect(Object.keys(bodies)).toEqual(expect.arrayContaining(["version 1\n", "version 2\n"]));
+    for (const name of ["held", "reopened"] as const) {
+      const text = await must("cat", [join(root(), "var/log", name)]);
+      expect([name, faultsOf(`${text}\n`, last[name])]).toEqual([name, []]);
+    }
+    expect(await inside(...words, "PRAGMA integrity_check")).toBe("ok");
+    const counted = "select count(*), max(n), (select count from total) from line";
+    expect(await inside(...words, counted)).toBe(Array(3).fill(last.database).join("|"));
+    expect([after.own.length, after.host.length]).toEqual([before.own.length, before.host.length]);
+    expect(after.memory).toBeLessThan(before.memory * 1.5 + 5000);
+    if (process.env.VENEER_PROOF_ROUNDS !== undefined) {
+      const sorted = [...pauses].sort((a, b) => a - b);
+      console.log(
+        `${ROUNDS} rebases, ${requests} requests (slowest ${slowest.toFixed(0)} ms), ${last.held + last.reopened} lines, ${last.database} transactions; pause: median ${sorted[ROUNDS >> 1]?.toFixed(1)} ms, longest ${sorted.at(-1)?.toFixed(1)} ms; memory ${before.memory} to ${after.memory} kB`,
+      );
+    }
+  });
+});
