@@ -120,10 +120,10 @@ async function measurePauses(
     for (let place = 0; place < subjects.length; place++) {
       const index = (place + turn + 2) % subjects.length;
       const { id } = subjects[index] as Subject;
-      const { pause } = JSON.parse(
+      const { live } = JSON.parse(
         veneer(setting, "rebase", id, `bench@${turn % 2 === 0 ? 2 : 1}`, "--json"),
       );
-      if (turn >= 0) samples[index]?.push(pause);
+      if (turn >= 0) samples[index]?.push(live.pause);
     }
   }
   return subjects.map(({ name }, index) => summarize(name, samples[index] as number[]));

@@ -1,20 +1,23 @@
 /** One member of a rollout at a time: moved, checked, taken back. */
 import { causes, formatError, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
+import type { StaleUse } from "../input/stale.ts";
 import { formatBaseRef } from "../names.ts";
+import type { Obstacle } from "../plan/open-files.ts";
 import type { Conflict } from "../plan/rebase.ts";
 import type { Entry, MemberKind, Rollout } from "../plan/rollout.ts";
 import { listRunning, type Running } from "../store/running.ts";
-import { rebase } from "./generations.ts";
+import { type RebaseResult, rebase } from "./generations.ts";
 import { inParallel } from "./parallel.ts";
 import type { Progress } from "./progress.ts";
 import { type Check, runCheck } from "./rollout-check.ts";
 
 /**
  * `planned`: not moved; `moved`, `checked`: on the version; `failed`: could not be moved, and is where it was;
- * `refused`: on the version, but its check failed; `back`: where it was before; `stuck`: could not be taken back.
+ * `refused`: on the version, but its check failed; `back`: where it was before; `stuck`: could not be taken back;
+ * `gone`: ended or removed meanwhile.
  */
-export type RowState = "planned" | "moved" | "checked" | "failed" | "refused" | "back" | "stuck";
+export type RowState = "planned" | "moved" | "checked" | "failed" | "refused" | "back" | "stuck" | "gone";
 
 /** What became of a member. */
 export interface Row {
@@ -25,6 +28,12 @@ export interface Row {
   state: RowState;
   /** where it hides the version */
   conflicts: readonly Conflict[];
+  /** milliseconds that it stood still for its last move, where it runs */
+  pause?: number;
+  /** what of it is still on the version before */
+  stale: readonly StaleUse[];
+  /** of a dry run: open files that stand in the way; else those that were passed over */
+  obstacles: readonly Obstacle[];
   message?: string;
 }
 
@@ -37,6 +46,8 @@ export interface Surroundings {
 export interface Job extends Surroundings {
   readonly settings: Settings;
   readonly base: string;
+  /** move what runs in spite of open files that stand in the way */
+  readonly force: boolean;
   /** as it is on disk */
   rollout: Rollout;
   readonly rows: ReadonlyMap<string, Row>;
@@ -44,12 +55,14 @@ export interface Job extends Surroundings {
 
 const key = ({ kind, id }: Pick<Entry, "kind" | "id">) => `${kind} ${id}`;
 
+const NOTHING = { conflicts: [], stale: [], obstacles: [] } as const;
+
 export function makeRows(base: string, { to, entries }: Rollout): Map<string, Row> {
   return new Map(
     entries.map((entry): [string, Row] => {
       const { kind, id, state } = entry;
       const ref = (version: number) => formatBaseRef({ name: base, version });
-      return [key(entry), { kind, id, from: ref(entry.from), to: ref(to), state, conflicts: [] }];
+      return [key(entry), { kind, id, from: ref(entry.from), to: ref(to), state, ...NOTHING }];
     }),
   );
 }
@@ -62,7 +75,7 @@ export function rowOf(job: Job, entry: Entry): Row {
 export function tryMove(job: Job, entry: Entry): void {
   const row = rowOf(job, entry);
   try {
-    row.conflicts = move(job, entry, job.rollout.to, true).conflicts;
+    note(row, move(job, entry, job.rollout.to, true));
   } catch (error) {
     Object.assign(row, { state: "failed", message: formatError(error) });
   }
@@ -72,11 +85,14 @@ export function tryMove(job: Job, entry: Entry): void {
 export async function moveForward(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
-    const { conflicts } = await patiently(() => move(job, entry, job.rollout.to));
-    Object.assign(row, { state: "moved", conflicts });
+    note(row, await patiently(() => move(job, entry, job.rollout.to)));
+    row.state = "moved";
     return { ...entry, state: "moved" };
   } catch (error) {
-    Object.assign(row, { state: "failed", message: formatError(error) });
+    Object.assign(row, {
+      state: hasCode(error, "NO_INSTANCE") ? "gone" : "failed",
+      message: formatError(error),
+    });
     return undefined;
   }
 }
@@ -85,10 +101,14 @@ export async function moveForward(job: Job, entry: Entry): Promise<Entry | undef
 export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
-    await patiently(() => move(job, entry, entry.from));
-    row.state = "back";
+    const { conflicts: _, ...live } = facts(await patiently(() => move(job, entry, entry.from)));
+    Object.assign(row, { state: "back", ...live });
     return { ...entry, state: "back" };
   } catch (error) {
+    if (hasCode(error, "NO_INSTANCE")) {
+      row.state = "gone";
+      return { ...entry, state: "back" };
+    }
     const why = formatError(error);
     Object.assign(row, {
       state: "stuck",
@@ -98,8 +118,25 @@ export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefine
   }
 }
 
-function move({ settings, base: name }: Job, { id }: Entry, version: number, dryRun = false) {
-  return rebase(settings, id, { name, version }, { dryRun });
+function move({ settings, base: name, force }: Job, { id }: Entry, version: number, dryRun = false) {
+  return rebase(settings, id, { name, version }, { dryRun, force });
+}
+
+function note(row: Row, result: RebaseResult): void {
+  Object.assign(row, facts(result));
+}
+
+function facts({ conflicts, live, obstacles }: RebaseResult) {
+  return {
+    conflicts,
+    ...(live && { pause: live.pause }),
+    stale: live?.stale ?? [],
+    obstacles: live?.obstacles ?? obstacles ?? [],
+  };
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return [...causes(error)].some((frame) => frame instanceof VeneerError && frame.code === code);
 }
 
 /** Milliseconds before the second and the third attempt: who starts an instance holds it for less. */
@@ -110,8 +147,7 @@ async function patiently<T>(action: () => T): Promise<T> {
     try {
       return action();
     } catch (error) {
-      if (![...causes(error)].some((frame) => frame instanceof VeneerError && frame.code === "BUSY"))
-        throw error;
+      if (!hasCode(error, "BUSY")) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
@@ -153,8 +189,13 @@ export async function checkAll(
   return { passed, failures };
 }
 
+/** What a container is called that has no instance of its own. */
+export function nameOf({ instance, container }: Running["record"]): string | undefined {
+  return instance ?? container;
+}
+
 function isOn({ kind, id }: Entry, { record }: Running): boolean {
-  return kind === "instance" ? record.instance === id : !record.instance && record.container === id;
+  return kind === "instance" ? record.instance === id : nameOf(record) === id;
 }
 
 /** What a check finds in its environment. The store's own names are those that veneer itself reads. */

@@ -6,6 +6,7 @@ import { advance, batches, type Entry, type Member, planRollout, toTakeBack } fr
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
+import { listRunning } from "../store/running.ts";
 import { viewInstances } from "../store/view.ts";
 import { hearSignals } from "./interrupt.ts";
 import type { Check } from "./rollout-check.ts";
@@ -15,6 +16,7 @@ import {
   makeRows,
   moveBack,
   moveForward,
+  nameOf,
   type Row,
   type Surroundings,
   tryMove,
@@ -30,6 +32,8 @@ export interface RolloutWishes {
   readonly rollback: boolean;
   /** take back what an unfinished rollout moved, move nothing */
   readonly back: boolean;
+  /** move what runs in spite of open files that stand in the way */
+  readonly force: boolean;
   readonly dryRun: boolean;
 }
 
@@ -70,7 +74,8 @@ export async function rollOut(
   const to = wishes.back && unfinished ? unfinished.to : version;
   const planned = planRollout(to, findMembers(store, name), unfinished, new Date().toISOString());
   const rollout = wishes.back ? advance(planned, [], "back") : planned;
-  const job: Job = { ...surroundings, settings, base: name, rollout, rows: makeRows(name, rollout) };
+  const rows = makeRows(name, rollout);
+  const job: Job = { ...surroundings, settings, base: name, force: wishes.force, rollout, rows };
   // awaited here: the lock goes when this scope ends
   const outcome = await carryOut(job, wishes);
   const ref = (number: number) => formatBaseRef({ name, version: number });
@@ -86,10 +91,21 @@ function nothingToTakeBack(name: string): VeneerError {
 
 /** A damaged instance is left out: which base it is on is not known. */
 function findMembers(store: Store, name: string): Member[] {
-  return viewInstances(store).flatMap(({ id, state, instance }): Member[] => {
+  const instances = viewInstances(store);
+  const named = instances.flatMap(({ id, state, instance }): Member[] => {
     if (instance?.base !== name || state === "damaged") return [];
     return [{ kind: "instance", id, version: instance.version, state }];
   });
+  const ids = new Set(instances.map(({ id }) => id));
+  const containers = new Map<string, Member>();
+  for (const { record } of listRunning(store)) {
+    const id = nameOf(record);
+    if (record.engine === "mount" || record.base !== name || id === undefined) continue;
+    const { version } = record;
+    if (record.instance === undefined || !ids.has(id))
+      containers.set(id, { kind: "container", id, version, state: "running" });
+  }
+  return [...named, ...containers.values()];
 }
 
 function carryOut(job: Job, wishes: RolloutWishes): Promise<Outcome> | Outcome {

@@ -20,7 +20,7 @@ export function noteLive(
 }
 
 /** A line for each process: `process 12, nginx: worker: /usr/sbin/nginx (program), 14 libraries, /var/log/x`. */
-function staleSummary(stale: readonly StaleUse[]): string[] {
+export function staleSummary(stale: readonly StaleUse[]): string[] {
   const processes = new Map<number, StaleUse[]>();
   for (const use of stale) processes.set(use.pid, [...(processes.get(use.pid) ?? []), use]);
   return [...processes].map(([pid, uses]) => {

@@ -4,9 +4,11 @@ import type { Row } from "../apply/rollout-job.ts";
 import { printablePath } from "../bytes.ts";
 import { UsageError } from "../errors.ts";
 import { parseBaseRef } from "../names.ts";
+import { obstacleLine } from "../plan/open-files.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
 import { quote } from "../quote.ts";
 import type { Command, Context, Input } from "./command.ts";
+import { staleSummary } from "./live.ts";
 import { drawProgress } from "./progress.ts";
 import { JSON_OPTION, printRows, shorten } from "./table.ts";
 
@@ -16,8 +18,8 @@ export const command: Command = {
   name: "rollout",
   summary: "Move every instance of a base onto its current version, in batches that are checked",
   description: `
-Rebases every instance that is on another version, as 'veneer rebase' does: those that run first, then those
-that are mounted, then those that are stopped. One that cannot be moved is told and stays where it was; the others
+Rebases every instance that is on another version, and every running container without one, as 'veneer rebase'
+does: those that run first, and go on running, then those that are mounted, then those that are stopped. One that cannot be moved is told and stays where it was; the others
 are moved all the same, and the status is 1.
 
 --check is run after each batch for each of its members that runs or is mounted. When it does not exit with 0
@@ -30,7 +32,8 @@ The same command goes on with a rollout that was interrupted (by SIGINT, a kill,
 stays, and what was not checked is. --back takes back what such a one has moved. A rollout onto
 another version takes its place.
 
-Prints a table of what was to be moved and, below it, what each hides of the version, as 'veneer rebase' does.`,
+Prints a table of what was to be moved (PAUSE: how long it stood still; STALE: processes that still use the
+version before) and, below it, what each hides of the version and what needs a restart.`,
   operands: [{ name: "BASE[@V]", complete: "base" }],
   options: [
     { name: "--canary", value: "N", help: "move and check N of them first" },
@@ -43,6 +46,7 @@ Prints a table of what was to be moved and, below it, what each hides of the ver
     },
     { name: "--no-rollback", help: "take nothing back when a check fails" },
     { name: "--back", help: "take back what an unfinished rollout has moved" },
+    { name: "--force", help: "move what runs in spite of open files that stand in the way" },
     { name: "--dry-run", help: "change nothing; report what would be moved and hidden" },
     JSON_OPTION,
   ],
@@ -86,6 +90,7 @@ function readWishes(context: Context, input: Input): RolloutWishes {
     check: command === undefined ? undefined : { command, seconds, env: context.env },
     rollback: !input.has("--no-rollback"),
     back,
+    force: input.has("--force"),
     dryRun: input.has("--dry-run"),
   };
 }
@@ -137,14 +142,29 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
     { title: "FROM", cell: (row) => row.from },
     { title: "TO", cell: (row) => row.to },
     { title: "STATE", cell: (row) => row.state },
+    {
+      title: "PAUSE",
+      cell: ({ pause }) => (pause === undefined ? "" : `${pause.toFixed(1)} ms`),
+      right: true,
+    },
     { title: "CONFLICTS", cell: (row) => String(row.conflicts.length), right: true },
+    { title: "STALE", cell: (row) => String(new Set(row.stale.map(({ pid }) => pid)).size), right: true },
     { title: "MESSAGE", cell: (row) => shorten(row.message ?? "", 400) },
   ]);
-  for (const { id, to, conflicts } of rows) {
-    if (conflicts.length === 0) continue;
-    context.out("");
-    context.out(`${id} hides of ${to}:`);
-    for (const conflict of conflicts) context.out(`  ${printablePath(conflictLine(conflict))}`);
+  for (const { id, to, conflicts, stale, obstacles } of rows) {
+    const section = (title: string, lines: readonly string[]) => {
+      if (lines.length > 0)
+        for (const line of ["", `${id} ${title}:`, ...lines.map((one) => `  ${one}`)]) context.out(line);
+    };
+    section(
+      `hides of ${to}`,
+      conflicts.map((conflict) => printablePath(conflictLine(conflict))),
+    );
+    section(
+      "has open, in the way",
+      obstacles.map((obstacle) => printablePath(obstacleLine(obstacle))),
+    );
+    section("needs restarts", staleSummary(stale));
     for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${id}: ${warning}`);
   }
 }

@@ -60,8 +60,8 @@ describe(`a container at work that is rebased ${ROUNDS} times`, () => {
     const pauses: number[] = [];
     for (let round = 1; round <= ROUNDS; round++) {
       const version = (round % 2) + 1;
-      const { pause } = JSON.parse(await host.ok("rebase", "web1", `debian@${version}`, "--json"));
-      pauses.push(pause);
+      const { live } = JSON.parse(await host.ok("rebase", "web1", `debian@${version}`, "--json"));
+      pauses.push(live.pause);
       expect(await inside("cat", "/etc/version")).toBe(`version ${version}`);
     }
     const after = { own: mountTable(pid), host: mountTable(), memory: await residentMemory(pid) };
