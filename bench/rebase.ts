@@ -120,9 +120,7 @@ async function measurePauses(
     for (let place = 0; place < subjects.length; place++) {
       const index = (place + turn + 2) % subjects.length;
       const { id } = subjects[index] as Subject;
-      const { live } = JSON.parse(
-        veneer(setting, "rebase", id, `bench@${turn % 2 === 0 ? 2 : 1}`, "--json"),
-      );
+      const { live } = JSON.parse(veneer(setting, "rebase", id, `bench@${turn % 2 === 0 ? 2 : 1}`, "--json"));
       if (turn >= 0) samples[index]?.push(live.pause);
     }
   }

@@ -75,7 +75,16 @@ export interface LoadClient {
 /** Asks the container's web server, from inside its network namespace, until it is stopped. */
 export async function startClient(pid: number): Promise<LoadClient> {
   const client = join(PROJECT, "test/helpers/load-client.mjs");
-  const words = ["-t", String(pid), "-n", process.execPath, client, PORT, ...Array(5).fill("/etc/version"), "/bin/busybox"];
+  const words = [
+    "-t",
+    String(pid),
+    "-n",
+    process.execPath,
+    client,
+    PORT,
+    ...Array(5).fill("/etc/version"),
+    "/bin/busybox",
+  ];
   const child: ChildProcess = spawn("nsenter", words, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   child.stdout?.setEncoding("utf8").on("data", (chunk) => {
