@@ -9,7 +9,7 @@ import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
-import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "./lxc-text.ts";
+import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "../plan/lxc-text.ts";
 
 export interface LxcContainer {
   readonly name: string;

@@ -6,7 +6,7 @@ import {
   setHook,
   setValue,
   valuesOf,
-} from "../../../src/engines/lxc-text.ts";
+} from "../../../src/plan/lxc-text.ts";
 
 const TEXT = `# a container
 lxc.net.0.type=veth
