@@ -6,6 +6,7 @@ import { isMountedHere } from "../store/liveness.ts";
 import { partDirectories } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
+import { holdLxc } from "./lxc-mount.ts";
 import { mountLocked, unmount } from "./mount.ts";
 import { reclaim } from "./release.ts";
 import { refuseHeld, refuseInUse } from "./start.ts";
@@ -22,6 +23,7 @@ export function changeUnmounted(
   change: () => Instance,
 ): Instance {
   const { store } = settings;
+  using _lxc = holdLxc(store, id);
   const holder = findHolder(store, id);
   const { target } = holder ?? {};
   const here =

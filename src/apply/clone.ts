@@ -23,6 +23,7 @@ import { refuseMounted } from "./change-unmounted.ts";
 import { publish } from "./create.ts";
 import { shortenLayers } from "./flatten.ts";
 import { refuseTmpfs } from "./generations.ts";
+import { holdLxc } from "./lxc-mount.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 import { checkStackable } from "./stackable.ts";
@@ -39,6 +40,7 @@ export async function cloneInstance(
 ): Promise<void> {
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);
+  using _lxc = holdLxc(store, id);
   refuseMounted(store, id, instance);
   if (readInstance(store, name)) throw exists(name);
   using staging = makeStaging(store);
@@ -91,6 +93,7 @@ export async function commitInstance(
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);
   refuseTmpfs(id, instance, "commit");
+  using _lxc = holdLxc(store, id);
   refuseMounted(store, id, instance);
   const ground = readVersion(store, { name: instance.base, version: instance.version });
   checkInstanceDigest(id, instance, ground);

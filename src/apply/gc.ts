@@ -2,9 +2,10 @@
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
 import { findGarbage, isOrphan } from "../store/garbage.ts";
-import { lockInstance, readInstance } from "../store/instances.ts";
+import { listInstances, lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
 import { isUpperInUse, partsOnDisk } from "../store/liveness.ts";
+import { lxcConfigOf } from "../store/lxc-mount.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord } from "../store/records.ts";
 import { isLeft, lockSession, readSession } from "../store/sessions.ts";
@@ -17,6 +18,7 @@ import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { dropNamespace } from "./kept-userns.ts";
+import { settleLxc } from "./lxc-mount.ts";
 import { removeMountPoint } from "./mount-point.ts";
 import type { Progress } from "./progress.ts";
 import { release } from "./release.ts";
@@ -51,6 +53,7 @@ export async function collectGarbage(store: Store, dryRun: boolean, progress: Pr
     if (!layers) {
       problems.push(new VeneerError("BUSY", "layers are left: a base is being imported or changed"));
     }
+    if (!dryRun) settleAll(store, problems);
     const steps = planGc(findGarbage(store, layers !== undefined, (error) => problems.push(error)));
     if (dryRun) {
       const sizes = await diskUsage(steps.flatMap((step) => pathOf(store, step) ?? []));
@@ -80,6 +83,20 @@ export async function collectGarbage(store: Store, dryRun: boolean, progress: Pr
     if (!lstatMaybe(path)) freed.push({ kind, what, bytes: sizes.get(path) ?? 0 });
   }
   return { freed, problems };
+}
+
+/** Puts right what killed changes left of instances that LXC mounts itself. */
+function settleAll(store: Store, problems: unknown[]): void {
+  for (const id of listInstances(store)) {
+    if (lxcConfigOf(store, id) === undefined) continue;
+    try {
+      using lock = lockInstance(store, id);
+      if (lock) settleLxc(store, id);
+    } catch (error) {
+      // whoever changes it now puts it right
+      if (!(error instanceof VeneerError && error.code === "BUSY")) problems.push(error);
+    }
+  }
 }
 
 /** Deletes what is in the trash, unless another is at it. */

@@ -34,6 +34,7 @@ import { hideMasked } from "./hide-masked.ts";
 import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "./live-rebase.ts";
 import { recoverOf } from "./live-recover.ts";
 import type { LiveReport } from "./live-root.ts";
+import { checkLxcFits } from "./lxc-mount.ts";
 import { refuseInUse } from "./start.ts";
 import { makeUpper } from "./upper.ts";
 
@@ -48,6 +49,7 @@ export function cutover(settings: Settings, id: string, ref: BaseRef): Instance 
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   const next = cutOver(instance, groundOf(base), new Date().toISOString());
+  checkLxcFits(store, id, next, base);
   return changeUnmounted(settings, id, instance, () => {
     makeGeneration(store, id, next, base);
     return publish(store, id, next);
@@ -94,6 +96,7 @@ export function fallback(
   const next = fallBack(id, instance, wanted);
   using _baseLock = lockBase(store, refOf(next));
   const base = requireGround(store, id, next);
+  checkLxcFits(store, id, next, base);
   const holder = liveHolder(store, id);
   if (!holder) return { instance: changeUnmounted(settings, id, instance, () => publish(store, id, next)) };
   refuseInUse(id, partDirectories(paths.generation(store, id, next.generation), next));
@@ -179,13 +182,15 @@ export function rebase(
     return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
   }
   const instance = target.instance?.definition as Instance;
+  const next = rebased(instance, groundOf(base));
+  checkLxcFits(store, id, next, base);
   const changed = changeUnmounted(settings, id, instance, () => {
     if (instance.tmpfs === undefined) {
       const { entries } = freshUpper(layers.fds, { opaque: [], mask: instance.mask });
       using staging = makeStaging(store);
       hideMasked(`${paths.generation(store, id, instance.generation)}/upper`, entries, staging.path);
     }
-    return publish(store, id, rebased(instance, groundOf(base)));
+    return publish(store, id, next);
   });
   return { ...result, conflicts: all, rebased: true, instance: changed };
 }

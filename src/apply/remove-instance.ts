@@ -1,6 +1,7 @@
 /** Removes a named instance: gone by one rename, whatever its size. */
 import { noSuchInstance, requireLock } from "../store/instances.ts";
 import { partsOnDisk } from "../store/liveness.ts";
+import { refuseLxcMounted } from "../store/lxc-mount.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { unlinkQuietly } from "../sys/fd.ts";
@@ -14,6 +15,7 @@ import { refuseHeld, refuseInUse } from "./start.ts";
 export function removeInstance(store: Store, id: string): string {
   using _lock = requireLock(store, id);
   refuseHeld(store, id);
+  refuseLxcMounted(store, id);
   const directory = paths.instance(store, id);
   for (const entry of list(directory)) {
     if (/^[0-9]+$/.test(entry)) refuseInUse(id, partsOnDisk(`${directory}/${entry}`));

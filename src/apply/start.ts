@@ -18,6 +18,7 @@ import {
   readInstance,
 } from "../store/instances.ts";
 import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
+import { refuseLxcMounted } from "../store/lxc-mount.ts";
 import { partDirectories } from "../store/parts.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
@@ -112,6 +113,7 @@ export function startLocked(
 ): void {
   const { store } = settings;
   refuseHeld(store, id);
+  refuseLxcMounted(store, id);
   replaceOwnRecord(store, consumer);
   const ref = { name: instance.base, version: instance.version };
   using _baseLock = lockBase(store, ref);

@@ -1,6 +1,7 @@
+import { instanceOfRoot } from "../apply/lxc-mount.ts";
 import type { Engine } from "../engines/engine.ts";
 import { lxcContainer, lxcDefaults } from "../engines/lxc.ts";
-import { lxcRoot, makeMissing } from "../engines/lxc-root.ts";
+import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../engines/lxc-root.ts";
 import { carryOutSetup, formatEdits, planSetup } from "../engines/setup.ts";
 import { UsageError } from "../errors.ts";
 import { checkName, parseBaseRef } from "../names.ts";
@@ -24,6 +25,7 @@ const LXC_OPTIONS: readonly Option[] = [
     help: "lxc NAME: keep the writes, in this instance",
     complete: "instance",
   },
+  { name: "--hookless", help: "lxc NAME: LXC mounts the instance itself, with no hook at its start" },
   LXCPATH_OPTION,
 ];
 
@@ -46,14 +48,17 @@ base.`,
     "veneer setup lxc web1 --base debian --persistent",
   ],
   run(context, input) {
-    const { engine, prepare } = input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(input);
-    const edits = planSetup(context.settings.store, engine, setupRequest(context, input));
+    const { store } = context.settings;
+    const { engine, begin } = input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(input);
+    const plan = () => planSetup(store, engine, setupRequest(context, input));
     if (input.has("--dry-run")) {
+      const edits = plan();
       if (edits.length > 0) context.out(formatEdits(edits).trimEnd());
       return;
     }
-    prepare?.();
-    if (edits.length > 0) carryOutSetup(context.settings.store, engine, edits);
+    using _held = begin?.();
+    const edits = plan();
+    if (edits.length > 0) carryOutSetup(store, engine, edits);
     for (const { path } of edits) context.out(path);
     context.note(edits.length === 0 ? `${engine.name} is set up already` : `now: ${engine.restart}`);
     context.note(`then: ${engine.use}`);
@@ -62,8 +67,8 @@ base.`,
 
 interface Prepared {
   readonly engine: Engine;
-  /** what must be there before the engine is told of it */
-  readonly prepare?: () => void;
+  /** makes what must be there before the engine is told of it, and holds it until it is */
+  readonly begin?: () => Disposable;
 }
 
 function otherEngine(input: Input): Prepared {
@@ -86,10 +91,20 @@ function lxcEngine(context: Context, input: Input): Prepared {
   }
   const base = input.value("--base");
   const instance = input.value("--instance");
-  const root = lxcRoot(settings.store, container.name, {
+  const { store } = settings;
+  const hookless = input.has("--hookless");
+  const root = lxcRoot(store, container.name, {
     ...(base !== undefined && { base: parseBaseRef(base) }),
     ...(instance !== undefined && { instance: checkName("instance", instance) }),
-    persistent: input.has("--persistent"),
+    persistent: input.has("--persistent") || hookless,
   });
-  return { engine: lxcContainer(container, root, globals), prepare: () => makeMissing(settings, root) };
+  const line = hookless ? { line: lxcLine(store, root) } : root;
+  const isOurs = (overlay: string) => instanceOfRoot(store, overlay) !== undefined;
+  return {
+    engine: lxcContainer(container, line, globals, isOurs),
+    begin() {
+      makeMissing(settings, root);
+      return holdRoots(store, container, hookless && "instance" in root ? root.instance : undefined);
+    },
+  };
 }

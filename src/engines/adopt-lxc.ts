@@ -48,5 +48,5 @@ export async function adoptLxc(store: Store, adoption: LxcAdoption, progress: Pr
 }
 
 function engineOf({ container, id, globals }: LxcAdoption) {
-  return lxcContainer(container, { instance: id }, globals, true);
+  return lxcContainer(container, { instance: id }, globals, () => true);
 }

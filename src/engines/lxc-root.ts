@@ -1,13 +1,17 @@
 /** What `setup lxc NAME` shall give a container, looked up in the store before anything is written. */
 import { makeInstance } from "../apply/create.ts";
+import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../apply/lxc-mount.ts";
+import { refuseHeld } from "../apply/start.ts";
 import { UsageError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { type BaseRef, checkName } from "../names.ts";
 import { quote } from "../quote.ts";
 import { readVersion } from "../store/bases.ts";
-import { checkInstanceBase, readInstance } from "../store/instances.ts";
+import { checkInstanceBase, lockInstance, readInstance, requireLock } from "../store/instances.ts";
+import { linkConfig, lxcConfigOf, lxcDirectory, refuseLxcMounted } from "../store/lxc-mount.ts";
 import type { Store } from "../store/paths.ts";
-import type { LxcRoot } from "./lxc.ts";
+import { mkdirMaybe } from "../sys/fd.ts";
+import { containerConfig, type LxcContainer, type LxcRoot, lxcRootOf } from "./lxc.ts";
 
 export interface LxcWishes {
   readonly base?: BaseRef;
@@ -48,4 +52,48 @@ export function instanceName(container: string): string {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`container ${quote(container)}: ${error.message}`, "name one with --instance ID");
   }
+}
+
+/** What LXC shall mount as the root of an instance, which may not be there yet. Throws where it cannot. */
+export function lxcLine(store: Store, root: LxcRoot): string {
+  if ("base" in root) throw new UsageError("--hookless needs --persistent or --instance ID");
+  const id = root.instance;
+  const known = readInstance(store, id);
+  if (known) refuseUnmountable(id, known);
+  const ref = known ? { name: known.base, version: known.version } : (root.missing as BaseRef);
+  const base = readVersion(store, ref);
+  const generation = known ?? { base: base.name, version: base.version, digest: "", generation: 1 };
+  return lxcRootLine(store, id, generation, base);
+}
+
+/**
+ * Keeps the instances that LXC mounts or shall mount itself for a container from being started by anything until
+ * the scope ends; then what the container's configuration says by that time counts. Throws when one is in use.
+ */
+export function holdRoots(store: Store, container: LxcContainer, to?: string): Disposable {
+  const config = containerConfig(container);
+  const from = instanceOfRoot(store, lxcRootOf(container));
+  const stack = new DisposableStack();
+  try {
+    for (const id of new Set([from, to])) {
+      const lock =
+        id === undefined ? undefined : id === to ? requireLock(store, id) : lockInstance(store, id);
+      if (id === undefined || !lock) continue;
+      stack.use(lock);
+      if (id === to) claim(store, id, config);
+      stack.use(holdLxc(store, id));
+    }
+    return stack;
+  } catch (error) {
+    stack.dispose();
+    throw error;
+  }
+}
+
+function claim(store: Store, id: string, config: string): void {
+  refuseHeld(store, id);
+  const other = lxcConfigOf(store, id);
+  if (other !== undefined && other !== config) refuseLxcMounted(store, id);
+  mkdirMaybe(lxcDirectory(store, id), 0o700);
+  linkConfig(store, id, config);
 }

@@ -3,13 +3,13 @@ import type { ForeignOverlay } from "../apply/adopt.ts";
 import { UsageError, VeneerError } from "../errors.ts";
 import { readAllLines } from "../input/lxc-config.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../names.ts";
+import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "../plan/lxc-text.ts";
 import { quote } from "../quote.ts";
-import { recordKey } from "../store/records.ts";
+import { lxcJournal } from "../store/setup-journal.ts";
 import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
-import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "../plan/lxc-text.ts";
 
 export interface LxcContainer {
   readonly name: string;
@@ -84,50 +84,59 @@ export const containerDirectory = ({ path, name }: LxcContainer): string => `${p
 export const containerConfig = (container: LxcContainer): string => `${containerDirectory(container)}/config`;
 
 /**
- * The hooks and the root of one container. `adopted` says that its own overlay was taken over already, which is
- * refused otherwise. Throws when the container cannot have a base.
+ * The hooks and the root of one container; `line`: without hooks, what LXC shall mount itself. `replaces` says of
+ * an overlay that the container has whether it may go. Throws when the container cannot have a base.
  */
 export function lxcContainer(
   container: LxcContainer,
-  root: LxcRoot,
+  root: LxcRoot | { readonly line: string },
   globals: readonly string[],
-  adopted = false,
+  replaces: (overlay: string) => boolean,
 ): Engine {
   const directory = containerDirectory(container);
   const path = containerConfig(container);
   const exists = lstatMaybe(path) !== undefined;
   const lines = exists ? readAllLines(path) : [];
-  refuseUnfit(container, lines, adopted);
-  const place = exists ? placeOf(directory, lines) : `${directory}/rootfs`;
+  refuseUnfit(container, lines, replaces);
+  if ("line" in root) refuseHooklessUnfit(container, lines);
+  const place = placeOf(directory, exists, lines);
+  const line = "line" in root ? root.line : place && `dir:${place}`;
   const made: NewDirectory[] = exists ? [] : [{ path: directory, mode: 0o770 }];
-  const options = "base" in root ? ["--base", formatBaseRef(root.base)] : ["--instance", root.instance];
+  if (!("line" in root) && place !== undefined) made.push({ path: place, mode: 0o755 });
   return {
     name: `container ${displayName(container.name)}`,
     journal: journalOf(container),
-    directories: [
-      ...made,
-      ...(exists && place === undefined ? [] : [{ path: place as string, mode: 0o755 }]),
-    ],
+    directories: made,
     changes: ({ etc, bin }) => [
       {
         path,
         mode: 0o640,
         add(text) {
           let next = text ?? freshConfig(container, etc);
-          if (place !== undefined) next = setValue(next, "rootfs.path", `dir:${place}`);
+          if (line !== undefined) next = setValue(next, "rootfs.path", line);
+          if ("line" in root) return dropHooks(next);
           if (!isPlainName(container.name)) next = setValue(next, "hook.version", "1");
+          const options =
+            "base" in root ? ["--base", formatBaseRef(root.base)] : ["--instance", root.instance];
           next = setHook(next, "pre-mount", hookCommand(bin, globals, options));
           return setHook(next, "post-stop", hookCommand(bin, globals));
         },
         remove: (text, before) => withoutOurs(text, before, directory),
       },
     ],
-    restart: `nothing to restart: it counts from the container's next start`,
+    restart: "nothing to restart: it counts from the container's next start",
     use: startLine(container),
   };
 }
 
-const journalOf = ({ name, path }: LxcContainer) => recordKey("lxc", name, path);
+/** What `lxc.rootfs.path` of a container says; undefined where nothing does. */
+export function lxcRootOf(container: LxcContainer): string | undefined {
+  const path = containerConfig(container);
+  if (!lstatMaybe(path)) return undefined;
+  return readAllLines(path).findLast(({ key }) => key === "rootfs.path")?.value;
+}
+
+const journalOf = ({ name, path }: LxcContainer) => lxcJournal(name, path);
 
 export function startLine({ name, path }: LxcContainer): string {
   return `lxc-start${path === "/var/lib/lxc" ? "" : ` -P ${shellWord(path)}`} -n ${shellWord(name)}`;
@@ -161,7 +170,10 @@ function withoutOurs(text: string, before: string | null | undefined, directory:
   let next = dropHooks(text);
   const root = valuesOf(next, "rootfs.path").at(-1);
   const old = valuesOf(before ?? "", "rootfs.path").at(-1);
-  if (root === `dir:${directory}/${OWN}`) {
+  if (
+    root === `dir:${directory}/${OWN}` ||
+    /:\/.*\/instances\/[^/:]+\/lxc\/[^/:]+\/upper$/.test(root ?? "")
+  ) {
     next =
       old === undefined
         ? dropLines(next, "rootfs.path", (value) => value === root)
@@ -174,7 +186,12 @@ function withoutOurs(text: string, before: string | null | undefined, directory:
 const OWN = "veneer";
 
 /** The directory that `lxc.rootfs.path` must be set to; undefined where an empty one is set already. */
-function placeOf(directory: string, lines: readonly { key: string; value: string }[]): string | undefined {
+function placeOf(
+  directory: string,
+  exists: boolean,
+  lines: readonly { key: string; value: string }[],
+): string | undefined {
+  if (!exists) return `${directory}/rootfs`;
   const now = lines.findLast(({ key }) => key === "rootfs.path")?.value ?? "";
   const path = now.replace(/^dir:/, "");
   if (path === `${directory}/${OWN}`) return undefined;
@@ -189,7 +206,7 @@ function isEmptyDirectory(path: string): boolean {
 function refuseUnfit(
   container: LxcContainer,
   lines: readonly { key: string; value: string; file: string }[],
-  adopted: boolean,
+  replaces: (overlay: string) => boolean,
 ): void {
   const name = displayName(container.name);
   const refuse = (what: string, hint: string) =>
@@ -203,7 +220,7 @@ function refuseUnfit(
     );
   }
   const root = last("rootfs.path")?.value ?? "";
-  if (/^overlay(fs)?:/.test(root) && !adopted) {
+  if (/^overlay(fs)?:/.test(root) && !replaces(root)) {
     throw refuse(
       `has an overlay of LXC's own: ${quote(root)}`,
       `'veneer adopt ${name} --base BASE' takes its changes along`,
@@ -223,6 +240,34 @@ function refuseUnfit(
   throw refuse(
     `needs lxc.hook.version = 1 for its name, and has another hook, lxc.${other.key}`,
     "set lxc.hook.version = 1 yourself if that hook understands it",
+  );
+}
+
+function refuseHooklessUnfit(
+  container: LxcContainer,
+  lines: readonly { key: string; value: string }[],
+): void {
+  const who = `container ${displayName(container.name)}`;
+  const hint = "set it up without --hookless";
+  if (lines.some(({ key, value }) => key === "idmap" && value !== "")) {
+    throw new VeneerError(
+      "USER_NAMESPACE",
+      `${who} has a user namespace (lxc.idmap): LXC cannot mount this overlay in one`,
+      {
+        hint,
+      },
+    );
+  }
+  const set = ["redirect_dir", "index", "metacopy"].find(
+    (name) => readText(`/sys/module/overlay/parameters/${name}`)?.trim() === "Y",
+  );
+  if (set === undefined) return;
+  throw new VeneerError(
+    "OVERLAY_DEFAULT",
+    `LXC would mount ${who} with ${set}=on, the overlay module's default here: its changes could not be put on another version`,
+    {
+      hint: `${hint}, or write N to /sys/module/overlay/parameters/${set}`,
+    },
   );
 }
 

@@ -1,9 +1,8 @@
 /** Carries out `setup` and `unsetup`: plans first, writes whole files by rename, remembers what was there. */
 import { createTwoFilesPatch } from "diff";
-import validateSetup from "../generated/setup.js";
-import { readDocument, writeDocument } from "../store/document.ts";
 import { makeStore, type Store } from "../store/paths.ts";
-import { mkdirMaybe, mkdirs, readText, replaceFile, rmdirQuietly, unlink, unlinkQuietly } from "../sys/fd.ts";
+import { readJournal, removeJournal, writeJournal } from "../store/setup-journal.ts";
+import { mkdirs, readText, replaceFile, rmdirQuietly, unlink } from "../sys/fd.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { Engine, SetupRequest } from "./engine.ts";
 
@@ -18,17 +17,9 @@ export interface Edit {
   readonly mode?: number;
 }
 
-interface Journal {
-  readonly files: readonly {
-    readonly path: string;
-    readonly before: string | null;
-    readonly after: string;
-  }[];
-}
-
 /** What `setup` would change; files that are right already are left out. Throws before anything is written. */
 export function planSetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
-  const journal = readJournal(store, engine);
+  const journal = readJournal(store, journalName(engine));
   return engine.changes(request).flatMap(({ path, add, remove, mode }) => {
     const text = readText(path);
     const after = add(text);
@@ -44,7 +35,7 @@ export function planSetup(store: Store, engine: Engine, request: SetupRequest): 
  * one that somebody has changed since, only what `setup` put in is taken out.
  */
 export function planUnsetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
-  const journal = readJournal(store, engine);
+  const journal = readJournal(store, journalName(engine));
   return engine.changes(request).flatMap(({ path, remove }) => {
     const text = readText(path);
     if (text === undefined) return [];
@@ -57,8 +48,7 @@ export function planUnsetup(store: Store, engine: Engine, request: SetupRequest)
 /** Writes the files, each whole; what was there before the first `setup` is kept for `unsetup`. Idempotent. */
 export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit[]): void {
   makeStore(store);
-  mkdirMaybe(directory(store), 0o700);
-  const known = readJournal(store, engine).files;
+  const known = readJournal(store, journalName(engine)).files;
   const files = edits.map(({ path, before, after, plain = before }) => {
     const earlier = known.find((file) => file.path === path);
     // somebody else changed it since: what they left is what was there, ours taken out
@@ -66,7 +56,7 @@ export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit
     return { path, before: original, after: after as string };
   });
   const others = known.filter((file) => !files.some(({ path }) => path === file.path));
-  writeDocument(journalPath(store, engine), { files: [...others, ...files] }, { sync: true });
+  writeJournal(store, journalName(engine), { files: [...others, ...files] });
   for (const { path, mode } of engine.directories ?? []) mkdirs(path, mode);
   for (const edit of edits) write(edit);
 }
@@ -77,8 +67,7 @@ export function carryOutUnsetup(store: Store, engine: Engine, edits: readonly Ed
   const gone = edits.some(({ after }) => after === null);
   for (const { path, ours } of [...(engine.directories ?? [])].reverse())
     if (gone || ours) rmdirQuietly(path);
-  unlinkQuietly(journalPath(store, engine));
-  rmdirQuietly(directory(store));
+  removeJournal(store, journalName(engine));
 }
 
 /** The edits as a unified diff. */
@@ -102,10 +91,4 @@ function write({ path, after, mode = 0o644 }: Edit): void {
   replaceFile(path, after, { mode, sync: true, ...(like && { like }) });
 }
 
-const directory = (store: Store) => `${store.root}/setup`;
-const journalPath = (store: Store, engine: Engine) =>
-  `${directory(store)}/${engine.journal ?? engine.name}.json`;
-
-function readJournal(store: Store, engine: Engine): Journal {
-  return readDocument<Journal>(journalPath(store, engine), validateSetup) ?? { files: [] };
-}
+const journalName = (engine: Engine) => engine.journal ?? engine.name;

@@ -8,6 +8,8 @@ import type { Record } from "./records.ts";
 export interface LiveTest {
   isLive(record: Record): boolean;
   isInUse(upper: string): boolean;
+  /** whether a process shows it as mounted, under this path */
+  isMounted(upper: string): boolean;
 }
 
 /**
@@ -22,7 +24,7 @@ export function makeLiveTest(): LiveTest {
     return read.has(upper);
   };
   const isInUse = (upper: string) => isMounted(upper) || isUpperInUse(upper);
-  return { isLive: (record) => isLive(record, isInUse), isInUse };
+  return { isLive: (record) => isLive(record, isInUse), isInUse, isMounted };
 }
 
 /** The upper directories of the overlays in all mount namespaces that some process is in, as they were given. */

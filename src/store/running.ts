@@ -1,8 +1,11 @@
 /** What runs on the store now: live records, and the processes behind them. */
-import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
+import { readText } from "../sys/fd.ts";
+import { parseMountLine, readMountinfo, upperOf } from "../sys/mountinfo.ts";
 import { identify } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
+import { listInstances, readInstance } from "./instances.ts";
 import { readNamespace } from "./liveness.ts";
+import { lxcConfigOf, lxcMountRecord } from "./lxc-mount.ts";
 import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
@@ -15,9 +18,25 @@ export interface Running {
 
 /** Live records, oldest first, with their processes; `report` is told of damaged ones. */
 export function listRunning(store: Store, report?: (error: unknown) => void): Running[] {
-  const live = listRecords(store, "", report).filter(makeLiveTest().isLive);
-  live.sort((a, b) => (a.created < b.created ? -1 : 1));
-  return withProcesses(live);
+  const test = makeLiveTest();
+  const live = [
+    ...listRecords(store, "", report).filter(test.isLive),
+    ...mountedByLxc(store, test.isMounted),
+  ];
+  return withProcesses(live).sort((a, b) => (a.record.created < b.record.created ? -1 : 1));
+}
+
+/** Containers that LXC gave their root itself: there is no record of them. Damaged instances are left out. */
+function mountedByLxc(store: Store, isMounted: (upper: string) => boolean): Record[] {
+  return listInstances(store).flatMap((id) => {
+    if (lxcConfigOf(store, id) === undefined) return [];
+    try {
+      const instance = readInstance(store, id);
+      return (instance && lxcMountRecord(store, id, instance, isMounted)) ?? [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Adds to live records the process of each: from the record where it has one, else found by its root. */
@@ -27,8 +46,16 @@ export function withProcesses(records: readonly Record[]): Running[] {
   return records.map((record) => {
     const found = record.engine === "mount" ? undefined : roots.get(record.source ?? "");
     const pid = record.process?.pid ?? found;
-    return { record, ...(pid !== undefined && { pid }) };
+    const since = record.created === "" && pid !== undefined ? { created: startOf(pid) } : {};
+    return { record: { ...record, ...since }, ...(pid !== undefined && { pid }) };
   });
+}
+
+/** When a process began, ISO 8601 (proc_stat(5) btime); clock ticks are hundredths of a second. */
+function startOf(pid: number): string {
+  const boot = Number(/^btime ([0-9]+)$/m.exec(readText("/proc/stat") ?? "")?.[1]);
+  const ticks = identify(pid)?.startTime;
+  return ticks === undefined ? "" : new Date(boot * 1000 + ticks * 10).toISOString();
 }
 
 /**
@@ -54,7 +81,7 @@ function findRoots(): Map<string, number> {
   return new Map([...first].map(([source, { pid }]) => [source, pid]));
 }
 
-/** The source of the overlay that is a process's root, when it is one of ours. */
+/** The source of the overlay that is a process's root, when it is one of ours; of one that LXC mounted, its upper. */
 function rootSource(pid: number): string | undefined {
   let text: string | undefined;
   try {
@@ -66,7 +93,9 @@ function rootSource(pid: number): string | undefined {
   for (const line of text?.split("\n") ?? []) {
     if (!line.includes(" / / ")) continue;
     const entry = parseMountLine(line);
-    if (entry?.target === "/" && entry.type === "overlay") source = entry.source;
+    if (entry?.target === "/" && entry.type === "overlay") {
+      source = entry.source.startsWith("veneer:") ? entry.source : upperOf(entry.superOptions);
+    }
   }
-  return source?.startsWith("veneer:") ? source : undefined;
+  return source;
 }

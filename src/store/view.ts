@@ -3,7 +3,8 @@ import { formatError } from "../errors.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type Instance, listInstances, readInstance } from "./instances.ts";
 import { isLive } from "./liveness.ts";
-import { makeLiveTest } from "./mounted.ts";
+import { lxcMountRecord } from "./lxc-mount.ts";
+import { type LiveTest, makeLiveTest } from "./mounted.ts";
 import { paths, type Store } from "./paths.ts";
 import { findHolder, type Record } from "./records.ts";
 import { measure } from "./walk.ts";
@@ -24,17 +25,20 @@ export interface InstanceView {
 /** One damaged instance hides no other. An instance that is removed meanwhile is left out. */
 export function viewInstances(store: Store): InstanceView[] {
   const live = makeLiveTest();
-  return listInstances(store).flatMap((id) => viewInstance(store, id, live.isLive) ?? []);
+  return listInstances(store).flatMap((id) => viewInstance(store, id, live) ?? []);
 }
 
 /** Undefined where there is no such instance. */
 export function viewInstance(
   store: Store,
   id: string,
-  test: (record: Record) => boolean = isLive,
+  live: Pick<LiveTest, "isLive" | "isMounted"> = {
+    isLive,
+    isMounted: (upper) => makeLiveTest().isMounted(upper),
+  },
 ): InstanceView | undefined {
   const record = findHolder(store, id);
-  const holder = record && test(record) ? { holder: record } : {};
+  const holder = record && live.isLive(record) ? { holder: record } : {};
   let instance: Instance | undefined;
   try {
     instance = readInstance(store, id);
@@ -45,6 +49,8 @@ export function viewInstance(
     if (!lstatMaybe(paths.instance(store, id))) return undefined;
     return { id, state: "damaged", error: `${paths.instanceFile(store, id)} is missing`, ...holder };
   }
+  const byLxc = record ? undefined : lxcMountRecord(store, id, instance, live.isMounted);
+  if (byLxc) return { id, state: "running", instance, holder: byLxc };
   return { id, state: stateOf(holder.holder), instance, ...holder };
 }
 

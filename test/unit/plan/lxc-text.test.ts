@@ -1,12 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  dropHooks,
-  dropLines,
-  isOurHook,
-  setHook,
-  setValue,
-  valuesOf,
-} from "../../../src/plan/lxc-text.ts";
+import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "../../../src/plan/lxc-text.ts";
 
 const TEXT = `# a container
 lxc.net.0.type=veth

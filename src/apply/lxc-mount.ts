@@ -1,0 +1,157 @@
+/** Keeps the line by which LXC mounts an instance itself in step with the instance. */
+import { during, VeneerError } from "../errors.ts";
+import { formatBaseRef } from "../names.ts";
+import { setValue, valuesOf } from "../plan/lxc-text.ts";
+import { quote } from "../quote.ts";
+import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
+import { type Generation, type Instance, readInstance } from "../store/instances.ts";
+import { waitUntilFree } from "../store/liveness.ts";
+import {
+  blockViews,
+  linkConfig,
+  linkView,
+  lxcConfigOf,
+  lxcContainerName,
+  lxcDirectory,
+  lxcEmpty,
+  lxcMountRecord,
+  mountsInstance,
+  viewUpper,
+} from "../store/lxc-mount.ts";
+import { makeLiveTest } from "../store/mounted.ts";
+import { partUppers } from "../store/parts.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { withProcesses } from "../store/running.ts";
+import { noteSetupChange } from "../store/setup-journal.ts";
+import { readText, replaceFile } from "../sys/fd.ts";
+import { stat } from "../sys/stat.ts";
+import { heldBy } from "./start.ts";
+
+/** mount(2) takes one page of options. */
+const OPTION_LIMIT = 4095;
+
+/** `lxc.rootfs.path` for a generation. Throws where LXC could not mount it. */
+export function lxcRootLine(store: Store, id: string, generation: Generation, base: BaseVersion): string {
+  const parts = partUppers(paths.generation(store, id, generation.generation), generation).slice(1);
+  const lowers = [...parts, ...layerPaths(store, base.manifest)];
+  if (lowers.length === 1) lowers.push(lxcEmpty(store, id));
+  const upper = viewUpper(store, id, generation);
+  const refuse = (what: string) =>
+    new VeneerError("LXC_LINE", `LXC cannot mount ${id} on ${formatBaseRef(base)} itself: ${what}`, {
+      hint: "set the container up without --hookless",
+    });
+  // LXC and the kernel take these apart at colons and commas
+  const odd = [...lowers, upper].find((path) => !/^\/[^:,\\\s'"]*$/.test(path));
+  if (odd !== undefined) throw refuse(`${quote(odd)} has a character that has a meaning in its options`);
+  const options = `upperdir=${upper},lowerdir=${lowers.join(":")},workdir=${upper}`;
+  if (options.length > OPTION_LIMIT) {
+    throw refuse(
+      `${lowers.length} layers need ${options.length} characters, and ${OPTION_LIMIT} is the most`,
+    );
+  }
+  return `overlay:${lowers.join(":")}:${upper}`;
+}
+
+/** Throws where an instance that LXC mounts itself could not be mounted by it any more on that version. */
+export function checkLxcFits(store: Store, id: string, generation: Generation, base: BaseVersion): void {
+  if (lxcConfigOf(store, id) === undefined) return;
+  const { name, version } = base;
+  lxcRootLine(store, id, { ...generation, base: name, version }, base);
+}
+
+/**
+ * Keeps LXC from mounting an instance until the scope ends; then the container's configuration follows what the
+ * instance is by then. Throws when the container runs. The caller holds the instance's lock.
+ */
+export function holdLxc(store: Store, id: string): Disposable {
+  const config = lxcConfigOf(store, id);
+  if (config === undefined) return { [Symbol.dispose]() {} };
+  const settle = () => settleLxc(store, id);
+  // first shut out what is about to start, then look at what has started: in the other order one could slip in
+  blockViews(store, id);
+  try {
+    refuseLxcRunning(store, id, config);
+  } catch (error) {
+    settle();
+    throw error;
+  }
+  return { [Symbol.dispose]: settle };
+}
+
+/** Milliseconds that a container which has just ended is given to let go. */
+const RELEASE_WAIT = 2000;
+
+function refuseLxcRunning(store: Store, id: string, config: string): void {
+  const instance = readInstance(store, id);
+  if (!instance || instance.tmpfs !== undefined) return;
+  const record = lxcMountRecord(store, id, instance, makeLiveTest().isMounted);
+  const [running] = record ? withProcesses([record]) : [];
+  if (running) {
+    const { pid } = running;
+    throw heldBy(id, { ...running.record, ...(pid !== undefined && { process: { pid, startTime: 0 } }) });
+  }
+  const [upper] = partUppers(paths.generation(store, id, instance.generation), instance);
+  if (waitUntilFree(upper as string, RELEASE_WAIT)) return;
+  throw new VeneerError("HELD", `instance ${id} is held by container ${lxcContainerName(config)} (lxc)`, {
+    hint: "stop that first, or use another instance",
+  });
+}
+
+/**
+ * Puts right what a change of the instance, or a killed process, left: the view that LXC mounts and the line in
+ * the container's configuration; a container with another root by now is forgotten. Idempotent. Returns whether
+ * anything was changed in the configuration. The caller holds the instance's lock.
+ */
+export function settleLxc(store: Store, id: string): boolean {
+  const config = lxcConfigOf(store, id);
+  const instance = config === undefined ? undefined : readInstance(store, id);
+  if (config === undefined || !instance) return false;
+  const mounts = mountsInstance(store, id, config);
+  if (mounts === undefined) return false;
+  if (!mounts) {
+    blockViews(store, id);
+    linkConfig(store, id, undefined);
+    return false;
+  }
+  return during(`configuration of container ${lxcContainerName(config)}`, () => {
+    const base = readVersion(store, { name: instance.base, version: instance.version });
+    const line = lxcRootLine(store, id, instance, base);
+    linkView(store, id, instance);
+    return writeLine(store, id, config, line);
+  });
+}
+
+function writeLine(store: Store, id: string, config: string, line: string): boolean {
+  const text = readText(config) ?? "";
+  if (
+    !valuesOf(text, "rootfs.path")
+      .at(-1)
+      ?.includes(`:${lxcDirectory(store, id)}/`)
+  )
+    return false;
+  const next = setValue(text, "rootfs.path", line);
+  if (next === text) return false;
+  replaceFile(config, next, { like: stat(config), sync: true });
+  noteSetupChange(store, config, text, next);
+  return true;
+}
+
+/** The instance that a root of LXC's is; undefined where it is none of this store. */
+export function instanceOfRoot(store: Store, root: string | undefined): string | undefined {
+  const upper = root?.startsWith("overlay:/") ? root.slice(root.lastIndexOf(":/") + 1) : "";
+  const start = `${paths.instances(store)}/`;
+  if (!upper.startsWith(start)) return undefined;
+  return /^([^/]+)\/lxc\/[^/]+\/upper$/.exec(upper.slice(start.length))?.[1];
+}
+
+/** What an instance that is to be mounted by LXC must be. */
+export function refuseUnmountable(id: string, instance: Pick<Instance, "tmpfs">): void {
+  if (instance.tmpfs === undefined) return;
+  throw new VeneerError(
+    "IN_MEMORY",
+    `instance ${id} keeps its writes in memory, which LXC's overlay cannot`,
+    {
+      hint: "make one without --tmpfs, or set the container up without --hookless",
+    },
+  );
+}
