@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import type { Freezer } from "../input/cgroup.ts";
 import { findMembers, type Members } from "../input/members.ts";
 import type { Halt } from "../store/moving.ts";
+import { isErrno } from "../sys/errno.ts";
 import { readText, writeFile } from "../sys/fd.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { signalProcess, stateOf, threadsOf } from "../sys/processes.ts";
@@ -49,10 +50,25 @@ function notFrozen(what: string): VeneerError {
   });
 }
 
-/** Lets all go on that {@link halt} stopped. Idempotent; also for what a killed process of ours left. */
+/**
+ * Lets all go on that {@link halt} stopped. Idempotent; also for what a killed process of ours left. Tries again
+ * before it throws.
+ */
 export function letGo(plan: Halt): void {
-  if (plan.freezer && !plan.frozenBefore) thaw(plan.freezer);
   for (const process of plan.stopped) signalProcess(process, SIGCONT);
+  const { freezer } = plan;
+  if (!freezer || plan.frozenBefore) return;
+  for (let count = 0; ; count++) {
+    try {
+      thaw(freezer);
+      return;
+    } catch (error) {
+      // the group goes with its last process
+      if (isErrno(error, "ENOENT", "ENODEV")) return;
+      if (count === 20) throw error;
+      Bun.sleepSync(10);
+    }
+  }
 }
 
 function freeze({ kind, path }: Freezer): void {

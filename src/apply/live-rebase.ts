@@ -63,15 +63,17 @@ export function rebaseLive(
   const ground = { base: base.name, version: base.version, digest: base.manifest.digest };
   const number = (parts.parts ?? 0) + 1;
   const next = nextStates(target, ground, number, directory);
-  const part = makePart(store, directory, number, uppers[0] as string);
-  if (instance) hideNew(store, instance.definition.mask, own.fds, layers, `${part}/upper`);
-  syncDirectory(`${directory}/parts`);
+  const part = partDirectory(directory, number);
   const report = exchangeRoot(store, container, {
     verb: "rebase",
     layers: [...own.fds, ...layers.fds],
     parts: own.fds,
     directory: part,
-    made: true,
+    make: () => {
+      makePart(store, directory, number, uppers[0] as string);
+      if (instance) hideNew(store, instance.definition.mask, own.fds, layers, `${part}/upper`);
+      syncDirectory(`${directory}/parts`);
+    },
     volatile: record.ephemeral !== undefined,
     ...next,
     force,
@@ -135,7 +137,6 @@ export function fallBackLive(
     layers: layers.fds,
     parts: [],
     directory: top,
-    made: false,
     volatile: false,
     record: { ...record, base: after.base, version: after.version, upper: `${top}/upper` },
     instance: { id, ...instances },

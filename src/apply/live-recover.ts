@@ -3,20 +3,16 @@
  * half in place. The kernel is asked how far it came.
  */
 import { during } from "../errors.ts";
-import { isShared, placesOn, rootStack } from "../plan/live-mounts.ts";
 import { lockInstance } from "../store/instances.ts";
 import { holdMoving, listMoving, type Moving, readMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
-import { type Fd, openDirectory } from "../sys/fd.ts";
-import { MS_SHARED } from "../sys/flags.ts";
-import { setMountAttributes } from "../sys/mount.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { isAlive } from "../sys/process.ts";
 import { ignoreSignals } from "../sys/signals.ts";
 import { letGo } from "./live-freeze.ts";
 import { takeBack } from "./live-root.ts";
-import { bringBack, detach, mountsSeenBy } from "./live-swap.ts";
+import { settle } from "./live-swap.ts";
 
 /** `old`, `new`: the root on which the container runs on; `gone`: it ended. */
 export type Recovered = "old" | "new" | "gone";
@@ -71,31 +67,8 @@ function recover(store: Store, moving: Moving): Recovered {
     if (result === "new") removeMoving(store, moving.key);
     else {
       const id = record.instance;
-      takeBack(store, moving, {
-        ...(instance && id !== undefined && { instance: { id, before: instance, after: instance } }),
-        made: moving.made,
-      });
+      takeBack(store, moving, instance && id !== undefined ? { id, before: instance } : undefined);
     }
     return result;
   });
-}
-
-/** Before the pivot: all goes back. After it: what is left of the old root goes. */
-function settle({ init, root: oldRoot, shared }: Moving, proc: Fd): "old" | "new" {
-  const mounts = mountsSeenBy(init.pid, proc);
-  const [bottom, top] = rootStack(mounts);
-  using seen = openDirectory("/");
-  if (bottom?.id !== oldRoot) {
-    if (top?.id === oldRoot) detach(seen);
-    if (shared && bottom && !isShared(bottom)) share(openDirectory("/"));
-    return "new";
-  }
-  using old = openDirectory(`${init.pid}/root`, proc.number);
-  if (top) bringBack(placesOn(mounts, top.id), seen, old, false);
-  if (shared && !isShared(bottom)) share(old);
-  return "old";
-}
-
-function share(root: Fd): void {
-  setMountAttributes(root, { propagation: MS_SHARED }, "the root");
 }

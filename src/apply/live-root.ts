@@ -27,7 +27,7 @@ import { ignoreSignals } from "../sys/signals.ts";
 import { stat } from "../sys/stat.ts";
 import { halt, letGo, newcomers, planHalt } from "./live-freeze.ts";
 import { type Found, findInParts, linkFiles } from "./live-link.ts";
-import { requireRoot, swapRoot } from "./live-swap.ts";
+import { requireRoot, settle, swapRoot } from "./live-swap.ts";
 import { mountOverlay } from "./overlay.ts";
 
 /** The root that a container is to get. */
@@ -39,8 +39,8 @@ export interface NewRoot {
   readonly parts: readonly Fd[];
   /** holds `upper` and `work` */
   readonly directory: string;
-  /** the directory was made for this and goes when nothing comes of it */
-  readonly made: boolean;
+  /** makes the directory, which goes when nothing comes of it; absent: it is there and stays */
+  readonly make?: () => void;
   readonly volatile: boolean;
   /** what will hold: of the record all but what the swap adds */
   readonly record: Record;
@@ -192,103 +192,136 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     record,
     ...(next.instance && { instance: next.instance.before }),
     part: next.directory,
-    made: next.made,
+    made: next.make !== undefined,
   };
-  const holders = [publishMoving(store, moving)];
+  const work: Work = { store, container, next, moving, holders: [], swapped: false, standing: false };
+  work.holders.push(publishMoving(store, moving));
   try {
+    next.make?.();
     if (next.instance) writeInstance(store, next.instance.id, next.instance.after);
     changeRecord(store, after);
-    using upper = openDirectory(`${next.directory}/upper`);
-    using work = openDirectory(`${next.directory}/work`);
-    using overlay = mountOverlay({
-      layers: next.layers,
-      upper,
-      work,
-      source: record.source as string,
-      volatile: next.volatile,
-    });
-    const done = insist(store, container, moving, holders, next, overlay, upper);
+    const done = insist(work);
     const stale = staleOf(init.pid, after);
     const remains = aliveRemains(after);
     changeRecord(store, remains.length > 0 ? { ...after, remains } : next.record);
     removeMoving(store, record.key);
     return { ...done, stale, signals: members.freezer === undefined };
   } catch (error) {
-    takeBack(store, moving, next);
-    throw error;
+    // what could not be let go on, or put back, stays for the next command: the intent tells of it
+    if (work.swapped && !work.standing) removeMoving(store, record.key);
+    if (!work.swapped && !work.standing) takeBack(store, moving, next.instance);
+    if (!work.swapped) throw error;
+    throw new VeneerError("MOVED", "the container runs on its new root, but", { cause: error });
   } finally {
-    for (const holder of holders) holder[Symbol.dispose]();
+    for (const holder of work.holders) holder[Symbol.dispose]();
   }
 }
 
+interface Work {
+  readonly store: Store;
+  readonly container: LiveContainer;
+  readonly next: NewRoot;
+  readonly moving: Moving;
+  /** the intents that are held */
+  readonly holders: Fd[];
+  /** the container has its new root */
+  swapped: boolean;
+  /** something of it may stand still, or lie between the two roots */
+  standing: boolean;
+}
+
+type Done = Pick<LiveReport, "pause" | "linked" | "obstacles">;
+
 /** Tries until nothing stands in the way. */
-function insist(
-  store: Store,
-  container: LiveContainer,
-  moving: Moving,
-  holders: Fd[],
-  next: NewRoot,
-  overlay: Fd,
-  upper: Fd,
-): Pick<LiveReport, "pause" | "linked" | "obstacles"> {
+function insist(work: Work): Done {
+  const { next, container } = work;
+  using upper = openDirectory(`${next.directory}/upper`);
+  using workdir = openDirectory(`${next.directory}/work`);
+  using overlay = mountOverlay({
+    layers: next.layers,
+    upper,
+    work: workdir,
+    source: container.record.source as string,
+    volatile: next.volatile,
+  });
   for (let count = 1; ; count++) {
-    const result = attempt(store, container, moving, holders, next, overlay, upper);
+    const result = attempt(work, overlay, upper);
     if (!("blocked" in result)) return result;
     if (count === TRIES) refuse(result.blocked, next);
     Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
   }
 }
 
-function attempt(
-  store: Store,
-  container: LiveContainer,
-  moving: Moving,
-  holders: Fd[],
-  next: NewRoot,
-  overlay: Fd,
-  upper: Fd,
-): Pick<LiveReport, "pause" | "linked" | "obstacles"> | { readonly blocked: readonly Obstacle[] } {
+function attempt(work: Work, overlay: Fd, upper: Fd): Done | { readonly blocked: readonly Obstacle[] } {
   using _signals = ignoreSignals();
-  const { init, members, marks } = container;
+  const { next, container, moving } = work;
+  const { members, marks } = container;
   let plan: Halt = moving.halt;
   const begin = performance.now();
+  work.standing = true;
+  let result: Omit<Done, "pause"> | { readonly blocked: readonly Obstacle[] };
   try {
     halt(plan);
-    if (!members.freezer) {
-      plan = stopNewcomers(store, init, members, moving, holders);
-    }
-    const pids = members.freezer
-      ? [...pidsIn(members.freezer.path), ...members.outside.map(({ pid }) => pid)]
-      : [...members.pids, ...plan.stopped.map(({ pid }) => pid)];
-    const judged = judge(openForWriting([...new Set(pids)], marks), next.parts);
+    if (!members.freezer) plan = stopNewcomers(work);
+    const judged = judge(openForWriting(standing(members, plan), marks), next.parts);
     const inTheWay = obstacles(
       judged.map(({ file }) => file),
       next.verb,
     );
-    if (inTheWay.length > 0 && !next.force) return { blocked: inTheWay };
-    const found = judged.flatMap((one) => one.found ?? []);
-    if (next.parts.length > 0) linkFiles(next.parts, upper, found);
-    during(
-      "exchange the root",
-      () => insideMountNamespace(init.pid, (proc) => swapRoot(overlay, proc, init.pid)),
-      explainError,
-    );
+    if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };
+    else {
+      const found = judged.flatMap((one) => one.found ?? []);
+      if (next.parts.length > 0) linkFiles(next.parts, upper, found);
+      exchange(work, overlay);
+      result = { linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
+    }
+  } catch (error) {
     letGo(plan);
-    const pause = performance.now() - begin;
-    return { pause, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
-  } finally {
-    letGo(plan);
+    work.standing = work.standing && isBetween(error);
+    throw error;
   }
+  letGo(plan);
+  work.standing = false;
+  return "blocked" in result ? result : { ...result, pause: performance.now() - begin };
+}
+
+/** Processes that stand still now. */
+function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
+  const stopped = plan.stopped.map(({ pid }) => pid);
+  const grouped = freezer ? [...pidsIn(freezer.path), ...outside.map(({ pid }) => pid)] : pids;
+  return [...new Set([...grouped, ...stopped])];
+}
+
+/** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
+function exchange(work: Work, overlay: Fd): void {
+  const { init } = work.container;
+  insideMountNamespace(init.pid, (proc) => {
+    try {
+      during("exchange the root", () => swapRoot(overlay, proc, init.pid), explainError);
+      work.swapped = true;
+    } catch (error) {
+      try {
+        work.swapped = settle(work.moving, proc) === "new";
+      } catch (cause) {
+        throw new VeneerError(BETWEEN, "the root is half exchanged", {
+          cause,
+          hint: "'veneer gc' tries again to bring it to order",
+        });
+      }
+      throw error;
+    }
+  });
+}
+
+const BETWEEN = "BETWEEN_ROOTS";
+
+function isBetween(error: unknown): boolean {
+  return error instanceof VeneerError && error.code === BETWEEN;
 }
 
 /** Children that were born between the look and the stop; each is written down before it is stopped. */
-function stopNewcomers(
-  store: Store,
-  init: ProcessIdentity,
-  members: Members,
-  moving: Moving,
-  holders: Fd[],
-): Halt {
+function stopNewcomers({ store, container, moving, holders }: Work): Halt {
+  const { init, members } = container;
   let plan = moving.halt;
   let known: Members = members;
   for (let count = 0; count < 100; count++) {
@@ -318,11 +351,11 @@ function refuse(all: readonly Obstacle[], next: NewRoot): void {
 export function takeBack(
   store: Store,
   moving: Moving,
-  { instance, made }: Pick<NewRoot, "instance" | "made">,
+  instance: { readonly id: string; readonly before: Instance } | undefined,
 ): void {
   if (instance) writeInstance(store, instance.id, instance.before);
   changeRecord(store, moving.record);
-  if (made) moveToTrash(store, moving.part);
+  if (moving.made) moveToTrash(store, moving.part);
   removeMoving(store, moving.key);
 }
 

@@ -5,6 +5,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import { attributesOf, differences, isShared, type Place, placesOn, rootStack } from "../plan/live-mounts.ts";
+import type { Moving } from "../store/moving.ts";
 import { type Fd, openDirectory, readText } from "../sys/fd.ts";
 import { MNT_DETACH, MS_PRIVATE, MS_SHARED } from "../sys/flags.ts";
 import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
@@ -16,7 +17,7 @@ import { carry, openTargets, type Targets } from "./live-carry.ts";
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
 /** The mounts that a process of the namespace sees; `proc` is the host's /proc. */
-export function mountsSeenBy(pid: number, proc: Fd): MountEntry[] {
+function mountsSeenBy(pid: number, proc: Fd): MountEntry[] {
   return parseMountinfo(readText(`${pid}/mountinfo`, proc.number, MOUNTINFO_LIMIT) ?? "");
 }
 
@@ -56,6 +57,7 @@ export function swapRoot(overlay: Fd, proc: Fd, init: number): Swapped {
             newRoot,
           ),
         );
+        detach(old);
       } catch (error) {
         pivot(old);
         throw error;
@@ -64,7 +66,6 @@ export function swapRoot(overlay: Fd, proc: Fd, init: number): Swapped {
       bringBack(places, overlay, old, isShared(root));
       throw error;
     }
-    detach(old);
     return { oldRoot: root, newRoot };
   } finally {
     close(targets);
@@ -98,13 +99,13 @@ function pivot(root: Fd): void {
 }
 
 /** Unmounts what is seen at the root of a mount: after {@link pivot} the root before it lies there. */
-export function detach(top: Fd): void {
+function detach(top: Fd): void {
   fchdir(top.number, "/");
   umount2(".", MNT_DETACH);
 }
 
 /** Undoes what comes before the pivot. */
-export function bringBack(places: readonly Place[], overlay: Fd, old: Fd, shared: boolean): void {
+function bringBack(places: readonly Place[], overlay: Fd, old: Fd, shared: boolean): void {
   const targets = openTargets(places, overlay, old);
   try {
     carry(places, overlay, targets);
@@ -128,4 +129,30 @@ function check(different: readonly string[]): void {
       hint: "the container runs on its old root; please report this with the output of 'cat /proc/PID/mountinfo'",
     },
   );
+}
+
+/**
+ * Ends what {@link swapRoot} was killed in, in the mount namespace that this thread is in: before the pivot all
+ * goes back, after it what is left of the old root goes. Returns the root that the container has. Idempotent.
+ */
+export function settle(
+  { init, root: oldRoot, shared }: Pick<Moving, "init" | "root" | "shared">,
+  proc: Fd,
+): "old" | "new" {
+  const mounts = mountsSeenBy(init.pid, proc);
+  const [bottom, top] = rootStack(mounts);
+  using seen = openDirectory("/");
+  if (bottom?.id !== oldRoot) {
+    if (top?.id === oldRoot) detach(seen);
+    if (shared && bottom && !isShared(bottom)) share(openDirectory("/"));
+    return "new";
+  }
+  using old = openDirectory(`${init.pid}/root`, proc.number);
+  if (top) bringBack(placesOn(mounts, top.id), seen, old, false);
+  if (shared && !isShared(bottom)) share(old);
+  return "old";
+}
+
+function share(root: Fd): void {
+  setMountAttributes(root, { propagation: MS_SHARED }, "the root");
 }

@@ -132,6 +132,7 @@ function unknownGenerations(store: Store, id: string) {
 function leftFiles(store: Store): string[] {
   const directories = [
     paths.records(store),
+    `${store.run}/moving`,
     ...listBases(store).flatMap((name) => [
       paths.base(store, name),
       paths.versions(store, name),

@@ -42,11 +42,21 @@ function andBack<T>(action: () => T): T {
   try {
     return action();
   } finally {
-    check(syscall(SYS.setns, own.number, CLONE_NEWNS), "setns", "own mount namespace");
-    fchdir(root.number, "/");
-    check(syscall(SYS.chroot, cstring(".")), "chroot", ".");
-    fchdir(cwd.number, ".");
+    comeBack(() => syscall(SYS.setns, own.number, CLONE_NEWNS));
+    comeBack(() => syscall(SYS.fchdir, root.number));
+    comeBack(() => syscall(SYS.chroot, cstring(".")));
+    comeBack(() => syscall(SYS.fchdir, cwd.number));
   }
+}
+
+/** A process that cannot come back ends at once: every path that it used from now on would be another one's. */
+function comeBack(call: () => number): void {
+  for (let count = 0; count < 100; count++) {
+    if (call() >= 0) return;
+    Bun.sleepSync(10);
+  }
+  process.stderr.write("veneer: cannot leave the container's mount namespace\n");
+  syscall(SYS.exit_group, 1);
 }
 
 export function fchdir(fd: number, name: string): void {
@@ -68,17 +78,9 @@ export function pivotRoot(newRoot: string, putOld: string): void {
  * It must be synchronous.
  */
 export function insideMountNamespace<T>(pid: number, action: (proc: Fd) => T): T {
-  using own = openat(AT_FDCWD, "/proc/thread-self/ns/mnt", O_RDONLY);
-  using root = openDirectory("/");
-  using cwd = openDirectory(".");
   using proc = openDirectory("/proc");
-  try {
+  return andBack(() => {
     enterMountNamespace(pid);
     return action(proc);
-  } finally {
-    check(syscall(SYS.setns, own.number, CLONE_NEWNS), "setns", "back to the host's mount namespace");
-    fchdir(root.number, "/");
-    check(syscall(SYS.chroot, cstring(".")), "chroot", "/");
-    fchdir(cwd.number, ".");
-  }
+  });
 }

@@ -24,6 +24,8 @@ export const MUTATING = [
   "move_mount",
   "mount_setattr",
   "setns",
+  "pivot_root",
+  "pidfd_send_signal",
   "flock",
 ];
 
@@ -46,6 +48,18 @@ export const killAt = ({ call, when }: Moment) => [
   `trace=${call}`,
   "-e",
   `inject=${call}:signal=KILL:when=${when}`,
+];
+
+/** strace's arguments that let a call fail in place of being made. */
+export const failAt = ({ call, when }: Moment) => [
+  "-f",
+  "-qq",
+  "-o",
+  "/dev/null",
+  "-e",
+  `trace=${call}`,
+  "-e",
+  `inject=${call}:error=EIO:when=${when}`,
 ];
 
 /** Every moment of a recorded run. */

@@ -1,0 +1,131 @@
+/** A live rebase that is killed or fails at any system call: the container runs on, and gc brings all to order. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Config, nextId } from "../helpers/bundle.ts";
+import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { leftovers } from "../helpers/leftovers.ts";
+import { begin, plantVersions, type Running } from "../helpers/live.ts";
+import { need } from "../helpers/need.ts";
+import { failAt, killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+
+const host = makeHost();
+beforeAll(() => plantVersions(host));
+afterAll(() => host.remove());
+
+const LOOP = "exec 7>>/log; while :; do echo x >&7; cat /etc/version > /seen; sleep 0.02; done";
+
+const withVolume = (config: Config) => {
+  const source = join(host.dir, "volume");
+  config.mounts.push({ destination: "/data", type: "bind", source, options: ["rbind", "rw"] });
+};
+
+interface Subject {
+  readonly instance: string;
+  readonly container: Running;
+  readonly mounts: readonly string[];
+}
+
+async function subject(way: string): Promise<Subject> {
+  const instance = nextId();
+  await host.ok("create", instance, "b@1");
+  const container = await begin(host, way, LOOP, instance, withVolume);
+  return { instance, container, mounts: container.mounts() };
+}
+
+const definition = (instance: string) =>
+  JSON.parse(readFileSync(join(host.root, "instances", instance, "instance.json"), "utf8"));
+
+/** A file that was only half written is left to gc until it is old. */
+const intents = () => readdirSync(join(host.run, "moving")).filter((name) => name.endsWith(".json"));
+
+/** The container runs on, as before but for its version, of which all say the same. */
+async function expectOrder({ instance, container, mounts }: Subject, where: string): Promise<void> {
+  expect([where, await host.veneer("gc")]).toMatchObject([where, { status: 0 }]);
+  expect([where, intents()]).toEqual([where, []]);
+  expect([where, container.mounts()]).toEqual([where, mounts]);
+  const { version, parts = 0 } = definition(instance);
+  const lines = Number(await container.exec("wc -l < /log"));
+  await expect.poll(async () => [where, await container.exec("cat /seen")]).toEqual([where, String(version)]);
+  await expect.poll(async () => Number(await container.exec("wc -l < /log"))).toBeGreaterThan(lines);
+  const [row] = JSON.parse(await host.ok("ps", "--json"));
+  expect([where, row]).toMatchObject([where, { instance, version }]);
+  const directory = join(host.root, "instances", instance, "1/parts");
+  const left = existsSync(directory) ? readdirSync(directory).filter((name) => Number(name) > parts) : [];
+  expect([where, left]).toEqual([where, []]);
+  expect([where, readdirSync(join(host.root, "staging"))]).toEqual([where, []]);
+}
+
+const other = ({ instance }: Subject) => (definition(instance).version === 1 ? "b@2" : "b@1");
+
+/** Runs a rebase to the other version under strace. */
+const traced = (it: Subject, options: readonly string[]) =>
+  sh("strace", [
+    ...options,
+    PROGRAM,
+    "--root",
+    host.root,
+    "--run",
+    host.run,
+    "rebase",
+    it.instance,
+    other(it),
+  ]);
+
+/** What a killed writer leaves beside a document is taken by gc when it is old. */
+async function expectNothingLeft(): Promise<void> {
+  for (const path of leftovers(host)) {
+    if (/\.json\.[0-9a-f]{12}$/.test(path)) await must("touch", ["-d", "1 day ago", join(host.dir, path)]);
+  }
+  await host.ok("gc");
+  for (const { id } of JSON.parse(await host.ok("ls", "--json"))) await host.ok("rm", id);
+  // what rm removed is deleted in the background
+  await expect.poll(() => leftovers(host)).toEqual([]);
+}
+
+/** Tries each moment of a rebase on a container that runs all the while; calls `after` with where it was. */
+async function everywhere(
+  options: (moment: Moment) => string[],
+  after: (current: Subject, where: string, outcome: Outcome) => Promise<void>,
+): Promise<void> {
+  const trace = join(host.dir, "trace");
+  let current = await subject("runc wrapped");
+  expect(await traced(current, recordTo(trace))).toMatchObject({ status: 0 });
+  const moments: Moment[] = momentsOf(trace);
+  expect(moments.length).toBeGreaterThan(40);
+  for (const moment of moments) {
+    if ((definition(current.instance).parts ?? 0) > 10) {
+      await current.container.stop();
+      current = await subject("runc wrapped");
+    }
+    await after(current, `${moment.call} ${moment.when}`, await traced(current, options(moment)));
+  }
+  await current.container.stop();
+  await expectNothingLeft();
+}
+
+describe("a rebase of a running container", () => {
+  it("is killed at each call that changes something", { timeout: 300_000 }, async (context) => {
+    await need(context, "strace", tryStrace);
+    const told = new Set<string>();
+    await everywhere(killAt, async (current, where) => {
+      const { stderr } = await host.veneer("gc");
+      for (const [found] of stderr.matchAll(/on its (old|new) root/g)) told.add(found);
+      await expectOrder(current, where);
+    });
+    expect([...told].sort()).toEqual(["on its new root", "on its old root"]);
+  });
+
+  it("fails at each call that changes something", { timeout: 300_000 }, async (context) => {
+    await need(context, "strace", tryStrace);
+    let failures = 0;
+    await everywhere(failAt, async (current, where, { status, stderr }) => {
+      if (status !== 0) {
+        failures++;
+        expect([where, stderr]).toEqual([where, expect.stringMatching(/^veneer: .*EIO/m)]);
+      }
+      await expectOrder(current, where);
+    });
+    expect(failures).toBeGreaterThan(20);
+  });
+});
