@@ -2,7 +2,7 @@
  * An overlay whose layers and upper are idmapped to a container's user namespace (mount_setattr(2),
  * MOUNT_ATTR_IDMAP): on disk all ids stay those of the base, and inside the namespace they are the same.
  */
-import { VeneerError } from "../errors.ts";
+import { causes, VeneerError } from "../errors.ts";
 import { quote } from "../quote.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -50,11 +50,38 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
     const work = keep(openDirectory("work", place.number));
     const floating = [...mapped, place];
     const all = { ...rest, layers: mapped, upper, work, detached: floating };
-    const overlay = withFsIds(root, () => mountOverlay(all));
+    const overlay = withFsIds(root, () => mountKnown(all));
     return { overlay, root };
   } finally {
     for (const fd of open) fd[Symbol.dispose]();
   }
+}
+
+/** Overlayfs before Linux 5.19 refuses layers that the kernel has idmapped, with EINVAL. */
+function mountKnown(request: OverlayRequest): Fd {
+  try {
+    return mountOverlay(request);
+  } catch (error) {
+    if (!hasErrno(error, "EINVAL") || !isOld(kernelRelease())) throw error;
+    throw new VeneerError("NO_IDMAP", "overlayfs takes no idmapped layers", {
+      cause: error instanceof VeneerError ? error.cause : error,
+      hint: noIdmapHint(),
+    });
+  }
+}
+
+function hasErrno(error: unknown, name: string): boolean {
+  for (const cause of causes(error)) if (isErrno(cause, name)) return true;
+  return false;
+}
+
+function isOld(release: string): boolean {
+  const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
+  return major < 5 || (major === 5 && minor < 19);
+}
+
+function kernelRelease(): string {
+  return readText("/proc/sys/kernel/osrelease")?.trim() ?? "unknown";
 }
 
 /** A detached, idmapped clone of the mount at an open directory, without what is mounted below it. */
@@ -85,8 +112,7 @@ function noIdmapHint(): string {
   if (inUserNamespace()) {
     return "only the machine's root can idmap: leave out --userns and --uidmap, the container is in its user's namespace without them";
   }
-  const release = readText("/proc/sys/kernel/osrelease")?.trim() ?? "unknown";
-  return `it needs Linux 5.19 or later (this is ${release}) and a file system that can be idmapped (ext4, xfs, btrfs, f2fs; tmpfs from 6.3 on)`;
+  return `it needs Linux 5.19 or later (this is ${kernelRelease()}) and a file system that can be idmapped (ext4, xfs, btrfs, f2fs; tmpfs from 6.3 on)`;
 }
 
 /** Who id 0 of the namespace is: the directory belongs to root on the disk. */

@@ -125,6 +125,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
     case "overlay": {
       using directory = operation.directory === undefined ? undefined : openDirectory(operation.directory);
       const parent = (directory ?? held.tmpfs) as Fd;
+      if (operation.as) held.ids = operation.as;
       if (operation.idmapped && held.userns) {
         mountForNamespace(operation, held, held.userns, parent);
         return;

@@ -23,13 +23,17 @@ import { partDirectories } from "../store/parts.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
 import { mountSource } from "../store/source.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import { openatMaybe, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf } from "../sys/process.ts";
 import { listFd } from "../sys/stat.ts";
+import type { IdMap } from "../sys/userns.ts";
 import { makeInstance } from "./create.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";
+import { idmapRefusal, refuseNamed, requireShifted, shiftedPaths } from "./shifted.ts";
+import { rootOf } from "./userns.ts";
 
 /** What a start adds after the overlay is in place. */
 export type Extra = (record: Record) => Operation[];
@@ -51,10 +55,38 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
       const named = known || (instance !== undefined && request.persistent);
       if (request.layered) checkLayered(consumer, named);
       if (named && !known) makeUnlessMade(store, instance, request);
-      (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
+      const run = named ? startNamed : startEphemeral;
+      if (consumer.userns) startMapped(() => run(settings, request, consumer, extra));
+      else run(settings, request, consumer, extra);
+
+      function startMapped(run: () => void): void {
+        try {
+          run();
+        } catch (error) {
+          const refusal = idmapRefusal(error);
+          if (!refusal) throw error;
+          if (named) throw refuseNamed(refusal);
+          startShifted(settings, request, consumer, refusal, extra);
+        }
+      }
     },
     explainError,
   );
+}
+
+/** On copies whose files have the owners already, with an upper of such owners too. */
+function startShifted(
+  settings: Settings,
+  request: RootRequest,
+  consumer: Consumer,
+  refusal: VeneerError,
+  extra?: Extra,
+): void {
+  const map = consumer.userns?.map;
+  const allowed = request.shiftedCopy ?? settings.config.shiftedCopy;
+  if (!request.base) throw refusal;
+  const base = requireShifted(settings, request.base, map, allowed, refusal);
+  startEphemeral(settings, { ...request, base }, consumer, extra, map);
 }
 
 /** An image's tree is there for one start: an upper that lasts would stand on what `veneer` cannot find again. */
@@ -191,7 +223,14 @@ export function heldBy(id: string, holder: Record): VeneerError {
   });
 }
 
-function startEphemeral(settings: Settings, request: RootRequest, consumer: Consumer, extra?: Extra): void {
+/** `shifted`: the maps for which the layers were copied. */
+function startEphemeral(
+  settings: Settings,
+  request: RootRequest,
+  consumer: Consumer,
+  extra?: Extra,
+  shifted?: IdMap,
+): void {
   const { store } = settings;
   const ref = request.base;
   if (!ref) {
@@ -208,7 +247,8 @@ function startEphemeral(settings: Settings, request: RootRequest, consumer: Cons
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
   const image = request.layered && "target" in consumer.place ? [consumer.place.target] : [];
-  using layers = openLayers(store, base, image);
+  const copies = shifted && shiftedPaths(store, base.manifest, shifted);
+  using layers = openLayers(store, base, image, copies);
   const ephemeral = uniqueSuffix();
   const fresh = freshUpper(layers.fds, request);
   const upper: UpperPlan =
@@ -218,7 +258,16 @@ function startEphemeral(settings: Settings, request: RootRequest, consumer: Cons
   const instance = request.instance === undefined ? {} : { instance: request.instance };
   carryOut(
     settings,
-    { base, layers, ...instance, ephemeral, upper, consumer, image: image.length > 0 },
+    {
+      base,
+      layers,
+      ...instance,
+      ephemeral,
+      upper,
+      consumer,
+      image: image.length > 0,
+      ...(shifted && { shifted: rootOf(shifted) }),
+    },
     extra,
   );
 }
@@ -231,6 +280,8 @@ interface Prepared {
   readonly upper: UpperPlan;
   readonly consumer: Consumer;
   readonly image?: boolean;
+  /** root of the user namespace whose owners the layers have */
+  readonly shifted?: FsIds;
 }
 
 function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefined): void {

@@ -31,7 +31,7 @@ the root is there already. Without a COMMAND the one of the image is taken, else
     const config = context.handedConfig === "" ? [] : ["--config", context.handedConfig];
     const hook = {
       path: process.execPath,
-      args: ["veneer", ...words, ...config, "hook", "oci"],
+      args: ["veneer", ...words, ...config, "hook", "oci", ...(wishes.shiftedCopy ? ["--shifted-copy"] : [])],
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     };
     const facts = containerFacts(store, wishes, id, ROOTFS);

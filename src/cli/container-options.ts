@@ -32,6 +32,7 @@ export const CONTAINER_OPTIONS: readonly Option[] = [
   },
   { name: "--gidmap", value: "CONTAINER:HOST:SIZE", help: "the same for groups; default as --uidmap" },
   { name: "--userns", help: "a user namespace with root's ids in /etc/subuid and /etc/subgid" },
+  { name: "--shifted-copy", help: "where the base cannot be idmapped, copy it once for these ids" },
   { name: "--network", value: "host|none", help: "default host", complete: ["host", "none"] },
   {
     name: "--opaque",
@@ -73,6 +74,7 @@ export function readContainer(context: Context, input: Input): ContainerWishes {
     network,
     volumes: input.values("--volume").map(readVolume),
     ...(idmap && { idmap }),
+    ...(input.has("--shifted-copy") && { shiftedCopy: true }),
   };
 }
 

@@ -19,6 +19,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base edit": () => import("./base-edit.ts"),
         "base commit": () => import("./base-commit.ts"),
         "base abort": () => import("./base-abort.ts"),
+        "base shift": () => import("./base-shift.ts"),
         "base verify": () => import("./base-verify.ts"),
       },
     },

@@ -27,6 +27,8 @@ export interface Config {
   /** file to which starts, stops and failures are appended */
   readonly log?: string;
   readonly logFormat: "text" | "json";
+  /** copy a base for a user namespace where it cannot be idmapped */
+  readonly shiftedCopy: boolean;
 }
 
 export interface GlobalOptions {
@@ -60,6 +62,7 @@ export const DEFAULTS = {
   annotations: { bases: ["*"], instances: ["*"] },
   environment: { bases: [], instances: [] },
   logFormat: "text",
+  shiftedCopy: false,
 } as const;
 
 /**
@@ -104,6 +107,7 @@ export function readSettings(options: GlobalOptions, places: Places = defaultPla
       environment: { ...DEFAULTS.environment, ...file.environment },
       ...(file.log !== undefined && { log: file.log }),
       logFormat: file.logFormat ?? DEFAULTS.logFormat,
+      shiftedCopy: file.shiftedCopy ?? DEFAULTS.shiftedCopy,
     },
     debug: options.debug ?? false,
   };

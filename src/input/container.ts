@@ -37,6 +37,8 @@ export interface ContainerWishes {
   readonly volumes: readonly Volume[];
   /** a user namespace with these maps */
   readonly idmap?: IdMap;
+  /** copy the base where it cannot be idmapped */
+  readonly shiftedCopy?: boolean;
 }
 
 const ACCOUNTS_LIMIT = 4 * 1024 * 1024;
@@ -98,12 +100,13 @@ function openUpper(generation: string): Fd | undefined {
 
 /** By which the hook or the wrapping runtime knows what root is wanted. */
 function annotations(wishes: ContainerWishes): Record<string, string> {
-  const { name, opaque, mask, tmpfs } = wishes;
+  const { name, opaque, mask, tmpfs, shiftedCopy } = wishes;
   return {
     "run.veneer.base": formatBaseRef(wishes.base),
     ...(name !== undefined && { "run.veneer.instance": name, "run.veneer.upper": "persistent" }),
     ...(opaque && { "run.veneer.opaque": opaque.join(",") || "none" }),
     ...(mask.length > 0 && { "run.veneer.mask": mask.join(",") }),
     ...(tmpfs !== undefined && { "run.veneer.tmpfs": String(tmpfs) }),
+    ...(shiftedCopy && { "run.veneer.shifted-copy": "true" }),
   };
 }

@@ -13,11 +13,16 @@ export interface OpenLayers extends Disposable {
 }
 
 /**
- * The layers' directories, open, top first; `above` are further ones on top of the version's. A layer that is
- * gone is named in the error.
+ * The layers' directories, open, top first; `above` are further ones on top of the version's, `copies` stand for
+ * the version's. A layer that is gone is named in the error.
  */
-export function openLayers(store: Store, base: BaseVersion, above: readonly string[] = []): OpenLayers {
-  const all = [...above, ...layerPaths(store, base.manifest)];
+export function openLayers(
+  store: Store,
+  base: BaseVersion,
+  above: readonly string[] = [],
+  copies: readonly string[] = layerPaths(store, base.manifest),
+): OpenLayers {
+  const all = [...above, ...copies];
   const fds: Fd[] = [];
   const close = () => {
     for (const fd of fds) fd[Symbol.dispose]();

@@ -17,6 +17,8 @@ export interface Wishes {
   tmpfs?: number;
   /** the image's own tree is a read-only layer above the base, instead of not being seen */
   layered?: boolean;
+  /** copy the base where it cannot be idmapped to the container's user namespace: the administrator's to say */
+  shiftedCopy?: boolean;
 }
 
 export interface RootRequest {
@@ -28,6 +30,8 @@ export interface RootRequest {
   readonly mask: readonly string[];
   readonly tmpfs?: number;
   readonly layered?: boolean;
+  /** absent: as configured */
+  readonly shiftedCopy?: boolean;
   /** with whose end the instance goes, where it is made for this start */
   readonly owner?: Owner;
 }
@@ -122,8 +126,17 @@ function readAnnotation(wishes: Wishes, name: string, value: string): void {
       }
       wishes.layered = value === "layer";
       return;
+    case "shifted-copy":
+      if (value !== "true" && value !== "false") {
+        throw new UsageError(`value ${quote(value)} is not valid`, "write true or false");
+      }
+      wishes.shiftedCopy = value === "true";
+      return;
     default:
-      throw new UsageError("unknown key", "known are base, instance, upper, opaque, mask, tmpfs and rootfs");
+      throw new UsageError(
+        "unknown key",
+        "known are base, instance, upper, opaque, mask, tmpfs, rootfs and shifted-copy",
+      );
   }
 }
 
@@ -200,5 +213,6 @@ export function mergeWishes(
     mask: [...new Set(mask)],
     ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
     ...(wishes.layered && { layered: true }),
+    ...(administrator.shiftedCopy && { shiftedCopy: true }),
   };
 }

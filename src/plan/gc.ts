@@ -1,6 +1,5 @@
 /** What `gc` frees. Pure: what is there and what is needed in, steps out. */
 import type { Record } from "../store/records.ts";
-import type { IdMap } from "../sys/userns.ts";
 import { mapName } from "./userns.ts";
 
 export type GarbageKind =
@@ -78,7 +77,10 @@ export function planGc(facts: GcFacts): GcStep[] {
     if (record.target !== undefined) targets.add(record.target);
     if (record.ephemeral !== undefined) uppers.add(record.ephemeral);
     if (!live) steps.push({ kind: "record", record });
-    else if (record.idmap?.uids && record.idmap.gids) maps.add(mapName(record.idmap as IdMap) ?? "");
+    else {
+      const { uids, gids } = record.idmap ?? record.shifted ?? {};
+      if (uids && gids) maps.add(mapName({ uids, gids }) ?? "");
+    }
   }
   for (const key of facts.emptyRecords) {
     keys.add(key);

@@ -53,6 +53,8 @@ export type Operation =
       readonly parts?: number;
       /** to the container's user namespace */
       readonly idmapped?: boolean;
+      /** by whom what is missing in it is made */
+      readonly as?: FsIds;
       readonly source: string;
     }
   /** makes a directory to mount on; `owner`: who reaches it besides root */

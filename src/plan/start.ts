@@ -83,6 +83,8 @@ export interface StartFacts {
   readonly source: string;
   /** the topmost layer is the tree of an image */
   readonly image?: boolean;
+  /** root of the user namespace whose owners layers and upper have on the disk */
+  readonly shifted?: FsIds;
   readonly preparer: ProcessIdentity;
   /** ISO 8601 */
   readonly now: string;
@@ -107,7 +109,7 @@ export function planStart(facts: StartFacts): Operation[] {
     ...(consumer.restricted && { restricted: true }),
     ...(facts.image && { image: true }),
     ...(upper.kind === "existing" && upper.parts && { parts: upper.parts }),
-    ...(consumer.userns && { idmapped: true }),
+    ...(facts.shifted ? { as: facts.shifted } : consumer.userns && { idmapped: true }),
     source,
   });
   const { place } = consumer;
@@ -145,7 +147,7 @@ function recordOf(facts: StartFacts, source: string): Record {
     ...(facts.image && { image: true }),
     preparer: facts.preparer,
     ...(consumer.process && { process: consumer.process }),
-    ...(consumer.userns && { idmap: consumer.userns.map ?? {} }),
+    ...(consumer.userns && { [facts.shifted ? "shifted" : "idmap"]: consumer.userns.map ?? {} }),
     created: facts.now,
   };
 }

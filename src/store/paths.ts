@@ -35,6 +35,8 @@ export const paths = {
   layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
   layerFile: (store: Store, id: string) => `${store.root}/layers/${id}/layer.json`,
   layerTree: (store: Store, id: string) => `${store.root}/layers/${id}/tree`,
+  /** a copy of the layer with the owners of a pair of maps, by their name: the tree itself */
+  shifted: (store: Store, id: string, maps: string) => `${store.root}/layers/${id}/shifted/${maps}`,
   instances: (store: Store) => `${store.root}/instances`,
   instance: (store: Store, id: string) => `${store.root}/instances/${id}`,
   instanceFile: (store: Store, id: string) => `${store.root}/instances/${id}/instance.json`,

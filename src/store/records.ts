@@ -55,6 +55,8 @@ export interface Record extends Parts {
   readonly process?: ProcessIdentity;
   /** layers and upper are idmapped to the container's user namespace; its maps, where they are known */
   readonly idmap?: Partial<IdMap>;
+  /** they have the owners of these maps on the disk instead */
+  readonly shifted?: Partial<IdMap>;
   /** ISO 8601 */
   readonly created: string;
 }

@@ -9,6 +9,7 @@ const CONFIG = {
   annotations: { bases: ["*"], instances: ["*"] },
   environment: { bases: ["deb*"], instances: [] },
   logFormat: "text",
+  shiftedCopy: false,
 } as const;
 
 describe("a container's environment", () => {

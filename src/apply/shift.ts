@@ -1,0 +1,113 @@
+/** Copies of a version's layers with the ids of a user namespace, where the kernel cannot idmap them. */
+import { during, VeneerError } from "../errors.ts";
+import type { BaseRef } from "../names.ts";
+import { shiftAcl, shiftCapability, shiftedId } from "../plan/shift.ts";
+import { mapName } from "../plan/userns.ts";
+import { quote } from "../quote.ts";
+import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { lockLayers, syncStore } from "../store/layers.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { walk } from "../store/walk.ts";
+import { isErrno } from "../sys/errno.ts";
+import { fchmodat, fchownat, mkdirMaybe, rename, syncDirectory } from "../sys/fd.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
+import { isType, lgetxattr, lstatMaybe, type Stat, setxattr } from "../sys/stat.ts";
+import type { IdMap } from "../sys/userns.ts";
+import { runProgram } from "./program.ts";
+import type { Progress } from "./progress.ts";
+
+/**
+ * Makes, for each layer of a version, a copy whose files have the owners that the maps give them on the host; what
+ * is there already stays. Each copy appears whole, durable on return; it lies in its layer, and goes with that.
+ * By reflink where the file system can: then it costs names and inodes alone.
+ */
+export async function shiftBase(
+  store: Store,
+  ref: BaseRef,
+  map: IdMap,
+  progress: Progress,
+): Promise<BaseVersion> {
+  const name = mapName(map);
+  if (name === undefined) {
+    throw new VeneerError("LONG_MAP", "the maps have too many ranges for a copy with shifted owners");
+  }
+  // no layer goes while it is copied
+  using _layers = lockLayers(store);
+  const base = read(store, ref);
+  for (const layer of base.manifest.layers) {
+    if (!("id" in layer)) {
+      throw new VeneerError(
+        "IN_PLACE",
+        `the layer ${quote(layer.path)} lies in place, outside of the store`,
+        {
+          hint: "import the base without --in-place: 'veneer base import'",
+        },
+      );
+    }
+    await during(`shift layer ${layer.id}`, () => shiftLayer(store, layer.id, name, map, progress));
+  }
+  return base;
+}
+
+function read(store: Store, ref: BaseRef): BaseVersion {
+  using _base = lockBase(store, ref);
+  return readVersion(store, ref);
+}
+
+async function shiftLayer(
+  store: Store,
+  id: string,
+  name: string,
+  map: IdMap,
+  progress: Progress,
+): Promise<void> {
+  const place = paths.shifted(store, id, name);
+  if (lstatMaybe(place)) return;
+  using staging = makeStaging(store);
+  const tree = `${staging.path}/tree`;
+  progress.step("copying");
+  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", paths.layerTree(store, id), tree]);
+  progress.step("shifting owners");
+  shiftTree(tree, map);
+  progress.step("syncing");
+  syncStore(store);
+  const parent = place.slice(0, place.lastIndexOf("/"));
+  mkdirMaybe(parent, 0o700);
+  try {
+    rename(tree, place, RENAME_NOREPLACE);
+  } catch (error) {
+    // another has made it meanwhile
+    if (!isErrno(error, "EEXIST", "ENOTEMPTY")) throw error;
+  }
+  syncDirectory(parent);
+}
+
+/** Gives every file of a tree, which is nobody's else, the owners that the maps give it. Not idempotent. */
+export function shiftTree(tree: string, map: IdMap): void {
+  const linked = new Set<bigint>();
+  const root = lstatMaybe(tree);
+  if (root) shiftFile(AT_FDCWD, tree, tree, root, map);
+  walk(tree, ({ dir, name, stat }) => {
+    if (stat.nlink > 1 && !isType(stat, S_IFDIR)) {
+      if (linked.has(stat.ino)) return;
+      linked.add(stat.ino);
+    }
+    shiftFile(dir, name, `/proc/self/fd/${dir}/${name}`, stat, map);
+  });
+}
+
+function shiftFile(dir: number, name: string, path: string, stat: Stat, map: IdMap): void {
+  const link = isType(stat, S_IFLNK);
+  // a change of owner drops it, and set-user-ID and set-group-ID bits
+  const capability = link ? undefined : lgetxattr(path, "security.capability");
+  const { uids, gids } = map;
+  fchownat(dir, name, shiftedId(uids, stat.uid), shiftedId(gids, stat.gid), AT_SYMLINK_NOFOLLOW);
+  if (link) return;
+  if ((stat.mode & 0o6000) !== 0) fchmodat(dir, name, stat.mode & 0o7777);
+  if (capability) setxattr(path, "security.capability", shiftCapability(capability, map));
+  for (const kind of ["system.posix_acl_access", "system.posix_acl_default"]) {
+    const acl = lgetxattr(path, kind);
+    if (acl) setxattr(path, kind, shiftAcl(acl, map));
+  }
+}

@@ -1,0 +1,105 @@
+/** What a start does where the layers of its base cannot be idmapped: shifted copies, or a clear refusal. */
+import { causes, VeneerError } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
+import { type BaseRef, formatBaseRef } from "../names.ts";
+import { mapName } from "../plan/userns.ts";
+import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import type { IdMap, IdRange } from "../sys/userns.ts";
+
+/** Why the layers or the store cannot be idmapped; undefined where `error` says something else. */
+export function idmapRefusal(error: unknown): VeneerError | undefined {
+  for (const cause of causes(error)) {
+    if (cause instanceof VeneerError && cause.code === "NO_IDMAP") return cause;
+  }
+  return undefined;
+}
+
+/**
+ * Sees to it that a version has shifted copies of all its layers; returns which version it is. Where it has none
+ * they are made if that is `allowed`, which takes as long as a copy of the base; else `refusal` is thrown, with
+ * what to do.
+ */
+export function requireShifted(
+  settings: Settings,
+  ref: BaseRef,
+  map: IdMap | undefined,
+  allowed: boolean,
+  refusal: VeneerError,
+): BaseRef {
+  const { store } = settings;
+  if (!map || mapName(map) === undefined) throw refusal;
+  const { name, version, manifest } = read(store, ref);
+  const fixed = { name, version };
+  if (shiftedPaths(store, manifest, map)) return fixed;
+  if (!allowed) {
+    throw withHint(
+      refusal,
+      `or let a copy with shifted owners be made, once for all containers with these ids: --shifted-copy, "shiftedCopy": true in the configuration, or '${["veneer", ...shiftWords(fixed, map)].join(" ")}'`,
+    );
+  }
+  makeCopies(store, fixed, map);
+  return fixed;
+}
+
+/** A named instance keeps plain ids, which a file system without idmapping cannot show otherwise. */
+export function refuseNamed(refusal: VeneerError): VeneerError {
+  return withHint(
+    refusal,
+    "with --shifted-copy only an ephemeral upper is possible: an instance keeps its ids as they are without a namespace",
+  );
+}
+
+function withHint(refusal: VeneerError, alternative: string): VeneerError {
+  const { code, message, cause, hint } = refusal;
+  return new VeneerError(code, message, { cause, hint: `${hint}; ${alternative}` });
+}
+
+function read(store: Store, ref: BaseRef): BaseVersion {
+  using _base = lockBase(store, ref);
+  return readVersion(store, ref);
+}
+
+/** The trees of the shifted copies, top layer first; undefined where one is missing. */
+export function shiftedPaths(
+  store: Store,
+  { layers }: BaseVersion["manifest"],
+  map: IdMap,
+): string[] | undefined {
+  const name = mapName(map);
+  const all: string[] = [];
+  for (const layer of layers) {
+    if (name === undefined || !("id" in layer)) return undefined;
+    const path = paths.shifted(store, layer.id, name);
+    if (!lstatMaybe(path)) return undefined;
+    all.push(path);
+  }
+  return all;
+}
+
+/** By a process of its own: it takes what a hook does not load. */
+function makeCopies(store: Store, ref: BaseRef, map: IdMap): void {
+  const words = ["--root", store.root, "--run", store.run, ...shiftWords(ref, map)];
+  const { exitCode, stderr } = Bun.spawnSync([process.execPath, ...words], {
+    cwd: "/",
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if (exitCode === 0) return;
+  const said =
+    stderr
+      ?.toString()
+      .trim()
+      .split("\n")
+      .at(-1)
+      ?.replace(/^veneer: /, "") ?? "";
+  const [what = "", hint] = said.split("; hint: ");
+  throw new VeneerError("NO_SHIFT", `copy ${formatBaseRef(ref)} with shifted owners: ${what}`, { hint });
+}
+
+function shiftWords(ref: BaseRef, { uids, gids }: IdMap): string[] {
+  const words = (option: string, ranges: readonly IdRange[]) =>
+    ranges.flatMap(({ containerID, hostID, size }) => [option, `${containerID}:${hostID}:${size}`]);
+  return ["base", "shift", formatBaseRef(ref), ...words("--uidmap", uids), ...words("--gidmap", gids)];
+}

@@ -1,0 +1,50 @@
+/** Ids as a user namespace's maps make them on a file system that is not idmapped. Pure. */
+import type { IdMap, IdRange } from "../sys/userns.ts";
+import { hostId } from "./userns.ts";
+
+/** What an id without a mapping shows as (/proc/sys/kernel/overflowuid): on the disk it belongs to nobody. */
+const NOBODY = 65534;
+
+export function shiftedId(ranges: readonly IdRange[], id: number): number {
+  return hostId(ranges, id) ?? NOBODY;
+}
+
+/** Tags of entries that name an id (linux/posix_acl.h). */
+const ACL_USER = 2;
+const ACL_GROUP = 8;
+
+/** The value of system.posix_acl_access or _default (linux/posix_acl_xattr.h): a header and entries of 8 bytes. */
+export function shiftAcl(value: Uint8Array, map: IdMap): Uint8Array {
+  const result = value.slice();
+  const view = new DataView(result.buffer);
+  for (let at = 4; at + 8 <= result.length; at += 8) {
+    const tag = view.getUint16(at, true);
+    if (tag !== ACL_USER && tag !== ACL_GROUP) continue;
+    const ranges = tag === ACL_USER ? map.uids : map.gids;
+    view.setUint32(at + 4, shiftedId(ranges, view.getUint32(at + 4, true)), true);
+  }
+  return result;
+}
+
+const REVISION = 0xff000000;
+const REVISION_2 = 0x02000000;
+const REVISION_3 = 0x03000000;
+const LENGTH_3 = 24;
+
+/**
+ * The value of security.capability (linux/capability.h) for programs of a namespace: revision 3 names its root,
+ * without which the kernel heeds it in the first namespace alone.
+ */
+export function shiftCapability(value: Uint8Array, map: IdMap): Uint8Array {
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const magic = view.getUint32(0, true);
+  const revision = (magic & REVISION) >>> 0;
+  if (revision !== REVISION_2 && revision !== REVISION_3) return value;
+  const root = revision === REVISION_3 ? view.getUint32(LENGTH_3 - 4, true) : 0;
+  const result = new Uint8Array(LENGTH_3);
+  result.set(value.subarray(0, LENGTH_3 - 4));
+  const target = new DataView(result.buffer);
+  target.setUint32(0, ((magic & ~REVISION) | REVISION_3) >>> 0, true);
+  target.setUint32(LENGTH_3 - 4, shiftedId(map.uids, root), true);
+  return result;
+}
