@@ -71,7 +71,7 @@ export interface LiveContainer {
 }
 
 /** Tries for a moment in which no file stands in the way, and the longest time between two, in milliseconds. */
-const TRIES = 60;
+const TRIES = 40;
 const LONGEST_WAIT = 80;
 
 /** Throws where the container cannot get another root while it runs. Changes nothing. */

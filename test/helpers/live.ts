@@ -26,7 +26,6 @@ export interface Running {
   readonly pid: number;
   /** a command's output in the container */
   exec(command: string): Promise<string>;
-  execDetached(command: string): Promise<void>;
   mounts(): string[];
   stop(): Promise<void>;
 }
@@ -68,10 +67,6 @@ export async function begin(
       const outcome = await runtime(host, name, ["exec", id, "/bin/sh", "-c", script]);
       expect(outcome).toMatchObject({ status: 0, stderr: "" });
       return outcome.stdout;
-    },
-    async execDetached(script) {
-      const outcome = await detach(host, name, [...state, "exec", "-d", id, "/bin/sh", "-c", script]);
-      expect(outcome).toMatchObject({ status: 0, stderr: "" });
     },
     mounts: () => mountsOf(pid),
     async stop() {
