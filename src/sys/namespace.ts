@@ -59,6 +59,14 @@ function comeBack(call: () => number): void {
   syscall(SYS.exit_group, 1);
 }
 
+/**
+ * A thread that the JavaScript engine has made meanwhile shares root and working directory with this one
+ * (CLONE_FS), and setns(2) then fails with EINVAL.
+ */
+function unshareAgain(): void {
+  check(syscall(SYS.unshare, CLONE_FS), "unshare", "CLONE_FS");
+}
+
 export function fchdir(fd: number, name: string): void {
   check(syscall(SYS.fchdir, fd), "fchdir", name);
 }
