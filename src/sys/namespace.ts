@@ -42,11 +42,20 @@ function andBack<T>(action: () => T): T {
   try {
     return action();
   } finally {
-    comeBack(() => syscall(SYS.setns, own.number, CLONE_NEWNS));
+    comeBack(() => setnsAlone(own.number));
     comeBack(() => syscall(SYS.fchdir, root.number));
     comeBack(() => syscall(SYS.chroot, cstring(".")));
     comeBack(() => syscall(SYS.fchdir, cwd.number));
   }
+}
+
+/**
+ * A thread that the JavaScript engine has made meanwhile shares root and working directory with this one
+ * (CLONE_FS), and setns(2) would fail with EINVAL.
+ */
+function setnsAlone(namespace: number): number {
+  const unshared = syscall(SYS.unshare, CLONE_FS);
+  return unshared < 0 ? unshared : syscall(SYS.setns, namespace, CLONE_NEWNS);
 }
 
 /** A process that cannot come back ends at once: every path that it used from now on would be another one's. */
@@ -57,14 +66,6 @@ function comeBack(call: () => number): void {
   }
   process.stderr.write("veneer: cannot leave the container's mount namespace\n");
   syscall(SYS.exit_group, 1);
-}
-
-/**
- * A thread that the JavaScript engine has made meanwhile shares root and working directory with this one
- * (CLONE_FS), and setns(2) then fails with EINVAL.
- */
-function unshareAgain(): void {
-  check(syscall(SYS.unshare, CLONE_FS), "unshare", "CLONE_FS");
 }
 
 export function fchdir(fd: number, name: string): void {
