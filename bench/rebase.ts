@@ -98,7 +98,7 @@ async function prepare(
 
 function bundleOf(setting: Setting, id: string, mounts = 0): string {
   // should the benchmark be killed, they end by themselves
-  const annotations = { "run.veneer.base": "bench@1", "run.veneer.instance": id };
+  const annotations = { "run.veneer.base": "bench", "run.veneer.instance": id };
   const bundle = makeBundle(setting, `rebase-${id}`, ["/bin/sleep", "1800"], annotations);
   const file = join(bundle, "config.json");
   const config = JSON.parse(readFileSync(file, "utf8"));
