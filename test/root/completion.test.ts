@@ -41,7 +41,7 @@ describe.each([
     const text = await type(
       command,
       setup,
-      "veneer base sh\\tdeb\\t --json | grep name\n",
+      "veneer base sho\\tdeb\\t --json | grep name\n",
       "veneer base show debian@1\\t --json | grep version\n",
       "veneer base show alpine@\\t --json | grep version\n",
       "veneer ins\\tw\\t >/dev/null && echo inspected\n",
@@ -99,7 +99,9 @@ describe("completion", () => {
 
   it("offers nothing to a user who may not read the store", async () => {
     const args = ["--reuid", "65534", "--clear-groups", PROGRAM, "--root", host.root];
-    const outcome = await sh("setpriv", [...args, "internal", "complete", "--", "run", ""]);
+    const outcome = await sh("setpriv", [...args, "internal", "complete", "--", "run", ""], {
+      env: { HOME: "/nonexistent" },
+    });
     expect(outcome).toEqual({ status: 0, stdout: "words", stderr: "" });
   });
 
