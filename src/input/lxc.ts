@@ -79,7 +79,9 @@ export function refuseIdmappedRoot(hook: LxcHook, { idmap }: LxcConfig): void {
   throw new VeneerError(
     "IDMAPPED_ROOT",
     `container ${displayName(hook.name)} has lxc.rootfs.options = ${displayName(idmap.options)} ${where}`,
-    { hint: "LXC would bypass the overlay with it: remove idmap= from lxc.rootfs.options" },
+    {
+      hint: `LXC would bypass the overlay with it: ${privilegedHint(hook) ?? "remove idmap= from lxc.rootfs.options"}`,
+    },
   );
 }
 
@@ -90,6 +92,17 @@ export function refuseUserNamespace(hook: LxcHook): void {
   throw new VeneerError(
     "USER_NAMESPACE",
     `container ${displayName(hook.name)} is unprivileged (lxc.idmap), and bases cannot be idmapped yet`,
-    { hint: "remove lxc.idmap, or use a root of its own for this container" },
+    { hint: privilegedHint(hook) ?? "remove lxc.idmap, or use a root of its own for this container" },
   );
+}
+
+/**
+ * What to set where LXD or Incus writes the configuration, which is told by its place: in a user namespace it
+ * cannot be read.
+ */
+function privilegedHint({ config }: LxcHook): string | undefined {
+  const manager = /\/(lxd|incus)\/(logs\/)?[^/]+\/lxc\.conf$/.exec(config)?.[1];
+  if (manager === undefined) return undefined;
+  // LXD's client is called lxc; in a project, LXC's name of a container has the project in front
+  return `'${manager === "lxd" ? "lxc" : "incus"} config set NAME security.privileged=true', for this container alone or in its profile`;
 }

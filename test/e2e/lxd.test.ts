@@ -1,0 +1,105 @@
+import { chmodSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { leftovers, makeBase } from "../helpers/base.ts";
+import { type Host, makeHost } from "../helpers/host.ts";
+import { type Lxd, lxdIsMissing, startLxd } from "../helpers/lxd.ts";
+import { waitFor } from "../helpers/wait.ts";
+
+const missing = lxdIsMissing();
+
+describe.skipIf(missing !== undefined)(`LXD${missing === undefined ? "" : ` (skipped: ${missing})`}`, () => {
+  let host: Host;
+  let lxd: Lxd;
+  /** The recipe of docs/lxd.md. */
+  const recipe = (options: string) => {
+    const veneer = join(host.bin, "veneer");
+    return [
+      `lxc.hook.pre-mount = ${veneer} hook lxc ${options}`,
+      `lxc.hook.post-stop = ${veneer} hook lxc`,
+      "lxc.init.cmd = /bin/sleep 1000",
+    ].join("\n");
+  };
+  const init = (name: string, options: string, ...config: string[]) =>
+    lxd.ok(
+      "init",
+      "empty",
+      name,
+      "-c",
+      `raw.lxc=${recipe(options)}`,
+      ...config.flatMap((one) => ["-c", one]),
+    );
+
+  beforeAll(async () => {
+    host = makeHost();
+    makeBase(host, "b");
+    // for the root of a user namespace
+    chmodSync(host.dir, 0o711);
+    lxd = await startLxd(host);
+  });
+  afterAll(async () => {
+    await lxd?.stop();
+    await host?.remove();
+  });
+
+  test("starts a privileged container on the base, anew each time", async () => {
+    const before = readFileSync("/proc/self/mountinfo", "utf8");
+    await init("fresh", "--base b", "security.privileged=true");
+    await lxd.ok("start", "fresh");
+    expect(await lxd.ok("exec", "fresh", "--", "/bin/cat", "/etc/os-release")).toBe("ID=veneer-test");
+    await lxd.ok("exec", "fresh", "--", "/bin/touch", "/etc/made");
+    const [shown] = JSON.parse(await host.ok("ps", "--json"));
+    expect(shown).toMatchObject({ container: "fresh", engine: "lxc", base: "b", version: 1 });
+    await lxd.ok("restart", "-f", "fresh");
+    expect((await lxd.client("exec", "fresh", "--", "/bin/test", "-e", "/etc/made")).status).toBe(1);
+    await lxd.ok("stop", "-f", "fresh");
+    await waitFor(() => leftovers(host).length === 0);
+    const rootfs = join(host.dir, "lxd/storage-pools/default/containers/fresh/rootfs");
+    expect(readdirSync(rootfs)).toEqual([]);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(before);
+  });
+
+  test("keeps the writes of a persistent one, and leaves them after lxc delete", async () => {
+    await init("keeps", "--base b --persistent", "security.privileged=true");
+    await lxd.ok("start", "keeps");
+    await lxd.ok("exec", "keeps", "--", "/bin/sh", "-c", "echo kept >/etc/made");
+    await lxd.ok("stop", "-f", "keeps");
+    await waitFor(() => leftovers(host).length === 0);
+    expect(await host.ok("diff", "keeps")).toContain("A /etc/made");
+    await lxd.ok("start", "keeps");
+    expect(await lxd.ok("exec", "keeps", "--", "/bin/cat", "/etc/made")).toBe("kept");
+    await lxd.ok("delete", "-f", "keeps");
+    await waitFor(() => leftovers(host).length === 0);
+    expect(existsSync(join(host.root, "instances/keeps/1/upper/etc/made"))).toBe(true);
+  });
+
+  test("takes the recipe from a profile", async () => {
+    await lxd.ok("profile", "create", "veneer");
+    await lxd.ok("profile", "set", "veneer", "security.privileged", "true");
+    await lxd.ok("profile", "set", "veneer", "raw.lxc", recipe("--base b"));
+    await lxd.ok("launch", "empty", "profiled", "-p", "default", "-p", "veneer");
+    expect(await lxd.ok("exec", "profiled", "--", "/bin/cat", "/etc/os-release")).toBe("ID=veneer-test");
+    await lxd.ok("delete", "-f", "profiled");
+    await waitFor(() => leftovers(host).length === 0);
+  });
+
+  test("refuses an unprivileged container and says what to set", async () => {
+    await init("unprivileged", "--base b");
+    const outcome = await lxd.client("start", "unprivileged");
+    expect(outcome.status).not.toBe(0);
+    const log = await lxd.ok("info", "unprivileged", "--show-log");
+    expect(log).toMatch(
+      /ERROR +veneer - .*container unprivileged (has lxc\.rootfs\.options = |is unprivileged)/,
+    );
+    expect(log).toContain("hint: ");
+    expect(log).toContain("'lxc config set NAME security.privileged=true'");
+    expect(leftovers(host)).toEqual([]);
+    // LXD is still at its end
+    const privileged = () => lxd.client("config", "set", "unprivileged", "security.privileged=true");
+    await waitFor(async () => (await privileged()).status === 0);
+    await lxd.ok("start", "unprivileged");
+    expect(await lxd.ok("exec", "unprivileged", "--", "/bin/true")).toBe("");
+    await lxd.ok("stop", "-f", "unprivileged");
+    await waitFor(() => leftovers(host).length === 0);
+  });
+});
