@@ -58,6 +58,7 @@ while IFS= read -r file; do
   case $file in
   hooks/runtime/*) ;;
   hooks/systemd/*) place 644 "$file" "$prefix/lib/systemd/system/${file##*/}" ;;
+  *.sh) place 755 "$file" "$prefix/share/veneer/${file#hooks/}" ;;
   *) place 644 "$file" "$prefix/share/veneer/${file#hooks/}" ;;
   esac
 done < <(find hooks -type f)

@@ -2,18 +2,18 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { label, makeImage } from "../helpers/app-image.ts";
+import { label } from "../helpers/app-image.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
-import { type Cri, connectCri, criConfig } from "../helpers/cri.ts";
+import { type Cri, connectCri, criConfig, importPodImages, podMaker } from "../helpers/cri.ts";
 import { makeHost, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { makeTree } from "../helpers/tree.ts";
-import { waitFor } from "../helpers/wait.ts";
 
 const host = makeHost();
 const logs = join(host.dir, "logs");
 let containerd: Containerd;
 let cri: Cri;
+let makePod: ReturnType<typeof podMaker>;
 
 beforeAll(async () => {
   mkdirSync(logs);
@@ -22,21 +22,9 @@ beforeAll(async () => {
   await host.ok("base", "import", "debian", base);
   const image = label(makeTree(join(host.dir, "image")), "image");
   containerd = await startContainerd(host, criConfig(host));
-  for (const [name, command] of [
-    ["pause", "sleep"],
-    ["app", "sh"],
-  ] as const) {
-    const config = ["--config.cmd", `/bin/${command}`, "--config.cmd", "100000"];
-    const archive = await makeImage(host.dir, name, image, config);
-    await containerd.ctr("-n", "k8s.io", "image", "import", "--base-name", `localhost/${name}`, archive);
-  }
-  cri = connectCri(containerd.socket);
-  await waitFor(() =>
-    cri.call("Version", {}).then(
-      () => true,
-      () => false,
-    ),
-  );
+  await importPodImages(host, containerd, image);
+  cri = await connectCri(containerd.socket);
+  makePod = podMaker(cri, logs);
 });
 
 afterAll(async () => {
@@ -44,58 +32,6 @@ afterAll(async () => {
   await containerd?.stop();
   await host.remove();
 });
-
-interface Pod {
-  readonly id: string;
-  /** Creates and starts a container; returns its id. */
-  start(name: string, command: string, annotations?: Record<string, string>): Promise<string>;
-  /** stdout of a command in a container */
-  exec(container: string, ...cmd: string[]): Promise<string>;
-  remove(): Promise<void>;
-}
-
-let count = 0;
-
-/** A pod in the host's network, with the runtime class `handler`. */
-async function makePod(handler: string, annotations: Record<string, string>): Promise<Pod> {
-  const name = `pod${++count}`;
-  const namespace_options = { network: "NODE", pid: "CONTAINER" };
-  const config = {
-    metadata: { name, uid: `${name}-${process.pid}`, namespace: "default", attempt: 0 },
-    log_directory: logs,
-    annotations,
-    linux: { cgroup_parent: "", security_context: { namespace_options } },
-  };
-  const request = { config, runtime_handler: handler };
-  const { pod_sandbox_id } = await cri.call<{ pod_sandbox_id: string }>("RunPodSandbox", request);
-  return {
-    id: pod_sandbox_id,
-    async start(container, command, own = {}) {
-      const created = await cri.call<{ container_id: string }>("CreateContainer", {
-        pod_sandbox_id,
-        sandbox_config: config,
-        config: {
-          metadata: { name: container, attempt: 0 },
-          image: { image: "localhost/app:latest" },
-          command: ["/bin/sh", "-c", command],
-          annotations: own,
-          log_path: `${name}-${container}.log`,
-          linux: { security_context: { namespace_options } },
-        },
-      });
-      await cri.call("StartContainer", created);
-      return created.container_id;
-    },
-    async exec(container_id, ...cmd) {
-      const reply = await cri.call<{ stdout: Buffer }>("ExecSync", { container_id, cmd, timeout: 10 });
-      return reply.stdout.toString();
-    },
-    async remove() {
-      await cri.call("StopPodSandbox", { pod_sandbox_id });
-      await cri.call("RemovePodSandbox", { pod_sandbox_id });
-    },
-  };
-}
 
 async function expectNothingLeft(): Promise<void> {
   await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
@@ -128,7 +64,7 @@ describe("a pod with the runtime class veneer", () => {
     await expect
       .poll(() => cri.call("ContainerStatus", { container_id: id }))
       .toMatchObject({ status: { exit_code: 7 } });
-    expect(readFileSync(join(logs, `pod${count}-only.log`), "utf8")).toMatch(/ stdout F base\n$/);
+    expect(readFileSync(pod.log("only"), "utf8")).toMatch(/ stdout F base\n$/);
     await pod.remove();
     await expectNothingLeft();
   });

@@ -39,6 +39,8 @@ it("installs, with manual pages and units", async () => {
     "usr/lib/systemd/system/veneer-gc.timer",
     "usr/share/man/man1/veneer-base-import.1.gz",
     "usr/share/veneer/oci/hooks.d/veneer.json",
+    "usr/share/veneer/kubernetes/node.sh",
+    "usr/share/veneer/kubernetes/install/kustomization.yaml",
   ]) {
     expect(existsSync(join(root, path)), path).toBe(true);
   }

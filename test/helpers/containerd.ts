@@ -17,32 +17,46 @@ export interface Containerd {
 
 const UNUSED = ["aufs", "btrfs", "devmapper", "zfs"].map((name) => `io.containerd.snapshotter.v1.${name}`);
 
-/** `cri`: TOML below plugins."io.containerd.grpc.v1.cri"; without it the plugin is off. */
-export async function startContainerd(host: Host, cri?: string): Promise<Containerd> {
-  const dir = join(host.dir, "containerd");
-  mkdirSync(dir);
-  const socket = join(dir, "containerd.sock");
+/** Its configuration, with all that it writes below `dir`. */
+export function containerdConfig(dir: string, cri?: string): string {
   const disabled = [...UNUSED, ...(cri === undefined ? ["io.containerd.grpc.v1.cri"] : [])];
-  const config = join(dir, "config.toml");
-  writeFileSync(
-    config,
-    `version = 2
+  return `version = 2
 root = "${dir}/root"
 state = "${dir}/state"
 disabled_plugins = ${JSON.stringify(disabled)}
 [grpc]
-address = "${socket}"
+address = "${socketIn(dir)}"
 [ttrpc]
-address = "${socket}.ttrpc"
+address = "${socketIn(dir)}.ttrpc"
 [plugins."io.containerd.internal.v1.opt"]
 path = "${dir}/opt"
-${cri ?? ""}`,
-  );
+${cri ?? ""}`;
+}
+
+const socketIn = (dir: string) => join(dir, "containerd.sock");
+
+/** `cri`: TOML below plugins."io.containerd.grpc.v1.cri"; without it the plugin is off. */
+export function startContainerd(host: Host, cri?: string): Promise<Containerd> {
+  const dir = join(host.dir, "containerd");
+  mkdirSync(dir);
+  const config = join(dir, "config.toml");
+  writeFileSync(config, containerdConfig(dir, cri));
+  return runContainerd(host, dir, config);
+}
+
+/** Runs it on a file of {@link containerdConfig}; `enter` are words before the command, as of nsenter. */
+export async function runContainerd(
+  host: Host,
+  dir: string,
+  config: string,
+  enter: readonly string[] = [],
+): Promise<Containerd> {
+  const socket = socketIn(dir);
   const ctr = (...args: string[]) => call(socket, host.path, args);
   // ctr leaves those of detached containers behind
   const fifos = ["--fifo-dir", join(dir, "fifo")];
   const daemon = await startDaemon(
-    ["containerd", "--config", config],
+    [...enter, "containerd", "--config", config],
     join(dir, "log"),
     async () => (await ctr("version")).status === 0,
     { PATH: host.path },

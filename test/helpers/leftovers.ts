@@ -7,7 +7,7 @@ const PLACES = ["ephemeral", "staging", "trash", "instances"];
 const RUN_PLACES = ["records", "configs", "held", "roots", "mnt"];
 
 /** Paths, relative to the host's directory, of all that is left. */
-export function leftovers(host: Host): string[] {
+export function leftovers(host: Pick<Host, "dir" | "root" | "run">): string[] {
   const list = (dir: string, place: string) => {
     const path = join(dir, place);
     return existsSync(path)

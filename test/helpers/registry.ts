@@ -10,8 +10,9 @@ export interface Registry {
   stop(): Promise<void>;
 }
 
-export async function startRegistry(dir: string): Promise<Registry> {
-  const address = `127.0.0.1:${await freePort()}`;
+/** `at`: the address of one that was stopped, whose images are in `dir`. */
+export async function startRegistry(dir: string, at?: string): Promise<Registry> {
+  const address = at ?? `127.0.0.1:${await freePort()}`;
   mkdirSync(dir, { recursive: true });
   const config = join(dir, "registry.yml");
   const storage = { filesystem: { rootdirectory: join(dir, "blobs") }, delete: { enabled: true } };
