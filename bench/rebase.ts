@@ -13,6 +13,7 @@ const FILES = 100_000;
 /** Containers of the rollout; with --quick. */
 const CROWD = 100;
 const QUICK_CROWD = 10;
+const TURNS = 3;
 
 interface Subject {
   readonly name: string;
@@ -143,13 +144,11 @@ async function measureCrowd(setting: Setting, runc: readonly string[], size: num
       (id) => run([id, join(setting.dir, `rebase-${id}`)]),
     );
     const times = { rollout: [] as number[], restart: [] as number[] };
-    for (const version of [2, 1, 2]) {
-      const began = performance.now();
-      veneer(setting, "rollout", `bench@${version}`, "--json");
+    for (let turn = 0; turn < TURNS; turn++) {
+      let began = performance.now();
+      veneer(setting, "rollout", `bench@${turn % 2 === 0 ? 2 : 1}`, "--json");
       times.rollout.push((performance.now() - began) / size);
-    }
-    for (let turn = 0; turn < 3; turn++) {
-      const began = performance.now();
+      began = performance.now();
       for (const [id] of bundles) await start(["runc", "--root", state, "delete", "--force", id]);
       for (const one of bundles) await run(one);
       times.restart.push((performance.now() - began) / size);
