@@ -128,7 +128,6 @@ function refuseKinds(record: Record, name: string): void {
       "they go when it stops: start it on the other version",
     );
   if (record.image) refuse("has the tree of an image above its base (run.veneer.rootfs=layer)");
-  if (record.placement === "host") refuse("has its root mounted on the host too");
 }
 
 /** What stands in the way of another root now, as far as it can be told while the container runs. */
