@@ -8,8 +8,8 @@ packages=(
   hyperfine jq libc6-dev libcap2-bin lxc podman procps python3-minimal runc skopeo sqlite3 strace tar uidmap umoci util-linux
   xfsprogs xz-utils zsh zstd
 )
-# LXD is tested with Debian 12; docker-cli and libcriu2 are packages of their own from Debian 13 on
-if grep -q bookworm /etc/os-release; then packages+=(lxd); else packages+=(docker-cli libcriu2); fi
+# LXD comes from Debian 12, Incus from Debian 13; docker-cli and libcriu2 are packages of their own from there on
+if grep -q bookworm /etc/os-release; then packages+=(lxd); else packages+=(docker-cli incus-base libcriu2); fi
 
 missing=()
 for package in "${packages[@]}"; do

@@ -104,6 +104,25 @@ describe("setup lxc NAME --hookless", () => {
     expect(existsSync(join(lxc.path, name))).toBe(false);
   });
 
+  test.each([1, 2, 3, 4, 5, 6])(
+    "killed at rename %i, and its reverse too, can be done again",
+    async (when) => {
+      lxc.container(name, { only: [] });
+      const text = readFileSync(config(), "utf8");
+      const inject = ["-f", "-qq", "-o", "/dev/null", "-e", `inject=renameat2:signal=KILL:when=${when}`];
+      const veneer = join(host.bin, "veneer");
+      const words = ["setup", "lxc", name, "--base", "b", "--hookless", ...place()];
+      expect((await sh("strace", [...inject, veneer, ...words])).status).not.toBe(0);
+      await hookless();
+      expect(await run("echo kept >/etc/made")).toMatchObject({ status: 0 });
+      await sh("strace", [...inject, veneer, "unsetup", "lxc", name, ...place()]);
+      expect(await unsetup()).toMatchObject({ status: 0 });
+      expect(readFileSync(config(), "utf8")).toBe(text);
+      expect(readFileSync(`${await host.ok("mount", name)}/etc/made`, "utf8")).toBe("kept\n");
+      await host.ok("umount", name);
+    },
+  );
+
   test.each([
     ["a user namespace", "lxc.idmap = u 0 200000 65536", "cannot mount this overlay in one"],
     ["an overlay of its own", "lxc.rootfs.path = overlay:/a:/b", "'veneer adopt"],
@@ -202,7 +221,8 @@ describe("an instance that LXC mounts", () => {
     }
     expect((await unsetup()).stderr).toContain("is held by container");
     expect((await setup("--instance", name)).stderr).toContain("is held by container");
-    expect((await host.veneer("base", "rm", "b@1")).stderr).toContain(`instance ${name}`);
+    expect((await host.veneer("base", "rm", "b@1")).stderr).toContain("b@1 is used by instance ");
+    expect(await host.ok("base", "log", "b", "--json")).toContain(`"instance ${name}"`);
     await host.ok("gc");
     expect(readFileSync(config(), "utf8")).toBe(before);
     expect(rootLine()).toBe(line);

@@ -1,13 +1,44 @@
-/** An LXD of a test's own: a daemon with a pool of directories, and an image that is an empty root. */
+/** An LXD or Incus of a test's own: a daemon with a pool of directories, and an image that is an empty root. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startDaemon } from "./daemon.ts";
 import { type Host, must, type Outcome, sh } from "./host.ts";
 
+export interface Kind {
+  readonly name: "LXD" | "Incus";
+  readonly daemon: string;
+  readonly client: string;
+  readonly ready: readonly string[];
+  readonly init: readonly string[];
+  /** names its directory */
+  readonly variable: string;
+  /** where it is among Debian's packages */
+  readonly from: string;
+}
+
+export const KINDS: readonly Kind[] = [
+  {
+    name: "LXD",
+    daemon: "/usr/bin/lxd",
+    client: "lxc",
+    ready: ["lxd", "waitready", "--timeout", "5"],
+    init: ["lxd", "init", "--preseed"],
+    variable: "LXD_DIR",
+    from: "lxd of Debian 12",
+  },
+  {
+    name: "Incus",
+    daemon: "/usr/libexec/incus/incusd",
+    client: "incus",
+    ready: ["incus", "admin", "waitready", "--timeout", "5"],
+    init: ["incus", "admin", "init", "--preseed"],
+    variable: "INCUS_DIR",
+    from: "incus-base of Debian 13",
+  },
+];
+
 export interface Lxd {
-  /** a container's configuration as LXD writes it for LXC */
-  config(name: string): string;
-  /** The client, `lxc`. */
+  /** The client: `lxc` or `incus`. */
   client(...args: string[]): Promise<Outcome>;
   /** Like `client`, but throws unless the status is 0; returns stdout. */
   ok(...args: string[]): Promise<string>;
@@ -15,10 +46,9 @@ export interface Lxd {
   stop(): Promise<void>;
 }
 
-/** Why it cannot be tested here; undefined where it can. */
-export function lxdIsMissing(): string | undefined {
-  const there = existsSync("/usr/bin/lxd") && existsSync("/usr/bin/lxc");
-  return there || process.env.CI ? undefined : "LXD is not installed (package lxd of Debian 12)";
+/** Whether it is there. */
+export function hasKind({ daemon }: Kind): boolean {
+  return existsSync(daemon);
 }
 
 const PRESEED = `
@@ -27,21 +57,19 @@ storage_pools: [{name: default, driver: dir, config: {}}]
 profiles: [{name: default, devices: {root: {path: /, pool: default, type: disk}}}]
 `;
 
-export async function startLxd(host: Host, env: Record<string, string> = {}): Promise<Lxd> {
-  const dir = join(host.dir, "lxd");
+export async function startLxd(kind: Kind, host: Host): Promise<Lxd> {
+  const dir = join(host.dir, kind.name.toLowerCase());
   const home = join(host.dir, "home");
-  mkdirSync(dir, { recursive: true });
-  mkdirSync(home, { recursive: true });
-  const own = { PATH: host.path, LXD_DIR: dir, HOME: home };
-  const ready = async () => (await sh("lxd", ["waitready", "--timeout", "5"], { env: own })).status === 0;
-  const daemon = await startDaemon(["lxd", "--group", "root"], join(host.dir, "lxd.log"), ready, {
-    ...own,
-    ...env,
-  });
+  for (const path of [dir, home]) mkdirSync(path, { recursive: true });
+  const env = { PATH: host.path, [kind.variable]: dir, HOME: home };
+  const run = ([file = "", ...args]: readonly string[], input = "") => sh(file, args, { env, input });
+  const ready = async () => (await run(kind.ready)).status === 0;
+  const log = join(host.dir, `${kind.name}.log`);
+  const daemon = await startDaemon([kind.daemon, "--group", "root"], log, ready, env);
+  await must(kind.init[0] as string, kind.init.slice(1), { env, input: PRESEED });
   // what stands on its standard input is read as a part of the configuration
-  const client = (...args: string[]) => sh("lxc", args, { env: own, input: "" });
-  const ok = (...args: string[]) => must("lxc", args, { env: own, input: "" });
-  await must("lxd", ["init", "--preseed"], { env: own, input: PRESEED });
+  const client = (...args: string[]) => run([kind.client, ...args]);
+  const ok = (...args: string[]) => must(kind.client, args, { env, input: "" });
   const image = join(host.dir, "image");
   mkdirSync(join(image, "rootfs"), { recursive: true });
   const metadata = "architecture: x86_64\ncreation_date: 1700000000\nproperties: {description: empty}\n";
@@ -50,14 +78,13 @@ export async function startLxd(host: Host, env: Record<string, string> = {}): Pr
   await must("tar", ["-C", image, "-cf", archive, "metadata.yaml", "rootfs"]);
   await ok("image", "import", archive, "--alias", "empty");
   return {
-    config: (name) => join(dir, "logs", name, "lxc.conf"),
     client,
     ok,
     async stop() {
       const { stdout } = await client("list", "--format", "csv", "-c", "n");
       for (const name of stdout.split("\n").filter((line) => line !== "")) await client("delete", "-f", name);
       await daemon.stop();
-      for (const mount of ["devlxd", "shmounts"]) await sh("umount", ["-l", join(dir, mount)]);
+      for (const mount of ["devlxd", "guestapi", "shmounts"]) await sh("umount", ["-l", join(dir, mount)]);
       rmSync(dir, { recursive: true, force: true });
     },
   };
