@@ -12,6 +12,7 @@ import {
 } from "../store/instances.ts";
 import { lockLayers, publishLayer, sealLayer, syncStore } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
 import { publishVersion, readBaseFile, requireCurrent } from "../store/versions.ts";
 import { walk } from "../store/walk.ts";
@@ -134,6 +135,7 @@ function requireRoom(store: Store, id: string, name: string, ground: BaseVersion
     });
   }
   if (name !== ground.name) return;
+  refuseShared(store, name);
   during(
     `instance ${id} is on ${ref}`,
     () => requireCurrent(store, name, ground.version),

@@ -9,6 +9,7 @@ import { isMountedHere, waitUntilFree } from "../store/liveness.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { freeLayers } from "../store/remove-base.ts";
 import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";
+import { refuseShared } from "../store/shared.ts";
 import { mountSource } from "../store/source.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
@@ -52,6 +53,7 @@ export interface OpenSession {
  * base has one.
  */
 export function openSession(store: Store, name: string, command?: readonly string[]): OpenSession {
+  refuseShared(store, name);
   using _base = lockBase(store, { name });
   const base = readVersion(store, { name });
   using layers = openLayers(store, base);

@@ -6,12 +6,16 @@ import { check, cstring, syscall } from "../sys/libc.ts";
 import { SYS } from "../sys/numbers.ts";
 import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { setxattr } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 
 /**
  * Makes `upper`, with the root's mode and owner and the given entries, and `work` in an open directory.
  * Throws on the first failure; what is made by then is the caller's to remove.
  */
-export function makeUpper(directory: Fd, root: UpperRoot, entries: readonly UpperEntry[]): void {
+export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly UpperEntry[]): void {
+  const foreign = isForeign(asked);
+  const root = foreign ? rootInstead(asked) : asked;
+  const entries = foreign ? asFound.map(rootInstead) : asFound;
   mkdirat(directory.number, "upper", 0o700);
   mkdirat(directory.number, "work", 0o700);
   using upper = openat(directory.number, "upper", O_PATH | O_DIRECTORY | O_NOFOLLOW);
@@ -24,6 +28,19 @@ export function makeUpper(directory: Fd, root: UpperRoot, entries: readonly Uppe
     if (entry.kind === "merged" && entry.mtime) setTime(upper, entry);
   }
   setOwner(directory, "upper", root);
+}
+
+/** Nobody's: what belongs to ids that the user namespace does not have, as all of a base that root shares with all. */
+const NOBODY = 65534;
+
+/** Whether a base in a user namespace belongs to none of its ids. */
+function isForeign({ uid }: { readonly uid: number }): boolean {
+  return uid === NOBODY && inUserNamespace();
+}
+
+function rootInstead<T extends UpperRoot>(owner: T): T {
+  const id = (one: number) => (one === NOBODY ? 0 : one);
+  return { ...owner, uid: id(owner.uid), gid: id(owner.gid) };
 }
 
 function makeDirectory(upper: Fd, entry: UpperEntry): void {

@@ -8,6 +8,7 @@ import { drawProgress } from "./progress.ts";
 
 export const command: Command = {
   name: "base commit",
+  publishes: true,
   summary: "Publish the editing session of a base as its next version",
   operands: [{ name: "NAME", complete: "base" }],
   options: [

@@ -20,6 +20,7 @@ import { drawProgress } from "./progress.ts";
 
 export const command: Command = {
   name: "base edit",
+  publishes: true,
   summary: "Change a base: open a writable session on its current version, or run a command in one",
   operands: [{ name: "NAME", complete: "base" }],
   options: [],

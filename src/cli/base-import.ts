@@ -11,6 +11,7 @@ import { registryOptions, TLS_VERIFY } from "./registry.ts";
 
 export const command: Command = {
   name: "base import",
+  publishes: true,
   summary: "Make a base, or the next version of one, from a directory, a tar or an image",
   operands: [
     { name: "NAME", complete: "base" },

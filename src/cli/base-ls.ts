@@ -1,8 +1,11 @@
 import { formatError } from "../errors.ts";
-import { describeBase } from "../store/describe.ts";
-import { listBases } from "../store/versions.ts";
+import { type BaseSummary, describeBase } from "../store/describe.ts";
+import { namesOfBases } from "../store/shares.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, printRows, shorten } from "./table.ts";
+
+const marks = ({ editing, shared }: BaseSummary) =>
+  [editing ? "editing" : [], shared ? "shared" : []].flat().join(", ");
 
 export const command: Command = {
   name: "base ls",
@@ -11,11 +14,11 @@ export const command: Command = {
   options: [JSON_OPTION],
   description: `A line for each base: its current version, how many versions there are, what all their layers take on disk (a layer that
 bases share counts in each; directories in place count nothing), and when and from what the current version was made. "editing" marks a base
-with an open session.`,
+with an open session, "shared" one that users have from root.`,
   run(context, input) {
     const { store } = context.settings;
     const problems: string[] = [];
-    const rows = listBases(store).flatMap((name) => {
+    const rows = namesOfBases(store).flatMap((name) => {
       try {
         return [describeBase(store, name)];
       } catch (error) {
@@ -31,7 +34,7 @@ with an open session.`,
       { title: "SIZE", cell: (row) => formatBytes(row.bytes), right: true },
       { title: "CREATED", cell: (row) => row.created },
       { title: "ORIGIN", cell: (row) => shorten(row.origin) },
-      { title: "", cell: (row) => (row.editing ? "editing" : "") },
+      { title: "", cell: (row) => marks(row) },
     ]);
     for (const problem of problems) context.note(`veneer: ${problem}`);
     return problems.length > 0 ? 1 : 0;

@@ -6,6 +6,7 @@ import type { Command } from "./command.ts";
 
 export const command: Command = {
   name: "base use",
+  publishes: true,
   summary: "Make an older or a newer version of a base the current one",
   operands: [{ name: "NAME@V", complete: "base" }],
   options: [],

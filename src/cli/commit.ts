@@ -5,6 +5,7 @@ import { drawProgress } from "./progress.ts";
 
 export const command: Command = {
   name: "commit",
+  publishes: true,
   summary: "Make a version of a base from an instance's changes",
   description: `
 With the name of the instance's own base, its changes become the next version of that base, provided that the

@@ -75,7 +75,23 @@ async function dispatch(
   const context = makeContext(options);
   if (!command.outside && geteuid() !== 0) return again(context);
   await recoverMoving(context, command.name);
-  return (await command.run(context, input)) ?? 0;
+  const status = (await command.run(context, input)) ?? 0;
+  if (command.publishes && status === 0 && context.user === undefined) await shareAgain(context);
+  return status;
+}
+
+/** What is shared with users follows the base. A failure leaves what they had, and the command is done all the same. */
+async function shareAgain(context: Context): Promise<void> {
+  const { allShares } = await import("../store/shares.ts");
+  if (allShares(context.settings.store).next().done) return;
+  const { refreshAllShares } = await import("./shares.ts");
+  try {
+    await refreshAllShares(context);
+  } catch (error) {
+    context.note(
+      `veneer: users have the earlier version: ${formatError(error)}; hint: 'veneer mount --all' tries again`,
+    );
+  }
 }
 
 /** The same command line once more, as root of a user namespace. */

@@ -1,7 +1,9 @@
 import { lxcPath } from "../engines/lxc.ts";
 import { listInstances } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
-import { listBases, listVersions, readBaseFile } from "../store/versions.ts";
+import { storeOfBase } from "../store/shared.ts";
+import { namesOfBases } from "../store/shares.ts";
+import { listVersions, readBaseFile } from "../store/versions.ts";
 import { list } from "../sys/stat.ts";
 import type { Command } from "./command.ts";
 import { type Candidate, complete, countGlobals, fitting, type Wanted } from "./complete.ts";
@@ -75,11 +77,12 @@ function known(list: () => Candidate[], answer: { prefix: string; begun: string 
 /** Names, and behind an @ the versions of one. */
 function bases(store: Store, begun: string): Candidate[] {
   const at = begun.indexOf("@");
-  if (at < 0) return listBases(store).map((value) => ({ value }));
+  if (at < 0) return namesOfBases(store).map((value) => ({ value }));
   const name = begun.slice(0, at);
-  if (!listBases(store).includes(name)) return [];
-  const current = readBaseFile(store, name)?.current;
-  return listVersions(store, name).map((version) => ({
+  if (!namesOfBases(store).includes(name)) return [];
+  const holder = storeOfBase(store, name);
+  const current = readBaseFile(holder, name)?.current;
+  return listVersions(holder, name).map((version) => ({
     value: `${name}@${version}`,
     ...(version === current && { help: "current" }),
   }));

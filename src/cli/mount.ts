@@ -4,6 +4,7 @@ import { checkName } from "../names.ts";
 import { listInstances } from "../store/instances.ts";
 import type { Command } from "./command.ts";
 import { refuseFleeting } from "./fleeting.ts";
+import { refreshAllShares } from "./shares.ts";
 
 export const command: Command = {
   name: "mount",
@@ -11,7 +12,7 @@ export const command: Command = {
   description: `
 Prints the mount point: DIR, or RUN/mnt/ID. Set-user-ID bits and device files are without effect there unless
 --suid is given. While it is mounted no container can start on the instance. A mount is remembered: --all
-brings back, after a reboot, what was mounted and never unmounted.`,
+brings back, after a reboot, what was mounted and never unmounted, and what users have of shared bases.`,
   operands: [
     { name: "ID", optional: true, complete: "instance" },
     { name: "DIR", optional: true, complete: "directory" },
@@ -21,10 +22,10 @@ brings back, after a reboot, what was mounted and never unmounted.`,
       name: "--suid",
       help: "for a root that a container or chroot will use: heed set-user-ID bits and devices",
     },
-    { name: "--all", help: "mount everything again that was mounted" },
+    { name: "--all", help: "mount everything again that was mounted or shared" },
   ],
   examples: ["veneer mount web1", "veneer mount web1 /srv/web1", "veneer mount --all"],
-  run(context, input) {
+  async run(context, input) {
     refuseFleeting("mount", context.env);
     const [id, directory] = input.operands;
     const { settings, out, note } = context;
@@ -35,6 +36,12 @@ brings back, after a reboot, what was mounted and never unmounted.`,
         failures++;
         note(`veneer: ${formatError(error)}`);
       });
+      if (context.user === undefined) {
+        await refreshAllShares(context).catch((error: unknown) => {
+          failures++;
+          note(`veneer: share: ${formatError(error)}`);
+        });
+      }
       return failures === 0 ? 0 : 1;
     }
     if (id === undefined) throw new UsageError("veneer mount needs ID", "usage: veneer mount ID [DIR]");

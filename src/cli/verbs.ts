@@ -21,6 +21,8 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base abort": () => import("./base-abort.ts"),
         "base shift": () => import("./base-shift.ts"),
         "base verify": () => import("./base-verify.ts"),
+        "base share": () => import("./base-share.ts"),
+        "base unshare": () => import("./base-unshare.ts"),
       },
     },
     {

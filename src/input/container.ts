@@ -13,7 +13,7 @@ import type { IdMap } from "../sys/userns.ts";
 import { cgroupLayout } from "./cgroup.ts";
 import { openLayers } from "./facts.ts";
 import { readImageConfig } from "./image-config.ts";
-import { readMerged } from "./layers.ts";
+import { lookup, readMerged, rootFact } from "./layers.ts";
 import type { Volume } from "./volume.ts";
 
 export interface ContainerWishes {
@@ -78,7 +78,9 @@ export function containerFacts(
     user: resolveUser(wishes.user ?? image.user ?? "0", accounts),
     terminal: wishes.terminal,
     network: wishes.network,
-    ...(wishes.network === "host" && lstatMaybe(RESOLV_CONF) && { resolvConf: RESOLV_CONF }),
+    ...(wishes.network === "host" &&
+      lstatMaybe(RESOLV_CONF) &&
+      canHold(merged, RESOLV_CONF) && { resolvConf: RESOLV_CONF }),
     volumes: wishes.volumes,
     cgroups: cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")),
     ...(inUserNamespace() && { rootless: { ttyGroup: hasGroup(TTY_GROUP) } }),
@@ -87,6 +89,14 @@ export function containerFacts(
   };
 }
 
+/** In a base that belongs to none of the namespace's ids no mount point can be made. */
+function canHold(merged: readonly Fd[], path: string): boolean {
+  const { uid } = rootFact(merged);
+  const foreign = uid === NOBODY && inUserNamespace();
+  return !foreign || lookup(merged, path).kind !== "missing";
+}
+
+const NOBODY = 65534;
 const TTY_GROUP = 5;
 
 function hasGroup(gid: number): boolean {

@@ -4,6 +4,7 @@ import { formatBaseRef } from "../names.ts";
 import { upperEntries } from "../plan/upper.ts";
 import { type BaseVersion, layerPaths } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
+import { SHARED } from "../store/shared.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { expand, lookup, rootFact } from "./layers.ts";
 
@@ -28,7 +29,10 @@ export function openLayers(
     for (const fd of fds) fd[Symbol.dispose]();
   };
   try {
-    for (const path of all) fds.push(during(`layer of ${formatBaseRef(base)}`, () => openDirectory(path)));
+    for (const path of all) {
+      const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root shares it no longer" : undefined);
+      fds.push(during(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger));
+    }
   } catch (error) {
     close();
     throw error;

@@ -7,6 +7,7 @@ import { type Fd, flock, openatMaybe } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_SH, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
 import { readDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
+import { storeOfBase } from "./shared.ts";
 
 export type LayerRef = { readonly id: string } | { readonly path: string };
 
@@ -44,7 +45,9 @@ export interface BaseVersion {
  * manifest is read until its record is written and its layers are mounted. Throws when there is no such base.
  */
 export function lockBase(store: Store, ref: BaseRef, operation = LOCK_SH): Fd {
-  const fd = openatMaybe(AT_FDCWD, paths.base(store, ref.name), O_RDONLY | O_DIRECTORY);
+  const own = openatMaybe(AT_FDCWD, paths.base(store, ref.name), O_RDONLY | O_DIRECTORY);
+  // one that root shares is read only
+  const fd = own ?? (operation === LOCK_SH ? openShared(store, ref) : undefined);
   if (!fd) throw noSuchBase(store, ref);
   try {
     flock(fd.number, operation, paths.base(store, ref.name));
@@ -55,8 +58,18 @@ export function lockBase(store: Store, ref: BaseRef, operation = LOCK_SH): Fd {
   return fd;
 }
 
-/** The version that a reference means now. */
+function openShared(store: Store, ref: BaseRef): Fd | undefined {
+  const shared = storeOfBase(store, ref.name);
+  if (shared === store) return undefined;
+  return openatMaybe(AT_FDCWD, paths.base(shared, ref.name), O_RDONLY | O_DIRECTORY);
+}
+
+/** The version that a reference means now: of the store, else of a base that root shares with this user. */
 export function readVersion(store: Store, ref: BaseRef): BaseVersion {
+  return readOwn(storeOfBase(store, ref.name), ref);
+}
+
+function readOwn(store: Store, ref: BaseRef): BaseVersion {
   const base = readDocument<BaseFile>(paths.baseFile(store, ref.name), validateBase);
   const version = ref.version ?? base?.current;
   if (!base || version === undefined || version > (base.last ?? version)) throw noSuchBase(store, ref);

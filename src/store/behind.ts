@@ -1,6 +1,7 @@
 /** How many versions instances and containers are behind, for listings. */
 import { versionsBehind } from "../plan/behind.ts";
 import type { Store } from "./paths.ts";
+import { storeOfBase } from "./shared.ts";
 import { listVersions, readBaseFile } from "./versions.ts";
 
 /** Reads each base once; null where its versions cannot be read. Made for one listing, and not kept. */
@@ -15,8 +16,9 @@ export function makeBehind(store: Store): (base: string, version: number) => num
 
 function readVersions(store: Store, base: string) {
   try {
-    const current = readBaseFile(store, base)?.current;
-    return current === undefined ? undefined : { current, published: listVersions(store, base) };
+    const holder = storeOfBase(store, base);
+    const current = readBaseFile(holder, base)?.current;
+    return current === undefined ? undefined : { current, published: listVersions(holder, base) };
   } catch {
     // `base ls` tells what is wrong with it
     return undefined;

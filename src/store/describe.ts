@@ -4,6 +4,8 @@ import { type LayerRef, readVersion } from "./bases.ts";
 import { readLayer } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";
 import { readSession } from "./sessions.ts";
+import { isShared, storeOfBase } from "./shared.ts";
+import { readShare } from "./shares.ts";
 import { listUses } from "./uses.ts";
 import { listVersions, readBaseFile } from "./versions.ts";
 
@@ -55,8 +57,8 @@ export function describeVersion(store: Store, ref: BaseRef): VersionDescription 
   return {
     name,
     version,
-    current: readBaseFile(store, name)?.current ?? version,
-    versions: listVersions(store, name),
+    current: readBaseFile(storeOfBase(store, name), name)?.current ?? version,
+    versions: listVersions(storeOfBase(store, name), name),
     created: manifest.created,
     origin: manifest.origin,
     digest: manifest.digest,
@@ -86,10 +88,11 @@ const layerKey = (layer: LayerRef) => ("id" in layer ? layer.id : layer.path);
 
 /** All versions of a base, newest first. Throws where there is no such base. */
 export function describeLine(store: Store, name: string): LineEntry[] {
-  const { current } = readBaseFile(store, name) ?? { current: readVersion(store, { name }).version };
+  const holder = storeOfBase(store, name);
+  const { current } = readBaseFile(holder, name) ?? { current: readVersion(store, { name }).version };
   const uses = listUses(store, name);
   let below = new Set<string>();
-  const entries = listVersions(store, name).map((version): LineEntry => {
+  const entries = listVersions(holder, name).map((version): LineEntry => {
     const { manifest } = readVersion(store, { name, version });
     const keys = manifest.layers.map(layerKey);
     const { from } = manifest;
@@ -124,12 +127,14 @@ export interface BaseSummary {
   readonly created: string;
   readonly origin: string;
   readonly editing: boolean;
+  /** by root: with users; of a user: by root */
+  readonly shared: boolean;
 }
 
 /** A base in one line. Throws when the current version cannot be read. */
 export function describeBase(store: Store, name: string): BaseSummary {
   const { version, manifest } = readVersion(store, { name });
-  const versions = listVersions(store, name);
+  const versions = listVersions(storeOfBase(store, name), name);
   const layers = new Set<string>();
   for (const number of versions) {
     for (const layer of readVersion(store, { name, version: number }).manifest.layers) {
@@ -145,5 +150,6 @@ export function describeBase(store: Store, name: string): BaseSummary {
     created: manifest.created,
     origin: manifest.origin,
     editing: readSession(store, name) !== undefined,
+    shared: isShared(store, name) || readShare(store, name) !== undefined,
   };
 }

@@ -19,6 +19,8 @@ export const paths = {
   bases: (store: Store) => `${store.root}/bases`,
   base: (store: Store, name: string) => `${store.root}/bases/${name}`,
   baseFile: (store: Store, name: string) => `${store.root}/bases/${name}/base.json`,
+  /** with whom root shares it */
+  shareFile: (store: Store, name: string) => `${store.root}/bases/${name}/share.json`,
   versions: (store: Store, name: string) => `${store.root}/bases/${name}/versions`,
   manifest: (store: Store, name: string, version: number) =>
     `${store.root}/bases/${name}/versions/${version}.json`,

@@ -7,6 +7,7 @@ import { readVersion } from "./bases.ts";
 import { lockLayers } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";
 import { allSessions } from "./sessions.ts";
+import { allShares } from "./shares.ts";
 import { moveToTrash } from "./trash.ts";
 import { listUses } from "./uses.ts";
 import { allVersions, changeBase, listVersions, removeVersion } from "./versions.ts";
@@ -57,6 +58,9 @@ export function referencedLayers(store: Store, without: ReadonlySet<string> = ne
   const ids = new Set<string>();
   for (const { manifest } of allVersions(store)) {
     for (const layer of manifest.layers) if ("id" in layer) ids.add(layer.id);
+  }
+  for (const [, { versions }] of allShares(store)) {
+    for (const { flat } of Object.values(versions)) if (flat !== undefined) ids.add(flat);
   }
   for (const [name, session] of allSessions(store)) if (!without.has(name)) ids.add(session.layer);
   return ids;

@@ -6,12 +6,13 @@ import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
 import { allRollouts } from "./rollouts.ts";
 import { allSessions, isLeft } from "./sessions.ts";
+import { allShares } from "./shares.ts";
 import { allVersions } from "./versions.ts";
 
 export interface Use {
   readonly base: string;
   readonly version: number;
-  readonly kind: "instance" | "container" | "mount" | "session" | "rollout" | "base";
+  readonly kind: "instance" | "container" | "mount" | "session" | "rollout" | "share" | "base";
   /** `instance web1`, `container 4f2a (oci)`, `base apps@1` */
   readonly who: string;
   /** for a base: which */
@@ -25,6 +26,7 @@ export function listUses(store: Store, base?: string): Use[] {
     ...recordUses(store, base),
     ...sessionUses(store),
     ...rolloutUses(store),
+    ...shareUses(store),
     ...baseUses(store),
   ];
   return base === undefined ? uses : uses.filter((use) => use.base === base);
@@ -68,6 +70,14 @@ function* rolloutUses(store: Store): Generator<Use> {
   for (const [base, { to, begun, entries }] of allRollouts(store)) {
     for (const version of new Set([to, ...entries.map(({ from }) => from)])) {
       yield { base, version, kind: "rollout", who: `the rollout begun ${begun}` };
+    }
+  }
+}
+
+function* shareUses(store: Store): Generator<Use> {
+  for (const [base, { versions }] of allShares(store)) {
+    for (const version of Object.keys(versions).map(Number)) {
+      yield { base, version, kind: "share", who: "users that it is shared with ('veneer base unshare')" };
     }
   }
 }

@@ -44,8 +44,9 @@ export interface UserOptions {
 const ENTER = `for name in passwd group subuid subgid; do mount --bind "$1/$name" "/etc/$name" || exit; done
 mount --bind "$2" "$1/bin" && mount --bind "$1/runtime" "/run/user/$3" || exit
 umount /sys/fs/cgroup/unified 2>/dev/null
+[ ! -d "$4" ] || mount --rbind "$4" /run/veneer-shared || exit
 uid=$3
-shift 3
+shift 4
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"`;
 
 export function makeUser(host: Host, options: UserOptions = {}): User {
@@ -87,6 +88,7 @@ export function makeUser(host: Host, options: UserOptions = {}): User {
     dir,
     join(PROJECT, "dist"),
     String(uid),
+    `${host.run}-shared`,
   ];
   const run = (file: string, args: readonly string[], more: RunOptions = {}) =>
     sh("unshare", [...prefix, "env", "-i", ...words({ ...env, ...more.env }), file, ...args], {
