@@ -14,6 +14,7 @@ import { benchRebase } from "./rebase.ts";
 import { benchRunc } from "./runc.ts";
 import { benchStartup } from "./startup.ts";
 import { formatMarkdown, formatReport, type Report, verdict } from "./table.ts";
+import { benchUserns } from "./userns.ts";
 
 interface Part {
   readonly title: string;
@@ -26,6 +27,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   startup: { title: "Start-up", runs: [60, 15], run: benchStartup },
   hook: { title: "OCI hook", runs: [60, 15], run: benchHook },
   runc: { title: "Wrapping runtime", runs: [60, 15], run: benchRunc },
+  userns: { title: "User namespaces", runs: [40, 12], run: benchUserns },
   lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
   instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
   image: { title: "Images", runs: [10, 3], run: benchImage },
