@@ -99,6 +99,7 @@ const INTERNAL: Readonly<Record<string, Loader>> = {
   "internal complete": () => import("./internal-complete.ts"),
   "internal doctor": () => import("./internal-doctor.ts"),
   "internal sum-files": () => import("./internal-sum-files.ts"),
+  "internal merge": () => import("./internal-merge.ts"),
   "internal enter-session": () => import("./internal-enter-session.ts"),
 };
 

@@ -88,6 +88,16 @@ export function dropGeneration(id: string, instance: Instance, number: number): 
   return withGeneration(instance, relink(generationOf(instance)), others);
 }
 
+/** One generation with its parts merged into one. */
+export function withoutParts(instance: Instance, number: number): Instance {
+  const merged = (one: Generation): Generation => {
+    if (one.generation !== number) return one;
+    const { parts: _parts, folded: _folded, ...rest } = one;
+    return rest;
+  };
+  return withGeneration(instance, merged(generationOf(instance)), (instance.kept ?? []).map(merged));
+}
+
 /** The same generation on another version. */
 export function rebased(instance: Instance, { base, version, digest }: Ground): Instance {
   return withGeneration(instance, { ...generationOf(instance), base, version, digest }, instance.kept ?? []);

@@ -3,7 +3,7 @@ import { UsageError, VeneerError } from "../errors.ts";
 import validateInstance from "../generated/instance.js";
 import { type BaseRef, formatBaseRef } from "../names.ts";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, flock, openatMaybe } from "../sys/fd.ts";
+import { type Fd, flock, openatMaybe, unlink } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import type { BaseVersion } from "./bases.ts";
@@ -85,7 +85,8 @@ export function lockInstance(store: Store, id: string, options: { wait?: boolean
   for (;;) {
     const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!fd) return undefined;
-    if (!flock(fd.number, options.wait ? LOCK_EX : LOCK_EX | LOCK_NB, path)) {
+    const locked = flock(fd.number, options.wait ? LOCK_EX : LOCK_EX | LOCK_NB, path);
+    if (!locked && !interruptMerge(store, id, fd)) {
       fd[Symbol.dispose]();
       throw new VeneerError("BUSY", `instance ${id} is being changed or started by another veneer process`, {
         hint: "try again in a moment",
@@ -95,6 +96,23 @@ export function lockInstance(store: Store, id: string, options: { wait?: boolean
     if (lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
     fd[Symbol.dispose]();
   }
+}
+
+/** Milliseconds for a merge of parts to give way; it looks up every few entries. */
+const MERGE_STOP = 10_000;
+
+/** Takes the lock from a merge in the background ({@link mergeInstance}); false where another holds it. */
+function interruptMerge(store: Store, id: string, fd: Fd): boolean {
+  try {
+    unlink(paths.merging(store, id));
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return false;
+    throw error;
+  }
+  for (const end = Date.now() + MERGE_STOP; Date.now() < end; Bun.sleepSync(1)) {
+    if (flock(fd.number, LOCK_EX | LOCK_NB, paths.instance(store, id))) return true;
+  }
+  return false;
 }
 
 /** Like {@link lockInstance}; throws where there is no such instance. */

@@ -15,6 +15,11 @@ export interface Parts {
 /** Parts that a generation may have; overlayfs takes 500 layers, and a lookup asks each of them. */
 export const MAX_PARTS = 16;
 
+/** Whether the parts below the highest must be merged before there may be another (`foldParts`). */
+export function isFull(parts: Parts): boolean {
+  return partNumbers(parts).length >= MAX_PARTS;
+}
+
 /** Where part `number` is. */
 export function partDirectory(directory: string, number: number): string {
   return number === 0 ? directory : `${directory}/parts/${number}`;

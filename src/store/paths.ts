@@ -43,6 +43,8 @@ export const paths = {
   instance: (store: Store, id: string) => `${store.root}/instances/${id}`,
   instanceFile: (store: Store, id: string) => `${store.root}/instances/${id}/instance.json`,
   generation: (store: Store, id: string, generation: number) => `${store.root}/instances/${id}/${generation}`,
+  /** there while a merge of parts holds the instance's lock: who removes it is given way */
+  merging: (store: Store, id: string) => `${store.root}/instances/${id}/merging`,
   ephemerals: (store: Store) => `${store.root}/ephemeral`,
   ephemeral: (store: Store, id: string) => `${store.root}/ephemeral/${id}`,
   staging: (store: Store) => `${store.root}/staging`,

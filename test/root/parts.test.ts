@@ -2,8 +2,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost } from "../helpers/host.ts";
-import { addPart, generationDirectory } from "../helpers/parts.ts";
+import { makeHost, must, sh } from "../helpers/host.ts";
+import { treeManifest } from "../helpers/manifest.ts";
+import { addPart, generationDirectory, partsOf } from "../helpers/parts.ts";
+import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
+import { killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -54,5 +57,75 @@ describe("an upper of several parts", () => {
     expect(readFileSync(join(directory, "parts/1/upper/srv/own/second"), "utf8")).toBe("2");
     const { status, stderr } = await host.veneer("rm", "web1");
     expect([status, stderr]).toEqual([1, expect.stringContaining("web1 is mounted on")]);
+  });
+});
+
+/** What a container sees, but for the numbers of links: names of a file that are hidden in a lower part count there. */
+async function view(id: string): Promise<string> {
+  const root = await host.ok("mount", id);
+  const text = await treeManifest(root);
+  await must("umount", [root]);
+  return text
+    .split("\n")
+    .map((line) => line.replace(/^(.*\|[^d]\|.*\|)[0-9]+$/, "$1"))
+    .filter((line) => !/^(.*) is \1$/.test(line))
+    .join("\n");
+}
+
+/** An instance whose parts were written through overlays, by changes that the seed gives. */
+async function makeParts(id: string, seed: number, parts: number): Promise<void> {
+  const random = randomNumbers(seed);
+  const tree = join(host.dir, `random ${seed}`);
+  mkdirSync(tree);
+  editAtRandom(tree, random, 60);
+  plantBase(host, `random${seed}`, tree);
+  await host.ok("create", id, `random${seed}`, "--opaque", "none");
+  for (let part = 0; part <= parts; part++) {
+    const root = await host.ok("mount", id);
+    editAtRandom(root, random, part === 0 ? 60 : 30);
+    await must("umount", [root]);
+    if (part < parts) await addPart(host, id);
+  }
+}
+
+const merge = (id: string, ...options: string[]) => host.ok("internal", "merge", id, ...options);
+
+describe("merging the parts of a stopped instance", () => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])("leaves one that shows the same (seed %i)", async (seed) => {
+    await makeParts("any", seed, 3);
+    const before = await view("any");
+    const { parts } = partsOf(host, "any");
+    expect(parts).toBe(3);
+    await merge("any", "--lower");
+    expect(partsOf(host, "any")).toMatchObject({ parts: 3, folded: 2 });
+    expect(await view("any")).toBe(before);
+    expect(await merge("any")).toBe("merged");
+    expect(partsOf(host, "any")).toEqual({ parts: undefined, folded: undefined, left: [] });
+    expect(await view("any")).toBe(before);
+    expect(readdirSync(join(host.root, "trash"))).toEqual([]);
+  });
+
+  it.each([11, 12, 13])("shows the same after a kill at any moment (seed %i)", async (seed) => {
+    await makeParts("any", seed, 3);
+    const before = await view("any");
+    const random = randomNumbers(seed);
+    const record = join(host.dir, "moments");
+    const copy = join(host.dir, "copy");
+    await must("cp", ["-a", join(host.root, "instances/any"), copy]);
+    const veneer = join(host.bin, "veneer");
+    await must("strace", [...recordTo(record), veneer, "internal", "merge", "any"]);
+    expect(await view("any")).toBe(before);
+    rmSync(join(host.root, "instances/any"), { recursive: true });
+    await must("mv", [copy, join(host.root, "instances/any")]);
+    const moments = momentsOf(record).filter(({ call }) => call !== "write" && call !== "flock");
+    for (let kills = 0; kills < 8; kills++) {
+      const moment = moments[random(moments.length)] as Moment;
+      await sh("strace", [...killAt(moment), veneer, "internal", "merge", "any"]);
+      expect(await view("any"), JSON.stringify(moment)).toBe(before);
+    }
+    await merge("any");
+    expect(await view("any")).toBe(before);
+    await host.ok("gc");
+    expect(partsOf(host, "any").left).toEqual([]);
   });
 });

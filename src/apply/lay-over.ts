@@ -1,0 +1,175 @@
+/**
+ * Lays one part of an upper over the part below it, so that the lower one shows what both showed together. The
+ * higher part stays as it is: files are linked, directories made anew. So a stack with the higher part still on
+ * top shows the same at every moment, whatever is done by then; a kill leaves work to be done again, no damage.
+ *
+ * What the lower part must keep in mind of the base below it (overlayfs.rst, "whiteouts and opaque directories"):
+ * a directory that takes the place of a file, a whiteout or an opaque directory is opaque, and inside of one that
+ * hides the base there are no whiteouts, which a listing would show there.
+ */
+import { VeneerError } from "../errors.ts";
+import { isOpaque, isWhiteout } from "../input/layers.ts";
+import {
+  type Fd,
+  fchmodat,
+  fchownat,
+  linkat,
+  mkdirat,
+  mknodat,
+  openat,
+  rename,
+  uniqueSuffix,
+} from "../sys/fd.ts";
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  RENAME_EXCHANGE,
+  S_IFCHR,
+  S_IFDIR,
+} from "../sys/flags.ts";
+import { check } from "../sys/libc.ts";
+import { overlayXattr } from "../sys/overlay-xattr.ts";
+import {
+  fstat,
+  isType,
+  lgetxattr,
+  listFd,
+  listxattr,
+  lremovexattr,
+  lstatMaybe,
+  type Stat,
+  setTime,
+  setxattr,
+} from "../sys/stat.ts";
+import { isOverlayXattr } from "./xattrs.ts";
+
+/** As in store/walk.ts: two descriptors on each level. */
+const MAX_DEPTH = 2000;
+
+/** Entries between two looks at whether to go on. */
+const STRIDE = 64;
+
+interface Work {
+  /** an empty directory on the same file system: what is made here is renamed to its place, what is replaced ends here */
+  readonly workshop: Fd;
+  readonly stopped: () => boolean;
+  readonly mountId: bigint;
+  entries: number;
+}
+
+/**
+ * Lays the tree `higher` over the tree `lower`, whose file system is the same. `workshop` is a staging directory,
+ * in which what was replaced is left. Returns false when `stopped` said so before all was done: then, or after an
+ * error, it is done again from the beginning. Nothing may write to either tree, and no overlay may have `lower`
+ * as a layer. Throws SysError, and VeneerError where the tree is too deep or holds a mount.
+ */
+export function layOver(higher: string, lower: string, workshop: Fd, stopped: () => boolean): boolean {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  using from = openat(AT_FDCWD, higher, flags);
+  using to = openat(AT_FDCWD, lower, flags);
+  const work = { workshop, stopped, mountId: fstat(from.number).mountId, entries: 0 };
+  return layDirectory(work, from, to, false, 0);
+}
+
+/** `hides`: the directory `to` shows nothing of the base. */
+function layDirectory(work: Work, from: Fd, to: Fd, hides: boolean, depth: number): boolean {
+  if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
+  for (const name of listFd(from.number, from.path)) {
+    if (++work.entries % STRIDE === 0 && work.stopped()) return false;
+    const stat = lstatMaybe(name, from.number);
+    if (!stat) continue;
+    if (stat.mountId !== work.mountId) {
+      throw new VeneerError("BUSY", `something is mounted on ${from.path}/${name}`, {
+        hint: "unmount it: parts of an upper are merged only while nothing uses them",
+      });
+    }
+    const below = lstatMaybe(name, to.number);
+    if (isWhiteout(stat)) layWhiteout(work, to, name, below, hides);
+    else if (!isType(stat, S_IFDIR)) layFile(work, from, to, name, stat, below);
+    else if (!laySubdirectory(work, from, to, name, below, hides, depth)) return false;
+  }
+  copyAttributes(from, to);
+  return true;
+}
+
+function layWhiteout(work: Work, to: Fd, name: string, below: Stat | undefined, hides: boolean): void {
+  if (hides) {
+    if (below) rename(name, uniqueSuffix(), 0, to.number, work.workshop.number);
+  } else if (!below) mknodat(to.number, name, S_IFCHR, 0);
+  else if (!isWhiteout(below)) {
+    const staged = uniqueSuffix();
+    mknodat(work.workshop.number, staged, S_IFCHR, 0);
+    replace(work, staged, to, name, below);
+  }
+}
+
+function layFile(work: Work, from: Fd, to: Fd, name: string, stat: Stat, below: Stat | undefined): void {
+  if (below?.ino === stat.ino) return; // laid before
+  if (!below) {
+    check(linkat(from.number, name, to.number, name), "link", name);
+    return;
+  }
+  const staged = uniqueSuffix();
+  check(linkat(from.number, name, work.workshop.number, staged), "link", name);
+  replace(work, staged, to, name, below, isType(below, S_IFDIR));
+}
+
+function laySubdirectory(
+  work: Work,
+  from: Fd,
+  to: Fd,
+  name: string,
+  below: Stat | undefined,
+  hides: boolean,
+  depth: number,
+): boolean {
+  const opaque = isOpaque(`${from.path}/${name}`);
+  const replaces = below !== undefined && (opaque || !isType(below, S_IFDIR));
+  if (replaces) {
+    // one step: without what was there before, the directory would merge with the base's
+    const staged = uniqueSuffix();
+    mkdirat(work.workshop.number, staged, 0o700);
+    setxattr(`${work.workshop.path}/${staged}`, overlayXattr("opaque"), YES);
+    replace(work, staged, to, name, below);
+  } else if (!below) {
+    mkdirat(to.number, name, 0o700);
+    if (opaque) setxattr(`${to.path}/${name}`, overlayXattr("opaque"), YES);
+  }
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  using inner = openat(from.number, name, flags);
+  using target = openat(to.number, name, flags);
+  const closed = hides || opaque || replaces || isOpaque(`${to.path}/${name}`);
+  return layDirectory(work, inner, target, closed, depth + 1);
+}
+
+const YES = new Uint8Array([0x79]); // "y"
+
+/** Puts what is staged in the place of `below`, in one step; that is then in the workshop, unless it was replaced. */
+function replace(work: Work, staged: string, to: Fd, name: string, below: Stat, exchange = true): void {
+  const flags = exchange || isType(below, S_IFDIR) ? RENAME_EXCHANGE : 0;
+  rename(staged, name, flags, work.workshop.number, to.number);
+}
+
+/** Owner, mode, extended attributes and, last, time of a directory. */
+function copyAttributes(from: Fd, to: Fd): void {
+  const { mode, uid, gid, mtime } = fstat(from.number);
+  const [source, target] = [`${from.path}/.`, `${to.path}/.`];
+  const own = new Set(listxattr(source));
+  const old = new Set(listxattr(target));
+  for (const name of old) if (!own.has(name) && !isOverlayXattr(name)) lremovexattr(target, name);
+  for (const name of own) {
+    // that the directory holds files with an origin is true of the lower one from now on; its own origin says
+    // that it may hold whiteouts
+    const noted = name === overlayXattr("impure") || name === overlayXattr("origin");
+    if (isOverlayXattr(name) && !(noted && !old.has(name))) continue;
+    const value = lgetxattr(source, name);
+    if (value) setxattr(target, name, value);
+  }
+  // chown first: it clears set-user-ID and set-group-ID bits
+  fchownat(to.number, ".", uid, gid, AT_SYMLINK_NOFOLLOW);
+  fchmodat(to.number, ".", mode & 0o7777);
+  setTime(".", mtime, to.number);
+}

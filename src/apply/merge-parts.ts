@@ -1,0 +1,201 @@
+/** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
+import { during, VeneerError } from "../errors.ts";
+import { withoutParts } from "../plan/generations.ts";
+import {
+  type Instance,
+  lockInstance,
+  readInstance,
+  requireInstance,
+  requireLock,
+  writeInstance,
+} from "../store/instances.ts";
+import { syncStore } from "../store/layers.ts";
+import { isUpperInUse, partsOnDisk } from "../store/liveness.ts";
+import { type Parts, partUppers } from "../store/parts.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { findHolder } from "../store/records.ts";
+import { makeStaging } from "../store/staging.ts";
+import { moveToTrash, removeTree } from "../store/trash.ts";
+import { createFile, mkdirat, openDirectory, rename, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, RENAME_EXCHANGE } from "../sys/flags.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { layOver } from "./lay-over.ts";
+import { deleteLater } from "./release.ts";
+
+/** What a merge leaves in the trash, to be deleted when the instance's lock is given back. */
+class Leftovers {
+  readonly #parts: string[] = [];
+  readonly #replaced: string[] = [];
+
+  /** Files of the parts have one link more than a container made until this is gone: it takes as long as the merge. */
+  addParts(trash: string | undefined): void {
+    if (trash !== undefined) this.#parts.push(trash);
+  }
+
+  /** What the parts had replaced: of any size. */
+  addReplaced(trash: string | undefined): void {
+    if (trash !== undefined) this.#replaced.push(trash);
+  }
+
+  delete(): void {
+    for (const trash of this.#parts.splice(0)) removeTree(trash);
+    for (const trash of this.#replaced.splice(0)) {
+      if (removeTree(trash, INLINE_REMOVALS) < 0) deleteLater(trash);
+    }
+  }
+}
+
+/** Entries: about a millisecond. */
+const INLINE_REMOVALS = 64;
+
+const never = () => false;
+
+/**
+ * The definition of an instance that nothing uses, its parts merged in each generation; durable. The caller holds
+ * the instance's lock. Throws when a part cannot be merged; then, and after a kill, the parts are there as before
+ * and show the same.
+ */
+export function mergedInstance(store: Store, id: string, instance: Instance): Instance {
+  if (!hasParts(instance)) return instance;
+  const leftovers = new Leftovers();
+  const merged = mergeLocked(store, id, instance, leftovers, never);
+  leftovers.delete();
+  return merged;
+}
+
+export function hasParts(instance: Instance): boolean {
+  return [instance, ...(instance.kept ?? [])].some(({ parts }) => parts !== undefined);
+}
+
+/** `stopped` may end it early: then the definition still names parts. */
+function mergeLocked(
+  store: Store,
+  id: string,
+  instance: Instance,
+  leftovers: Leftovers,
+  stopped: () => boolean,
+): Instance {
+  let current = instance;
+  for (const generation of [instance, ...(instance.kept ?? [])]) {
+    if (generation.parts === undefined) continue;
+    const directory = paths.generation(store, id, generation.generation);
+    // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
+    const [bottom = "", ...higher] = partUppers(directory, generation).reverse();
+    const what = `merge the parts of instance ${id}, generation ${generation.generation}`;
+    if (!during(what, () => layAll(store, higher, bottom, leftovers, stopped))) return current;
+    syncStore(store);
+    current = withoutParts(current, generation.generation);
+    writeInstance(store, id, current);
+    leftovers.addParts(moveToTrash(store, `${directory}/parts`));
+  }
+  return current;
+}
+
+/** Lays trees over `bottom`, the lowest first. */
+function layAll(
+  store: Store,
+  trees: readonly string[],
+  bottom: string,
+  leftovers: Leftovers,
+  stopped: () => boolean,
+): boolean {
+  using staging = makeStaging(store);
+  const replaced = `${staging.path}/replaced`;
+  mkdirat(AT_FDCWD, replaced, 0o700);
+  try {
+    using workshop = openDirectory(replaced);
+    return trees.every((tree) => layOver(tree, bottom, workshop, stopped));
+  } finally {
+    leftovers.addReplaced(moveToTrash(store, replaced));
+  }
+}
+
+/** How {@link mergeInstance} ended; `used`: something uses the instance, or changes it. */
+export type MergeResult = "merged" | "nothing" | "used" | "stopped";
+
+/**
+ * Merges the parts of an instance when it is not in use. Gives way at once to whoever wants the instance meanwhile
+ * ({@link lockInstance}). Throws when a part cannot be merged, which changes nothing.
+ */
+export function mergeInstance(store: Store, id: string): MergeResult {
+  const leftovers = new Leftovers();
+  try {
+    return tryMerge(store, id, leftovers);
+  } finally {
+    leftovers.delete();
+  }
+}
+
+/** Milliseconds between looks; a runtime runs its poststop hooks before the container's last mounts are gone. */
+const LOOKS = [10, 20, 50, 100, 200, 500, 1000, 2000, 4000];
+
+/** Like {@link mergeInstance}, for an instance whose container has just ended: waits for its overlay to go. */
+export function mergeWhenFree(store: Store, id: string): MergeResult {
+  for (const pause of LOOKS) {
+    const result = mergeInstance(store, id);
+    if (result !== "used" || findHolder(store, id)) return result;
+    Bun.sleepSync(pause);
+  }
+  return mergeInstance(store, id);
+}
+
+function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
+  const marker = paths.merging(store, id);
+  let marked = false;
+  try {
+    using lock = lockInstance(store, id);
+    const instance = lock && readInstance(store, id);
+    if (!instance || !hasParts(instance)) return "nothing";
+    if (isInUse(store, id, instance)) return "used";
+    unlinkQuietly(marker);
+    createFile(marker, "");
+    marked = true;
+    const merged = mergeLocked(store, id, instance, leftovers, () => !lstatMaybe(marker));
+    return hasParts(merged) ? "stopped" : "merged";
+  } catch (error) {
+    if (error instanceof VeneerError && error.code === "BUSY" && !marked) return "used";
+    throw error;
+  } finally {
+    if (marked) unlinkQuietly(marker);
+  }
+}
+
+/** Whether an overlay writes to any part, or reads it below one that it writes to. */
+function isInUse(store: Store, id: string, instance: Instance): boolean {
+  return [instance, ...(instance.kept ?? [])]
+    .filter(({ parts }) => parts !== undefined)
+    .flatMap(({ generation }) => partsOnDisk(paths.generation(store, id, generation)))
+    .some((part) => isUpperInUse(`${part}/upper`));
+}
+
+/**
+ * Merges all parts but the highest, which an overlay may write to: a tree of links takes the place of part 0 in
+ * one step, and the old one stays below `parts` for the overlays that have it. Returns what the definition must
+ * say from now on; until it does, the stack shows the same. `directory` is that of a generation or ephemeral upper;
+ * the caller holds the instance's lock. Takes as long as the lower parts have entries.
+ */
+export function foldParts(store: Store, directory: string, current: Parts): Parts {
+  const { parts = 0, folded = 0 } = current;
+  if (parts <= folded + 1) return current;
+  const lower = partUppers(directory, current).slice(1).reverse();
+  const leftovers = new Leftovers();
+  // not in staging, from where `gc` would take what the exchange leaves there
+  const place = `${directory}/parts/old-${uniqueSuffix()}`;
+  mkdirat(AT_FDCWD, place, 0o700);
+  mkdirat(AT_FDCWD, `${place}/upper`, 0o700);
+  during(`merge the ${lower.length} lower parts in ${directory}`, () =>
+    layAll(store, lower, `${place}/upper`, leftovers, never),
+  );
+  syncStore(store);
+  rename(`${place}/upper`, `${directory}/upper`, RENAME_EXCHANGE);
+  leftovers.delete();
+  return { parts, folded: parts - 1 };
+}
+
+/** {@link foldParts} of an instance, which may run; durable. */
+export function foldInstance(store: Store, id: string): void {
+  using _lock = requireLock(store, id);
+  const instance = requireInstance(store, id);
+  const directory = paths.generation(store, id, instance.generation);
+  writeInstance(store, id, { ...instance, ...foldParts(store, directory, instance) });
+}
