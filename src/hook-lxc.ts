@@ -1,5 +1,5 @@
 /** `veneer hook lxc`: mounts the root at pre-mount, takes it down at post-stop. */
-import { release } from "./apply/release.ts";
+import { mergeLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { UsageError, VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
@@ -26,7 +26,9 @@ export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly stri
       return;
     case "post-stop": {
       const record = readRecord(settings.store, key(hook));
-      if (record) release(settings.store, record);
+      if (!record) return;
+      release(settings.store, record);
+      mergeLater(settings.store, record);
       return;
     }
     default:

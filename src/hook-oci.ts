@@ -1,6 +1,6 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
 import { isCovered } from "./apply/cover.ts";
-import { deleteLater, release } from "./apply/release.ts";
+import { deleteLater, mergeLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { usernsOfProcess } from "./apply/userns.ts";
 import { during, VeneerError } from "./errors.ts";
@@ -66,6 +66,8 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
 /** Idempotent: a container without a record had no base, or was taken down already. */
 function stop(settings: Settings, state: State): void {
   const record = readRecord(settings.store, recordKey("oci", state.id, state.bundle ?? ""));
-  const left = record && release(settings.store, record);
+  if (!record) return;
+  const left = release(settings.store, record);
   if (left !== undefined) deleteLater(left);
+  mergeLater(settings.store, record);
 }

@@ -1,5 +1,5 @@
 /** `veneer hook oci --release KEY`: the poststop hook of a container whose root was mounted on the host. */
-import { deleteLater, release } from "./apply/release.ts";
+import { deleteLater, mergeLater, release } from "./apply/release.ts";
 import { UsageError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
 import { isStopped, readState } from "./input/oci-state.ts";
@@ -30,6 +30,8 @@ export function releaseByKey(settings: Settings, key: string): void {
     );
   }
   const record = readRecord(settings.store, key);
-  const left = record && release(settings.store, record);
+  if (!record) return;
+  const left = release(settings.store, record);
   if (left !== undefined) deleteLater(left);
+  mergeLater(settings.store, record);
 }

@@ -180,6 +180,7 @@ function withPoststop(text: string, config: BundleConfig, settings: Settings, re
       paths.config(store, record.key),
       ephemeral,
       mounted,
+      record.instance === undefined ? "" : paths.instance(store, record.instance),
     ],
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
   });

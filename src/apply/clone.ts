@@ -25,6 +25,7 @@ import { publish } from "./create.ts";
 import { shortenLayers } from "./flatten.ts";
 import { refuseTmpfs } from "./generations.ts";
 import { holdLxc } from "./lxc-mount.ts";
+import { mergedInstance } from "./merge-parts.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 import { checkStackable } from "./stackable.ts";
@@ -62,19 +63,20 @@ function exists(name: string): VeneerError {
   });
 }
 
-/** Earlier generations stay with the original, and so does its mount point. */
+/** Earlier generations stay with the original, and so does its mount point. The upper is copied as one part. */
 function cloned(instance: Instance, now: string): Instance {
-  const { kept: _kept, previous: _previous, mounted: _mounted, owner: _owner, ...rest } = instance;
+  const { kept: _1, previous: _2, mounted: _3, owner: _4, parts: _5, folded: _6, ...rest } = instance;
   return { ...rest, generation: 1, since: now, created: now };
 }
 
 async function copyUpper(
   store: Store,
   id: string,
-  { generation }: Instance,
+  instance: Instance,
   target: string,
   progress: Progress,
 ): Promise<void> {
+  const { generation } = mergedInstance(store, id, instance);
   progress.step(`copying ${id}`);
   const upper = `${paths.generation(store, id, generation)}/upper`;
   await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", upper, target]);

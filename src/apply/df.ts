@@ -2,6 +2,7 @@
 import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
 import { readLayer } from "../store/layers.ts";
 import { makeLiveTest } from "../store/mounted.ts";
+import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords } from "../store/records.ts";
 import { allVersions } from "../store/versions.ts";
@@ -57,8 +58,8 @@ function namedUppers(store: Store): Upper[] {
   return viewInstances(store).flatMap(({ id, instance }) => {
     if (!instance) return [];
     const generations = [instance, ...(instance.kept ?? [])];
-    const directories = generations.map(
-      ({ generation }) => `${paths.generation(store, id, generation)}/upper`,
+    const directories = generations.flatMap((one) =>
+      partUppers(paths.generation(store, id, one.generation), one),
     );
     return [{ kind: "instance", id, base: instance.base, version: instance.version, directories }];
   });
@@ -68,11 +69,11 @@ function containerUppers(store: Store): Upper[] {
   const { isLive } = makeLiveTest();
   return listRecords(store)
     .filter((record) => record.ephemeral !== undefined && isLive(record))
-    .map(({ container, key, base, version, upper }) => ({
+    .map(({ container, key, base, version, upper, ephemeral, ...parts }) => ({
       kind: "container",
       id: container ?? key,
       base,
       version,
-      directories: upper === undefined ? [] : [upper],
+      directories: upper === undefined ? [] : partUppers(paths.ephemeral(store, ephemeral as string), parts),
     }));
 }

@@ -5,6 +5,7 @@ import { upperFacts } from "../input/upper-facts.ts";
 import { type Change, changes } from "../plan/diff.ts";
 import { readVersion } from "../store/bases.ts";
 import { checkInstanceDigest, requireInstance } from "../store/instances.ts";
+import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { refuseTmpfs } from "./generations.ts";
 
@@ -19,7 +20,7 @@ export function diffInstance(store: Store, id: string): Change[] {
     const base = readVersion(store, { name: instance.base, version: instance.version });
     checkInstanceDigest(id, instance, base);
     using layers = openLayers(store, base);
-    const upper = `${paths.generation(store, id, instance.generation)}/upper`;
-    return changes(upperFacts(upper, layers.fds, freshUpper(layers.fds, instance).entries));
+    const uppers = partUppers(paths.generation(store, id, instance.generation), instance);
+    return changes(upperFacts(uppers, layers.fds, freshUpper(layers.fds, instance).entries));
   });
 }

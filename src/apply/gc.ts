@@ -19,6 +19,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { dropNamespace } from "./kept-userns.ts";
 import { settleLxc } from "./lxc-mount.ts";
+import { mergeInstance } from "./merge-parts.ts";
 import { removeMountPoint } from "./mount-point.ts";
 import type { Progress } from "./progress.ts";
 import { release } from "./release.ts";
@@ -164,6 +165,8 @@ function nameOf(store: Store, step: GcStep): string {
       return step.target;
     case "file":
       return step.path;
+    case "parts":
+      return paths.instance(store, step.id);
     case "user namespace":
       return `${paths.namespaces(store)}/${step.name}`;
     default:
@@ -185,6 +188,8 @@ function carryOut(store: Store, step: GcStep): string | boolean {
       return isOrphan(store, step.id) && removeInstance(store, step.id);
     case "generation":
       return trashGeneration(store, step.instance, step.generation);
+    case "parts":
+      return mergeInstance(store, step.id) === "merged";
     case "staging": {
       using held = holdStaging(step.path);
       return held !== undefined && (moveToTrash(store, step.path) ?? false);

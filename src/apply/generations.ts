@@ -6,7 +6,7 @@ import { rebaseFacts } from "../input/rebase-facts.ts";
 import type { BaseRef } from "../names.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
-import { type Conflict, conflicts, type OwnFact } from "../plan/rebase.ts";
+import { type Conflict, conflicts } from "../plan/rebase.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import {
   checkInstanceDigest,
@@ -35,6 +35,7 @@ import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } fr
 import { recoverOf } from "./live-recover.ts";
 import type { LiveReport } from "./live-root.ts";
 import { checkLxcFits } from "./lxc-mount.ts";
+import { mergedInstance } from "./merge-parts.ts";
 import { refuseInUse } from "./start.ts";
 import { makeUpper } from "./upper.ts";
 
@@ -182,9 +183,9 @@ export function rebase(
     return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
   }
   const instance = target.instance?.definition as Instance;
-  const next = rebased(instance, groundOf(base));
-  checkLxcFits(store, id, next, base);
+  checkLxcFits(store, id, rebased(instance, groundOf(base)), base);
   const changed = changeUnmounted(settings, id, instance, () => {
+    const next = rebased(mergedInstance(store, id, instance), groundOf(base));
     if (instance.tmpfs === undefined) {
       const { entries } = freshUpper(layers.fds, { opaque: [], mask: instance.mask });
       using staging = makeStaging(store);
@@ -231,14 +232,7 @@ function findConflicts(
   using before = openLayers(store, ground);
   const { directory, parts } = uppersOf(store, target as LiveTarget);
   const fresh = definition ? freshUpper(after, definition).entries : [];
-  const facts = new Map<string, OwnFact>();
-  // what a part has hides what those below it have there
-  for (const upper of partUppers(directory, parts)) {
-    for (const fact of rebaseFacts(upper, before.fds, after, fresh)) {
-      if (!facts.has(fact.path)) facts.set(fact.path, fact);
-    }
-  }
-  return conflicts([...facts.values()]);
+  return conflicts(rebaseFacts(partUppers(directory, parts), before.fds, after, fresh));
 }
 
 type BaseOf = Pick<Generation, "base" | "version">;

@@ -9,6 +9,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import { isOpaque, isWhiteout } from "../input/layers.ts";
+import { MAX_DEPTH } from "../store/walk.ts";
 import {
   type Fd,
   fchmodat,
@@ -45,9 +46,6 @@ import {
   setxattr,
 } from "../sys/stat.ts";
 import { isOverlayXattr } from "./xattrs.ts";
-
-/** As in store/walk.ts: two descriptors on each level. */
-const MAX_DEPTH = 2000;
 
 /** Entries between two looks at whether to go on. */
 const STRIDE = 64;

@@ -25,11 +25,13 @@ export interface Found {
 
 /**
  * Where the parts (uppers, top first) have the very file that a process has open; undefined where its name now
- * shows another file or none, so that what is written to it is seen by nobody else.
+ * shows another file or none, so that what is written to it is seen by nobody else. `folded` are uppers that are
+ * no layers any more, in which it has links too.
  */
 export function findInParts(
   parts: readonly Fd[],
   { path, stat }: Pick<Opened, "path" | "stat">,
+  folded: readonly Fd[] = [],
 ): Found | undefined {
   const relative = path.slice(1);
   let found: { part: number; ino: bigint } | undefined;
@@ -41,6 +43,7 @@ export function findInParts(
     found ??= { part: index, ino: there.ino };
     if (there.ino === found.ino) names++;
   }
+  for (const part of found ? folded : []) if (lookAt(part, relative)?.ino === found?.ino) names++;
   return found && { path: relative, part: found.part, otherNames: Math.max(0, stat.nlink - names) };
 }
 

@@ -1,5 +1,4 @@
 /** Rebase and fallback of what a running container stands on. */
-import { VeneerError } from "../errors.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import { lookup, lookupName } from "../input/layers.ts";
 import { type Ground, onPart } from "../plan/generations.ts";
@@ -8,21 +7,17 @@ import type { UpperEntry } from "../plan/operations.ts";
 import { upperEntries } from "../plan/upper.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
-import {
-  MAX_PARTS,
-  type Parts,
-  partDirectories,
-  partDirectory,
-  partNumbers,
-  partUppers,
-} from "../store/parts.ts";
+import { partsOnDisk } from "../store/liveness.ts";
+import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
+import { lstatMaybe } from "../sys/stat.ts";
 import { hideMasked } from "./hide-masked.ts";
 import { exchangeRoot, findObstacles, inspectLive, type LiveReport } from "./live-root.ts";
 import { makePart } from "./make-part.ts";
+import { foldParts } from "./merge-parts.ts";
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {
@@ -49,16 +44,17 @@ export function uppersOf(
  */
 export function rebaseLive(
   store: Store,
-  target: LiveTarget,
+  given: LiveTarget,
   base: BaseVersion,
   force: boolean,
 ): { report: LiveReport; instance?: Instance } {
+  const container = inspectLive(given.record);
+  const target = foldWhenFull(store, given);
   const { record, instance } = target;
-  const container = inspectLive(record);
   const { directory, parts } = uppersOf(store, target);
-  if (partNumbers(parts).length >= MAX_PARTS) throw tooManyParts(record);
   const uppers = partUppers(directory, parts);
   using own = openAll(uppers);
+  using folded = openAll(foldedUppers(directory, uppers));
   using layers = openLayers(store, base);
   const ground = { base: base.name, version: base.version, digest: base.manifest.digest };
   const number = (parts.parts ?? 0) + 1;
@@ -68,6 +64,7 @@ export function rebaseLive(
     verb: "rebase",
     layers: [...own.fds, ...layers.fds],
     parts: own.fds,
+    folded: folded.fds,
     directory: part,
     make: () => {
       makePart(store, directory, number, uppers[0] as string);
@@ -96,20 +93,30 @@ function nextStates({ record, instance }: LiveTarget, ground: Ground, number: nu
   };
 }
 
-function tooManyParts(record: Record): VeneerError {
-  return new VeneerError(
-    "TOO_MANY_PARTS",
-    `container ${record.container ?? record.key} was rebased ${MAX_PARTS - 1} times while it ran, which is the most`,
-    { hint: "stop and start it: its changes are then made one again" },
-  );
+/** Uppers of parts that are there and not in use any more. */
+function foldedUppers(directory: string, uppers: readonly string[]): string[] {
+  const all = partsOnDisk(directory).map((part) => `${part}/upper`);
+  return all.filter((upper) => !uppers.includes(upper) && lstatMaybe(upper));
+}
+
+/** Makes room for a further part. What is changed on disk shows the same to what says nothing of it. */
+function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
+  const { directory, parts } = uppersOf(store, target);
+  if (!isFull(parts)) return target;
+  const folded = foldParts(store, directory, parts);
+  const { record, instance } = target;
+  if (!instance) return { record: { ...record, ...folded } };
+  return { record, instance: { id: instance.id, definition: { ...instance.definition, ...folded } } };
 }
 
 /** Obstacles to a rebase or fallback of what runs now, for a dry run. Throws where none is possible at all. */
 export function liveObstacles(store: Store, target: LiveTarget, verb: "rebase" | "fallback"): Obstacle[] {
   const container = inspectLive(target.record);
   const { directory, parts } = uppersOf(store, target);
-  using own = openAll(verb === "rebase" ? partUppers(directory, parts) : []);
-  return findObstacles(container, verb, own.fds);
+  const uppers = verb === "rebase" ? partUppers(directory, parts) : [];
+  using own = openAll(uppers);
+  using folded = openAll(verb === "rebase" ? foldedUppers(directory, uppers) : []);
+  return findObstacles(container, verb, own.fds, folded.fds);
 }
 
 /**

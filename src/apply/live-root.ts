@@ -37,6 +37,8 @@ export interface NewRoot {
   readonly layers: readonly Fd[];
   /** of the container's own uppers, those that are among the layers, top first: what is written stays visible */
   readonly parts: readonly Fd[];
+  /** uppers that are layers no more (`foldParts`), in which files of the parts have links */
+  readonly folded?: readonly Fd[];
   /** holds `upper` and `work` */
   readonly directory: string;
   /** makes the directory, which goes when nothing comes of it; absent: it is there and stays */
@@ -135,9 +137,10 @@ export function findObstacles(
   container: LiveContainer,
   verb: "rebase" | "fallback",
   parts: readonly Fd[],
+  folded?: readonly Fd[],
 ): Obstacle[] {
   const { init, members, marks } = container;
-  const open = judge(openForWriting(members.pids, marks), parts);
+  const open = judge(openForWriting(members.pids, marks), parts, folded);
   return obstacles([...socketFiles(container), ...open.map(({ file }) => file)], verb);
 
   function socketFiles({ init: { pid } }: { init: typeof init }): OpenFile[] {
@@ -157,11 +160,11 @@ interface Judged {
 }
 
 /** Leaves out files that nobody can come to by a name. */
-function judge(opened: readonly Opened[], parts: readonly Fd[]): Judged[] {
+function judge(opened: readonly Opened[], parts: readonly Fd[], folded?: readonly Fd[]): Judged[] {
   return opened.flatMap((one): Judged[] => {
     const file = { ...one, otherNames: 0 };
     if (one.kind === "fifo" || parts.length === 0) return [{ file }];
-    const found = findInParts(parts, one);
+    const found = findInParts(parts, one, folded);
     return found ? [{ file: { ...file, otherNames: found.otherNames }, found }] : [];
   });
 }
@@ -172,7 +175,9 @@ function judge(opened: readonly Opened[], parts: readonly Fd[]): Judged[] {
  */
 export function exchangeRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
   const { record, init, root, members } = container;
-  const before = findObstacles(container, next.verb, next.parts).filter(({ why }) => why.includes("socket"));
+  const before = findObstacles(container, next.verb, next.parts, next.folded).filter(({ why }) =>
+    why.includes("socket"),
+  );
   refuse(before, next);
   const former: Remains = {
     base: record.base,
@@ -262,7 +267,7 @@ function attempt(work: Work, overlay: Fd, upper: Fd): Done | { readonly blocked:
   try {
     halt(plan);
     if (!members.freezer) plan = stopNewcomers(work);
-    const judged = judge(openForWriting(standing(members, plan), marks), next.parts);
+    const judged = judge(openForWriting(standing(members, plan), marks), next.parts, next.folded);
     const inTheWay = obstacles(
       judged.map(({ file }) => file),
       next.verb,

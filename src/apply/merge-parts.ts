@@ -1,6 +1,6 @@
 /** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
 import { during, VeneerError } from "../errors.ts";
-import { withoutParts } from "../plan/generations.ts";
+import { unfolded, withoutParts } from "../plan/generations.ts";
 import {
   type Instance,
   lockInstance,
@@ -9,17 +9,26 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { syncStore } from "../store/layers.ts";
 import { isUpperInUse, partsOnDisk } from "../store/liveness.ts";
 import { type Parts, partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
-import { createFile, mkdirat, openDirectory, rename, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
-import { AT_FDCWD, RENAME_EXCHANGE } from "../sys/flags.ts";
+import {
+  createFile,
+  mkdirat,
+  openat,
+  openDirectory,
+  rename,
+  syncfs,
+  uniqueSuffix,
+  unlinkQuietly,
+} from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { layOver } from "./lay-over.ts";
+import { holdLxc } from "./lxc-mount.ts";
 import { deleteLater } from "./release.ts";
 
 /** What a merge leaves in the trash, to be deleted when the instance's lock is given back. */
@@ -51,44 +60,69 @@ const INLINE_REMOVALS = 64;
 const never = () => false;
 
 /**
- * The definition of an instance that nothing uses, its parts merged in each generation; durable. The caller holds
- * the instance's lock. Throws when a part cannot be merged; then, and after a kill, the parts are there as before
- * and show the same.
+ * The definition of an instance that nothing has mounted, its parts merged; durable. The caller holds the instance's
+ * lock. Throws when a part cannot be merged; then, and after a kill, the parts are there as before and show the same.
  */
 export function mergedInstance(store: Store, id: string, instance: Instance): Instance {
-  if (!hasParts(instance)) return instance;
+  if (instance.parts === undefined) return instance;
   const leftovers = new Leftovers();
-  const merged = mergeLocked(store, id, instance, leftovers, never);
+  const { instance: merged } = mergeLocked(store, id, instance, leftovers, never);
   leftovers.delete();
-  return merged;
+  if (merged.parts === undefined) return merged;
+  throw new VeneerError("IN_USE", `a part of instance ${id} is in use after a live rebase`, {
+    hint: "stop what still runs of its container",
+  });
 }
 
-export function hasParts(instance: Instance): boolean {
-  return [instance, ...(instance.kept ?? [])].some(({ parts }) => parts !== undefined);
+/** Whether parts are to be merged, or are left of what was merged. */
+export function hasParts(store: Store, id: string, instance: Instance): boolean {
+  return [instance, ...(instance.kept ?? [])].some(
+    ({ parts, generation }) =>
+      parts !== undefined || lstatMaybe(`${paths.generation(store, id, generation)}/parts`) !== undefined,
+  );
 }
 
-/** `stopped` may end it early: then the definition still names parts. */
+/** Each generation of which nothing uses a part; `stopped` may end it early. The definition tells what is left. */
 function mergeLocked(
   store: Store,
   id: string,
   instance: Instance,
   leftovers: Leftovers,
   stopped: () => boolean,
-): Instance {
+): { readonly instance: Instance; readonly end: "merged" | "used" | "stopped" } {
   let current = instance;
+  let end: "merged" | "used" = "merged";
   for (const generation of [instance, ...(instance.kept ?? [])]) {
-    if (generation.parts === undefined) continue;
-    const directory = paths.generation(store, id, generation.generation);
-    // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
-    const [bottom = "", ...higher] = partUppers(directory, generation).reverse();
-    const what = `merge the parts of instance ${id}, generation ${generation.generation}`;
-    if (!during(what, () => layAll(store, higher, bottom, leftovers, stopped))) return current;
-    syncStore(store);
-    current = withoutParts(current, generation.generation);
-    writeInstance(store, id, current);
+    const { parts, folded, generation: number } = generation;
+    const directory = paths.generation(store, id, number);
+    if (parts === undefined && !lstatMaybe(`${directory}/parts`)) continue;
+    if (partsOnDisk(directory).some((part) => isUpperInUse(`${part}/upper`))) {
+      end = "used";
+      continue;
+    }
+    if (parts !== undefined) {
+      if (folded !== undefined) {
+        current = unfolded(current, number);
+        writeInstance(store, id, current);
+      }
+      unfold(directory);
+      // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
+      const [bottom = "", ...higher] = partUppers(directory, { parts }).reverse();
+      const what = `merge the parts of instance ${id}, generation ${number}`;
+      const done = during(what, () => layAll(store, higher, bottom, leftovers, stopped));
+      if (!done) return { instance: current, end: "stopped" };
+      syncUpper(bottom);
+      current = withoutParts(current, number);
+      writeInstance(store, id, current);
+    }
     leftovers.addParts(moveToTrash(store, `${directory}/parts`));
   }
-  return current;
+  return { instance: current, end };
+}
+
+function syncUpper(upper: string): void {
+  using fd = openat(AT_FDCWD, upper, O_RDONLY | O_DIRECTORY);
+  syncfs(fd.number, upper);
 }
 
 /** Lays trees over `bottom`, the lowest first. */
@@ -110,7 +144,7 @@ function layAll(
   }
 }
 
-/** How {@link mergeInstance} ended; `used`: something uses the instance, or changes it. */
+/** How {@link mergeInstance} ended; `used`: something uses a part, or changes the instance. */
 export type MergeResult = "merged" | "nothing" | "used" | "stopped";
 
 /**
@@ -145,51 +179,59 @@ function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
   try {
     using lock = lockInstance(store, id);
     const instance = lock && readInstance(store, id);
-    if (!instance || !hasParts(instance)) return "nothing";
-    if (isInUse(store, id, instance)) return "used";
+    if (!instance || !hasParts(store, id, instance)) return "nothing";
+    using _lxc = holdLxc(store, id);
     unlinkQuietly(marker);
     createFile(marker, "");
     marked = true;
-    const merged = mergeLocked(store, id, instance, leftovers, () => !lstatMaybe(marker));
-    return hasParts(merged) ? "stopped" : "merged";
+    return mergeLocked(store, id, instance, leftovers, () => !lstatMaybe(marker)).end;
   } catch (error) {
-    if (error instanceof VeneerError && error.code === "BUSY" && !marked) return "used";
+    const codes = ["BUSY", "HELD"];
+    if (error instanceof VeneerError && codes.includes(error.code) && !marked) return "used";
     throw error;
   } finally {
     if (marked) unlinkQuietly(marker);
   }
 }
 
-/** Whether an overlay writes to any part, or reads it below one that it writes to. */
-function isInUse(store: Store, id: string, instance: Instance): boolean {
-  return [instance, ...(instance.kept ?? [])]
-    .filter(({ parts }) => parts !== undefined)
-    .flatMap(({ generation }) => partsOnDisk(paths.generation(store, id, generation)))
-    .some((part) => isUpperInUse(`${part}/upper`));
-}
-
 /**
  * Merges all parts but the highest, which an overlay may write to: a tree of links takes the place of part 0 in
- * one step, and the old one stays below `parts` for the overlays that have it. Returns what the definition must
- * say from now on; until it does, the stack shows the same. `directory` is that of a generation or ephemeral upper;
- * the caller holds the instance's lock. Takes as long as the lower parts have entries.
+ * one step. The parts stay for the overlays that have them, and for what a process on an earlier root still writes
+ * there: {@link mergeInstance} begins with them, part 0 then being `parts/0`. Returns what the definition must say
+ * from now on; until it does, the stack shows the same. `directory` is that of a generation or ephemeral upper; the
+ * caller holds the instance's lock. Takes as long as the lower parts have entries.
  */
 export function foldParts(store: Store, directory: string, current: Parts): Parts {
   const { parts = 0, folded = 0 } = current;
   if (parts <= folded + 1) return current;
-  const lower = partUppers(directory, current).slice(1).reverse();
+  const first = `${directory}/parts/0`;
+  const known = lstatMaybe(first) !== undefined;
+  const [, ...lower] = partUppers(directory, { parts });
+  const sources = [...lower.slice(0, -1), known ? `${first}/upper` : `${directory}/upper`].reverse();
   const leftovers = new Leftovers();
   // not in staging, from where `gc` would take what the exchange leaves there
-  const place = `${directory}/parts/old-${uniqueSuffix()}`;
+  let place = `${directory}/parts/fold-${uniqueSuffix()}`;
   mkdirat(AT_FDCWD, place, 0o700);
   mkdirat(AT_FDCWD, `${place}/upper`, 0o700);
-  during(`merge the ${lower.length} lower parts in ${directory}`, () =>
-    layAll(store, lower, `${place}/upper`, leftovers, never),
+  during(`merge the ${sources.length} lower parts in ${directory}`, () =>
+    layAll(store, sources, `${place}/upper`, leftovers, never),
   );
-  syncStore(store);
+  syncUpper(place);
+  if (!known) {
+    rename(place, first, RENAME_NOREPLACE);
+    place = first;
+  }
   rename(`${place}/upper`, `${directory}/upper`, RENAME_EXCHANGE);
   leftovers.delete();
   return { parts, folded: parts - 1 };
+}
+
+/** Makes the original part 0 that one again: with all parts above it, either shows the same. */
+function unfold(directory: string): void {
+  const first = `${directory}/parts/0`;
+  if (!lstatMaybe(first)) return;
+  rename(`${first}/upper`, `${directory}/upper`, RENAME_EXCHANGE);
+  rename(first, `${directory}/parts/fold-${uniqueSuffix()}`);
 }
 
 /** {@link foldParts} of an instance, which may run; durable. */

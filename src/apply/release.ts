@@ -34,6 +34,21 @@ export function release(store: Store, record: Record): string | undefined {
   return left;
 }
 
+/**
+ * Lets the parts of the instance that a record named be merged by a process of its own, which this one does not
+ * wait for (`mergeWhenFree`). Costs nothing where the container was not rebased while it ran.
+ */
+export function mergeLater(store: Store, { instance, upper }: Record): void {
+  if (instance === undefined || !upper?.includes("/parts/")) return;
+  try {
+    const argv = [process.execPath, "--root", store.root, "--run", store.run, "internal", "merge", instance];
+    const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
+    Bun.spawn(argv, { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
+  } catch {
+    // they stay, for `gc`
+  }
+}
+
 /** Lets a directory in the trash be deleted by a process of its own, which this one does not wait for. */
 export function deleteLater(trash: string): void {
   try {

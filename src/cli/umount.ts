@@ -1,4 +1,6 @@
+import { mergeInstance } from "../apply/merge-parts.ts";
 import { umountInstance } from "../apply/mount.ts";
+import { formatError } from "../errors.ts";
 import { checkName } from "../names.ts";
 import type { Command } from "./command.ts";
 import { refuseFleeting } from "./fleeting.ts";
@@ -11,6 +13,13 @@ export const command: Command = {
   options: [],
   run(context, input) {
     refuseFleeting("umount", context.env);
-    umountInstance(context.settings.store, checkName("instance", input.operands[0] ?? ""));
+    const { store } = context.settings;
+    const id = checkName("instance", input.operands[0] ?? "");
+    umountInstance(store, id);
+    try {
+      mergeInstance(store, id);
+    } catch (error) {
+      context.note(`veneer: ${formatError(error)}`);
+    }
   },
 };

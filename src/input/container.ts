@@ -4,6 +4,7 @@ import { type ContainerFacts, hostnameOf } from "../plan/container.ts";
 import { resolveUser } from "../plan/user.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { checkInstanceBase, readInstance } from "../store/instances.ts";
+import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
@@ -61,8 +62,8 @@ export function containerFacts(
   const version = readVersion(store, ref);
   using layers = openLayers(store, version);
   const generation = instance && paths.generation(store, wishes.name as string, instance.generation);
-  using upper = generation === undefined ? undefined : openUpper(generation);
-  const merged = upper ? [upper, ...layers.fds] : layers.fds;
+  using upper = openUppers(generation === undefined ? [] : partUppers(generation, instance ?? {}));
+  const merged = [...upper.fds, ...layers.fds];
   const accounts = {
     passwd: readMerged(merged, "/etc/passwd", ACCOUNTS_LIMIT),
     group: readMerged(merged, "/etc/group", ACCOUNTS_LIMIT),
@@ -103,9 +104,15 @@ function hasGroup(gid: number): boolean {
   return readIdMap("gid").some(({ inside, count }) => gid >= inside && gid < inside + count);
 }
 
-/** The upper of an instance; it has none while it is kept in memory. */
-function openUpper(generation: string): Fd | undefined {
-  return lstatMaybe(`${generation}/upper`) && openDirectory(`${generation}/upper`);
+/** The parts of an instance's upper, top first; it has none while it is kept in memory. */
+function openUppers(uppers: readonly string[]): Disposable & { readonly fds: readonly Fd[] } {
+  const fds = uppers.filter((upper) => lstatMaybe(upper)).map((upper) => openDirectory(upper));
+  return {
+    fds,
+    [Symbol.dispose]() {
+      for (const fd of fds) fd[Symbol.dispose]();
+    },
+  };
 }
 
 /** By which the hook or the wrapping runtime knows what root is wanted. */

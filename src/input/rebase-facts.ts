@@ -1,12 +1,12 @@
 /** What an upper hides of the change from one version to another. */
 import type { UpperEntry } from "../plan/operations.ts";
 import type { OwnFact } from "../plan/rebase.ts";
-import { walk } from "../store/walk.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType } from "../sys/stat.ts";
 import { type Located, sameEntry } from "./compare.ts";
-import { type Found, isOpaque, isWhiteout, listMerged, lookupName } from "./layers.ts";
+import { type Found, isWhiteout, listMerged, lookupName } from "./layers.ts";
+import { walkParts } from "./walk-parts.ts";
 
 /** A directory of both versions: layers that merge there, none where a version has no such directory. */
 interface Both {
@@ -15,12 +15,12 @@ interface Both {
 }
 
 /**
- * A fact for every entry of the upper, and for every entry of the versions that a replaced directory hides.
+ * A fact for every entry of the upper (its parts, top first), and for every entry of the versions that a replaced directory hides.
  * What `fresh` (a fresh upper of the instance on the version after) hides or starts empty is meant to be so
  * and left out. Throws SysError, and VeneerError where the tree is too deep.
  */
 export function rebaseFacts(
-  upper: string,
+  uppers: readonly string[],
   before: readonly Fd[],
   after: readonly Fd[],
   fresh: readonly UpperEntry[],
@@ -29,7 +29,7 @@ export function rebaseFacts(
   const directories = new Map<string, Both>([["", { before, after }]]);
   const replaced = new Map<string, Set<string>>();
   const facts: OwnFact[] = [];
-  walk(upper, ({ path, name, stat, dir }) => {
+  walkParts(uppers, ({ path, name, stat, dir, opaque }) => {
     const parent = path.slice(0, Math.max(path.lastIndexOf("/"), 0));
     replaced.get(parent)?.add(name);
     const above = directories.get(parent) as Both;
@@ -39,7 +39,7 @@ export function rebaseFacts(
       const layersOf = (found: Found | undefined) =>
         !empty && isType(found?.stat, S_IFDIR) ? (found as Found).layers : [];
       directories.set(path, { before: layersOf(old), after: layersOf(next) });
-      if (replaced.has(parent) || isOpaque(`/proc/self/fd/${dir}/${name}`) || !isType(next?.stat, S_IFDIR)) {
+      if (replaced.has(parent) || opaque || !isType(next?.stat, S_IFDIR)) {
         replaced.set(path, new Set());
       }
     }

@@ -3,12 +3,13 @@
 import type { UpperFact } from "../plan/diff.ts";
 import type { UpperEntry } from "../plan/operations.ts";
 import type { Timestamp, XattrMap } from "../plan/upper.ts";
-import { type Entry, walk } from "../store/walk.ts";
+import type { Entry } from "../store/walk.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
 import { sameXattrs } from "./compare.ts";
-import { type Found, isOpaque, isWhiteout, listMerged, lookupName, xattrs } from "./layers.ts";
+import { type Found, isWhiteout, listMerged, lookupName, xattrs } from "./layers.ts";
+import { walkParts } from "./walk-parts.ts";
 
 /** What is compared of a directory. */
 interface Attributes {
@@ -31,10 +32,14 @@ interface Start {
 }
 
 /**
- * Facts of every entry of an upper on `layers`, the root (path "") first; `fresh` is what a fresh upper of
+ * Facts of every entry of an upper (its parts, top first) on `layers`, the root (path "") first; `fresh` is what a fresh upper of
  * that instance holds. Throws SysError, and VeneerError where the tree is too deep.
  */
-export function upperFacts(upper: string, layers: readonly Fd[], fresh: readonly UpperEntry[]): UpperFact[] {
+export function upperFacts(
+  uppers: readonly string[],
+  layers: readonly Fd[],
+  fresh: readonly UpperEntry[],
+): UpperFact[] {
   const started = new Map(fresh.map((entry) => [entry.path, entry]));
   const starts = new Map<string, Start | undefined>();
   const hidden = new Set<string>();
@@ -45,7 +50,7 @@ export function upperFacts(upper: string, layers: readonly Fd[], fresh: readonly
     const above = parent === "" ? layers : (starts.get(parent)?.layers ?? []);
     return findStart(above, path, started.get(path));
   };
-  walk(upper, (entry) => {
+  walkParts(uppers, (entry) => {
     const { path, stat } = entry;
     const parent = parentOf(path);
     names.get(parent)?.add(entry.name);
@@ -56,7 +61,7 @@ export function upperFacts(upper: string, layers: readonly Fd[], fresh: readonly
       return;
     }
     starts.set(path, start);
-    if (hidden.has(parent) || start?.kind !== "directory" || isOpaque(pathOf(entry))) hidden.add(path);
+    if (hidden.has(parent) || start?.kind !== "directory" || entry.opaque) hidden.add(path);
     // what the directory started with shows only where the upper has it
     if (hidden.has(path) && start?.kind === "directory") names.set(path, new Set());
     const same = start?.attributes !== undefined && equal(start.attributes(), ownAttributes(entry));

@@ -7,6 +7,7 @@ export type GarbageKind =
   | "instance"
   | "ephemeral upper"
   | "generation"
+  | "parts"
   | "staging"
   | "layer"
   | "manifest"
@@ -35,6 +36,8 @@ export interface GcFacts {
   /** directories of generations that their instance does not know */
   /** ids of instances whose engine's container is gone */
   readonly orphans: readonly string[];
+  /** ids of instances that do not run and whose uppers have parts, which live rebases left */
+  readonly parts: readonly string[];
   readonly generations: readonly { readonly instance: string; readonly generation: string }[];
   /** overlays mounted below --run, listed before the records */
   readonly mounts: readonly string[];
@@ -55,6 +58,7 @@ export type GcStep =
   | { readonly kind: "record"; readonly empty: string }
   | { readonly kind: "ephemeral upper"; readonly id: string }
   | { readonly kind: "instance"; readonly id: string }
+  | { readonly kind: "parts"; readonly id: string }
   | { readonly kind: "generation"; readonly instance: string; readonly generation: string }
   | { readonly kind: "staging"; readonly path: string }
   | { readonly kind: "layer"; readonly id: string }
@@ -92,6 +96,7 @@ export function planGc(facts: GcFacts): GcStep[] {
   }
   for (const id of facts.orphans) steps.push({ kind: "instance", id });
   for (const generation of facts.generations) steps.push({ kind: "generation", ...generation });
+  for (const id of facts.parts) if (!facts.orphans.includes(id)) steps.push({ kind: "parts", id });
   for (const path of facts.staging) steps.push({ kind: "staging", path });
   for (const manifest of facts.manifests) steps.push({ kind: "manifest", ...manifest });
   for (const base of facts.sessions) steps.push({ kind: "session", base });

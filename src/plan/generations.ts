@@ -90,12 +90,21 @@ export function dropGeneration(id: string, instance: Instance, number: number): 
 
 /** One generation with its parts merged into one. */
 export function withoutParts(instance: Instance, number: number): Instance {
-  const merged = (one: Generation): Generation => {
-    if (one.generation !== number) return one;
-    const { parts: _parts, folded: _folded, ...rest } = one;
-    return rest;
-  };
-  return withGeneration(instance, merged(generationOf(instance)), (instance.kept ?? []).map(merged));
+  return changeGeneration(instance, number, ({ parts: _parts, folded: _folded, ...rest }) => rest);
+}
+
+/** One generation with all its parts in use. */
+export function unfolded(instance: Instance, number: number): Instance {
+  return changeGeneration(instance, number, ({ folded: _folded, ...rest }) => rest);
+}
+
+function changeGeneration(
+  instance: Instance,
+  number: number,
+  change: (generation: Generation) => Generation,
+): Instance {
+  const changed = (one: Generation) => (one.generation === number ? change(one) : one);
+  return withGeneration(instance, changed(generationOf(instance)), (instance.kept ?? []).map(changed));
 }
 
 /** The same generation on another version. */

@@ -8,7 +8,7 @@ import { partsOnDisk } from "./liveness.ts";
 import { makeLiveTest } from "./mounted.ts";
 import { ownerState } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
-import { type Record, readRecord } from "./records.ts";
+import { findHolder, type Record, readRecord } from "./records.ts";
 import { referencedLayers } from "./remove-base.ts";
 import { allSessions, isLeft } from "./sessions.ts";
 import { holdStaging } from "./staging.ts";
@@ -48,6 +48,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
     neededLayers: withLayers ? attempt(() => referencedLayers(store, new Set(left)), report) : undefined,
     manifests: listBases(store).flatMap((base) => unfinished(store, base, report)),
     orphans: listInstances(store).filter((id) => attempt(() => isOrphan(store, id), report)),
+    parts: listInstances(store).filter((id) => attempt(() => hasIdleParts(store, id, isLive), report)),
     generations: listInstances(store).flatMap(
       (id) => attempt(() => unknownGenerations(store, id), report) ?? [],
     ),
@@ -117,6 +118,17 @@ export function isOrphan(store: Store, id: string): boolean {
   throw new VeneerError("UNKNOWN_OWNER", `instance ${id}: ${owner.directory} cannot be looked for`, {
     hint: `it is not the Docker data directory of before: mount that, or remove the instance with 'veneer rm ${id}'`,
   });
+}
+
+function hasIdleParts(store: Store, id: string, test: (record: Record) => boolean): boolean {
+  const instance = readInstance(store, id);
+  if (!instance) return false;
+  const directories = [instance, ...(instance.kept ?? [])].map(({ generation }) =>
+    paths.generation(store, id, generation),
+  );
+  if (!directories.some((directory) => lstatMaybe(`${directory}/parts`))) return false;
+  const holder = findHolder(store, id);
+  return !holder || !test(holder);
 }
 
 function unknownGenerations(store: Store, id: string) {

@@ -2,6 +2,7 @@
 import { formatError } from "../errors.ts";
 import { layerPaths, readVersion } from "./bases.ts";
 import type { Generation } from "./instances.ts";
+import { type Parts, partDirectories, partUppers } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 import type { Record } from "./records.ts";
 import { listRunning, withProcesses } from "./running.ts";
@@ -22,7 +23,7 @@ export function inspectInstance(store: Store, id: string): object | undefined {
     previous: generation.previous,
     since: generation.since,
     bytes: bytes.get(generation.generation),
-    upper: `${paths.generation(store, id, generation.generation)}/upper`,
+    ...uppersOf(paths.generation(store, id, generation.generation), generation),
   });
   const all = [instance, ...(instance.kept ?? [])].sort((a, b) => a.generation - b.generation);
   return {
@@ -38,17 +39,24 @@ export function inspectInstance(store: Store, id: string): object | undefined {
     mask: instance.mask,
     tmpfs: instance.tmpfs,
     mounted: instance.mounted,
-    ...uppersOf(store, id, instance),
+    ...ownUpper(store, id, instance),
     layers: layersOf(store, instance),
     generations: all.map(describe),
     ...holderOf(view),
   };
 }
 
-function uppersOf(store: Store, id: string, instance: Generation & { tmpfs?: number }): object {
+function ownUpper(store: Store, id: string, instance: Generation & { tmpfs?: number }): object {
   if (instance.tmpfs !== undefined) return {};
   const directory = paths.generation(store, id, instance.generation);
-  return { upper: `${directory}/upper`, work: `${directory}/work` };
+  const [top] = partDirectories(directory, instance);
+  return { ...uppersOf(directory, instance), work: `${top}/work` };
+}
+
+/** The upper that is written to, and the read-only ones that live rebases left below it, top first. */
+function uppersOf(directory: string, parts: Parts): object {
+  const [upper, ...lower] = partUppers(directory, parts);
+  return { upper, ...(lower.length > 0 && { parts: lower }) };
 }
 
 function layersOf(store: Store, { base: name, version }: Generation): string[] | string {
@@ -81,7 +89,9 @@ export function inspectContainer(store: Store, container: string): object | unde
     base: record.base,
     version: record.version,
     tmpfs: record.tmpfs,
-    upper: record.upper,
+    ...(record.ephemeral === undefined || record.tmpfs
+      ? { upper: record.upper }
+      : uppersOf(paths.ephemeral(store, record.ephemeral), record)),
     layers: layersOf(store, { ...record, digest: "", generation: 1 }),
     holder: { ...describeRecord(record), pid },
   };

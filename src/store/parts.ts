@@ -8,7 +8,7 @@
 export interface Parts {
   /** the highest part, which is written to; absent: 0 */
   readonly parts?: number;
-  /** parts from 1 to this one are merged into part 0 already and no longer in use; absent: none */
+  /** parts up to this one are merged in part 0 meanwhile and no longer in use; absent: none */
   readonly folded?: number;
 }
 

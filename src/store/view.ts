@@ -5,6 +5,7 @@ import { type Instance, listInstances, readInstance } from "./instances.ts";
 import { isLive } from "./liveness.ts";
 import { lxcMountRecord } from "./lxc-mount.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
+import { partUppers } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 import { findHolder, type Record } from "./records.ts";
 import { measure } from "./walk.ts";
@@ -61,16 +62,17 @@ function stateOf(holder: Record | undefined): State {
 
 /** What the uppers of an instance take on disk, by generation; undefined for one that cannot be read. */
 export function ownBytes(store: Store, id: string, instance: Instance): Map<number, number | undefined> {
-  const generations = [instance, ...(instance.kept ?? [])].map(({ generation }) => generation);
   return new Map(
-    generations.map((generation) => [generation, uppersBytes(paths.generation(store, id, generation))]),
+    [instance, ...(instance.kept ?? [])].map((one) => [
+      one.generation,
+      uppersBytes(partUppers(paths.generation(store, id, one.generation), one)),
+    ]),
   );
 }
 
-function uppersBytes(directory: string): number | undefined {
-  const upper = `${directory}/upper`;
+function uppersBytes(uppers: readonly string[]): number | undefined {
   try {
-    return lstatMaybe(upper) ? measure(upper).bytes : 0;
+    return uppers.reduce((sum, upper) => sum + (lstatMaybe(upper) ? measure(upper).bytes : 0), 0);
   } catch {
     return undefined;
   }

@@ -5,7 +5,7 @@ import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/fla
 import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 
 /** A directory open on each level: deeper trees are refused rather than run out of descriptors or stack. */
-const MAX_DEPTH = 2000;
+export const MAX_DEPTH = 2000;
 
 export interface Entry {
   /** relative to the root of the walk */

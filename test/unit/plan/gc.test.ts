@@ -12,6 +12,7 @@ const nothing: GcFacts = {
   neededLayers: new Set(),
   manifests: [],
   orphans: [],
+  parts: [],
   generations: [],
   sessions: [],
   mounts: [],

@@ -1,0 +1,72 @@
+/** Walks the parts of an upper as one tree, as overlayfs merges them. By descriptor, like store/walk.ts. */
+import { VeneerError } from "../errors.ts";
+import { type Entry, MAX_DEPTH } from "../store/walk.ts";
+import { type Fd, openat } from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
+import { fstat, isType, listFd, lstatMaybe } from "../sys/stat.ts";
+import { isOpaque, isWhiteout } from "./layers.ts";
+
+/** `stat`, `dir` and `name` are those of the highest part that has it. */
+export interface PartEntry extends Entry {
+  /** a directory that shows nothing of what is below all parts */
+  readonly opaque: boolean;
+}
+
+/**
+ * Calls `visit` for each entry of the parts (uppers, top first), sorted by name, a directory before what is in it.
+ * A whiteout that hides nothing below all parts is left out, and so is what vanishes meanwhile. Throws SysError, and
+ * VeneerError where the tree is too deep.
+ */
+export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) => void): void {
+  const mounts = new Set<bigint>();
+  const descend = (dirs: readonly Fd[], closed: boolean, prefix: string, depth: number) => {
+    if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
+    const names = new Set(dirs.flatMap((dir) => listFd(dir.number, prefix)));
+    for (const name of [...names].sort()) {
+      const found = look(dirs, name, mounts);
+      if (!found || (closed && isWhiteout(found.stat))) continue;
+      const { stat, merged, opaque } = found;
+      const path = prefix + name;
+      visit({ path, name, stat, dir: (merged[0] as Fd).number, opaque });
+      if (!isType(stat, S_IFDIR)) continue;
+      inside(merged, name, (inner) => descend(inner, closed || opaque, `${path}/`, depth + 1));
+    }
+  };
+  const roots: Fd[] = [];
+  try {
+    for (const upper of uppers) {
+      const root = openat(AT_FDCWD, upper, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      roots.push(root);
+      mounts.add(fstat(root.number).mountId);
+    }
+    descend(roots, false, "", 0);
+  } finally {
+    for (const root of roots) root[Symbol.dispose]();
+  }
+}
+
+/** What the parts show under a name, and the directories of those that take part. */
+function look(dirs: readonly Fd[], name: string, mounts: ReadonlySet<bigint>) {
+  let top: ReturnType<typeof lstatMaybe>;
+  const merged: Fd[] = [];
+  for (const dir of dirs) {
+    const stat = lstatMaybe(name, dir.number);
+    if (!stat || !mounts.has(stat.mountId)) continue;
+    if (!isType(stat, S_IFDIR))
+      return top ? { stat: top, merged, opaque: true } : { stat, merged: [dir], opaque: false };
+    top ??= stat;
+    merged.push(dir);
+    if (isOpaque(`${dir.path}/${name}`)) return { stat: top, merged, opaque: true };
+  }
+  return top && { stat: top, merged, opaque: false };
+}
+
+function inside(dirs: readonly Fd[], name: string, action: (inner: readonly Fd[]) => void): void {
+  const inner: Fd[] = [];
+  try {
+    for (const dir of dirs) inner.push(openat(dir.number, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    action(inner);
+  } finally {
+    for (const fd of inner) fd[Symbol.dispose]();
+  }
+}
