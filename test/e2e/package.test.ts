@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { leftovers, makeBase } from "../helpers/base.ts";
+import { makeBundle, nextId } from "../helpers/bundle.ts";
 import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { storeArguments } from "../helpers/wrapper.ts";
 
 // dpkg installs into a copy of this very system: an instance on / in place, thrown away afterwards
 const host = makeHost();
@@ -55,9 +58,46 @@ it("runs: the program and the wrapping runtime beside it", async () => {
   expect(stdout).toMatch(/^runc version/);
 });
 
+/** Installs the same as another version. */
+const upgrade = (number: string) =>
+  inside(
+    `rm -rf /new && dpkg-deb -R /veneer.deb /new && sed -i 's/^Version: .*/Version: ${number}/' /new/DEBIAN/control &&
+     dpkg-deb -Znone -b /new /new.deb && dpkg -i --force-depends /new.deb && rm -rf /new /new.deb`,
+  );
+const wants = (unit: string) =>
+  inside(`find /etc/systemd/system -path '*.wants/${unit}' -printf '%f\n'`).then(({ stdout }) => stdout);
+
+it("is upgraded with what it holds, and with the units as the administrator has them", async () => {
+  expect(await wants("veneer-gc.timer")).toBe("veneer-gc.timer");
+  expect(await wants("veneer-mount.service")).toBe("veneer-mount.service");
+  await inside("mkdir -p /var/lib/veneer/bases/kept /etc/veneer && echo '{}' >/etc/veneer/config.json");
+  expect(await inside("rm /etc/systemd/system/*.wants/veneer-mount.service")).toMatchObject({ status: 0 });
+  expect(await upgrade(`${version}-2`)).toMatchObject({ status: 0 });
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own
+  expect((await inside("dpkg-query -W -f '${Version} ${Status}' veneer")).stdout).toBe(
+    `${version}-2 install ok installed`,
+  );
+  expect(await wants("veneer-gc.timer")).toBe("veneer-gc.timer");
+  expect(await wants("veneer-mount.service")).toBe("");
+  expect((await inside("cat /etc/veneer/config.json; ls /var/lib/veneer/bases")).stdout).toMatch(
+    /^\{\}\n(.*\n)*kept/,
+  );
+  expect((await inside("veneer --version")).stdout).toBe(`veneer ${version}`);
+});
+
+it("says at its removal which engine still calls it, and comes back", async () => {
+  await inside("mkdir -p /var/lib/veneer/setup && echo '{\"files\":[]}' >/var/lib/veneer/setup/docker.json");
+  const removed = await inside("dpkg --remove veneer");
+  expect(removed.status).toBe(0);
+  expect(removed.stderr).toContain("veneer: docker still calls veneer; hint: ");
+  expect((await inside("ls -d /usr/bin/veneer* /usr/lib/veneer")).stdout).toBe("");
+  expect(await inside("dpkg -i --force-depends /veneer.deb")).toMatchObject({ status: 0 });
+  expect(await wants("veneer-gc.timer")).toBe("veneer-gc.timer");
+  await inside("rm -r /var/lib/veneer/setup");
+});
+
 it("goes without a trace but for what users made", async () => {
-  await inside("mkdir -p /var/lib/veneer/bases");
-  const outcome = await inside("dpkg --purge veneer");
+  const outcome = await inside("rm -r /etc/veneer; dpkg --purge veneer");
   expect(outcome.status).toBe(0);
   expect(outcome.stderr).toMatch(/bases and instances are left in \/var\/lib\/veneer/);
   const left = await inside(
@@ -75,4 +115,44 @@ it("is not stripped: a stripped program would be another", async () => {
       ])
     ).status,
   ).toBe(0);
+});
+
+describe("the npm package", () => {
+  const own = makeHost();
+  afterAll(() => own.remove());
+  const prefix = join(own.dir, "npm prefix");
+  const npm = (...args: string[]) =>
+    sh("npm", [...args, "--global", "--prefix", prefix, "--offline", "--no-audit", "--no-fund"], {
+      env: { npm_config_cache: join(own.dir, "npm-cache"), npm_config_loglevel: "error" },
+    });
+  const files = () => sh("find", [prefix, "-not", "-type", "d"]).then(({ stdout }) => stdout);
+
+  it("installs, and its commands run: the program, and the wrapping runtime beside it on a base", async () => {
+    await must("bash", [join(PROJECT, "packaging/package.sh"), "--no-build", "npm"], { cwd: PROJECT });
+    const file = join(PROJECT, `dist/packages/veneer-linux-x64-${version}.tgz`);
+    expect(await npm("install", file)).toMatchObject({ status: 0 });
+    const program = join(prefix, "bin/veneer");
+    expect(await sh(program, ["--version"])).toMatchObject({ status: 0, stdout: `veneer ${version}` });
+    expect((await sh("cmp", [program, join(PROJECT, "dist/veneer")])).status).toBe(0);
+    for (const name of ["runc", "crun"]) {
+      const { stdout } = await sh(join(prefix, `bin/veneer-${name}`), ["--version"]);
+      expect(stdout).toMatch(new RegExp(`^${name} version`));
+    }
+    makeBase(own, "b");
+    const bundle = makeBundle(join(own.dir, "bundle"), "cat /etc/os-release", (config) => {
+      config.annotations["run.veneer.base"] = "b";
+    });
+    const words = [...storeArguments(own), "run", "-b", bundle, nextId()];
+    const outcome = await sh(join(prefix, "bin/veneer-runc"), words, { env: { PATH: own.path } });
+    expect(outcome).toEqual({ status: 0, stdout: "ID=veneer-test", stderr: "" });
+    await expect.poll(() => leftovers(own)).toEqual([]);
+  });
+
+  it("is installed again over itself, and leaves no file when it goes", async () => {
+    const file = join(PROJECT, `dist/packages/veneer-linux-x64-${version}.tgz`);
+    expect(await npm("install", file)).toMatchObject({ status: 0 });
+    expect(await files()).toContain("/bin/veneer-runc");
+    expect(await npm("uninstall", "veneer-linux-x64")).toMatchObject({ status: 0 });
+    expect(await files()).toBe("");
+  });
 });
