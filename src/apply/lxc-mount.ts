@@ -23,7 +23,7 @@ import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { withProcesses } from "../store/running.ts";
 import { noteSetupChange } from "../store/setup-journal.ts";
-import { readText, replaceFile } from "../sys/fd.ts";
+import { readText, realPath, replaceFile } from "../sys/fd.ts";
 import { stat } from "../sys/stat.ts";
 import { heldBy } from "./start.ts";
 
@@ -131,7 +131,8 @@ function writeLine(store: Store, id: string, config: string, line: string): bool
     return false;
   const next = setValue(text, "rootfs.path", line);
   if (next === text) return false;
-  replaceFile(config, next, { like: stat(config), sync: true });
+  const real = realPath(config) ?? config;
+  replaceFile(real, next, { like: stat(real), sync: true });
   noteSetupChange(store, config, text, next);
   return true;
 }

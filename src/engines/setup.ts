@@ -2,8 +2,8 @@
 import { createTwoFilesPatch } from "diff";
 import { makeStore, type Store } from "../store/paths.ts";
 import { readJournal, removeJournal, writeJournal } from "../store/setup-journal.ts";
-import { mkdirs, readText, replaceFile, rmdirQuietly, unlink } from "../sys/fd.ts";
-import { lstatMaybe } from "../sys/stat.ts";
+import { mkdirs, readText, realPath, replaceFile, rmdirQuietly, unlink } from "../sys/fd.ts";
+import { statMaybe } from "../sys/stat.ts";
 import type { Engine, SetupRequest } from "./engine.ts";
 
 /** A file as it is and as it shall be; null: absent. */
@@ -86,9 +86,11 @@ function write({ path, after, mode = 0o644 }: Edit): void {
     unlink(path);
     return;
   }
-  const like = lstatMaybe(path);
+  // a link stays one: the file that it leads to is replaced
+  const real = realPath(path) ?? path;
+  const like = statMaybe(real);
   mkdirs(path.slice(0, path.lastIndexOf("/")), 0o755);
-  replaceFile(path, after, { mode, sync: true, ...(like && { like }) });
+  replaceFile(real, after, { mode, sync: true, ...(like && { like }) });
 }
 
 const journalName = (engine: Engine) => engine.journal ?? engine.name;

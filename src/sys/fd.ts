@@ -69,6 +69,12 @@ export function openDirectory(path: string, dir = AT_FDCWD): Fd {
   return openat(dir, path, O_PATH | O_DIRECTORY);
 }
 
+/** The path of a file without symbolic links; undefined where there is none. */
+export function realPath(path: string): string | undefined {
+  using fd = openatMaybe(AT_FDCWD, path, O_PATH);
+  return fd && readlink(fd.path);
+}
+
 /** read(2) until the end of the file. Throws EFBIG when there are more than `limit` bytes. */
 export function readAll(fd: number, limit: number, name: string): Uint8Array {
   let buffer = new Uint8Array(16384);

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
@@ -34,6 +43,22 @@ describe("setup", () => {
     expect(readFileSync(daemon, "utf8")).toBe(text);
     await unsetup("docker");
     expect(readFileSync(daemon, "utf8")).toBe(ORIGINAL);
+  });
+
+  it("keeps a file that is a link, with its mode", async () => {
+    const real = join(etc, "docker/real.json");
+    rmSync(daemon);
+    writeFileSync(real, ORIGINAL, { mode: 0o640 });
+    symlinkSync("real.json", daemon);
+    await setup("docker");
+    expect(readlinkSync(daemon)).toBe("real.json");
+    expect(JSON.parse(readFileSync(real, "utf8"))).toHaveProperty("runtimes.veneer");
+    expect(statSync(real).mode & 0o777).toBe(0o640);
+    await unsetup("docker");
+    expect(readlinkSync(daemon)).toBe("real.json");
+    expect(readFileSync(real, "utf8")).toBe(ORIGINAL);
+    rmSync(daemon);
+    rmSync(real);
   });
 
   it("refuses a file that it does not understand, and an engine that it does not know", async () => {
