@@ -18,6 +18,7 @@ import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
 import { withProcesses } from "../store/running.ts";
 import { moveToTrash } from "../store/trash.ts";
+import { withFsIds } from "../sys/credentials.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
@@ -27,8 +28,8 @@ import { ignoreSignals } from "../sys/signals.ts";
 import { stat } from "../sys/stat.ts";
 import { halt, letGo, newcomers, planHalt } from "./live-freeze.ts";
 import { type Found, findInParts, linkFiles } from "./live-link.ts";
+import { mountNew, type NewOverlay } from "./live-overlay.ts";
 import { requireRoot, settle, swapRoot } from "./live-swap.ts";
-import { mountOverlay } from "./overlay.ts";
 
 /** The root that a container is to get. */
 export interface NewRoot {
@@ -70,6 +71,8 @@ export interface LiveContainer {
   readonly root: MountEntry;
   readonly members: Members;
   readonly marks: RootMarks;
+  /** it has a user namespace of its own, to which its root is idmapped */
+  readonly mapped: boolean;
 }
 
 /** Tries for a moment in which no file stands in the way, and the longest time between two, in milliseconds. */
@@ -97,7 +100,8 @@ export function inspectLive(record: Record): LiveContainer {
       },
     );
   }
-  if (namespaceOf(init.pid, "user") !== namespaceOf(process.pid, "user")) {
+  const mapped = namespaceOf(init.pid, "user") !== namespaceOf(process.pid, "user");
+  if (mapped && !record.idmap) {
     throw new VeneerError("USER_NAMESPACE", `container ${name} has a user namespace of its own`, {
       hint: "stop it to rebase it: its root cannot be exchanged while it runs",
     });
@@ -117,7 +121,7 @@ export function inspectLive(record: Record): LiveContainer {
     mounts: new Set([root.id, ...remains.map(({ mount }) => mount)]),
     devices: new Set([root.device, ...remains.map(({ device }) => device)]),
   };
-  return { record, init, root, members: findMembers(init.pid), marks };
+  return { record, init, root, members: findMembers(init.pid), marks, mapped };
 }
 
 function refuseKinds(record: Record, name: string): void {
@@ -240,14 +244,10 @@ type Done = Pick<LiveReport, "pause" | "linked" | "obstacles">;
 function insist(work: Work): Done {
   const { next, container } = work;
   using upper = openDirectory(`${next.directory}/upper`);
-  using workdir = openDirectory(`${next.directory}/work`);
-  using overlay = mountOverlay({
-    layers: next.layers,
-    upper,
-    work: workdir,
-    source: container.record.source as string,
-    volatile: next.volatile,
-  });
+  const { layers, directory, volatile } = next;
+  const source = container.record.source as string;
+  const mapped = container.mapped ? container.init.pid : undefined;
+  using overlay = mountNew({ layers, directory, volatile, source }, mapped);
   for (let count = 1; ; count++) {
     const result = attempt(work, overlay, upper);
     if (!("blocked" in result)) return result;
@@ -256,7 +256,11 @@ function insist(work: Work): Done {
   }
 }
 
-function attempt(work: Work, overlay: Fd, upper: Fd): Done | { readonly blocked: readonly Obstacle[] } {
+function attempt(
+  work: Work,
+  overlay: NewOverlay,
+  upper: Fd,
+): Done | { readonly blocked: readonly Obstacle[] } {
   using _signals = ignoreSignals();
   const { next, container, moving } = work;
   const { members, marks } = container;
@@ -297,11 +301,12 @@ function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
 }
 
 /** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
-function exchange(work: Work, overlay: Fd): void {
+function exchange(work: Work, { mount, ids }: NewOverlay): void {
   const { init } = work.container;
   insideMountNamespace(init.pid, (proc) => {
+    const swap = () => swapRoot(mount, proc, init.pid);
     try {
-      during("exchange the root", () => swapRoot(overlay, proc, init.pid), explainError);
+      during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
       work.swapped = true;
     } catch (error) {
       try {

@@ -1,5 +1,5 @@
 /** Running containers that are given another root: runc and crun, through the wrapping runtime and the hook. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { plantBase } from "./base.ts";
@@ -30,13 +30,17 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Starts a container on b@1 whose upper is the persistent instance `instance`, or ephemeral without one. */
+/**
+ * Starts a container on b@1 whose upper is the persistent instance `instance`, or ephemeral without one. `owner`: of
+ * the bundle's empty root.
+ */
 export async function begin(
   host: Host,
   way: string,
   command: string,
   instance: string | undefined,
   edit: (config: Config) => void = () => {},
+  owner = 0,
 ): Promise<Running> {
   const [name = "runc"] = way.split(" ");
   const id = nextId();
@@ -53,6 +57,7 @@ export async function begin(
     }
     edit(config);
   });
+  chownSync(join(bundle, "rootfs"), owner, owner);
   const program = way.endsWith("hook") ? name : join(host.bin, `veneer-${name}`);
   const own = way.endsWith("hook") ? [] : storeArguments(host);
   const state = ["--root", join(host.dir, "state")];

@@ -1,0 +1,36 @@
+/** The overlay that a running container is to get as its root. */
+import type { FsIds } from "../sys/credentials.ts";
+import { type Fd, openDirectory, readlink } from "../sys/fd.ts";
+import { openNamespace } from "../sys/userns.ts";
+import { mountMapped } from "./idmap.ts";
+import { mountOverlay } from "./overlay.ts";
+
+export interface NewOverlay extends Disposable {
+  readonly mount: Fd;
+  /** by whom what is missing in it is made, where it is idmapped */
+  readonly ids?: FsIds;
+}
+
+interface Wanted {
+  /** open, top first */
+  readonly layers: readonly Fd[];
+  /** holds `upper` and `work` */
+  readonly directory: string;
+  readonly source: string;
+  readonly volatile: boolean;
+}
+
+/** `mapped`: a process in the user namespace to which it is idmapped. */
+export function mountNew({ directory, ...request }: Wanted, mapped: number | undefined): NewOverlay {
+  if (mapped === undefined) {
+    using upper = openDirectory(`${directory}/upper`);
+    using work = openDirectory(`${directory}/work`);
+    const mount = mountOverlay({ ...request, upper, work });
+    return { mount, [Symbol.dispose]: () => mount[Symbol.dispose]() };
+  }
+  using userns = openNamespace(`/proc/${mapped}/ns/user`);
+  using parent = openDirectory(directory);
+  const names = request.layers.map((layer) => readlink(layer.path) ?? "a layer");
+  const { overlay, root } = mountMapped({ ...request, names, parent, userns });
+  return { mount: overlay, ids: root, [Symbol.dispose]: () => overlay[Symbol.dispose]() };
+}
