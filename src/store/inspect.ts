@@ -2,6 +2,7 @@
 import { formatError } from "../errors.ts";
 import { layerPaths, readVersion } from "./bases.ts";
 import type { Generation } from "./instances.ts";
+import { lxcConfigOf } from "./lxc-mount.ts";
 import { type Parts, partDirectories, partUppers } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 import type { Record } from "./records.ts";
@@ -39,6 +40,7 @@ export function inspectInstance(store: Store, id: string): object | undefined {
     mask: instance.mask,
     tmpfs: instance.tmpfs,
     mounted: instance.mounted,
+    lxc: lxcConfigOf(store, id),
     ...ownUpper(store, id, instance),
     layers: layersOf(store, instance),
     generations: all.map(describe),

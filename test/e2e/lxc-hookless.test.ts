@@ -194,6 +194,7 @@ describe("an instance that LXC mounts", () => {
     expect(Math.abs(Date.parse(shown.since) - Date.now())).toBeLessThan(60_000);
     expect(JSON.parse(await host.ok("inspect", name, "--json"))).toMatchObject({
       state: "running",
+      lxc: config(),
       holder: { engine: "lxc", container: name, pid: Number(pid) },
     });
     const line = rootLine();
