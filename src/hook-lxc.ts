@@ -47,7 +47,7 @@ function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
   const request = mergeWishes(all, {}, settings.config, hook.name);
   if (!request) return;
   refuseIdmappedRoot(hook, config);
-  refuseUserNamespace(hook);
+  refuseUserNamespace(hook, settings.store);
   const process = identifyParent();
   start(settings, request, {
     engine: "lxc",

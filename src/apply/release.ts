@@ -3,6 +3,7 @@ import { isMountedHere } from "../store/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
+import { isErrno } from "../sys/errno.ts";
 import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
@@ -28,7 +29,7 @@ export function release(store: Store, record: Record): string | undefined {
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));
-    if (trash !== undefined && removeTree(trash, INLINE_REMOVALS) < 0) left = trash;
+    if (trash !== undefined && !removeNow(trash)) left = trash;
   }
   removeRecord(store, record);
   return left;
@@ -46,6 +47,16 @@ export function mergeLater(store: Store, { instance, upper }: Record): void {
     Bun.spawn(argv, { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
   } catch {
     // they stay, for `gc`
+  }
+}
+
+/** False where something is left: there is much, or it is of ids of a user's namespace and this process is outside. */
+function removeNow(trash: string): boolean {
+  try {
+    return removeTree(trash, INLINE_REMOVALS) >= 0;
+  } catch (error) {
+    if (isErrno(error, "EACCES", "EPERM")) return false;
+    throw error;
   }
 }
 

@@ -2,10 +2,13 @@
 import { UsageError, VeneerError } from "../errors.ts";
 import { displayName, isPlainName } from "../names.ts";
 import { quote } from "../quote.ts";
-import { readText } from "../sys/fd.ts";
+import type { Store } from "../store/paths.ts";
+import { isErrno } from "../sys/errno.ts";
 import { S_IFDIR } from "../sys/flags.ts";
-import { isType, stat } from "../sys/stat.ts";
+import { isType, lstatMaybe, stat } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { LxcConfig } from "./lxc-config.ts";
+import { actingUser, defaultPlaces } from "./places.ts";
 
 export interface LxcHook {
   readonly name: string;
@@ -85,15 +88,33 @@ export function refuseIdmappedRoot(hook: LxcHook, { idmap }: LxcConfig): void {
   );
 }
 
-/** Refuses an unprivileged container (lxc.idmap): its hooks run in its user namespace (user_namespaces(7)). */
-export function refuseUserNamespace(hook: LxcHook): void {
-  const map = readText("/proc/self/uid_map")?.trim().split(/\s+/).join(" ");
-  if (map === undefined || map === "0 0 4294967295") return;
+/**
+ * Refuses a container with a user namespace in which the base's files would belong to nobody. One that a user
+ * without root starts can have the user's own store, when the user is root in it: its files then have the ids
+ * that they have in each namespace of the user's.
+ */
+export function refuseUserNamespace(hook: LxcHook, store: Store): void {
+  if (!inUserNamespace() || isOwn(store)) return;
   throw new VeneerError(
     "USER_NAMESPACE",
-    `container ${displayName(hook.name)} is unprivileged (lxc.idmap), and bases cannot be idmapped yet`,
-    { hint: privilegedHint(hook) ?? "remove lxc.idmap, or use a root of its own for this container" },
+    `container ${displayName(hook.name)} is unprivileged (lxc.idmap), and its root is not the owner of ${store.root}`,
+    {
+      hint:
+        privilegedHint(hook) ??
+        "started by root, remove lxc.idmap; started by a user, the user must be root in it: lxc.idmap = u 0 UID 1, lxc.idmap = u 1 START 65535 (/etc/subuid), and the same with g",
+    },
   );
+}
+
+/** Whether this namespace's root owns the store, or is the user for whom it will be made. */
+function isOwn(store: Store): boolean {
+  try {
+    const root = lstatMaybe(store.root);
+    return root ? root.uid === 0 : actingUser() !== undefined && store.root === defaultPlaces().root;
+  } catch (error) {
+    if (isErrno(error, "EACCES")) return false;
+    throw error;
+  }
 }
 
 /**

@@ -60,7 +60,7 @@ test("an unprivileged container is refused for now", async () => {
   chmodSync(host.dir, 0o711);
   lxc.container("unprivileged", { lines: ["lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 200000 65536"] });
   expect(await refusal("unprivileged")).toContain(
-    "container unprivileged is unprivileged (lxc.idmap), and bases cannot be idmapped yet; hint: ",
+    "container unprivileged is unprivileged (lxc.idmap), and its root is not the owner of ",
   );
 });
 
