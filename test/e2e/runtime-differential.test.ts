@@ -50,6 +50,18 @@ for number in range(3, 200):
 os.execvp(sys.argv[1], sys.argv[1:])
 `;
 
+/** Runs a command at a terminal of its own. */
+const TERMINAL = `
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+try:
+    while data := os.read(fd, 1024): os.write(1, data)
+except OSError: pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+
 interface Session {
   readonly id: string;
   /** Calls the runtime: its words behind --root and --log. */
@@ -263,13 +275,35 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
     same(name, async ({ id, callWith, configure }) => {
       const prefix = ["python3", "-c", SURROUNDINGS];
       configure(INSIDE);
-      const preserved = await callWith({ prefix }, "run", "--preserve-fds", "1", id);
       const without = await callWith({ prefix, input: "given\n" }, "run", id);
+      const preserved = await callWith({ prefix }, "run", "--preserve-fds", "1", id);
       configure("cat; exit 3");
       const input = await callWith({ input: "given\n" }, "run", id);
       configure("kill -TERM $$");
       const signalled = await callWith({}, "run", id);
       return [preserved, without, input, signalled];
+    }));
+
+  it("at a terminal", () =>
+    same(name, async ({ id, call, callWith, configure }) => {
+      const prefix = ["python3", "-c", TERMINAL];
+      configure("tty; test -t 2 && echo terminal; exit 6", (config) => {
+        config.process.terminal = true;
+      });
+      const run = await callWith({ prefix }, "run", id);
+      configure("sleep 60");
+      await call("run", "--detach", id);
+      const exec = await callWith(
+        { prefix },
+        "exec",
+        "-t",
+        id,
+        "sh",
+        "-c",
+        "tty; test -t 0 && echo terminal; exit 4",
+      );
+      await call("delete", "--force", id);
+      return [run, exec];
     }));
 
   it("in what goes wrong", () =>
