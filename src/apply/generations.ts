@@ -20,7 +20,7 @@ import {
   writeInstance,
 } from "../store/instances.ts";
 import { isLive, partsOnDisk } from "../store/liveness.ts";
-import { partDirectories, partUppers } from "../store/parts.ts";
+import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";
 import { listRunning } from "../store/running.ts";
@@ -100,10 +100,9 @@ export function fallback(
   checkLxcFits(store, id, next, base);
   const holder = liveHolder(store, id);
   if (!holder) return { instance: changeUnmounted(settings, id, instance, () => publish(store, id, next)) };
-  refuseInUse(id, partDirectories(paths.generation(store, id, next.generation), next));
   using _oldBase = lockBase(store, refOf(instance));
-  const live = fallBackLive(store, holder, id, { before: instance, after: next }, base, force);
-  return { instance: next, live };
+  const done = fallBackLive(store, holder, id, { before: instance, after: next }, base, force);
+  return { instance: done.instance, live: done.report };
 }
 
 /** The record of the container that runs on an instance; none for one that is mounted by hand. */
@@ -175,7 +174,7 @@ export function rebase(
   using layers = openLayers(store, base);
   const all = findConflicts(store, id, target, layers.fds);
   if (dryRun) {
-    const obstacles = target.record && liveObstacles(store, { ...target, record: target.record }, "rebase");
+    const obstacles = target.record && liveObstacles(store, { ...target, record: target.record });
     return { ...result, conflicts: all, rebased: false, ...(obstacles && { obstacles }) };
   }
   if (target.record) {

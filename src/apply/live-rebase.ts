@@ -11,6 +11,7 @@ import { partsOnDisk } from "../store/liveness.ts";
 import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
+import { remainsInUse } from "../store/remains.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
 import { lstatMaybe } from "../sys/stat.ts";
@@ -18,6 +19,7 @@ import { hideMasked } from "./hide-masked.ts";
 import { exchangeRoot, findObstacles, inspectLive, type LiveReport } from "./live-root.ts";
 import { makePart } from "./make-part.ts";
 import { foldParts } from "./merge-parts.ts";
+import { refuseInUse } from "./start.ts";
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {
@@ -65,6 +67,7 @@ export function rebaseLive(
     layers: [...own.fds, ...layers.fds],
     parts: own.fds,
     folded: folded.fds,
+    left: [],
     directory: part,
     make: () => {
       makePart(store, directory, number, uppers[0] as string);
@@ -109,19 +112,21 @@ function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
   return { record, instance: { id: instance.id, definition: { ...instance.definition, ...folded } } };
 }
 
-/** Obstacles to a rebase or fallback of what runs now, for a dry run. Throws where none is possible at all. */
-export function liveObstacles(store: Store, target: LiveTarget, verb: "rebase" | "fallback"): Obstacle[] {
+/** Obstacles to a rebase of what runs now, for a dry run. Throws where none is possible at all. */
+export function liveObstacles(store: Store, target: LiveTarget): Obstacle[] {
   const container = inspectLive(target.record);
   const { directory, parts } = uppersOf(store, target);
-  const uppers = verb === "rebase" ? partUppers(directory, parts) : [];
+  const uppers = partUppers(directory, parts);
   using own = openAll(uppers);
-  using folded = openAll(verb === "rebase" ? foldedUppers(directory, uppers) : []);
-  return findObstacles(container, verb, own.fds, folded.fds);
+  using folded = openAll(foldedUppers(directory, uppers));
+  return findObstacles(container, { parts: own.fds, folded: folded.fds, left: [] });
 }
 
 /**
  * Puts a running container on another generation of its instance, with that one's changes; the one that it
- * leaves is kept. The caller holds the instance's lock and both bases, and knows that nothing uses the generation.
+ * leaves is kept. While processes are still on an earlier root with that generation, its upper is in use: then
+ * a further part of it is written to. The caller holds the instance's lock and both bases. Returns the new
+ * definition too.
  */
 export function fallBackLive(
   store: Store,
@@ -130,25 +135,39 @@ export function fallBackLive(
   instances: { readonly before: Instance; readonly after: Instance },
   base: BaseVersion,
   force: boolean,
-): LiveReport {
-  const { after } = instances;
+): { report: LiveReport; instance: Instance } {
+  const { before } = instances;
   const container = inspectLive(record);
-  const [top = "", ...lower] = partDirectories(paths.generation(store, id, after.generation), after);
-  using layers = openLayers(
-    store,
-    base,
-    lower.map((part) => `${part}/upper`),
+  const directory = paths.generation(store, id, instances.after.generation);
+  const occupied = remainsInUse(record).some(
+    ({ upper }) => upper === partUppers(directory, instances.after)[0],
   );
-  return exchangeRoot(store, container, {
+  if (!occupied) refuseInUse(id, partDirectories(directory, instances.after));
+  const target = { record, instance: { id, definition: instances.after } };
+  const after = (occupied ? foldWhenFull(store, target) : target).instance?.definition ?? instances.after;
+  const uppers = partUppers(directory, after);
+  const [top = "", ...lower] = uppers;
+  const number = (after.parts ?? 0) + (occupied ? 1 : 0);
+  using own = openAll(occupied ? uppers : lower);
+  using folded = openAll(foldedUppers(directory, uppers));
+  using left = openAll(partUppers(paths.generation(store, id, before.generation), before));
+  using layers = openLayers(store, base);
+  const instance = occupied ? onPart(after, after, number) : after;
+  const part = partDirectory(directory, number);
+  const report = exchangeRoot(store, container, {
     verb: "fallback",
-    layers: layers.fds,
-    parts: [],
-    directory: top,
+    layers: [...own.fds, ...layers.fds],
+    parts: occupied ? own.fds : [],
+    folded: folded.fds,
+    left: left.fds,
+    directory: part,
+    ...(occupied && { make: () => void makePart(store, directory, number, top) }),
     volatile: false,
-    record: { ...record, base: after.base, version: after.version, upper: `${top}/upper` },
-    instance: { id, ...instances },
+    record: { ...record, base: after.base, version: after.version, upper: `${part}/upper` },
+    instance: { id, before, after: instance },
     force,
   });
+  return { report, instance };
 }
 
 interface OpenAll extends Disposable {

@@ -12,10 +12,10 @@ import { explainError } from "../plan/explain.ts";
 import { isShared } from "../plan/live-mounts.ts";
 import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "../plan/open-files.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
-import { isUpperInUse } from "../store/liveness.ts";
 import { type Halt, type Moving, publishMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
+import { remainsInUse } from "../store/remains.ts";
 import { withProcesses } from "../store/running.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { withFsIds } from "../sys/credentials.ts";
@@ -40,6 +40,8 @@ export interface NewRoot {
   readonly parts: readonly Fd[];
   /** uppers that are layers no more (`foldParts`), in which files of the parts have links */
   readonly folded?: readonly Fd[];
+  /** those of a generation that is left, top first: what is written there is not seen any more */
+  readonly left: readonly Fd[];
   /** holds `upper` and `work` */
   readonly directory: string;
   /** makes the directory, which goes when nothing comes of it; absent: it is there and stays */
@@ -136,26 +138,18 @@ function refuseKinds(record: Record, name: string): void {
   if (record.image) refuse("has the tree of an image above its base (run.veneer.rootfs=layer)");
 }
 
-/** What stands in the way of another root now, as far as it can be told while the container runs. */
-export function findObstacles(
-  container: LiveContainer,
-  verb: "rebase" | "fallback",
-  parts: readonly Fd[],
-  folded?: readonly Fd[],
-): Obstacle[] {
-  const { init, members, marks } = container;
-  const open = judge(openForWriting(members.pids, marks), parts, folded);
-  return obstacles([...socketFiles(container), ...open.map(({ file }) => file)], verb);
+export type Uppers = Pick<NewRoot, "parts" | "folded" | "left">;
 
-  function socketFiles({ init: { pid } }: { init: typeof init }): OpenFile[] {
-    return boundSockets(pid, members.pids, marks).map((socket) => ({
-      ...socket,
-      kind: "socket",
-      reads: true,
-      locked: false,
-      otherNames: 0,
-    }));
-  }
+/** What stands in the way of another root now, as far as it can be told while the container runs. */
+export function findObstacles(container: LiveContainer, uppers: Uppers): Obstacle[] {
+  const open = judge(openForWriting(container.members.pids, container.marks), uppers);
+  return [...socketObstacles(container), ...obstacles(open.map(({ file }) => file))];
+}
+
+function socketObstacles({ init, members, marks }: LiveContainer): Obstacle[] {
+  const rest = { kind: "socket", reads: true, locked: false, otherNames: 0 } as const;
+  const files = boundSockets(init.pid, members.pids, marks).map((socket) => ({ ...socket, ...rest }));
+  return obstacles(files);
 }
 
 interface Judged {
@@ -164,12 +158,13 @@ interface Judged {
 }
 
 /** Leaves out files that nobody can come to by a name. */
-function judge(opened: readonly Opened[], parts: readonly Fd[], folded?: readonly Fd[]): Judged[] {
+function judge(opened: readonly Opened[], { parts, folded, left }: Uppers): Judged[] {
   return opened.flatMap((one): Judged[] => {
     const file = { ...one, otherNames: 0 };
-    if (one.kind === "fifo" || parts.length === 0) return [{ file }];
+    if (one.kind === "fifo") return [{ file }];
     const found = findInParts(parts, one, folded);
-    return found ? [{ file: { ...file, otherNames: found.otherNames }, found }] : [];
+    if (found) return [{ file: { ...file, otherNames: found.otherNames }, found }];
+    return findInParts(left, one) ? [{ file: { ...file, left: true } }] : [];
   });
 }
 
@@ -179,10 +174,8 @@ function judge(opened: readonly Opened[], parts: readonly Fd[], folded?: readonl
  */
 export function exchangeRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
   const { record, init, root, members } = container;
-  const before = findObstacles(container, next.verb, next.parts, next.folded).filter(({ why }) =>
-    why.includes("socket"),
-  );
-  refuse(before, next);
+  const sockets = socketObstacles(container);
+  refuse(sockets, next);
   const former: Remains = {
     base: record.base,
     version: record.version,
@@ -190,7 +183,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     mount: root.id,
     device: root.device,
   };
-  const after: Record = { ...next.record, remains: [...aliveRemains(record), former] };
+  const after: Record = { ...next.record, remains: [...remainsInUse(record), former] };
   const moving: Moving = {
     key: record.key,
     init,
@@ -210,10 +203,11 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     changeRecord(store, after);
     const done = insist(work);
     const stale = staleOf(init.pid, after);
-    const remains = aliveRemains(after);
+    const remains = remainsInUse(after);
     changeRecord(store, remains.length > 0 ? { ...after, remains } : next.record);
     removeMoving(store, record.key);
-    return { ...done, stale, signals: members.freezer === undefined };
+    const passed = [...sockets, ...done.obstacles];
+    return { ...done, obstacles: passed, stale, signals: members.freezer === undefined };
   } catch (error) {
     // what could not be let go on, or put back, stays for the next command: the intent tells of it
     if (work.swapped && !work.standing) removeMoving(store, record.key);
@@ -271,11 +265,8 @@ function attempt(
   try {
     halt(plan);
     if (!members.freezer) plan = stopNewcomers(work);
-    const judged = judge(openForWriting(standing(members, plan), marks), next.parts, next.folded);
-    const inTheWay = obstacles(
-      judged.map(({ file }) => file),
-      next.verb,
-    );
+    const judged = judge(openForWriting(standing(members, plan), marks), next);
+    const inTheWay = obstacles(judged.map(({ file }) => file));
     if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };
     else {
       const found = judged.flatMap((one) => one.found ?? []);
@@ -373,14 +364,9 @@ function changeRecord(store: Store, record: Record): void {
   if (readRecord(store, record.key)) replaceRecord(store, record);
 }
 
-/** Roots from before that something is still on. */
-export function aliveRemains(record: Record): Remains[] {
-  return (record.remains ?? []).filter(({ upper }) => isUpperInUse(upper));
-}
-
 /** What of the container whose first process is `init` is still on roots from before. */
 export function staleOf(init: number, record: Record): StaleUse[] {
-  const remains = aliveRemains(record);
+  const remains = remainsInUse(record);
   if (remains.length === 0) return [];
   const marks = {
     mounts: new Set(remains.map(({ mount }) => mount)),

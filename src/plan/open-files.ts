@@ -13,6 +13,8 @@ export interface OpenFile {
   readonly locked: boolean;
   /** names that the file has besides this one */
   readonly otherNames: number;
+  /** it belongs to a generation that the container leaves */
+  readonly left?: boolean;
 }
 
 export interface Obstacle {
@@ -23,14 +25,13 @@ export interface Obstacle {
 }
 
 /**
- * Files with which something would go wrong. In a rebase a file that is only written, as a log is, goes on being
- * the same file for all; with one that is also read another process could be at work through the new root, and
- * the locks by which the two would keep apart are not shared between the roots. In a fallback every file that
- * is written belongs to the generation that is left.
+ * Files with which something would go wrong. One that is only written, as a log is, goes on being the same file
+ * for all; with one that is also read another process could be at work through the new root, and the locks by
+ * which the two would keep apart are not shared between the roots.
  */
-export function obstacles(files: readonly OpenFile[], verb: "rebase" | "fallback"): Obstacle[] {
+export function obstacles(files: readonly OpenFile[]): Obstacle[] {
   const found = files.flatMap((file): Obstacle[] => {
-    const why = verb === "rebase" ? whyNotRebase(file) : whyNotFallback(file);
+    const why = whyNot(file);
     return why === undefined ? [] : [{ path: file.path, pid: file.pid, command: file.command, why }];
   });
   const seen = new Set<string>();
@@ -40,18 +41,15 @@ export function obstacles(files: readonly OpenFile[], verb: "rebase" | "fallback
   });
 }
 
-function whyNotRebase({ kind, reads, locked, otherNames }: OpenFile): string | undefined {
+function whyNot({ kind, reads, locked, otherNames, left }: OpenFile): string | undefined {
   if (kind !== "file") return whyCutOff(kind);
+  if (left) return "writes to it, and it belongs to the generation that is left";
   if (locked) return "holds a lock on it, which those that open it later would not see";
   if (otherNames > 0)
     return `writes to it, and it has ${otherNames === 1 ? "another name" : `${otherNames} other names`}`;
   if (reads)
     return "has it open for reading and writing: locks on it would not be seen by those that open it later";
   return undefined;
-}
-
-function whyNotFallback({ kind }: OpenFile): string {
-  return kind === "file" ? "writes to it, and it belongs to the generation that is left" : whyCutOff(kind);
 }
 
 function whyCutOff(kind: "fifo" | "socket"): string {

@@ -4,6 +4,7 @@ import { listInstances, readInstance } from "./instances.ts";
 import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
+import { remainsInUse } from "./remains.ts";
 import { allRollouts } from "./rollouts.ts";
 import { allSessions, isLeft } from "./sessions.ts";
 import { allShares } from "./shares.ts";
@@ -44,8 +45,13 @@ function* instanceUses(store: Store): Generator<Use> {
 }
 
 function* recordUses(store: Store, base: string | undefined): Generator<Use> {
-  const { isLive } = makeLiveTest();
+  const { isLive, isInUse } = makeLiveTest();
   for (const record of listRecords(store)) {
+    // processes of a container that was moved may still be on the version of before
+    for (const left of remainsInUse(record, isInUse)) {
+      const who = `processes of ${describeRecord(record)} that need a restart`;
+      yield { base: left.base, version: left.version, kind: "container", who };
+    }
     if ((base !== undefined && record.base !== base) || !isLive(record)) continue;
     const kind = record.engine === "mount" ? "mount" : "container";
     yield { base: record.base, version: record.version, kind, who: describeRecord(record) };

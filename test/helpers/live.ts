@@ -41,6 +41,7 @@ export async function begin(
   instance: string | undefined,
   edit: (config: Config) => void = () => {},
   owner = 0,
+  globals: readonly string[] = [],
 ): Promise<Running> {
   const [name = "runc"] = way.split(" ");
   const id = nextId();
@@ -61,7 +62,7 @@ export async function begin(
   const program = way.endsWith("hook") ? name : join(host.bin, `veneer-${name}`);
   const own = way.endsWith("hook") ? [] : storeArguments(host);
   const state = ["--root", join(host.dir, "state")];
-  const started = await detach(host, program, [...own, ...state, "run", "-d", "-b", bundle, id]);
+  const started = await detach(host, program, [...own, ...globals, ...state, "run", "-d", "-b", bundle, id]);
   expect(started).toMatchObject({ status: 0, stderr: "" });
   const status = async () => JSON.parse((await runtime(host, name, ["state", id])).stdout);
   const { pid } = await status();

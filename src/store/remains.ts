@@ -1,0 +1,8 @@
+/** Overlays that live rebases took away from containers, as long as something is still on them. */
+import { isUpperInUse } from "./liveness.ts";
+import type { Record, Remains } from "./records.ts";
+
+/** Those of a container whose overlay is still there; the kernel is asked. */
+export function remainsInUse(record: Record, isInUse = isUpperInUse): Remains[] {
+  return (record.remains ?? []).filter(({ upper }) => isInUse(upper));
+}

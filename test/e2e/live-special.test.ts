@@ -1,0 +1,234 @@
+/** Running containers that are unlike others, given another root; what stays on the old one; and fallback. */
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Config, nextId, runtime } from "../helpers/bundle.ts";
+import { makeHost } from "../helpers/host.ts";
+import { leftovers } from "../helpers/leftovers.ts";
+import { begin, plantVersions, type Running } from "../helpers/live.ts";
+
+const host = makeHost();
+beforeAll(() => plantVersions(host));
+afterAll(() => host.remove());
+
+let instance: string;
+let container: Running | undefined;
+beforeEach(async () => {
+  instance = nextId();
+  await host.ok("create", instance, "b@1");
+});
+afterEach(async () => {
+  await container?.stop();
+  container = undefined;
+  await host.ok("gc");
+  await host.ok("rm", instance);
+  await expect.poll(() => leftovers(host)).toEqual([]);
+});
+
+const WORKER =
+  "while :; do cat /etc/version >/seen; if [ -e /job ]; then mv /job /now; sh /now & fi; sleep 0.02; done";
+
+async function run(command = WORKER, edit: (config: Config) => void = () => {}, ...globals: string[]) {
+  const way = globals.length > 0 ? "crun wrapped" : "runc wrapped";
+  container = await begin(host, way, command, instance, edit, 0, globals);
+  return container;
+}
+
+/** Runs a script as a child of the container's first process; returns when the script has made /ready. */
+async function work({ exec }: Running, script: string): Promise<void> {
+  await exec(`rm -f /ready; cat > /new <<'END'\n${script}\nEND\nmv /new /job`);
+  await expect.poll(() => exec("ls /ready 2>/dev/null || true")).toBe("/ready");
+}
+
+const rebase = (to: string, ...options: string[]) => host.veneer("rebase", instance, to, ...options);
+
+async function expectOn({ exec }: Running, version: number): Promise<void> {
+  expect(await exec("cat /etc/version")).toBe(String(version));
+  await expect.poll(() => exec("cat /seen")).toBe(String(version));
+}
+
+describe("without a control group of its own", () => {
+  it("all processes are stopped by signals, and those that were stopped stay so", async () => {
+    const live = await run(WORKER, () => {}, "--cgroup-manager=disabled");
+    await work(live, "sleep 1000 & echo $! >/pid; kill -STOP $!; touch /ready");
+    const done = await rebase("b@2");
+    expect(done).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining("no control group of its own"),
+    });
+    await expectOn(live, 2);
+    expect(await live.exec("grep State /proc/$(cat /pid)/status")).toContain("T (stopped)");
+    await live.exec("kill -KILL $(cat /pid)");
+  });
+
+  it("one that others are in is not frozen", async () => {
+    const live = await run();
+    const other = spawn("sh", ["-c", "while :; do sleep 0.01; done"]);
+    try {
+      const groups = readFileSync(`/proc/${live.pid}/cgroup`, "utf8").split("\n");
+      for (const line of groups) {
+        const [, controllers, path] = /^[0-9]+:([^:]*):(.*)$/.exec(line) ?? [];
+        if (controllers === undefined || !(controllers === "" || controllers === "freezer")) continue;
+        const places = controllers === "" ? ["unified", "."] : ["freezer"];
+        for (const place of places) {
+          try {
+            writeFileSync(join("/sys/fs/cgroup", place, path as string, "cgroup.procs"), String(other.pid));
+          } catch {
+            // mounted elsewhere
+          }
+        }
+      }
+      expect(await rebase("b@2")).toMatchObject({
+        status: 0,
+        stderr: expect.stringContaining("no control group of its own"),
+      });
+      await expectOn(live, 2);
+    } finally {
+      other.kill("SIGKILL");
+      await new Promise((resolve) => other.once("exit", resolve));
+    }
+  });
+});
+
+it("a paused container stays paused, and goes on with the new root", async () => {
+  const live = await run();
+  expect(await runtime(host, "runc", ["pause", live.id])).toMatchObject({ status: 0 });
+  expect(await rebase("b@2")).toMatchObject({ status: 0 });
+  expect(JSON.parse((await runtime(host, "runc", ["state", live.id])).stdout)).toMatchObject({
+    status: "paused",
+  });
+  expect(await runtime(host, "runc", ["resume", live.id])).toMatchObject({ status: 0 });
+  await expectOn(live, 2);
+});
+
+describe("mounts made inside", () => {
+  it("a root that was made shared stays shared, and mounts in its group too", async () => {
+    const live = await run();
+    await live.exec("mkdir -p /mnt/a; mount -t tmpfs inside /mnt/a; busybox mount --make-rshared /");
+    const before = live.mounts().map((line) => line.replace(/^root .*shared:\d+/, "root shared"));
+    expect(await rebase("b@2")).toMatchObject({ status: 0 });
+    expect(live.mounts().map((line) => line.replace(/^root .*shared:\d+/, "root shared"))).toEqual(before);
+    expect(before.join("\n")).toContain("root shared");
+    await expectOn(live, 2);
+  });
+
+  it("a part of the root that is mounted elsewhere is refused", async () => {
+    const live = await run();
+    await live.exec("mkdir -p /mnt/etc; mount --bind /etc /mnt/etc");
+    for (const options of [[], ["--dry-run"]]) {
+      expect(await rebase("b@2", ...options)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining("/mnt/etc in container"),
+      });
+    }
+    await expectOn(live, 1);
+  });
+
+  it("something over the root is refused", async () => {
+    const live = await run();
+    await live.exec("mount -t tmpfs over /");
+    expect(await rebase("b@2")).toMatchObject({ status: 1, stderr: expect.stringContaining("mounted over") });
+    await expect.poll(() => readFileSync(`/proc/${live.pid}/root/seen`, "utf8")).toBe("1\n");
+  });
+});
+
+describe("what stays on the old root", () => {
+  it("is listed, keeps the old version, and goes when its processes end", async () => {
+    const live = await run(WORKER, (config) => {
+      for (const [source, destination] of [
+        ["/usr", "/usr"],
+        ["/usr/lib", "/lib"],
+        ["/usr/lib64", "/lib64"],
+      ] as const) {
+        config.mounts.push({ destination, type: "bind", source, options: ["rbind", "ro"] });
+      }
+    });
+    await work(
+      live,
+      `cd /etc; exec 7</etc/only-1
+       busybox unshare -m sleep 1001 &
+       /usr/bin/perl -e '$p = "/etc/passwd"; syscall(254, syscall(294, 0), $p, 2); open R, ">", "/ready"; sleep 1002' &
+       exec sleep 1000`,
+    );
+    const done = await rebase("b@2", "--json");
+    expect(done).toMatchObject({ status: 0 });
+    const { live: report } = JSON.parse(done.stdout);
+    expect(report.pause).toBeGreaterThan(0);
+    const stale: { kind: string; path: string; command: string }[] = report.stale;
+    expect(stale).toContainEqual(
+      expect.objectContaining({ kind: "program", path: "/bin/busybox", pid: live.pid }),
+    );
+    const sleeper = expect.stringContaining("sleep 1000");
+    expect(stale).toContainEqual(
+      expect.objectContaining({ kind: "working directory", path: "/etc", command: sleeper }),
+    );
+    expect(stale).toContainEqual(
+      expect.objectContaining({ kind: "file", path: "/etc/only-1", command: sleeper }),
+    );
+    expect(stale).toContainEqual(expect.objectContaining({ kind: "root", command: "sleep 1001" }));
+    expect(stale).toContainEqual(
+      expect.objectContaining({ kind: "watch", command: expect.stringContaining("perl") }),
+    );
+    expect(JSON.parse(await host.ok("ps", "--stale", instance, "--json")).length).toBeGreaterThanOrEqual(
+      stale.length - 2,
+    );
+    expect(await host.ok("ps", "--stale")).toContain("working directory");
+
+    // the versions below it are in use
+    expect(await host.veneer("base", "rm", "b@1")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("that need a restart"),
+    });
+    await live.exec("kill -KILL $(busybox pidof sleep perl) 2>/dev/null; true");
+    const kinds = async () =>
+      JSON.parse(await host.ok("ps", "--stale", "--json")).map(({ kind }: { kind: string }) => kind);
+    await expect.poll(kinds).not.toContain("working directory");
+  });
+});
+
+describe("fallback", () => {
+  const onSecond = (config: Config) => {
+    config.annotations["run.veneer.base"] = "b@2";
+  };
+
+  it("leads a running container to another generation and back, with the changes of each", async () => {
+    await host.ok("cutover", instance, "b@2");
+    const live = await run(
+      "echo second >/mine; while :; do cat /etc/version >/seen; sleep 0.02; done",
+      onSecond,
+    );
+    await expectOn(live, 2);
+    const back = await host.veneer("fallback", instance);
+    expect(back).toMatchObject({ status: 0, stderr: expect.stringMatching(/stood still for/) });
+    await expectOn(live, 1);
+    expect(await live.exec("ls /mine 2>/dev/null || echo none")).toBe("none");
+    await live.exec("echo first >/mine");
+    expect(await host.veneer("fallback", instance, "--to", "2")).toMatchObject({ status: 0 });
+    await expectOn(live, 2);
+    expect(await live.exec("cat /mine; echo third >>/mine")).toBe("second");
+    expect(await host.veneer("fallback", instance)).toMatchObject({ status: 0 });
+    await expectOn(live, 1);
+    expect(await live.exec("cat /mine")).toBe("first");
+    await live.stop();
+    container = undefined;
+    expect(await host.veneer("fallback", instance, "--to", "2")).toMatchObject({ status: 0 });
+    const again = await run("sleep 100", onSecond);
+    expect(await again.exec("cat /mine")).toBe("second\nthird");
+  });
+
+  it("is refused while a file of the generation is open for writing", async () => {
+    await host.ok("cutover", instance, "b@2");
+    const live = await run(
+      "exec 7>>/log; while :; do cat /etc/version >/seen; echo x >&7; sleep 0.02; done",
+      onSecond,
+    );
+    expect(await host.veneer("fallback", instance)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/\/log .*belongs to the generation that is left/),
+    });
+    await expectOn(live, 2);
+    expect(await host.veneer("fallback", instance, "--force")).toMatchObject({ status: 0 });
+    await expectOn(live, 1);
+  });
+});
