@@ -41,7 +41,14 @@ export function usernsOfConfig(
     if (ranges.length > 0) continue;
     throw new VeneerError("NO_MAP", `the container has a user namespace, but no linux.${key} in config.json`);
   }
-  const map: IdMap = { uids, gids };
+  return usernsOfMap(store, { uids, gids }, script);
+}
+
+/**
+ * A namespace with these maps: the one that is kept for them, or a new one, which is kept for the next start where
+ * that can be. `script` as for {@link usernsOfConfig}.
+ */
+export function usernsOfMap(store: Store, map: IdMap, script?: number): UserNamespace {
   return during("user namespace for the container's maps", () =>
     userNamespace(ofMap(store, map, script), map),
   );

@@ -22,7 +22,7 @@ import {
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { makeHost, must, type Outcome } from "../helpers/host.ts";
+import { makeHost, must, type Outcome, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -301,5 +301,101 @@ describe("kept namespaces", () => {
     await host.ok("gc");
     expect(existsSync(kept)).toBe(false);
     expect(await go()).toMatchObject({ status: 0 });
+  });
+});
+
+describe("a namespace that exists already", () => {
+  it.each(RUNTIMES)("is joined by path with veneer-%s", async (name) => {
+    const first = bundle("exec sleep 60", (config) => {
+      config.annotations["run.veneer.base"] = "b";
+      mapIds(config, A);
+    });
+    const id = nextId();
+    const words = [...storeArguments(host), "--root", join(host.dir, "state"), "run", "--detach"];
+    const program = join(host.bin, `veneer-${name}`);
+    expect(await detach(host, program, [...words, "--bundle", first, id])).toMatchObject({ status: 0 });
+    const { pid } = JSON.parse((await runtime(host, name, ["state", id])).stdout);
+    const second = bundle("stat -c %u /etc /etc/daemon; touch /x; stat -c %u /x", (config) => {
+      config.annotations["run.veneer.base"] = "b";
+      mapIds(config, A);
+      config.linux.namespaces = config.linux.namespaces.map((namespace) =>
+        namespace.type === "user" ? { type: "user", path: `/proc/${pid}/ns/user` } : namespace,
+      );
+      // runc wants them, crun need not have them
+      if (name === "crun") for (const key of ["uidMappings", "gidMappings"]) delete config.linux[key];
+    });
+    const outcome = await wrapped(host, name, ["run", "--bundle", second, nextId()]);
+    await runtime(host, name, ["delete", "--force", id]);
+    expect(outcome).toMatchObject({ status: 0, stderr: "", stdout: "0\n33\n0" });
+  });
+});
+
+describe("starts at the same time with a map that is new", () => {
+  it("all succeed, and one namespace is kept", async () => {
+    const dirs = Array.from({ length: 6 }, () =>
+      bundle("stat -c %u /etc/daemon", (config) => {
+        config.annotations["run.veneer.base"] = "b";
+        mapIds(config, range(900000));
+      }),
+    );
+    const outcomes = await Promise.all(
+      dirs.map((dir) => wrapped(host, "runc", ["run", "--bundle", dir, nextId()])),
+    );
+    expect(outcomes.map(({ status, stdout, stderr }) => [status, stdout, stderr])).toEqual(
+      dirs.map(() => [0, "33", ""]),
+    );
+    const kept = readdirSync(join(host.run, "userns")).filter((name) => name.includes("900000"));
+    expect(kept).toEqual(["u0-900000-65536.g0-900000-65536"]);
+  });
+});
+
+describe("what a user of the host reaches", () => {
+  const as = (uid: number, ...command: string[]) =>
+    // what it executes first it still looks up with root's capabilities
+    sh("setpriv", [
+      `--reuid=${uid}`,
+      `--regid=${uid}`,
+      "--clear-groups",
+      "sh",
+      "-c",
+      'exec "$@"',
+      "sh",
+      ...command,
+    ]);
+
+  it("is the root that is mounted on the host for its own ids alone, and nothing of the store", async () => {
+    const config = JSON.stringify({
+      ociVersion: "1.0.2",
+      root: { path: "rootfs" },
+      annotations: { "run.veneer.base": "b" },
+      linux: { namespaces: [{ type: "user" }], uidMappings: A, gidMappings: A },
+    });
+    const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
+    const printed = await must(join(host.bin, "veneer"), options, { input: config });
+    const { root, hooks } = JSON.parse(printed);
+    const suid = join(root.path, "bin/as-root");
+    // root of the namespace, as the runtime looks at it; what it runs there has no other ids than its own
+    expect(await as(100000, suid)).toMatchObject({ status: 0, stdout: "100000" });
+    for (const uid of [1000, 100001, 300000]) {
+      expect([uid, await as(uid, suid)]).toMatchObject([uid, { status: 126 }]);
+      expect((await as(uid, "ls", root.path)).status).not.toBe(0);
+    }
+    for (const uid of [1000, 100000]) {
+      for (const path of [host.root, host.run, join(host.run, "records"), join(host.run, "userns")]) {
+        expect((await as(uid, "ls", path)).status).not.toBe(0);
+      }
+    }
+    const [hook] = hooks.poststop;
+    const state = JSON.stringify({ ociVersion: "1.0.2", id: "x", status: "stopped", bundle: "/" });
+    await must(hook.path, hook.args.slice(1), { input: state });
+    expect(existsSync(root.path)).toBe(false);
+    expect(readdirSync(join(host.run, "mapped"))).toEqual([]);
+  });
+
+  it("shows no path of the host to a container", async () => {
+    const run = WAYS[0]?.run as (typeof WAYS)[0]["run"];
+    const outcome = await run("grep ' / / ' /proc/self/mountinfo", (config) => mapIds(config, A));
+    expect(outcome.stdout).toContain("overlay veneer:");
+    expect(outcome.stdout).not.toContain(host.dir);
   });
 });
