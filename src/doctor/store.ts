@@ -1,7 +1,10 @@
 /** Whether the store's file system can hold uppers: a tiny overlay is mounted there, seen by nobody. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { mountMapped } from "../apply/idmap.ts";
+import { makeNamespace } from "../apply/make-userns.ts";
 import { mountOverlay } from "../apply/overlay.ts";
+import { formatError, VeneerError } from "../errors.ts";
 import type { Store } from "../store/paths.ts";
 import { errnoName } from "../sys/errno.ts";
 import { openat, openDirectory } from "../sys/fd.ts";
@@ -12,6 +15,7 @@ import { SYS } from "../sys/numbers.ts";
 import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { geteuid } from "../sys/process.ts";
 import { getxattr, setxattr, stat } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 
 const FICLONE = 0x40049409;
@@ -35,6 +39,8 @@ export function storeChecks(store: Store): Check[] {
     checks.push(
       check("store", "upper", true, () => upper(trial)),
       check("store", "extended attributes", true, () => attributes(trial)),
+      // only the machine's root may idmap
+      ...(inUserNamespace() ? [] : [check("store", "idmapped layers", false, () => idmapped(trial))]),
       check("store", "reflink", false, () => reflink(trial)),
     );
   } finally {
@@ -88,6 +94,28 @@ function upper(trial: string): Finding {
     Symbol.dispose
   ]();
   return ok("overlay mounts, d_type is there");
+}
+
+/** A whole overlay for a user namespace: an idmapped layer and an idmapped upper. */
+function idmapped(trial: string): Finding {
+  const ids = [{ containerID: 0, hostID: 100000, size: 65536 }];
+  using userns = makeNamespace({ uids: ids, gids: ids });
+  for (const name of ["below", "mapped", "mapped/upper", "mapped/work"]) mkdirSync(join(trial, name));
+  using layer = openDirectory(join(trial, "below"));
+  using parent = openDirectory(join(trial, "mapped"));
+  const source = "veneer:doctor";
+  try {
+    const request = { layers: [layer], names: ["the store"], parent, userns, source, volatile: true };
+    mountMapped(request).overlay[Symbol.dispose]();
+    return ok("one base for containers with any user namespace");
+  } catch (error) {
+    if (!(error instanceof VeneerError && error.code === "NO_IDMAP")) throw error;
+    return not(
+      "limited",
+      formatError(error).split("; hint: ")[0] ?? "no",
+      `${error.hint}; or --shifted-copy`,
+    );
+  }
 }
 
 function attributes(trial: string): Finding {
