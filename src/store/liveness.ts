@@ -60,19 +60,27 @@ export function* mountersOf(source: string, except?: string, notAt?: string): Ge
     if (!/^[0-9]+$/.test(name)) continue;
     const namespace = readNamespace(Number(name));
     if (namespace === undefined || seen.has(namespace)) continue;
+    const table = readMountTable(Number(name));
+    if (table === undefined) continue;
     seen.add(namespace);
-    if (mountsSource(Number(name), source, notAt)) yield Number(name);
+    if (mountsSource(table, source, notAt)) yield Number(name);
   }
 }
 
-function mountsSource(pid: number, source: string, notAt: string | undefined): boolean {
-  let text: string | undefined;
+/**
+ * The mounts that a process sees; undefined when it is gone. Another process of its mount namespace must then be
+ * asked: one that has just ended says nothing of the namespace.
+ */
+export function readMountTable(pid: number): string | undefined {
   try {
-    text = readMountinfo(pid);
+    return readMountinfo(pid) || undefined;
   } catch {
-    return false;
+    return undefined;
   }
-  for (const line of text?.split("\n") ?? []) {
+}
+
+function mountsSource(table: string, source: string, notAt: string | undefined): boolean {
+  for (const line of table.split("\n")) {
     if (!line.includes(source)) continue;
     const entry = parseMountLine(line);
     if (entry?.source === source && entry.target !== notAt) return true;

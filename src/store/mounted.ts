@@ -1,7 +1,7 @@
 /** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
-import { parseMountLine, readMountinfo, upperOf } from "../sys/mountinfo.ts";
+import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
-import { isLive, isUpperInUse, readNamespace } from "./liveness.ts";
+import { isLive, isUpperInUse, readMountTable, readNamespace } from "./liveness.ts";
 import type { Record } from "./records.ts";
 
 /** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
@@ -35,20 +35,16 @@ function mountedUppers(): ReadonlySet<string> {
     if (!/^[0-9]+$/.test(name)) continue;
     const namespace = readNamespace(Number(name));
     if (namespace === undefined || seen.has(namespace)) continue;
+    const table = readMountTable(Number(name));
+    if (table === undefined) continue;
     seen.add(namespace);
-    for (const upper of uppersOf(Number(name))) uppers.add(upper);
+    for (const upper of uppersOf(table)) uppers.add(upper);
   }
   return uppers;
 }
 
-function* uppersOf(pid: number): Generator<string> {
-  let text: string | undefined;
-  try {
-    text = readMountinfo(pid);
-  } catch {
-    return; // gone meanwhile
-  }
-  for (const line of text?.split("\n") ?? []) {
+function* uppersOf(table: string): Generator<string> {
+  for (const line of table.split("\n")) {
     if (!line.includes(" - overlay ")) continue;
     const upper = upperOf(parseMountLine(line)?.superOptions ?? "");
     if (upper !== undefined) yield upper;

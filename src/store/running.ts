@@ -1,10 +1,10 @@
 /** What runs on the store now: live records, and the processes behind them. */
 import { readText } from "../sys/fd.ts";
-import { parseMountLine, readMountinfo, upperOf } from "../sys/mountinfo.ts";
+import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { identify } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
 import { listInstances, readInstance } from "./instances.ts";
-import { readNamespace } from "./liveness.ts";
+import { readMountTable, readNamespace } from "./liveness.ts";
 import { lxcConfigOf, lxcMountRecord } from "./lxc-mount.ts";
 import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
@@ -71,7 +71,11 @@ function findRoots(): Map<string, number> {
     const pid = Number(name);
     const namespace = readNamespace(pid);
     if (namespace === undefined) continue;
-    if (!sources.has(namespace)) sources.set(namespace, rootSource(pid));
+    if (!sources.has(namespace)) {
+      const table = readMountTable(pid);
+      if (table === undefined) continue;
+      sources.set(namespace, rootSource(table));
+    }
     const source = sources.get(namespace);
     const identity = source === undefined ? undefined : identify(pid);
     if (source === undefined || !identity) continue;
@@ -82,15 +86,9 @@ function findRoots(): Map<string, number> {
 }
 
 /** The source of the overlay that is a process's root, when it is one of ours; of one that LXC mounted, its upper. */
-function rootSource(pid: number): string | undefined {
-  let text: string | undefined;
-  try {
-    text = readMountinfo(pid);
-  } catch {
-    return undefined;
-  }
+function rootSource(table: string): string | undefined {
   let source: string | undefined;
-  for (const line of text?.split("\n") ?? []) {
+  for (const line of table.split("\n")) {
     if (!line.includes(" / / ")) continue;
     const entry = parseMountLine(line);
     if (entry?.target === "/" && entry.type === "overlay") {
