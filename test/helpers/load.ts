@@ -129,14 +129,25 @@ export function faultsOf(text: string, last: number): string[] {
   return faults.slice(0, 5);
 }
 
-/** Resident memory of a process and all its descendants, in kB. */
-export async function residentMemory(pid: number): Promise<number> {
+/** Resident memory of a process and all its descendants, in kB, by pid. */
+export async function residentMemory(pid: number): Promise<Map<number, number>> {
   const rows = (await must("ps", ["-eo", "pid=,ppid=,rss="])).trim().split("\n");
   const all = rows.map((row) => row.trim().split(/\s+/).map(Number) as [number, number, number]);
-  const sum = (of: number): number =>
-    all.reduce((total, [own, parent, rss]) => {
-      if (own === of) return total + rss;
-      return parent === of ? total + sum(own) : total;
-    }, 0);
-  return sum(pid);
+  const found = new Map<number, number>();
+  const visit = (of: number) => {
+    for (const [own, parent, rss] of all) {
+      if (own === of) found.set(own, rss);
+      else if (parent === of) visit(own);
+    }
+  };
+  visit(pid);
+  return found;
+}
+
+/** What the processes that were there at both times have grown by, in kB. */
+export function growth(before: ReadonlyMap<number, number>, after: ReadonlyMap<number, number>): number {
+  return [...before].reduce(
+    (sum, [pid, rss]) => sum + (after.has(pid) ? (after.get(pid) as number) - rss : 0),
+    0,
+  );
 }
