@@ -7,6 +7,7 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -22,9 +23,11 @@ import {
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { makeHost, must, type Outcome, sh } from "../helpers/host.ts";
+import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
+import { mountTable } from "../helpers/mounts.ts";
+import { killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 import { storeArguments, wrapped } from "../helpers/wrapper.ts";
@@ -349,6 +352,33 @@ describe("starts at the same time with a map that is new", () => {
   });
 });
 
+/** A container of podman's, as its precreate hook gets it. */
+const PRECREATE = JSON.stringify({
+  ociVersion: "1.0.2",
+  root: { path: "rootfs" },
+  annotations: { "run.veneer.base": "b" },
+  linux: { namespaces: [{ type: "user" }], uidMappings: A, gidMappings: A },
+});
+
+describe("a kernel that takes no detached layers", () => {
+  it("gets them attached, in a mount namespace that goes", async () => {
+    tryStrace();
+    const file = join(host.dir, "attached");
+    // the call that makes the file system, in a version of one layer
+    const inject = ["-f", "-qq", "-o", file, "-e", "trace=fsconfig,unshare,setns,move_mount"];
+    const words = [...inject, "-e", "inject=fsconfig:error=EINVAL:when=9", PROGRAM];
+    const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
+    const printed = await must("strace", [...words, ...options], { input: PRECREATE });
+    expect(readFileSync(file, "utf8")).toMatch(/FSCONFIG_CMD_CREATE.*INJECTED/);
+    const { root, hooks } = JSON.parse(printed);
+    expect(await must("stat", ["-c", "%u", root.path, join(root.path, "etc/daemon")])).toBe("100000\n100033");
+    expect(mountTable().filter((line) => line.includes("overlay"))).toHaveLength(1);
+    const [hook] = hooks.poststop;
+    const state = JSON.stringify({ ociVersion: "1.0.2", id: "x", status: "stopped", bundle: "/" });
+    await must(hook.path, hook.args.slice(1), { input: state });
+  });
+});
+
 describe("what a user of the host reaches", () => {
   const as = (uid: number, ...command: string[]) =>
     // what it executes first it still looks up with root's capabilities
@@ -364,14 +394,8 @@ describe("what a user of the host reaches", () => {
     ]);
 
   it("is the root that is mounted on the host for its own ids alone, and nothing of the store", async () => {
-    const config = JSON.stringify({
-      ociVersion: "1.0.2",
-      root: { path: "rootfs" },
-      annotations: { "run.veneer.base": "b" },
-      linux: { namespaces: [{ type: "user" }], uidMappings: A, gidMappings: A },
-    });
     const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
-    const printed = await must(join(host.bin, "veneer"), options, { input: config });
+    const printed = await must(join(host.bin, "veneer"), options, { input: PRECREATE });
     const { root, hooks } = JSON.parse(printed);
     const suid = join(root.path, "bin/as-root");
     // root of the namespace, as the runtime looks at it; what it runs there has no other ids than its own
@@ -397,5 +421,43 @@ describe("what a user of the host reaches", () => {
     const outcome = await run("grep ' / / ' /proc/self/mountinfo", (config) => mapIds(config, A));
     expect(outcome.stdout).toContain("overlay veneer:");
     expect(outcome.stdout).not.toContain(host.dir);
+  });
+});
+
+describe("a kill", () => {
+  it("at any moment of a start leaves nothing but what gc takes", async () => {
+    tryStrace();
+    const words = [PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"];
+    const trace = (options: readonly string[]) => sh("strace", [...options, ...words], { input: PRECREATE });
+    const clean = async () => {
+      for (const target of mountTable().filter((line) => line.includes("/mapped/"))) {
+        const [, , point = ""] = target.split(" ");
+        await must("umount", ["-l", point]);
+      }
+      // a file that a writer has not published is a killed writer's after a minute
+      const records = join(host.run, "records");
+      for (const name of existsSync(records) ? readdirSync(records) : [])
+        utimesSync(join(records, name), 0, 0);
+      await host.ok("gc");
+      expect(leftovers(host)).toEqual([]);
+      const left = ["mapped", "userns"].flatMap((name) =>
+        existsSync(join(host.run, name)) ? readdirSync(join(host.run, name)) : [],
+      );
+      expect(left).toEqual([]);
+    };
+    await host.ok("gc");
+    const file = join(host.dir, "trace");
+    // the first start makes directories that stay
+    await trace(recordTo(file));
+    await clean();
+    expect(await trace(recordTo(file))).toMatchObject({ status: 0 });
+    await clean();
+    const moments = momentsOf(file);
+    expect(moments.map(({ call }) => call)).toContain("mount_setattr");
+    for (const moment of moments) {
+      const outcome = await trace(killAt(moment));
+      expect([moment, outcome.status]).not.toEqual([moment, 0]);
+      await clean();
+    }
   });
 });
