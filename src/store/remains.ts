@@ -4,5 +4,10 @@ import type { Record, Remains } from "./records.ts";
 
 /** Those of a container whose overlay is still there; the kernel is asked. */
 export function remainsInUse(record: Record, isInUse = isUpperInUse): Remains[] {
-  return (record.remains ?? []).filter(({ upper }) => isInUse(upper));
+  return (record.remains ?? []).filter(({ upper }) => isInUse(upper) || isInUse(movedUpper(upper)));
+}
+
+/** Where the upper of part 0 is once the parts above it were folded into another (`foldParts`). */
+function movedUpper(upper: string): string {
+  return upper.replace(/upper$/, "parts/0/upper");
 }
