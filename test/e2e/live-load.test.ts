@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { detach, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
 import { makeHost, must } from "../helpers/host.ts";
+import { begin, plantVersions } from "../helpers/live.ts";
 import {
   endWork,
   faultsOf,
@@ -42,9 +43,10 @@ beforeAll(async () => {
   expect(started).toMatchObject({ status: 0 });
   pid = JSON.parse((await runtime(host, "runc", ["state", id])).stdout).pid;
 });
+const end = () => runtime(host, "runc", ["delete", "--force", id]);
 afterAll(async () => {
   client?.kill();
-  await runtime(host, "runc", ["delete", "--force", id]);
+  await end();
   await host.remove();
 });
 
@@ -102,6 +104,25 @@ describe(`a container at work that is rebased ${ROUNDS} times`, () => {
       console.log(
         `${ROUNDS} rebases, ${requests} requests (slowest ${slowest.toFixed(0)} ms), ${last.held + last.reopened} lines, ${last.database} transactions; pause: median ${sorted[ROUNDS >> 1]?.toFixed(1)} ms, longest ${sorted.at(-1)?.toFixed(1)} ms; processes grew by ${grown} kB; ${record.remains.length} roots of before, ${parts - folded + 1} parts`,
       );
+    }
+  });
+});
+
+describe("a container that is moved more often than its upper may have parts", () => {
+  it("still tells which of its processes are on the first version", { timeout: 120_000 }, async () => {
+    await end();
+    plantVersions(host);
+    await host.ok("create", "web2", "b@1");
+    const live = await begin(host, "runc wrapped", "exec /bin/sleep 1000", "web2");
+    try {
+      for (let round = 1; round <= 17; round++) await host.ok("rebase", "web2", `b@${(round % 2) + 1}`);
+      const { folded } = JSON.parse(readFileSync(join(host.root, "instances/web2/instance.json"), "utf8"));
+      expect(folded).toBeGreaterThan(0);
+      expect(JSON.parse(await host.ok("ps", "--stale", "--json"))).toMatchObject([
+        { instance: "web2", pid: live.pid, path: "/bin/busybox" },
+      ]);
+    } finally {
+      await live.stop();
     }
   });
 });
