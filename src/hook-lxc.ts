@@ -1,9 +1,14 @@
-/** `veneer hook lxc`: mounts the root at pre-mount, takes it down at post-stop. */
+/**
+ * `veneer hook lxc`: mounts the root at pre-mount, takes it down at post-stop. Pre-mount runs in the container's user
+ * namespace where it has one (lxc.idmap): then pre-start mounts the root, and start-host takes the mount off the host.
+ */
 import { mergeLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { UsageError, VeneerError } from "./errors.ts";
+import { leaveHost, startOnHost } from "./hook-lxc-host.ts";
 import type { Settings } from "./input/config.ts";
 import {
+  isMountedBefore,
   type LxcHook,
   readLxcHook,
   refuseIdmappedRoot,
@@ -11,16 +16,23 @@ import {
   rootfsDirectory,
 } from "./input/lxc.ts";
 import { type LxcConfig, readLxcConfig } from "./input/lxc-config.ts";
-import { mergeWishes, type Wishes, wishesOfEnvironment } from "./input/request.ts";
+import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "./input/request.ts";
 import { displayName } from "./names.ts";
 import { quote } from "./quote.ts";
 import { readRecord, recordKey } from "./store/records.ts";
-import { identifyParent } from "./sys/process.ts";
+import { geteuid, identifyParent } from "./sys/process.ts";
+import { inUserNamespace } from "./sys/user-namespace.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly string[]): void {
   const hook = readLxcHook(process.env, extra);
   switch (hook.type) {
+    case "pre-start":
+      preStart(settings, wishes, hook);
+      return;
+    case "start-host":
+      leaveHost(settings.store, key(hook), process.env.LXC_PID);
+      return;
     case "pre-mount":
       preMount(settings, wishes, hook);
       return;
@@ -34,17 +46,38 @@ export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly stri
     default:
       throw new UsageError(
         `veneer hook lxc does nothing at ${quote(hook.type)}`,
-        "set it as lxc.hook.pre-mount and lxc.hook.post-stop",
+        "set it as lxc.hook.pre-mount and lxc.hook.post-stop; with lxc.idmap as lxc.hook.pre-start and lxc.hook.start-host too",
       );
   }
 }
 
-/** Runs in the container's mount namespace, the host's root still in view: what is mounted goes with it. */
-function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
+/** For a container that gets a user namespace. One that a user starts has its root from pre-mount. */
+function preStart(settings: Settings, wishes: Wishes, hook: LxcHook): void {
+  if (geteuid() !== 0) return;
   const config = readLxcConfig(hook.config);
+  if (!config.map && config.preMount) return;
+  const request = requestOf(settings, wishes, hook, config);
+  if (!request) return;
+  refuseIdmappedRoot(hook, config);
+  startOnHost(settings, request, hook, key(hook), { ...config, target: rootfsDirectory(hook, config) });
+}
+
+function requestOf(
+  settings: Settings,
+  wishes: Wishes,
+  hook: LxcHook,
+  config: LxcConfig,
+): RootRequest | undefined {
   const all = { ...wishesOfEnvironment(config.environment), ...wishes };
   refuseUnnamedCopy(all, hook, config);
-  const request = mergeWishes(all, {}, settings.config, hook.name);
+  return mergeWishes(all, {}, settings.config, hook.name);
+}
+
+/** Runs in the container's mount namespace, the host's root still in view: what is mounted goes with it. */
+function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
+  if (inUserNamespace() && isMountedBefore(hook)) return;
+  const config = readLxcConfig(hook.config);
+  const request = requestOf(settings, wishes, hook, config);
   if (!request) return;
   refuseIdmappedRoot(hook, config);
   refuseUserNamespace(hook, settings.store);

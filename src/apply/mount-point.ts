@@ -26,14 +26,20 @@ export function makeMappedPoint(path: string, owner: FsIds): void {
   mkdirMaybe(own, 0o700);
   fchownat(AT_FDCWD, own, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
   mkdirMaybe(path, 0o755);
+  if (isReached(path, owner)) return;
+  throw new VeneerError("CLOSED", `root of the user namespace (uid ${owner.uid}) cannot reach ${path}`, {
+    hint: `let others pass through the directories above ${run} (chmod o+x)`,
+  });
+}
+
+/** Whether the directories above a directory let a user without capabilities and further groups pass to it. */
+export function isReached(directory: string, user: FsIds): boolean {
   try {
-    withFsIds(owner, () => openDirectory(path)[Symbol.dispose](), { privileged: false });
-  } catch (cause) {
-    if (!isErrno(cause, "EACCES")) throw cause;
-    throw new VeneerError("CLOSED", `root of the user namespace (uid ${owner.uid}) cannot reach ${path}`, {
-      cause,
-      hint: `let others pass through the directories above ${run} (chmod o+x)`,
-    });
+    withFsIds(user, () => openDirectory(directory)[Symbol.dispose](), { privileged: false });
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EACCES")) return false;
+    throw error;
   }
 }
 

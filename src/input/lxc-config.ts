@@ -1,7 +1,10 @@
 /** A container's configuration file as LXC reads it (lxc.container.conf(5)): line by line, includes in place. */
+import { idMapOfLines } from "../plan/lxc-idmap.ts";
+import { isOurHook } from "../plan/lxc-text.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readText } from "../sys/fd.ts";
 import { list } from "../sys/stat.ts";
+import type { IdMap } from "../sys/userns.ts";
 
 export interface LxcConfig {
   /** lxc.rootfs.path, with its type */
@@ -10,6 +13,10 @@ export interface LxcConfig {
   readonly idmap?: { readonly options: string; readonly file: string };
   /** lxc.ephemeral: a copy that lxc-copy -e made */
   readonly ephemeral: boolean;
+  /** lxc.idmap; absent: the container has no user namespace of its own */
+  readonly map?: IdMap;
+  /** veneer is called at pre-mount */
+  readonly preMount: boolean;
   /** lxc.environment; a later line of the same name wins */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -26,10 +33,14 @@ export function readLxcConfig(path: string): LxcConfig {
   let rootfs = "";
   let idmap: LxcConfig["idmap"];
   let ephemeral = false;
+  let preMount = false;
+  const idmaps: string[] = [];
   let environment: Record<string, string> = {};
   for (const { key, value, file } of path === "" ? [] : readLines(path, LINE)) {
     if (key === "rootfs.path") rootfs = value;
     else if (key === "ephemeral") ephemeral = value === "1";
+    else if (key === "idmap") idmaps.push(value);
+    else if (key === "hook.pre-mount") preMount = value !== "" && (preMount || isOurHook(value));
     else if (key === "rootfs.options" && value.split(",").some((item) => item.startsWith("idmap="))) {
       idmap = { options: value, file };
     } else if (key === "environment") {
@@ -38,14 +49,16 @@ export function readLxcConfig(path: string): LxcConfig {
       else if (equals > 0) environment[value.slice(0, equals)] = value.slice(equals + 1);
     }
   }
-  return { rootfs, ephemeral, environment, ...(idmap && { idmap }) };
+  const map = idMapOfLines(idmaps);
+  return { rootfs, ephemeral, preMount, environment, ...(idmap && { idmap }), ...(map && { map }) };
 }
 
 /** Bounds a circle of includes, which LXC itself does not survive. */
 const MAX_FILES = 256;
 
 /** Lines of the keys that count, found in one pass: common.conf is long and this is in the path of every start. */
-const LINE = /^[ \t]*lxc\.(include|rootfs\.path|rootfs\.options|ephemeral|environment)[ \t]*=(.*)$/gm;
+const LINE =
+  /^[ \t]*lxc\.(include|rootfs\.path|rootfs\.options|ephemeral|environment|idmap|hook\.pre-mount)[ \t]*=(.*)$/gm;
 
 /** All lines of a file and of what it includes, in order. Not for the path of a start. */
 export function readAllLines(path: string): Line[] {

@@ -4,8 +4,10 @@ import { displayName, isPlainName } from "../names.ts";
 import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import { isErrno } from "../sys/errno.ts";
+import { openDirectory } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
-import { isType, lstatMaybe, stat } from "../sys/stat.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { fstat, isType, lstatMaybe, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { LxcConfig } from "./lxc-config.ts";
 import { actingUser, defaultPlaces } from "./places.ts";
@@ -64,6 +66,17 @@ function lowerOf(hook: LxcHook, path: string, config: LxcConfig): string {
   );
 }
 
+/** Whether the root has an overlay of ours already: pre-start has mounted it, on the host (hook-lxc-host.ts). */
+export function isMountedBefore(hook: LxcHook): boolean {
+  const overlay = /^overlay(?:fs)?:(.*):[^:]*$/.exec(hook.rootfs)?.[1];
+  const path = overlay ?? hook.rootfs.replace(/^dir:/, "");
+  if (!path.startsWith("/") || !isDirectory(path)) return false;
+  using directory = openDirectory(path);
+  const id = Number(fstat(directory.number).mountId);
+  const mount = parseMountinfo(readMountinfo("self") ?? "").find((entry) => entry.id === id);
+  return mount?.type === "overlay" && mount.source.startsWith("veneer:");
+}
+
 function isDirectory(path: string): boolean {
   try {
     return isType(stat(path), S_IFDIR);
@@ -101,7 +114,7 @@ export function refuseUserNamespace(hook: LxcHook, store: Store): void {
     {
       hint:
         privilegedHint(hook) ??
-        "started by root, remove lxc.idmap; started by a user, the user must be root in it: lxc.idmap = u 0 UID 1, lxc.idmap = u 1 START 65535 (/etc/subuid), and the same with g",
+        "started by root, it needs lxc.hook.pre-start too, set like lxc.hook.pre-mount ('veneer setup lxc NAME' does it); started by a user, the user must be root in it: lxc.idmap = u 0 UID 1, lxc.idmap = u 1 START 65535 (/etc/subuid), and the same with g",
     },
   );
 }

@@ -79,7 +79,8 @@ export function readMountTable(pid: number): string | undefined {
   }
 }
 
-function mountsSource(table: string, source: string, notAt: string | undefined): boolean {
+/** Whether a mount table ({@link readMountTable}) has `source` mounted elsewhere than at `notAt`. */
+export function mountsSource(table: string, source: string, notAt?: string): boolean {
   for (const line of table.split("\n")) {
     if (!line.includes(source)) continue;
     const entry = parseMountLine(line);

@@ -13,12 +13,14 @@ const VERSION = 0x20080522;
 /**
  * Runs `action` as these ids towards file systems. The capabilities stay as they are: leaving uid 0 clears those
  * for files from the effective set (capabilities(7), "Effect of user ID changes on capabilities"), so they are
- * set again, unless it shall not be `privileged`. The ids are back when it returns or throws.
+ * set again, unless it shall not be `privileged`: then it has no supplementary groups either. All is as before when
+ * it returns or throws.
  */
 export function withFsIds<T>(ids: FsIds, action: () => T, { privileged = true } = {}): T {
   const header = new Uint32Array([VERSION, 0]);
   const sets = new Uint32Array(6);
   check(syscall(SYS.capget, header, sets), "capget");
+  const groups = privileged ? undefined : dropGroups();
   const before = { gid: syscall(SYS.setfsgid, ids.gid), uid: syscall(SYS.setfsuid, ids.uid) };
   try {
     if (privileged) check(syscall(SYS.capset, header, sets), "capset");
@@ -27,5 +29,14 @@ export function withFsIds<T>(ids: FsIds, action: () => T, { privileged = true } 
     syscall(SYS.setfsuid, before.uid);
     syscall(SYS.setfsgid, before.gid);
     syscall(SYS.capset, header, sets);
+    if (groups) syscall(SYS.setgroups, groups.length, groups);
   }
+}
+
+/** Returns those of before; undefined where a user namespace denies it (user_namespaces(7), setgroups). */
+function dropGroups(): Uint32Array | undefined {
+  const groups = new Uint32Array(Math.max(0, syscall(SYS.getgroups, 0, null)));
+  if (groups.length === 0) return undefined;
+  check(syscall(SYS.getgroups, groups.length, groups), "getgroups");
+  return syscall(SYS.setgroups, 0, null) < 0 ? undefined : groups;
 }

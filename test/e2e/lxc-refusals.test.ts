@@ -56,7 +56,7 @@ test("an overlay of LXC's own is refused with a hint", async () => {
   expect(line).toContain("hint: set lxc.rootfs.path = dir:DIRECTORY with an empty directory");
 });
 
-test("an unprivileged container is refused for now", async () => {
+test("an unprivileged container is refused at pre-mount", async () => {
   chmodSync(host.dir, 0o711);
   lxc.container("unprivileged", { lines: ["lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 200000 65536"] });
   expect(await refusal("unprivileged")).toContain(
@@ -79,10 +79,10 @@ test.each([
 });
 
 test("a hook type that nothing is done for is told to the user", async () => {
-  lxc.container("type", { only: [`lxc.hook.pre-start = ${join(host.bin, "veneer")} hook lxc --base b`] });
+  lxc.container("type", { only: [`lxc.hook.mount = ${join(host.bin, "veneer")} hook lxc --base b`] });
   const outcome = await lxc.execute("type", "/bin/true");
   expect(outcome.status).not.toBe(0);
-  expect(outcome.stderr).toContain("veneer: veneer hook lxc does nothing at 'pre-start'; hint: ");
+  expect(outcome.stderr).toContain("veneer: veneer hook lxc does nothing at 'mount'; hint: ");
 });
 
 describe("a wrong value in lxc.environment", () => {

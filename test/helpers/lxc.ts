@@ -1,5 +1,15 @@
 /** Containers of LXC for a test, in an lxcpath of the host's own. */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type Host, type Outcome, type RunOptions, sh } from "./host.ts";
 
@@ -12,6 +22,8 @@ export interface LxcOptions {
   readonly lines?: readonly string[];
   /** no post-stop hook */
   readonly untidy?: boolean;
+  /** values of lxc.idmap: the root is mounted at pre-start */
+  readonly idmap?: readonly string[];
   /** no lines of ours but these */
   readonly only?: readonly string[];
 }
@@ -42,18 +54,23 @@ export function makeLxc(host: Host): Lxc {
     sh(`lxc-${tool}`, ["-P", path, "-n", name, "-o", logFile(), ...rest], options);
   return {
     path,
-    container(name, { hook = "--base b", hookVersion = 1, lines = [], untidy = false, only } = {}) {
+    container(name, { hook = "--base b", hookVersion = 1, lines = [], untidy = false, only, idmap } = {}) {
       names.add(name);
       const rootfs = join(path, name, "rootfs");
       mkdirSync(rootfs, { recursive: true });
       const veneer = join(host.bin, "veneer");
       const own = only ?? [
         `lxc.hook.version = ${hookVersion}`,
-        `lxc.hook.pre-mount = ${veneer} hook lxc ${hook}`,
+        `lxc.hook.${idmap ? "pre-start" : "pre-mount"} = ${veneer} hook lxc ${hook}`,
+        ...(idmap ? [`lxc.hook.start-host = ${veneer} hook lxc`] : []),
         ...(untidy ? [] : [`lxc.hook.post-stop = ${veneer} hook lxc`]),
       ];
       const general = [`lxc.rootfs.path = dir:${rootfs}`, "lxc.net.0.type = empty", "lxc.mount.auto = proc"];
-      writeFileSync(join(path, name, "config"), [...general, ...own, ...lines, ""].join("\n"));
+      const maps = idmap?.map((map) => `lxc.idmap = ${map}`) ?? [];
+      writeFileSync(join(path, name, "config"), [...general, ...maps, ...own, ...lines, ""].join("\n"));
+      // as lxc-create leaves it
+      chmodSync(join(path, name), 0o770);
+      chownSync(join(path, name), Number(idmap?.[0]?.split(" ")[2] ?? 0), 0);
       return rootfs;
     },
     execute: (name, ...command) => run("execute", name, ["--", ...command]),

@@ -1,8 +1,8 @@
 /** Containers with user namespaces. */
-import { chmodSync } from "node:fs";
-import { dirname } from "node:path";
+import { chmodSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Config } from "./bundle.ts";
-import type { Host } from "./host.ts";
+import { type Host, must } from "./host.ts";
 
 export interface Range {
   readonly containerID: number;
@@ -27,4 +27,15 @@ export function mapIds(config: Config, uids: readonly Range[], gids = uids): voi
 export function openTo(host: Host, ...directories: readonly string[]): void {
   for (const path of [host.dir, dirname(host.dir), ...directories])
     if (path !== "/tmp") chmodSync(path, 0o711);
+}
+
+/** Lets root give these ids to its containers: newuidmap(1) asks /etc/subuid even for root. Returns the way back. */
+export async function grantIds(host: Host, first: number, count: number): Promise<() => Promise<unknown>> {
+  const files = ["/etc/subuid", "/etc/subgid"];
+  for (const file of files) {
+    const own = join(host.dir, file.replaceAll("/", "-"));
+    writeFileSync(own, `root:${first}:${count}\n`);
+    await must("mount", ["--bind", own, file]);
+  }
+  return () => must("umount", files);
 }

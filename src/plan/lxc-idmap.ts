@@ -1,0 +1,17 @@
+/** `lxc.idmap` (lxc.container.conf(5)). Pure. */
+import type { IdMap, IdRange } from "../sys/userns.ts";
+
+/**
+ * The maps that the values of these lines say, in their order; an empty value takes back those before it. Undefined
+ * where there are none. What LXC would not take is left out: it does not start such a container.
+ */
+export function idMapOfLines(values: readonly string[]): IdMap | undefined {
+  const uids: IdRange[] = [];
+  const gids: IdRange[] = [];
+  for (const value of values.slice(values.lastIndexOf("") + 1)) {
+    const [, kind, ...numbers] = /^([ug])\s+(\w+)\s+(\w+)\s+(\w+)$/.exec(value) ?? [];
+    const [containerID = 0, hostID = 0, size = 0] = numbers.map(Number);
+    if (kind !== undefined && size > 0) (kind === "u" ? uids : gids).push({ containerID, hostID, size });
+  }
+  return uids.length + gids.length === 0 ? undefined : { uids, gids };
+}
