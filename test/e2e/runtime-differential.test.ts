@@ -272,16 +272,22 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
     }));
 
   it("in what a container is given", () =>
-    same(name, async ({ id, callWith, configure }) => {
+    same(name, async ({ id, callWith, configure, file }) => {
       const prefix = ["python3", "-c", SURROUNDINGS];
       configure(INSIDE);
       const without = await callWith({ prefix, input: "given\n" }, "run", id);
       const preserved = await callWith({ prefix }, "run", "--preserve-fds", "1", id);
+      // a socket unit's descriptors, and where a service says that it is ready
+      const activated = await callWith(
+        { prefix: ["env", "LISTEN_FDS=2", `NOTIFY_SOCKET=${file("notify")}`, ...prefix] },
+        "run",
+        id,
+      );
       configure("cat; exit 3");
       const input = await callWith({ input: "given\n" }, "run", id);
       configure("kill -TERM $$");
       const signalled = await callWith({}, "run", id);
-      return [preserved, without, input, signalled];
+      return [preserved, without, activated, input, signalled];
     }));
 
   it("at a terminal", () =>
