@@ -6,8 +6,17 @@
  */
 import type { Opened } from "../input/open-files.ts";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, linkat, mkdirMaybe, openat2, openDirectory } from "../sys/fd.ts";
-import { O_DIRECTORY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.ts";
+import { type Fd, linkat, mkdirMaybe, openat2, openDirectory, readSome } from "../sys/fd.ts";
+import {
+  O_DIRECTORY,
+  O_NOATIME,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+} from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
 import { copyAttributes } from "./make-part.ts";
@@ -45,6 +54,20 @@ export function findInParts(
   }
   for (const part of found ? folded : []) if (lookAt(part, relative)?.ino === found?.ino) names++;
   return found && { path: relative, part: found.part, otherNames: Math.max(0, stat.nlink - names) };
+}
+
+const JOURNAL = "LPKSHHRH";
+
+/**
+ * Whether a file of a part is a journal of systemd (systemd.io/JOURNAL_FILE_FORMAT): its one writer maps it for
+ * reading and writing, and nobody takes locks on it.
+ */
+export function isJournal(part: Fd, path: string): boolean {
+  using parent = openParent(part, path);
+  const flags = O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOATIME;
+  using file = openat2(parent.number, nameOf(path), flags, EXACT);
+  const head = new Uint8Array(JOURNAL.length);
+  return readSome(file.number, head, path) === JOURNAL.length && new TextDecoder().decode(head) === JOURNAL;
 }
 
 function lookAt(part: Fd, path: string): Stat | undefined {

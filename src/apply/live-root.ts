@@ -4,6 +4,7 @@
  * right; a failure before the root is exchanged leaves all as it was.
  */
 import { during, VeneerError } from "../errors.ts";
+import { marksOf } from "../input/marks.ts";
 import { findMembers, type Members, pidsIn } from "../input/members.ts";
 import { type Opened, openForWriting, type RootMarks } from "../input/open-files.ts";
 import { boundSockets } from "../input/sockets.ts";
@@ -27,7 +28,7 @@ import { namespaceOf } from "../sys/processes.ts";
 import { ignoreSignals } from "../sys/signals.ts";
 import { stat } from "../sys/stat.ts";
 import { halt, letGo, newcomers, planHalt } from "./live-freeze.ts";
-import { type Found, findInParts, linkFiles } from "./live-link.ts";
+import { type Found, findInParts, isJournal, linkFiles } from "./live-link.ts";
 import { mountNew, type NewOverlay } from "./live-overlay.ts";
 import { requireRoot, settle, swapRoot } from "./live-swap.ts";
 
@@ -77,9 +78,13 @@ export interface LiveContainer {
   readonly mapped: boolean;
 }
 
-/** Tries for a moment in which no file stands in the way, and the longest time between two, in milliseconds. */
-const TRIES = 40;
-const LONGEST_WAIT = 80;
+/**
+ * Milliseconds: for how long a moment is looked for in which no file stands in the way, how long one and the same
+ * must do so to end that, and the longest time between two tries.
+ */
+const PATIENCE = 10_000;
+const PERSISTENCE = 1500;
+const LONGEST_WAIT = 60;
 
 /** Throws where the container cannot get another root while it runs. Changes nothing. */
 export function inspectLive(record: Record): LiveContainer {
@@ -118,12 +123,10 @@ export function inspectLive(record: Record): LiveContainer {
       },
     );
   }
-  const remains = record.remains ?? [];
-  const marks = {
-    mounts: new Set([root.id, ...remains.map(({ mount }) => mount)]),
-    devices: new Set([root.device, ...remains.map(({ device }) => device)]),
-  };
-  return { record, init, root, members: findMembers(init.pid), marks, mapped };
+  const members = findMembers(init.pid);
+  const roots = [{ mount: root.id, device: root.device }, ...(record.remains ?? [])];
+  const marks = marksOf(roots, init.pid, members.pids);
+  return { record, init, root, members, marks, mapped };
 }
 
 function refuseKinds(record: Record, name: string): void {
@@ -163,7 +166,10 @@ function judge(opened: readonly Opened[], { parts, folded, left }: Uppers): Judg
     const file = { ...one, otherNames: 0 };
     if (one.kind === "fifo") return [{ file }];
     const found = findInParts(parts, one, folded);
-    if (found) return [{ file: { ...file, otherNames: found.otherNames }, found }];
+    if (found) {
+      const reads = file.reads && !isJournal(parts[found.part] as Fd, found.path);
+      return [{ file: { ...file, reads, otherNames: found.otherNames }, found }];
+    }
     return findInParts(left, one) ? [{ file: { ...file, left: true } }] : [];
   });
 }
@@ -242,12 +248,22 @@ function insist(work: Work): Done {
   const source = container.record.source as string;
   const mapped = container.mapped ? container.init.pid : undefined;
   using overlay = mountNew({ layers, directory, volatile, source }, mapped);
-  for (let count = 1; ; count++) {
+  const begin = performance.now();
+  let persistent: readonly Obstacle[] | undefined;
+  for (;;) {
     const result = attempt(work, overlay, upper);
     if (!("blocked" in result)) return result;
-    if (count === TRIES) refuse(result.blocked, next);
+    const { blocked } = result;
+    persistent = persistent?.filter((one) => blocked.some((other) => isSameObstacle(one, other))) ?? blocked;
+    const waited = performance.now() - begin;
+    if (waited > PERSISTENCE) refuse(persistent, next);
+    if (waited > PATIENCE) refuse(blocked, next);
     Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
   }
+}
+
+function isSameObstacle(a: Obstacle, b: Obstacle): boolean {
+  return a.pid === b.pid && a.path === b.path;
 }
 
 function attempt(
@@ -368,9 +384,6 @@ function changeRecord(store: Store, record: Record): void {
 export function staleOf(init: number, record: Record): StaleUse[] {
   const remains = remainsInUse(record);
   if (remains.length === 0) return [];
-  const marks = {
-    mounts: new Set(remains.map(({ mount }) => mount)),
-    devices: new Set(remains.map(({ device }) => device)),
-  };
-  return findStale(findMembers(init).pids, marks);
+  const { pids } = findMembers(init);
+  return findStale(pids, marksOf(remains, init, pids));
 }

@@ -44,7 +44,8 @@ export function gone<T>(action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
+    // EINVAL: the mounts of one that is ending
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EINVAL")) return undefined;
     throw error;
   }
 }

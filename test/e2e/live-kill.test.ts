@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
 import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
-import { begin, plantVersions, type Running } from "../helpers/live.ts";
+import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { need } from "../helpers/need.ts";
 import { failAt, killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 
@@ -127,5 +127,19 @@ describe("a rebase of a running container", () => {
       await expectOrder(current, where);
     });
     expect(failures).toBeGreaterThan(20);
+  });
+
+  it("is told to end while the container stands still, and ends it first", {
+    timeout: 120_000,
+  }, async (context) => {
+    await need(context, "strace", tryStrace);
+    const current = await subject("runc wrapped");
+    for (const call of ["linkat", "move_mount", "pivot_root", "umount2"]) {
+      const trace = [...failAt({ call, when: 1 }).slice(0, -1), `inject=${call}:signal=TERM:when=1`];
+      expect([call, failure(await traced(current, trace))]).toEqual([call, ""]);
+      await expectOrder(current, call);
+    }
+    await current.container.stop();
+    await expectNothingLeft();
   });
 });

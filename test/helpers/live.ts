@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { plantBase } from "./base.ts";
 import { type Config, detach, hookAt, makeBundle, nextId, RUNTIMES, runtime } from "./bundle.ts";
-import type { Host } from "./host.ts";
+import type { Host, Outcome } from "./host.ts";
 import { makeTree } from "./tree.ts";
 import { storeArguments } from "./wrapper.ts";
 
@@ -94,4 +94,9 @@ export function mountsOf(pid: number): string[] {
       return [line[0], line[1] === root ? "root" : line[1], ...line.slice(2)].join(" ");
     })
     .sort();
+}
+
+/** What a command that failed said; empty when it did not fail. */
+export function failure({ status, stderr }: Outcome): string {
+  return status === 0 ? "" : `status ${status}: ${stderr}`;
 }
