@@ -62,12 +62,19 @@ except OSError: pass
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
+interface CallOptions {
+  readonly prefix?: readonly string[];
+  readonly input?: string;
+  /** without --log: crun may write what comes from a terminal into its log */
+  readonly unlogged?: boolean;
+}
+
 interface Session {
   readonly id: string;
   /** Calls the runtime: its words behind --root and --log. */
   call(...words: string[]): Promise<unknown>;
   /** The same with an input, or in surroundings of its own. */
-  callWith(options: { prefix?: readonly string[]; input?: string }, ...words: string[]): Promise<unknown>;
+  callWith(options: CallOptions, ...words: string[]): Promise<unknown>;
   /** Writes config.json. */
   configure(command: string, edit?: (config: Config) => void): void;
   file(name: string): string;
@@ -78,15 +85,16 @@ function session(name: string, way: Way): Session {
   const id = nextId();
   const real = realPath(name);
   const program = way === "real" ? [real] : [join(host.bin, `veneer-${name}`), ...storeArguments(host)];
-  const callWith: Session["callWith"] = async ({ prefix = [], input }, ...words) => {
+  const callWith: Session["callWith"] = async ({ prefix = [], input, unlogged }, ...words) => {
     const log = join(scratch, "log");
     rmSync(log, { force: true });
     const format = words.length % 2 === 0 ? "json" : "text";
-    const all = [...prefix, ...program, "--root", join(host.dir, "state"), "--log", log];
+    const all = [...prefix, ...program, "--root", join(host.dir, "state")];
+    if (!unlogged) all.push("--log", log, "--log-format", format);
     const output = join(scratch, "output");
     // to files: a container that goes on has them open
     const line = `exec "$@" >${output} 2>${output}.err`;
-    const outcome = await sh("sh", ["-c", line, "sh", ...all, "--log-format", format, ...words], {
+    const outcome = await sh("sh", ["-c", line, "sh", ...all, ...words], {
       cwd: bundle,
       env: { PATH: host.path },
       input: input ?? "",
@@ -296,11 +304,11 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
       configure("tty; test -t 2 && echo terminal; exit 6", (config) => {
         config.process.terminal = true;
       });
-      const run = await callWith({ prefix }, "run", id);
+      const run = await callWith({ prefix, unlogged: true }, "run", id);
       configure("sleep 60");
       await call("run", "--detach", id);
       const exec = await callWith(
-        { prefix },
+        { prefix, unlogged: true },
         "exec",
         "-t",
         id,
