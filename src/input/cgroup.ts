@@ -27,7 +27,8 @@ export function freezersOf(text: string, mounts: readonly MountEntry[]): Freezer
   const freezers: Freezer[] = [];
   for (const line of text.split("\n")) {
     const [, controllers, group] = /^[0-9]+:([^:]*):(\/.*)$/.exec(line) ?? [];
-    if (controllers === undefined || group === undefined) continue;
+    // `/..`: outside of this process's cgroup namespace
+    if (controllers === undefined || group === undefined || group.startsWith("/..")) continue;
     const kind = controllers === "" ? "v2" : controllers.split(",").includes("freezer") ? "v1" : undefined;
     const mount = mounts.find(({ type, superOptions, root }) => {
       const matches =
