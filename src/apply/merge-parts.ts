@@ -31,21 +31,29 @@ import { layOver } from "./lay-over.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { deleteLater } from "./release.ts";
 
-/** What a merge leaves in the trash, to be deleted when the instance's lock is given back. */
+/** What a merge leaves in the trash. */
 class Leftovers {
   readonly #parts: string[] = [];
   readonly #replaced: string[] = [];
 
-  /** Files of the parts have one link more than a container made until this is gone: it takes as long as the merge. */
   addParts(trash: string | undefined): void {
     if (trash !== undefined) this.#parts.push(trash);
   }
 
-  /** What the parts had replaced: of any size. */
+  /**
+   * Until this is done, files of the parts have more links than a container made, and one that starts would go on
+   * to see that: done before the instance's lock is given back, unless somebody waits for it.
+   */
+  deleteParts(stopped: () => boolean): void {
+    for (const trash of this.#parts) while (removeTree(trash, DELETED_AT_ONCE) < 0) if (stopped()) return;
+  }
+
+  /** What the parts had replaced, of any size. */
   addReplaced(trash: string | undefined): void {
     if (trash !== undefined) this.#replaced.push(trash);
   }
 
+  /** Deletes the rest, when the lock is given back. */
   delete(): void {
     for (const trash of this.#parts.splice(0)) removeTree(trash);
     for (const trash of this.#replaced.splice(0)) {
@@ -57,6 +65,9 @@ class Leftovers {
 /** Entries: about a millisecond. */
 const INLINE_REMOVALS = 64;
 
+/** Entries between two looks at whether somebody waits. */
+const DELETED_AT_ONCE = 512;
+
 const never = () => false;
 
 /**
@@ -67,6 +78,7 @@ export function mergedInstance(store: Store, id: string, instance: Instance): In
   if (instance.parts === undefined) return instance;
   const leftovers = new Leftovers();
   const { instance: merged } = mergeLocked(store, id, instance, leftovers, never);
+  leftovers.deleteParts(never);
   leftovers.delete();
   if (merged.parts === undefined) return merged;
   throw new VeneerError("IN_USE", `a part of instance ${id} is in use after a live rebase`, {
@@ -184,7 +196,10 @@ function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
     unlinkQuietly(marker);
     createFile(marker, "");
     marked = true;
-    return mergeLocked(store, id, instance, leftovers, () => !lstatMaybe(marker)).end;
+    const stopped = () => !lstatMaybe(marker);
+    const { end } = mergeLocked(store, id, instance, leftovers, stopped);
+    leftovers.deleteParts(stopped);
+    return end;
   } catch (error) {
     const codes = ["BUSY", "HELD"];
     if (error instanceof VeneerError && codes.includes(error.code) && !marked) return "used";

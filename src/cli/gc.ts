@@ -19,7 +19,8 @@ export const command: Command = {
   description: `Frees records of containers that are gone, ephemeral uppers without a container, generations that no
 instance knows, what killed imports and edits left, layers that no version of any base needs, bundles of killed
 'veneer run' processes, overlays mounted below the --run directory that nothing knows, and what waits in the trash. What runs, is being started, imported or
-edited is never touched; of two at once the second waits.
+edited is never touched; of two at once the second waits. Merges what live rebases left in parts, of instances
+that do not run.
 
 Prints a line for each kind: how many, and how much space on disk. What is busy is named on stderr and left for the
 next time. Status 1 when something could not be looked at or freed; the rest is freed all the same.`,
@@ -74,10 +75,14 @@ function summary(freed: readonly Freed[], dryRun: boolean): string[] {
   return kinds.map((kind) => {
     const those = freed.filter((one) => one.kind === kind);
     const bytes = those.reduce((sum, one) => sum + one.bytes, 0);
+    if (kind === "parts")
+      return `${dryRun ? "would merge" : "merged"} the parts of ${instances(those.length)}`;
     const noun = those.length === 1 ? kind : (PLURALS[kind] ?? `${kind}s`);
     return `${verb} ${those.length} ${noun}${bytes > 0 ? `, ${formatBytes(bytes)}` : ""}`;
   });
 }
+
+const instances = (count: number) => (count === 1 ? "1 instance" : `${count} instances`);
 
 const PLURALS: Readonly<Record<string, string>> = {
   staging: "staging directories",

@@ -3,7 +3,7 @@ import { UsageError, VeneerError } from "../errors.ts";
 import validateInstance from "../generated/instance.js";
 import { type BaseRef, formatBaseRef } from "../names.ts";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, flock, openatMaybe, unlink } from "../sys/fd.ts";
+import { type Fd, flock, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import type { BaseVersion } from "./bases.ts";
@@ -86,7 +86,7 @@ export function lockInstance(store: Store, id: string, options: { wait?: boolean
     const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!fd) return undefined;
     const locked = flock(fd.number, options.wait ? LOCK_EX : LOCK_EX | LOCK_NB, path);
-    if (!locked && !interruptMerge(store, id, fd)) {
+    if (!locked && !takeFromMerge(store, id, fd)) {
       fd[Symbol.dispose]();
       throw new VeneerError("BUSY", `instance ${id} is being changed or started by another veneer process`, {
         hint: "try again in a moment",
@@ -98,21 +98,23 @@ export function lockInstance(store: Store, id: string, options: { wait?: boolean
   }
 }
 
-/** Milliseconds for a merge of parts to give way; it looks up every few entries. */
+/** Milliseconds in which most merges of parts end by themselves, and for one to give way, which looks up often. */
+const MERGE_END = 300;
 const MERGE_STOP = 10_000;
 
-/** Takes the lock from a merge in the background ({@link mergeInstance}); false where another holds it. */
-function interruptMerge(store: Store, id: string, fd: Fd): boolean {
-  try {
-    unlink(paths.merging(store, id));
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return false;
-    throw error;
-  }
-  for (const end = Date.now() + MERGE_STOP; Date.now() < end; Bun.sleepSync(1)) {
-    if (flock(fd.number, LOCK_EX | LOCK_NB, paths.instance(store, id))) return true;
-  }
-  return false;
+/** Takes the lock over from a merge in the background (`mergeInstance`); false where another holds it. */
+function takeFromMerge(store: Store, id: string, fd: Fd): boolean {
+  const marker = paths.merging(store, id);
+  const locksWithin = (milliseconds: number) => {
+    for (const end = Date.now() + milliseconds; Date.now() < end; Bun.sleepSync(1)) {
+      if (flock(fd.number, LOCK_EX | LOCK_NB, paths.instance(store, id))) return true;
+    }
+    return false;
+  };
+  if (!lstatMaybe(marker)) return false;
+  if (locksWithin(MERGE_END)) return true;
+  unlinkQuietly(marker);
+  return locksWithin(MERGE_STOP);
 }
 
 /** Like {@link lockInstance}; throws where there is no such instance. */

@@ -129,3 +129,100 @@ describe("merging the parts of a stopped instance", () => {
     expect(partsOf(host, "any").left).toEqual([]);
   });
 });
+
+describe("verbs on an instance in parts", () => {
+  const make = async (id: string) => {
+    await host.ok("create", id, "debian@1");
+    for (const part of [0, 1, 2]) {
+      if (part > 0) await addPart(host, id);
+      const root = await host.ok("mount", id);
+      writeFileSync(join(root, `part${part}`), `${part}`);
+      if (part === 1) rmSync(join(root, "part0"));
+      await must("umount", [root]);
+    }
+  };
+  const own = (id: string) =>
+    within(id, (root) => readdirSync(root).filter((name) => name.startsWith("part")));
+
+  it("umount merges them", async () => {
+    await make("web1");
+    await host.ok("mount", "web1");
+    expect(partsOf(host, "web1").parts).toBe(2);
+    expect(await host.veneer("umount", "web1")).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(partsOf(host, "web1")).toEqual({ parts: undefined, folded: undefined, left: [] });
+    expect(await own("web1")).toEqual(["part1", "part2"]);
+  });
+
+  it("clone and commit copy all of them as one", async () => {
+    await make("web1");
+    await host.ok("clone", "web1", "web2");
+    expect(partsOf(host, "web2")).toEqual({ parts: undefined, folded: undefined, left: [] });
+    expect(await own("web2")).toEqual(["part1", "part2"]);
+    await addPart(host, "web2");
+    await within("web2", (root) => rmSync(join(root, "part2")));
+    await host.ok("commit", "web2", "made");
+    await host.ok("create", "web3", "made");
+    expect(await own("web3")).toEqual(["part1"]);
+  });
+
+  it("rebase of a stopped one merges them first", async () => {
+    await make("web1");
+    await host.ok("rebase", "web1", "debian@2");
+    expect(partsOf(host, "web1")).toEqual({ parts: undefined, folded: undefined, left: [] });
+    expect(await own("web1")).toEqual(["part1", "part2"]);
+  });
+
+  it("cutover and fallback keep them, and gc merges those of every generation", async () => {
+    await make("web1");
+    await host.ok("cutover", "web1", "debian@2");
+    expect(existsSync(join(generationDirectory(host, "web1"), "parts"))).toBe(true);
+    await make("web2");
+    const freed = ["web1", "web2"].map((id) => ({
+      kind: "parts",
+      what: join(host.root, "instances", id),
+      bytes: 0,
+    }));
+    expect(JSON.parse(await host.ok("gc", "--dry-run", "--json")).freed).toEqual(
+      expect.arrayContaining(freed),
+    );
+    expect(await host.ok("gc")).toContain("merged the parts of 2 instances");
+    expect(existsSync(join(generationDirectory(host, "web1"), "parts"))).toBe(false);
+    expect(await host.ok("gc")).toBe("freed nothing");
+    await host.ok("fallback", "web1");
+    expect(await own("web1")).toEqual(["part1", "part2"]);
+  });
+
+  it("gc leaves what is mounted alone", async () => {
+    await make("web1");
+    await host.ok("mount", "web1");
+    expect(await host.ok("gc")).toBe("freed nothing");
+    expect(partsOf(host, "web1").parts).toBe(2);
+  });
+
+  it("rm removes them while a large merge is under way", async () => {
+    await make("web1");
+    await within("web1", (root) => {
+      for (let count = 0; count < 100; count++) writeFileSync(join(root, `file${count}`), "");
+    });
+    await addPart(host, "web1");
+    const merging = host.veneer("internal", "merge", "web1");
+    expect(await host.veneer("rm", "web1")).toMatchObject({ status: 0 });
+    expect((await merging).status).toBe(0);
+  });
+
+  it("says which part cannot be merged, and starts with the parts", async () => {
+    await make("web1");
+    const file = join(generationDirectory(host, "web1"), "parts/1/upper/part1");
+    await must("chattr", ["+i", file]);
+    try {
+      const { status, stderr } = await host.veneer("clone", "web1", "web2");
+      expect([status, stderr]).toEqual([
+        1,
+        expect.stringMatching(/^veneer: merge the parts of instance web1, generation 1: .*EPERM.*part1/),
+      ]);
+      expect(readdirSync(await host.ok("mount", "web1"))).toEqual(expect.arrayContaining(["part1", "part2"]));
+    } finally {
+      await must("chattr", ["-i", file]);
+    }
+  });
+});
