@@ -16,11 +16,11 @@ import { findHolder } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
 import {
-  createFile,
   mkdirat,
   openat,
   openDirectory,
   rename,
+  replaceFile,
   syncfs,
   uniqueSuffix,
   unlinkQuietly,
@@ -186,26 +186,28 @@ export function mergeWhenFree(store: Store, id: string): MergeResult {
 }
 
 function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
+  const known = readInstance(store, id);
+  if (!known || !hasParts(store, id, known)) return "nothing";
   const marker = paths.merging(store, id);
-  let marked = false;
+  const stopped = () => !lstatMaybe(marker);
+  // before the lock, so that nobody meets the one without the other
+  replaceFile(marker, "");
+  let locked = false;
   try {
-    using lock = lockInstance(store, id);
+    using lock = lockInstance(store, id, { merge: true });
     const instance = lock && readInstance(store, id);
-    if (!instance || !hasParts(store, id, instance)) return "nothing";
+    if (!instance) return "nothing";
     using _lxc = holdLxc(store, id);
-    unlinkQuietly(marker);
-    createFile(marker, "");
-    marked = true;
-    const stopped = () => !lstatMaybe(marker);
+    locked = true;
+    if (stopped()) return "stopped";
     const { end } = mergeLocked(store, id, instance, leftovers, stopped);
     leftovers.deleteParts(stopped);
     return end;
   } catch (error) {
-    const codes = ["BUSY", "HELD"];
-    if (error instanceof VeneerError && codes.includes(error.code) && !marked) return "used";
+    if (error instanceof VeneerError && !locked && ["BUSY", "HELD"].includes(error.code)) return "used";
     throw error;
   } finally {
-    if (marked) unlinkQuietly(marker);
+    unlinkQuietly(marker);
   }
 }
 

@@ -78,15 +78,19 @@ export function writeInstance(store: Store, id: string, instance: Instance): voi
 
 /**
  * Takes an instance for a change or a start; undefined where there is no such instance. Another holder is an
- * error that says so, unless `wait`.
+ * error that says so, unless `wait`; a merge in the background is ended, unless this is another (`merge`).
  */
-export function lockInstance(store: Store, id: string, options: { wait?: boolean } = {}): Fd | undefined {
+export function lockInstance(
+  store: Store,
+  id: string,
+  options: { wait?: boolean; merge?: boolean } = {},
+): Fd | undefined {
   const path = paths.instance(store, id);
   for (;;) {
     const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!fd) return undefined;
     const locked = flock(fd.number, options.wait ? LOCK_EX : LOCK_EX | LOCK_NB, path);
-    if (!locked && !takeFromMerge(store, id, fd)) {
+    if (!locked && (options.merge || !takeFromMerge(store, id, fd))) {
       fd[Symbol.dispose]();
       throw new VeneerError("BUSY", `instance ${id} is being changed or started by another veneer process`, {
         hint: "try again in a moment",
@@ -111,7 +115,7 @@ function takeFromMerge(store: Store, id: string, fd: Fd): boolean {
     }
     return false;
   };
-  if (!lstatMaybe(marker)) return false;
+  if (!lstatMaybe(marker)) return locksWithin(2);
   if (locksWithin(MERGE_END)) return true;
   unlinkQuietly(marker);
   return locksWithin(MERGE_STOP);

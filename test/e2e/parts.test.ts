@@ -97,7 +97,7 @@ describe("a container that is rebased again and again", () => {
     expect(shown).toBe("b: b more\nd: d\ne: c\ngone");
     await container.stop();
     await expect.poll(() => partsOf(host, instance), { timeout: 10_000 }).toEqual(ONE);
-    await expect.poll(() => readdirSync(join(host.root, "trash"))).toEqual([]);
+    await expect.poll(() => readdirSync(join(host.root, "trash")), { timeout: 20_000 }).toEqual([]);
     const again = await begin(host, "runc wrapped", "sleep 600", instance);
     expect(
       await again.exec(
