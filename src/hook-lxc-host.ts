@@ -88,7 +88,7 @@ const NOBODY: FsIds = { uid: 65534, gid: 65534 };
  */
 function checkReach(container: string, directory: string, owner: FsIds): void {
   const above = directory.slice(0, directory.lastIndexOf("/")) || "/";
-  const hint = `chown ${owner.uid} ${quote(above)} && chmod 0770 ${quote(above)}`;
+  const hint = `chown ${owner.uid}:${owner.gid} ${quote(above)} && chmod 0770 ${quote(above)}`;
   if (!isReached(directory, owner)) {
     throw new VeneerError(
       "CLOSED",

@@ -83,7 +83,8 @@ function refuseLxcOptions(input: Input): void {
 
 function lxcEngine(context: Context, input: Input): Prepared {
   const { settings } = context;
-  const container = lxcContainerOf(input, input.operands[1], setupRequest(context, input).etc);
+  const { etc } = setupRequest(context, input);
+  const container = lxcContainerOf(input, input.operands[1], etc);
   const globals = hookGlobals(context);
   if (!container) {
     refuseLxcOptions(input);
@@ -101,7 +102,7 @@ function lxcEngine(context: Context, input: Input): Prepared {
   const line = hookless ? { line: lxcLine(store, root) } : root;
   const isOurs = (overlay: string) => instanceOfRoot(store, overlay) !== undefined;
   return {
-    engine: lxcContainer(container, line, globals, isOurs),
+    engine: lxcContainer(container, line, globals, etc, isOurs),
     begin() {
       makeMissing(settings, root);
       return holdRoots(store, container, hookless && "instance" in root ? root.instance : undefined);

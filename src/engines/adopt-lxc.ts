@@ -47,6 +47,6 @@ export async function adoptLxc(store: Store, adoption: LxcAdoption, progress: Pr
   return edits;
 }
 
-function engineOf({ container, id, globals }: LxcAdoption) {
-  return lxcContainer(container, { instance: id }, globals, () => true);
+function engineOf({ container, id, globals, request }: LxcAdoption) {
+  return lxcContainer(container, { instance: id }, globals, request.etc, () => true);
 }

@@ -1,5 +1,7 @@
 /** What `setup` changes for an engine: files, each by a function from its text to the new text. */
 
+import type { FsIds } from "../sys/credentials.ts";
+
 export interface SetupRequest {
   /** where the engine's configuration is: /etc, or another directory for a look or a test */
   readonly etc: string;
@@ -29,6 +31,8 @@ export interface FileChange {
 export interface NewDirectory {
   readonly path: string;
   readonly mode: number;
+  /** root, unless given */
+  readonly owner?: FsIds;
   readonly ours?: boolean;
 }
 

@@ -3,12 +3,16 @@ import type { ForeignOverlay } from "../apply/adopt.ts";
 import { UsageError, VeneerError } from "../errors.ts";
 import { readAllLines } from "../input/lxc-config.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../names.ts";
-import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "../plan/lxc-text.ts";
+import { idMapOfLines } from "../plan/lxc-idmap.ts";
+import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../plan/lxc-text.ts";
+import { hostId } from "../plan/userns.ts";
 import { quote } from "../quote.ts";
 import { lxcJournal } from "../store/setup-journal.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
+import type { IdMap } from "../sys/userns.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
 
 export interface LxcContainer {
@@ -57,7 +61,7 @@ export function lxcDefaults(globals: readonly string[]): Engine {
         path: `${etc}/lxc/default.conf`,
         add: (text = "") => {
           const hook = hookCommand(bin, globals);
-          return setHook(setHook(text, "pre-mount", hook), "post-stop", hook);
+          return setHooks(text, hook, hook, idMapOfLines(valuesOf(text, "idmap")) !== undefined);
         },
         remove: (text) => dropHooks(text) || undefined,
       },
@@ -91,35 +95,39 @@ export function lxcContainer(
   container: LxcContainer,
   root: LxcRoot | { readonly line: string },
   globals: readonly string[],
+  etc: string,
   replaces: (overlay: string) => boolean,
 ): Engine {
   const directory = containerDirectory(container);
   const path = containerConfig(container);
   const exists = lstatMaybe(path) !== undefined;
   const lines = exists ? readAllLines(path) : [];
+  const all = exists ? lines : defaultFiles(etc).flatMap(readAllLines);
+  const map = idMapOfLines(all.filter(({ key }) => key === "idmap").map(({ value }) => value));
+  const owner = map && rootOf(map);
   refuseUnfit(container, lines, replaces);
-  if ("line" in root) refuseHooklessUnfit(container, lines);
+  if ("line" in root) refuseHooklessUnfit(container, all);
   const place = placeOf(directory, exists, lines);
   const line = "line" in root ? root.line : place && `dir:${place}`;
-  const made: NewDirectory[] = exists ? [] : [{ path: directory, mode: 0o770 }];
+  const made: NewDirectory[] = exists ? [] : [{ path: directory, mode: 0o770, ...(owner && { owner }) }];
   if (!("line" in root) && place !== undefined) made.push({ path: place, mode: 0o755 });
   return {
     name: `container ${displayName(container.name)}`,
     journal: journalOf(container),
     directories: made,
-    changes: ({ etc, bin }) => [
+    changes: ({ bin }) => [
       {
         path,
         mode: 0o640,
         add(text) {
-          let next = text ?? freshConfig(container, etc);
+          let next = text ?? freshConfig(container, etc, map !== undefined);
           if (line !== undefined) next = setValue(next, "rootfs.path", line);
           if ("line" in root) return dropHooks(next);
           if (!isPlainName(container.name)) next = setValue(next, "hook.version", "1");
           const options =
             "base" in root ? ["--base", formatBaseRef(root.base)] : ["--instance", root.instance];
-          next = setHook(next, "pre-mount", hookCommand(bin, globals, options));
-          return setHook(next, "post-stop", hookCommand(bin, globals));
+          const [first, other] = [hookCommand(bin, globals, options), hookCommand(bin, globals)];
+          return setHooks(next, first, other, map !== undefined);
         },
         remove: (text, before) => withoutOurs(text, before, directory),
       },
@@ -275,10 +283,22 @@ function isForeignHook(key: string, value: string): boolean {
   return key.startsWith("hook.") && key !== "hook.version" && value !== "" && !isOurHook(value);
 }
 
+/** The container's root, as lxc-create has it own the container's directory; undefined where the map has none. */
+function rootOf({ uids, gids }: IdMap): FsIds | undefined {
+  const [uid, gid] = [hostId(uids, 0), hostId(gids, 0)];
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
+
+/** Those of LXC's packages and of the administrator from which lxc-create makes a container. */
+function defaultFiles(etc: string, mapped = false): string[] {
+  const packaged = mapped ? ["common.conf", "userns.conf"] : ["common.conf"];
+  const files = [...packaged.map((name) => `/usr/share/lxc/config/${name}`), `${etc}/lxc/default.conf`];
+  return files.filter((path) => lstatMaybe(path) !== undefined);
+}
+
 /** What lxc-create would begin with. */
-function freshConfig({ name }: LxcContainer, etc: string): string {
-  const common = "/usr/share/lxc/config/common.conf";
-  const includes = [common, `${etc}/lxc/default.conf`].filter((path) => lstatMaybe(path) !== undefined);
+function freshConfig({ name }: LxcContainer, etc: string, mapped: boolean): string {
+  const includes = defaultFiles(etc, mapped);
   return [...includes.map((path) => `lxc.include = ${path}`), `lxc.uts.name = ${name}`, ""].join("\n");
 }
 

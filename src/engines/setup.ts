@@ -2,7 +2,8 @@
 import { createTwoFilesPatch } from "diff";
 import { makeStore, type Store } from "../store/paths.ts";
 import { readJournal, removeJournal, writeJournal } from "../store/setup-journal.ts";
-import { mkdirs, readText, realPath, replaceFile, rmdirQuietly, unlink } from "../sys/fd.ts";
+import { fchownat, mkdirs, readText, realPath, replaceFile, rmdirQuietly, unlink } from "../sys/fd.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { statMaybe } from "../sys/stat.ts";
 import type { Engine, SetupRequest } from "./engine.ts";
 
@@ -57,7 +58,11 @@ export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit
   });
   const others = known.filter((file) => !files.some(({ path }) => path === file.path));
   writeJournal(store, journalName(engine), { files: [...others, ...files] });
-  for (const { path, mode } of engine.directories ?? []) mkdirs(path, mode);
+  for (const { path, mode, owner } of engine.directories ?? []) {
+    const isNew = statMaybe(path) === undefined;
+    mkdirs(path, mode);
+    if (isNew && owner) fchownat(AT_FDCWD, path, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
+  }
   for (const edit of edits) write(edit);
 }
 

@@ -49,6 +49,20 @@ export function setHook(text: string, type: string, command: string): string {
   return appendLine(dropLines(text, key, isOurHook), `lxc.${key} = ${command}`);
 }
 
+/** Places of LXC's at which a hook of ours can be, in the order in which LXC comes to them. */
+const PLACES = ["pre-start", "pre-mount", "start-host", "post-stop"] as const;
+
+/** The hooks of a container: `first` mounts its root, `other` is for the rest. `mapped`: it has a user namespace. */
+export function setHooks(text: string, first: string, other: string, mapped: boolean): string {
+  const commands: Readonly<Record<string, string>> = mapped
+    ? { "pre-start": first, "start-host": other, "post-stop": other }
+    : { "pre-mount": first, "post-stop": other };
+  return PLACES.reduce((all, type) => {
+    const command = commands[type];
+    return command === undefined ? dropLines(all, `hook.${type}`, isOurHook) : setHook(all, type, command);
+  }, text);
+}
+
 export function dropHooks(text: string): string {
-  return ["pre-mount", "post-stop"].reduce((all, type) => dropLines(all, `hook.${type}`, isOurHook), text);
+  return PLACES.reduce((all, type) => dropLines(all, `hook.${type}`, isOurHook), text);
 }

@@ -272,6 +272,57 @@ describe("lxc-start -d", () => {
   });
 });
 
+describe("setup lxc", () => {
+  const maps = () => idmap().map((map) => `lxc.idmap = ${map}\n`);
+  const place = () => ["--lxcpath", lxc.path, "--etc", join(host.dir, "etc")];
+
+  test("gives a container what its lxc.idmap needs, and what it needs without", async () => {
+    const rootfs = lxc.container("set", { only: [], idmap: idmap() });
+    const config = join(lxc.path, "set/config");
+    const text = readFileSync(config, "utf8");
+    await host.ok("setup", "lxc", "set", "--base", "b", ...place());
+    expect(readFileSync(config, "utf8")).not.toContain("hook.pre-mount");
+    expect(await output("set", "stat -c %u /etc/daemon")).toEqual(["33"]);
+    await host.ok("unsetup", "lxc", "set", ...place());
+    expect(readFileSync(config, "utf8")).toBe(text);
+
+    await host.ok("setup", "lxc", "set", "--base", "b", ...place());
+    writeFileSync(config, readFileSync(config, "utf8").replaceAll(/^lxc.idmap.*\n/gm, ""));
+    expect((await lxc.execute("set", "/bin/true")).stderr).toContain("run 'veneer setup lxc set' again");
+    await host.ok("setup", "lxc", "set", "--base", "b", ...place());
+    expect(readFileSync(config, "utf8")).not.toContain("hook.pre-start");
+    expect(await output("set", "stat -c %u /etc/daemon")).toEqual(["33"]);
+    expect(readdirSync(rootfs)).toEqual([]);
+  });
+
+  test("makes a container with the maps that the administrator gives to all", async () => {
+    mkdirSync(join(host.dir, "etc/lxc"), { recursive: true });
+    writeFileSync(join(host.dir, "etc/lxc/default.conf"), `lxc.net.0.type = empty\n${maps().join("")}`);
+    lxc.expect("made");
+    await host.ok("setup", "lxc", "made", "--base", "b", "--persistent", ...place());
+    expect(statSync(join(lxc.path, "made"))).toMatchObject({ uid: FIRST, gid: FIRST });
+    expect(await output("made", "stat -c %u /etc/daemon; touch /own")).toEqual(["33"]);
+    expect(await output("made", "stat -c %u /own")).toEqual(["0"]);
+    await host.ok("unsetup", "lxc", "made", ...place());
+    expect(existsSync(join(lxc.path, "made"))).toBe(false);
+    await host.ok("rm", "made");
+  });
+
+  test("writes the hooks for all new containers as their maps need them", async () => {
+    const file = join(host.dir, "etc/lxc/default.conf");
+    const text = `lxc.net.0.type = empty\n${maps().join("")}`;
+    writeFileSync(file, text);
+    await host.ok("setup", "lxc", "--etc", join(host.dir, "etc"));
+    expect(readFileSync(file, "utf8").match(/hook\.[a-z-]+/g)).toEqual([
+      "hook.pre-start",
+      "hook.start-host",
+      "hook.post-stop",
+    ]);
+    await host.ok("unsetup", "lxc", "--etc", join(host.dir, "etc"));
+    expect(readFileSync(file, "utf8")).toBe(text);
+  });
+});
+
 describe("refused with a line, and nothing left", () => {
   /** veneer's line from the stderr of lxc-execute. */
   async function refusal(name: string): Promise<string> {
@@ -295,7 +346,7 @@ describe("refused with a line, and nothing left", () => {
     lxc.container("closed", { idmap: idmap() });
     chownSync(join(lxc.path, "closed"), 0, 0);
     expect(await refusal("closed")).toContain(
-      `root of container closed (uid 200000) cannot reach '${lxc.path}/closed/rootfs'; hint: chown 200000 `,
+      `root of container closed (uid 200000) cannot reach '${lxc.path}/closed/rootfs'; hint: chown 200000:200000 '${lxc.path}/closed' && chmod 0770 '${lxc.path}/closed'`,
     );
   });
 
@@ -303,7 +354,7 @@ describe("refused with a line, and nothing left", () => {
     lxc.container("open", { idmap: idmap() });
     chmodSync(join(lxc.path, "open"), 0o755);
     expect(await refusal("open")).toContain(
-      `every user of the host could reach '${lxc.path}/open/rootfs'; hint: chown 200000 `,
+      `every user of the host could reach '${lxc.path}/open/rootfs'; hint: chown 200000:200000 '${lxc.path}/open' && chmod 0770 '${lxc.path}/open'`,
     );
   });
 

@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { dropHooks, dropLines, isOurHook, setHook, setValue, valuesOf } from "../../../src/plan/lxc-text.ts";
+import {
+  dropHooks,
+  dropLines,
+  isOurHook,
+  setHook,
+  setHooks,
+  setValue,
+  valuesOf,
+} from "../../../src/plan/lxc-text.ts";
 
 const TEXT = `# a container
 lxc.net.0.type=veth
@@ -41,6 +49,17 @@ describe("setHook", () => {
     expect(valuesOf(after, "hook.pre-mount")).toEqual(["/usr/bin/other", hook]);
     expect(dropHooks(after)).toBe(`${TEXT}\n`);
   });
+});
+
+test("setHooks gives a container with a user namespace other places, and takes those of before away", () => {
+  const mapped = setHooks(TEXT, "veneer hook lxc --base b", "veneer hook lxc", true);
+  expect(valuesOf(mapped, "hook.pre-start")).toEqual(["veneer hook lxc --base b"]);
+  expect(valuesOf(mapped, "hook.pre-mount")).toEqual(["/usr/bin/other"]);
+  expect(valuesOf(mapped, "hook.start-host")).toEqual(["veneer hook lxc"]);
+  const plain = setHooks(mapped, "veneer hook lxc --base b", "veneer hook lxc", false);
+  expect(valuesOf(plain, "hook.pre-mount")).toEqual(["/usr/bin/other", "veneer hook lxc --base b"]);
+  expect([valuesOf(plain, "hook.pre-start"), valuesOf(plain, "hook.start-host")]).toEqual([[], []]);
+  expect(dropHooks(plain)).toBe(`${TEXT}\n`);
 });
 
 test("dropLines takes whole lines, the last one without an end too", () => {
