@@ -20,6 +20,7 @@ import { remainsInUse } from "../store/remains.ts";
 import { withProcesses } from "../store/running.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { withFsIds } from "../sys/credentials.ts";
+import { isErrno } from "../sys/errno.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
@@ -86,6 +87,19 @@ const PATIENCE = 10_000;
 const PERSISTENCE = 1500;
 const LONGEST_WAIT = 60;
 
+/** Mount id of a process's root. A user without root reaches it from the container's own user namespace alone. */
+function rootMountOf(name: string, pid: number): number {
+  try {
+    return Number(stat(`/proc/${pid}/root`).mountId);
+  } catch (cause) {
+    if (!isErrno(cause, "EACCES")) throw cause;
+    throw new VeneerError("USER_NAMESPACE", `container ${name} is in another user namespace of this user`, {
+      cause,
+      hint: `'veneer rebase ${name} BASE' enters that by itself`,
+    });
+  }
+}
+
 /** Throws where the container cannot get another root while it runs. Changes nothing. */
 export function inspectLive(record: Record): LiveContainer {
   const name = record.container ?? record.key;
@@ -98,7 +112,7 @@ export function inspectLive(record: Record): LiveContainer {
     });
   const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
   const root = requireRoot(mounts);
-  if (root.source !== record.source || Number(stat(`/proc/${init.pid}/root`).mountId) !== root.id) {
+  if (root.source !== record.source || rootMountOf(name, init.pid) !== root.id) {
     throw new VeneerError(
       "NO_ROOT",
       `process ${init.pid} of container ${name} does not have the container's root`,

@@ -42,6 +42,8 @@ export interface Command {
   readonly description?: string;
   /** a user without root needs no user namespace for it: it touches no upper, and mounts nothing */
   readonly outside?: boolean;
+  /** a process in whose user namespace a user without root must run it; none: in a new one */
+  readonly joins?: (context: Context, input: Input) => number | undefined;
   /** it can make another version of a base the current one: users that the base is shared with get that */
   readonly publishes?: boolean;
   /** words after `--` are a command: its name in help */

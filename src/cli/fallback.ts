@@ -2,10 +2,12 @@ import { fallback } from "../apply/generations.ts";
 import { checkName } from "../names.ts";
 import type { Command } from "./command.ts";
 import { noteGeneration, parseGeneration } from "./generation.ts";
+import { processOfOperand } from "./joined-namespace.ts";
 import { noteLive } from "./live.ts";
 
 export const command: Command = {
   name: "fallback",
+  joins: processOfOperand,
   summary: "Take an instance back to its previous generation",
   description: `
 The previous generation comes back with all its changes; again leads further back. The one that is left is kept

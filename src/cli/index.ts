@@ -73,7 +73,7 @@ async function dispatch(
     return 0;
   }
   const context = makeContext(options);
-  if (!command.outside && geteuid() !== 0) return again(context);
+  if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
   await recoverMoving(context, command.name);
   const status = (await command.run(context, input)) ?? 0;
   if (command.publishes && status === 0 && context.user === undefined) await shareAgain(context);
@@ -94,11 +94,11 @@ async function shareAgain(context: Context): Promise<void> {
   }
 }
 
-/** The same command line once more, as root of a user namespace. */
-async function again(context: Context): Promise<number> {
+/** The same command line once more, as root of a user namespace: a new one, or that of a process. */
+async function again(context: Context, join: number | undefined): Promise<number> {
   const { requireRunDirectory, runInside } = await import("./user-namespace.ts");
   requireRunDirectory(context.settings.store.run, context.origins.run === "XDG_RUNTIME_DIR", context.env);
-  return runInside(process.execPath, process.argv.slice(2), context.env, "command");
+  return runInside(process.execPath, process.argv.slice(2), context.env, "command", join);
 }
 
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */

@@ -5,11 +5,13 @@ import { obstacleLine } from "../plan/open-files.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
 import type { Command, Context } from "./command.ts";
 import { noteGeneration } from "./generation.ts";
+import { processOfOperand } from "./joined-namespace.ts";
 import { noteLive } from "./live.ts";
 import { JSON_OPTION } from "./table.ts";
 
 export const command: Command = {
   name: "rebase",
+  joins: processOfOperand,
   summary: "Put an instance's changes on another version",
   description: `
 Prints a line for each path that the instance and the base both changed, so that the instance's own copy hides

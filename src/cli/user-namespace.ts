@@ -15,14 +15,15 @@ const WAIT = `echo ready >&3 && read -r go <&3 && [ "$go" = go ] || exit 1
 exec 2>&4 4>&- 3>&- "$@"`;
 
 /**
- * Runs a program inside, as root there, with all ids that belong to the user; returns its exit status. Throws when
- * the kernel gives no namespace.
+ * Runs a program inside, as root there, with all ids that belong to the user; returns its exit status. With `join` the
+ * user namespace is that of this process. Throws when the kernel gives no namespace.
  */
 export async function runInside(
   file: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
   mark: NamespaceKind,
+  join?: number,
 ): Promise<number> {
   const unshare = findProgram("unshare", undefined);
   if (unshare === undefined) {
@@ -30,7 +31,11 @@ export async function runInside(
       hint: installHint("util-linux"),
     });
   }
-  const words = ["--user", "--mount", "--propagation", "slave", "--", "/bin/sh", "-c", WAIT, "sh"];
+  const own = ["--mount", "--propagation", "slave", "--", "/bin/sh", "-c", WAIT, "sh"];
+  const [enter, ...words] =
+    join === undefined
+      ? [unshare, "--user", ...own]
+      : [requireNsenter(), "--user", "--preserve-credentials", "-t", String(join), "--", unshare, ...own];
   let complaint = "";
   let failure: unknown;
   let begun = false;
@@ -42,7 +47,7 @@ export async function runInside(
     line.on("error", () => {});
     line.once("data", () => {
       try {
-        mapIds(child.pid as number);
+        if (join === undefined) mapIds(child.pid as number);
         begun = true;
         line.end("go\n");
       } catch (error) {
@@ -53,7 +58,7 @@ export async function runInside(
   };
   // descriptor 2 is where unshare complains; the program gets the caller's stderr, as 4
   const status = await runForeground(
-    unshare,
+    enter as string,
     [...words, file, ...args],
     { ...env, [NAMESPACE_MARK]: mark },
     {
@@ -68,6 +73,14 @@ export async function runInside(
     `the kernel gives no user namespace: ${quote(complaint.trim()).slice(1, -1)}`,
     { hint: "'veneer doctor' says why, or run as root" },
   );
+}
+
+function requireNsenter(): string {
+  const file = findProgram("nsenter", undefined);
+  if (file) return file;
+  throw new VeneerError("NO_PROGRAM", "the program nsenter is not installed", {
+    hint: installHint("util-linux"),
+  });
 }
 
 /** user_namespaces(7): newuidmap(1) for the subordinate ids; without it or them, the user's own id alone. */

@@ -69,6 +69,10 @@ describe.each([
     expect((await user.veneer("gc")).status).toBe(0);
     const second = await run("--rm", ...KEPT, "localhost/app:1", "true");
     expect(second.status).toBe(126);
+    const to = await user.ok("base", "edit", "b", "--", "touch", "/etc/newer");
+    const moved = await user.veneer("rebase", "web", "b");
+    expect(moved).toMatchObject({ status: 0, stderr: expect.stringContaining(to) });
+    expect(await podman.ok("exec", id, "ls", "/etc/newer", "/kept")).toBe("/etc/newer\n/kept");
     await podman.ok("rm", "-f", "-t", "0", id);
     expect((await run("--rm", ...KEPT, "localhost/app:1", "cat", "/kept")).stdout).toBe("it");
     expect(await user.ok("diff", "web")).toContain("A /kept");

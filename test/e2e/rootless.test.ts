@@ -146,6 +146,43 @@ describe("a user without root", () => {
     expect(await user.ok("ps", "--json")).toBe("[]");
   });
 
+  it("puts a running container on another version", async () => {
+    const words = [
+      "env",
+      "-i",
+      ...Object.entries(user.env).map(([key, value]) => `${key}=${value}`),
+      "veneer",
+    ];
+    await user.ok("create", "live", "deb");
+    const text =
+      "trap 'exit 9' TERM; echo mine >/mine; while :; do ls /etc/newer 2>/dev/null; echo on; sleep 0.05; done";
+    const child = execa(
+      "unshare",
+      [...user.prefix, ...words, "run", "deb", "--name", "live", "--", "sh", "-c", text],
+      {
+        reject: false,
+        stdin: "ignore",
+        cwd: "/",
+      },
+    );
+    let said = "";
+    child.stdout.on("data", (data) => {
+      said += data;
+    });
+    await waitFor(() => said.includes("on"));
+    const to = await user.ok("base", "edit", "deb", "--", "touch", "/etc/newer");
+    const moved = await user.veneer("rebase", "live", "deb");
+    expect(moved).toMatchObject({ status: 0, stderr: expect.stringContaining(`instance live is on ${to}`) });
+    await waitFor(() => said.includes("/etc/newer"));
+    expect(await user.ok("diff", "live")).toContain("A /mine");
+    child.kill("SIGTERM");
+    expect((await child).exitCode).toBe(9);
+    expect((await run("--name", "live", "--", "sh", "-c", "cat /mine; ls /etc/newer")).stdout).toBe(
+      "mine\n/etc/newer",
+    );
+    await user.ok("rm", "live");
+  });
+
   it("mounts in a shell of veneer unshare alone", async () => {
     expect(await user.veneer("mount", "web")).toMatchObject({
       status: 1,
@@ -156,7 +193,7 @@ describe("a user without root", () => {
     expect(await user.ok("unshare", "--", "sh", "-c", text)).toBe("new");
     expect((await script("cat /etc/outside", "--name", "web")).stdout).toBe("outside");
     const session = 'd=$(veneer base edit deb) && echo hand >"$d/etc/hand" && veneer base commit deb';
-    expect(await user.ok("unshare", "--", "sh", "-c", session)).toBe("deb@4");
+    expect(await user.ok("unshare", "--", "sh", "-c", session)).toBe("deb@5");
   });
 
   it("has a terminal with -t", async () => {
