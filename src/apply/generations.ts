@@ -106,7 +106,7 @@ export function fallback(
 }
 
 /** The record of the container that runs on an instance; none for one that is mounted by hand. */
-function liveHolder(store: Store, id: string): Record | undefined {
+export function liveHolder(store: Store, id: string): Record | undefined {
   const holder = findHolder(store, id);
   return holder && holder.engine !== "mount" && isLive(holder) ? holder : undefined;
 }

@@ -1,4 +1,5 @@
 import { cutover } from "../apply/generations.ts";
+import { cutoverRestarting } from "../engines/restart.ts";
 import { checkName, parseBaseRef } from "../names.ts";
 import type { Command } from "./command.ts";
 import { noteGeneration } from "./generation.ts";
@@ -8,15 +9,21 @@ export const command: Command = {
   summary: "Give an instance a fresh upper on another version",
   description: `
 The generation before, which is the upper with all its changes and the version below it, is kept: 'veneer
-fallback' leads back to it. An instance that is mounted by hand stays mounted where it is. Refused while a
-container runs on it.`,
+fallback' leads back to it. An instance that is mounted by hand stays mounted where it is. It changes the files of
+a container, so it is refused while one runs on it; with --restart that is stopped and started by the commands of
+its engine (LXC, podman, Docker).`,
   operands: [
     { name: "ID", complete: "instance" },
     { name: "BASE[@V]", complete: "base" },
   ],
-  options: [],
-  run(context, input) {
-    const [id = "", base = ""] = input.operands;
-    noteGeneration(context, id, cutover(context.settings, checkName("instance", id), parseBaseRef(base)));
+  options: [{ name: "--restart", help: "stop a container that runs on it, and start it again" }],
+  async run(context, input) {
+    const [name = "", base = ""] = input.operands;
+    const id = checkName("instance", name);
+    const ref = parseBaseRef(base);
+    const { settings, env } = context;
+    const restarted = input.has("--restart");
+    const done = restarted ? await cutoverRestarting(settings, id, ref, env) : cutover(settings, id, ref);
+    noteGeneration(context, id, done);
   },
 };

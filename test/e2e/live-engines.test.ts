@@ -8,7 +8,7 @@ import { type Containerd, startContainerd } from "../helpers/containerd.ts";
 import { type Docker, startDocker } from "../helpers/docker.ts";
 import { makeHost, must, type Outcome, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
-import { mountsOf } from "../helpers/live.ts";
+import { begin, failure, mountsOf } from "../helpers/live.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
 import { IMAGE, makePodman, type Podman, ways } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -29,6 +29,12 @@ afterEach(async () => {
   await expect.poll(() => leftovers(host), { timeout: 10_000 }).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
 });
+
+function makeDirectory(name: string): string {
+  const dir = join(host.dir, name);
+  mkdirSync(dir);
+  return dir;
+}
 
 const LOOP =
   "echo mine >/etc/mine; exec 7>>/log; while :; do echo x >&7; cat /etc/which >/seen; sleep 0.05; done";
@@ -96,6 +102,16 @@ describe("LXC", () => {
   });
 });
 
+/** What `cutover --restart` makes of the container of `instance`: a fresh upper on version 2. */
+async function expectRestarts(instance: string, exec: (script: string) => Promise<Outcome>): Promise<void> {
+  const output = async (script: string) => (await exec(script)).stdout.trim();
+  await expect.poll(() => output("cat /seen")).toBe("version 1");
+  await exec("touch /only-before");
+  expect(failure(await host.veneer("cutover", instance, "debian@2", "--restart"))).toBe("");
+  await expect.poll(() => output("cat /seen")).toBe("version 2");
+  expect(await output("ls /only-before 2>/dev/null || echo none")).toBe("none");
+}
+
 describe("podman", () => {
   let podman: Podman;
   beforeAll(async () => {
@@ -124,6 +140,82 @@ describe("podman", () => {
       () => podman.removeAll(),
     );
   });
+
+  it("cutover --restart stops and starts a container, unless it goes when it stops", async () => {
+    const env = { ...podman.env };
+    podman.useHook("none");
+    const runtime = join(host.bin, "veneer-runc");
+    const kept = ["--annotation", "run.veneer.base=debian", "--annotation", "run.veneer.instance=again"];
+    const words = [...kept, "--annotation", "run.veneer.upper=persistent", "--network", "none", ...LIMITS];
+    const start = (...more: string[]) =>
+      podman.ok(
+        "--runtime",
+        runtime,
+        "run",
+        "-d",
+        "--stop-timeout",
+        "0",
+        ...more,
+        ...words,
+        IMAGE,
+        "sh",
+        "-c",
+        LOOP,
+      );
+    await host.ok("create", "again", "debian@1");
+    const cutover = () =>
+      sh(join(host.bin, "veneer"), ["cutover", "again", "debian@2", "--restart"], { env });
+
+    await start("--name", "goes", "--rm");
+    expect(await cutover()).toMatchObject({ status: 1, stderr: expect.stringContaining("(--rm)") });
+    await podman.removeAll();
+
+    await start("--name", "live");
+    const exec = (script: string) => podman.run(["--runtime", runtime, "exec", "live", "sh", "-c", script]);
+    await expect.poll(async () => (await exec("cat /seen")).stdout).toBe("version 1");
+    expect(failure(await cutover())).toBe("");
+    await expect.poll(async () => (await exec("cat /seen")).stdout).toBe("version 2");
+    await podman.removeAll();
+    await host.ok("gc");
+    await host.ok("rm", "again");
+  });
+});
+
+describe("cutover --restart", () => {
+  it("stops and starts a container of LXC", async () => {
+    const lxc = makeLxc({ ...host, dir: makeDirectory("restart") });
+    const script = join(host.dir, "loop");
+    writeFileSync(script, LOOP);
+    lxc.container("again", {
+      hook: "--base debian --persistent",
+      lines: [
+        "lxc.init.cmd = /bin/sh /loop",
+        `lxc.mount.entry = ${script} loop none bind,ro,create=file`,
+        "lxc.signal.halt = SIGKILL",
+      ],
+    });
+    await host.ok("create", "again", "debian@1");
+    expect(await lxc.tool("start", "again", "-d")).toMatchObject({ status: 0 });
+    await expectRestarts("again", (command) => lxc.tool("attach", "again", "--", "/bin/sh", "-c", command));
+    await lxc.stopAll();
+    await host.ok("gc");
+    await host.ok("rm", "again");
+  });
+
+  it("refuses what it does not know how to start", async () => {
+    await host.ok("create", "plain", "debian@1");
+    const container = await begin(host, "runc wrapped", "sleep 100", "plain", (config) => {
+      config.annotations["run.veneer.base"] = "debian";
+    });
+    expect(await host.veneer("cutover", "plain", "debian@2", "--restart")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("is not known; hint: stop it"),
+    });
+    expect(await container.exec("cat /etc/which")).toBe("version 1");
+    await container.stop();
+    await host.ok("gc");
+    await host.ok("rm", "plain");
+  });
 });
 
 describe("Docker", () => {
@@ -139,7 +231,7 @@ describe("Docker", () => {
   });
   afterAll(() => docker?.stop());
 
-  it("a container, and what docker restart starts", async () => {
+  it("a container", async () => {
     const words = ["-d", "--name", "live", "-e", "VENEER_BASE=debian@1", "-v", `${volume}:/data`, "app"];
     expect(await docker.run(...words, "sh", "-c", LOOP)).toMatchObject({ status: 0 });
     const exec = (script: string) => docker.docker("exec", "live", "sh", "-c", script);

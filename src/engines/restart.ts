@@ -1,0 +1,78 @@
+/** Cutover of what runs: its engine stops it, and starts it on the fresh upper. */
+import { execa } from "execa";
+import { cutover, liveHolder } from "../apply/generations.ts";
+import { VeneerError } from "../errors.ts";
+import type { Settings } from "../input/config.ts";
+import type { BaseRef } from "../names.ts";
+import { type RestartPlan, restartPlan } from "../plan/restart.ts";
+import { readVersion } from "../store/bases.ts";
+import type { Instance } from "../store/instances.ts";
+import type { Record } from "../store/records.ts";
+
+/** Milliseconds between the engine's word that a container has stopped and the end of its overlay. */
+const END_TIME = 20_000;
+
+/**
+ * Like {@link cutover}, for an instance on which a container may run: that is stopped and started by its engine's
+ * own commands. Throws before it is stopped when the engine is not known, or would remove it. When the cutover
+ * fails it is started again as it was.
+ */
+export async function cutoverRestarting(
+  settings: Settings,
+  id: string,
+  ref: BaseRef,
+  env: NodeJS.ProcessEnv,
+): Promise<Instance> {
+  const { store } = settings;
+  readVersion(store, ref);
+  const holder = liveHolder(store, id);
+  if (!holder) return cutover(settings, id, ref);
+  const plan = await planOf(holder, id, env);
+  await call(plan.stop, env);
+  await waitUntilEnded(settings, id);
+  let instance: Instance;
+  try {
+    instance = cutover(settings, id, ref);
+  } catch (error) {
+    await call(plan.start, env);
+    throw error;
+  }
+  await call(plan.start, env, `the instance has its fresh upper: 'veneer fallback ${id}' leads back`);
+  return instance;
+}
+
+async function planOf(holder: Record, id: string, env: NodeJS.ProcessEnv): Promise<RestartPlan> {
+  const name = holder.container ?? holder.key;
+  const hint = `stop it, then 'veneer cutover ${id} …', then start it`;
+  const plan = restartPlan(holder);
+  if (!plan) throw new VeneerError("NO_ENGINE", `what started container ${name} is not known`, { hint });
+  if (plan.autoRemove && (await call(plan.autoRemove, env)).trim() === "true") {
+    throw new VeneerError("AUTO_REMOVE", `${plan.engine} removes container ${name} when it stops (--rm)`, {
+      hint,
+    });
+  }
+  return plan;
+}
+
+async function call(command: readonly string[], env: NodeJS.ProcessEnv, hint?: string): Promise<string> {
+  const [program = "", ...args] = command;
+  try {
+    const { stdout } = await execa(program, args, { env, extendEnv: false, stdin: "ignore" });
+    return stdout;
+  } catch (error) {
+    const { stderr = "", shortMessage = String(error) } = error as { stderr?: string; shortMessage?: string };
+    const said = stderr.trim().split("\n").at(-1);
+    throw new VeneerError("ENGINE", `${command.join(" ")}: ${said || shortMessage}`, { hint });
+  }
+}
+
+async function waitUntilEnded(settings: Settings, id: string): Promise<void> {
+  for (const end = Date.now() + END_TIME; liveHolder(settings.store, id); ) {
+    if (Date.now() > end) {
+      throw new VeneerError("IN_USE", `instance ${id} is in use although its container was stopped`, {
+        hint: "'veneer ps' shows by what; start the container again when that has ended",
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
