@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { leftovers, makeBase } from "../helpers/base.ts";
 import { type Host, makeHost } from "../helpers/host.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
+import { grantIds } from "../helpers/userns.ts";
 
 let host: Host;
 let lxc: Lxc;
@@ -59,9 +60,14 @@ test("an overlay of LXC's own is refused with a hint", async () => {
 test("an unprivileged container is refused at pre-mount", async () => {
   chmodSync(host.dir, 0o711);
   lxc.container("unprivileged", { lines: ["lxc.idmap = u 0 200000 65536", "lxc.idmap = g 0 200000 65536"] });
-  expect(await refusal("unprivileged")).toContain(
-    "container unprivileged is unprivileged (lxc.idmap), and its root is not the owner of ",
-  );
+  const takeBack = await grantIds(host, 200000, 65536);
+  try {
+    expect(await refusal("unprivileged")).toContain(
+      "container unprivileged is unprivileged (lxc.idmap), and its root is not the owner of ",
+    );
+  } finally {
+    await takeBack();
+  }
 });
 
 test.each([

@@ -65,7 +65,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 interface CallOptions {
   readonly prefix?: readonly string[];
   readonly input?: string;
-  /** without --log: crun may write what comes from a terminal into its log */
+  /** without --log: crun may write the last output of a terminal as it does its log */
   readonly unlogged?: boolean;
 }
 
@@ -301,7 +301,7 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
   it("at a terminal", () =>
     same(name, async ({ id, call, callWith, configure }) => {
       const prefix = ["python3", "-c", TERMINAL];
-      configure("tty; test -t 2 && echo terminal; exit 6", (config) => {
+      configure("tty; test -t 2 && echo terminal; sleep 0.5; exit 6", (config) => {
         config.process.terminal = true;
       });
       const run = await callWith({ prefix, unlogged: true }, "run", id);
@@ -314,7 +314,7 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
         id,
         "sh",
         "-c",
-        "tty; test -t 0 && echo terminal; exit 4",
+        "tty; test -t 0 && echo terminal; sleep 0.5; exit 4",
       );
       await call("delete", "--force", id);
       return [run, exec];
