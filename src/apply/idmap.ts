@@ -23,7 +23,7 @@ export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "
   readonly userns: Fd;
 }
 
-export interface MappedOverlay {
+export interface MappedOverlay extends Disposable {
   readonly overlay: Fd;
   /** root of the user namespace as the host counts: whoever creates something in the overlay must be it */
   readonly root: FsIds;
@@ -33,6 +33,10 @@ export interface MappedOverlay {
  * A detached overlay like that of {@link mountOverlay}. Overlayfs keeps the credentials that it was mounted with
  * and makes its work directory and whiteouts by them: they must be of ids that the map has. The upper and the
  * work directory come from one clone, since overlayfs wants both on one mount.
+ *
+ * Disposal closes the clones, and not the overlay, which has clones of its own. The kernel takes a mount that is
+ * nowhere attached away after a grace period of RCU, some milliseconds on a busy machine: a process that ends anyway
+ * may leave that to its end.
  */
 export function mountMapped(request: MappedRequest): MappedOverlay {
   const { layers, names, parent, inMemory, userns, ...rest } = request;
@@ -51,10 +55,15 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
     const floating = [...mapped, place];
     const all = { ...rest, layers: mapped, upper, work, detached: floating };
     const overlay = withFsIds(root, () => mountKnown(all));
-    return { overlay, root };
-  } finally {
-    for (const fd of open) fd[Symbol.dispose]();
+    return { overlay, root, [Symbol.dispose]: () => close(open) };
+  } catch (error) {
+    close(open);
+    throw error;
   }
+}
+
+function close(all: readonly Fd[]): void {
+  for (const fd of all) fd[Symbol.dispose]();
 }
 
 /** Overlayfs before Linux 5.19 refuses layers that the kernel has idmapped, with EINVAL. */

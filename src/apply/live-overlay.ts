@@ -20,17 +20,18 @@ interface Wanted {
   readonly volatile: boolean;
 }
 
-/** `mapped`: a process in the user namespace to which it is idmapped. */
-export function mountNew({ directory, ...request }: Wanted, mapped: number | undefined): NewOverlay {
-  if (mapped === undefined) {
+/** `pid`: a process in the user namespace to which it is idmapped. */
+export function mountNew({ directory, ...request }: Wanted, pid: number | undefined): NewOverlay {
+  if (pid === undefined) {
     using upper = openDirectory(`${directory}/upper`);
     using work = openDirectory(`${directory}/work`);
     const mount = mountOverlay({ ...request, upper, work });
     return { mount, [Symbol.dispose]: () => mount[Symbol.dispose]() };
   }
-  using userns = openNamespace(`/proc/${mapped}/ns/user`);
+  using userns = openNamespace(`/proc/${pid}/ns/user`);
   using parent = openDirectory(directory);
   const names = request.layers.map((layer) => readlink(layer.path) ?? "a layer");
-  const { overlay, root } = mountMapped({ ...request, names, parent, userns });
+  using mapped = mountMapped({ ...request, names, parent, userns });
+  const { overlay, root } = mapped;
   return { mount: overlay, ids: root, [Symbol.dispose]: () => overlay[Symbol.dispose]() };
 }

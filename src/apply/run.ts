@@ -193,6 +193,7 @@ function mountForNamespace(
   const { layers } = held;
   const inMemory = operation.directory === undefined;
   const request = { layers, names, parent, inMemory, userns, source, volatile, restricted, image };
+  // what else it has open goes with this process
   const { overlay, root } = mountMapped(request);
   held.overlay = overlay;
   held.ids = root;

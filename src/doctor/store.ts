@@ -106,7 +106,8 @@ function idmapped(trial: string): Finding {
   const source = "veneer:doctor";
   try {
     const request = { layers: [layer], names: ["the store"], parent, userns, source, volatile: true };
-    mountMapped(request).overlay[Symbol.dispose]();
+    using mapped = mountMapped(request);
+    mapped.overlay[Symbol.dispose]();
     return ok("one base for containers with any user namespace");
   } catch (error) {
     if (!(error instanceof VeneerError && error.code === "NO_IDMAP")) throw error;
