@@ -31,7 +31,10 @@ export async function runInside(
       hint: installHint("util-linux"),
     });
   }
-  const own = ["--mount", "--propagation", "slave", "--", "/bin/sh", "-c", WAIT, "sh"];
+  const setpriv = findProgram("setpriv", undefined);
+  // who kills the one that waits means the command
+  const tied = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", "--"];
+  const own = ["--mount", "--propagation", "slave", "--", ...tied, "/bin/sh", "-c", WAIT, "sh"];
   const [enter, ...words] =
     join === undefined
       ? [unshare, "--user", ...own]

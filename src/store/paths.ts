@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { mkdirs } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 
 export interface Store {
   /** durable: bases, layers, instances */
@@ -79,10 +80,19 @@ export const paths = {
  */
 export function makeStore(store: Store): void {
   const { bases, layers, instances, staging, trash, ephemerals } = paths;
-  makeDirectories(
-    store.root,
-    [bases, layers, instances, staging, trash, ephemerals].map((make) => make(store)),
-  );
+  const mark = `${store.root}/userxattr`;
+  const marked = inUserNamespace() || geteuid() !== 0;
+  const directories = [bases, layers, instances, staging, trash, ephemerals].map((make) => make(store));
+  if (makeDirectories(store.root, marked ? [mark, ...directories] : directories)) return;
+  if ((lstatMaybe(mark) !== undefined) !== marked) refuseOtherKind(store.root, marked);
+}
+
+/** Marks of overlayfs would not be seen, and what a layer hides would show. */
+function refuseOtherKind(root: string, marked: boolean): void {
+  const [is, here] = marked ? ["trusted.overlay", "user.overlay"] : ["user.overlay", "trusted.overlay"];
+  throw new VeneerError("OTHER_KIND", `${root} has marks in ${is}.*, and overlays here read ${here}.*`, {
+    hint: "a store is used with root's rights or in a user namespace, as it was made: 'veneer base export' and 'base import' carry bases over",
+  });
 }
 
 /** Makes the directories for records, 0700. Idempotent. */
@@ -92,13 +102,15 @@ export function makeRun(store: Store): void {
 
 /**
  * One system call when all are there, which is every time but the first. The last one is what tells: it is
- * made when the others are, so that whoever finds it, at the same time or after a kill, finds them all.
+ * made when the others are, so that whoever finds it, at the same time or after a kill, finds them all. Returns whether
+ * they were missing.
  */
-function makeDirectories(place: string, directories: readonly string[]): void {
+function makeDirectories(place: string, directories: readonly string[]): boolean {
   const last = lstatMaybe(directories.at(-1) as string);
   if (last && last.uid !== 0) refuseOthers(place, last.uid);
-  if (last) return;
+  if (last) return false;
   for (const path of directories) mkdirs(path, 0o700);
+  return true;
 }
 
 /** A store belongs to one user: attributes and owners in it are those that its namespace gives them. */

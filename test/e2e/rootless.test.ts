@@ -260,6 +260,52 @@ describe("what a user is told", () => {
     expect(await user.ok("base", "import", "other", directory, "--squash")).toBe("other@1");
   });
 
+  it("that a store keeps the kind of marks that it was made with", async () => {
+    const root = join(host.dir, "of-root-store");
+    await must(PROGRAM, ["--root", root, "--run", host.run, "base", "import", "b", join(host.dir, "tree")]);
+    const inside = [PROGRAM, "--root", root, "--run", host.run, "create", "i", "b"];
+    expect((await sh("unshare", ["--user", "--map-root-user", "--mount", ...inside])).stderr).toContain(
+      "has marks in trusted.overlay.*",
+    );
+    await must("cp", ["-a", user.store, join(host.dir, "copied")]);
+    await must("chown", ["-R", "0:0", join(host.dir, "copied")]);
+    const copied = await sh(PROGRAM, [
+      "--root",
+      join(host.dir, "copied"),
+      "--run",
+      host.run,
+      "create",
+      "i",
+      "deb",
+    ]);
+    expect(copied.stderr).toContain("has marks in user.overlay.*");
+  });
+
+  it("that a command ends with who waits for it, and gc frees what it left", async () => {
+    const words = [
+      "env",
+      "-i",
+      ...Object.entries(user.env).map(([key, value]) => `${key}=${value}`),
+      "veneer",
+    ];
+    const child = execa("unshare", [...user.prefix, ...words, "base", "import", "slow", "-"], {
+      reject: false,
+      cwd: "/",
+      stdin: "pipe",
+    });
+    child.stdin.write(Buffer.alloc(1024));
+    const staging = join(user.store, "staging");
+    await waitFor(() => readdirSync(staging).length > 0);
+    // setpriv became the program, which waits for the one in the namespace
+    child.kill("SIGKILL");
+    await child;
+    await waitFor(async () => {
+      await user.ok("gc");
+      return readdirSync(staging).length === 0;
+    });
+    expect(await user.ok("base", "ls")).not.toContain("slow");
+  });
+
   it("that root has another store", async () => {
     const refused = await sh(PROGRAM, ["--root", user.store, "--run", host.run, "gc"]);
     expect(refused).toMatchObject({

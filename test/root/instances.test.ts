@@ -47,7 +47,7 @@ describe("create", () => {
     expect(await host.ok("create", "web1", "small")).toBe("web1");
     const [row] = JSON.parse(await host.ok("ls", "--json"));
     expect(row).toMatchObject({ id: "web1", base: "small", version: 1, state: "stopped", generation: 1 });
-    expect(await host.ok("ls")).toMatch(/^web1 +small@1 +stopped +[0-9.]+ (B|KiB) +20/m);
+    expect(await host.ok("ls")).toMatch(/^web1 +small@1 +0 +stopped +[0-9.]+ (B|KiB) +20/m);
   });
 
   it("refuses a name that is taken, and leaves the instance as it is", async () => {
