@@ -1,5 +1,5 @@
 /** podman --uidmap: a base for containers with user namespaces. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
@@ -74,5 +74,41 @@ describe.each(ways(host))("$name", ({ runtime, hook }) => {
     const show = "stat -c '%u:%g' /a";
     expect(await run(...named, ...map(300000), IMAGE, "sh", "-c", show)).toMatchObject({ stdout: "5:6" });
     expect(await run(...named, IMAGE, "sh", "-c", show)).toMatchObject({ stdout: "5:6" });
+  });
+});
+
+// podman looks for the ids of a user `containers`; the file is replaced in the test's own mount namespace
+describe.skipIf(process.env.VENEER_TEST_NAMESPACE !== "private")("--userns=auto", () => {
+  const files = ["/etc/subuid", "/etc/subgid"];
+
+  beforeAll(async () => {
+    const ranges = join(host.dir, "ranges");
+    writeFileSync(ranges, "containers:1000000:1000000\n");
+    for (const file of files) await must("mount", ["--bind", ranges, file]);
+  });
+  afterAll(async () => {
+    for (const file of files) await must("umount", [file]);
+  });
+
+  it("gives each container maps of its own on the same base", async () => {
+    const way = [
+      "--runtime",
+      join(host.bin, "veneer-runc"),
+      "run",
+      "--rm",
+      "--userns=auto:size=2000",
+      ...BASE,
+      IMAGE,
+    ];
+    podman.useHook("none");
+    const script =
+      "sed 's/  */ /g' /proc/self/uid_map; stat -c %u:%g /etc/os-release; touch /x; stat -c %u /x; sleep 1";
+    const both = await Promise.all([1, 2].map(() => podman.run([...way, "sh", "-c", script])));
+    const lines = both.map(({ stdout }) => stdout.split("\n"));
+    expect(lines.map(([, ...rest]) => rest)).toEqual([
+      ["0:0", "0"],
+      ["0:0", "0"],
+    ]);
+    expect(lines[0]?.[0]).not.toBe(lines[1]?.[0]);
   });
 });

@@ -31,7 +31,8 @@ afterEach(async () => {
   await expect
     .poll(() => leftovers(host).filter((path) => !/^(store\/instances|run\/held)\//.test(path)))
     .toEqual([]);
-  expect(readdirSync(join(host.run, "bundles"))).toEqual([]);
+  const bundles = join(host.run, "bundles");
+  expect(existsSync(bundles) ? readdirSync(bundles) : []).toEqual([]);
 });
 
 describe.each(["runc", "crun"])("run with %s", (runtime) => {
@@ -99,6 +100,35 @@ describe("options", () => {
   ])("are wrong usage: %j", async (options, said) => {
     const outcome = await host.veneer("run", "tree", ...options, "--", "true");
     expect(outcome).toMatchObject({ status: 2, stderr: expect.stringContaining(said) });
+  });
+});
+
+// the file is replaced in the test's own mount namespace
+describe.skipIf(process.env.VENEER_TEST_NAMESPACE !== "private")("--userns", () => {
+  const withRanges = async (text: string, action: () => Promise<void>) => {
+    const ranges = join(host.dir, "ranges");
+    writeFileSync(ranges, text);
+    for (const file of ["/etc/subuid", "/etc/subgid"]) await must("mount", ["--bind", ranges, file]);
+    try {
+      await action();
+    } finally {
+      for (const file of ["/etc/subuid", "/etc/subgid"]) await must("umount", [file]);
+    }
+  };
+
+  it("takes root's ids of /etc/subuid, one range behind the other", async () => {
+    await withRanges("alice:1:2\nroot:400000:1000\nroot:500000:10\n", async () => {
+      const script = "sed 's/  */ /g' /proc/self/uid_map; stat -c %u /etc";
+      const outcome = await host.veneer("run", "tree", "--userns", "--", "sh", "-c", script);
+      expect(outcome).toMatchObject({ status: 0, stdout: " 0 400000 1000\n 1000 500000 10\n0" });
+    });
+  });
+
+  it("says how root gets some", async () => {
+    await withRanges("alice:1:2\n", async () => {
+      const outcome = await host.veneer("run", "tree", "--userns", "--", "true");
+      expect(outcome).toMatchObject({ status: 2, stderr: expect.stringContaining("--add-subuids") });
+    });
   });
 });
 
