@@ -10,6 +10,7 @@ import { benchImage } from "./image.ts";
 import { benchImport } from "./import.ts";
 import { benchInstances } from "./instances.ts";
 import { benchLxc } from "./lxc.ts";
+import { benchLxcUserns } from "./lxc-userns.ts";
 import { benchRebase } from "./rebase.ts";
 import { benchRunc } from "./runc.ts";
 import { benchStartup } from "./startup.ts";
@@ -29,6 +30,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   runc: { title: "Wrapping runtime", runs: [60, 15], run: benchRunc },
   userns: { title: "User namespaces", runs: [40, 12], run: benchUserns },
   lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
+  "lxc-userns": { title: "LXC, user namespaces", runs: [40, 12], run: benchLxcUserns },
   instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
   image: { title: "Images", runs: [10, 3], run: benchImage },
   import: { title: "Import", runs: [10, 3], run: benchImport },

@@ -13,14 +13,16 @@ import type { LxcHook } from "./input/lxc.ts";
 import type { RootRequest } from "./input/request.ts";
 import { displayName } from "./names.ts";
 import { quote } from "./quote.ts";
-import { mountsSource, readMountTable } from "./store/liveness.ts";
+import { isLive, readMountTable } from "./store/liveness.ts";
 import type { Store } from "./store/paths.ts";
-import { readRecord, replaceRecord } from "./store/records.ts";
+import { listRecords, readRecord, replaceRecord } from "./store/records.ts";
 import type { FsIds } from "./sys/credentials.ts";
-import { openDirectory, readlink } from "./sys/fd.ts";
-import { MNT_DETACH, UMOUNT_NOFOLLOW } from "./sys/flags.ts";
+import { type Fd, flock, openat, openDirectory, readlink } from "./sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "./sys/flags.ts";
 import { umountQuietly } from "./sys/mount.ts";
+import { parseMountinfo } from "./sys/mountinfo.ts";
 import { identify, identifyParent, type ProcessIdentity } from "./sys/process.ts";
+import { fstat } from "./sys/stat.ts";
 import type { IdMap } from "./sys/userns.ts";
 
 interface Place {
@@ -60,6 +62,8 @@ export function startOnHost(
   checkReach(container, directory, rootOf(map));
   const monitor = identifyParent();
   if (monitor) forgetEarlier(store, key, monitor);
+  using _place = lockPlace(directory);
+  waitForPlace(store, key, directory);
   using userns = usernsOfMap(store, map);
   start(settings, request, {
     engine: "lxc",
@@ -79,6 +83,10 @@ function canonical(directory: string): string {
   return readlink(fd.path) as string;
 }
 
+function parent(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
 /** Users of no id of the container's, in no group (overflowuid). */
 const NOBODY: FsIds = { uid: 65534, gid: 65534 };
 
@@ -87,7 +95,7 @@ const NOBODY: FsIds = { uid: 65534, gid: 65534 };
  * they and root may reach it.
  */
 function checkReach(container: string, directory: string, owner: FsIds): void {
-  const above = directory.slice(0, directory.lastIndexOf("/")) || "/";
+  const above = parent(directory);
   const hint = `chown ${owner.uid}:${owner.gid} ${quote(above)} && chmod 0770 ${quote(above)}`;
   if (!isReached(directory, owner)) {
     throw new VeneerError(
@@ -99,6 +107,46 @@ function checkReach(container: string, directory: string, owner: FsIds): void {
   if (isReached(directory, NOBODY)) {
     throw new VeneerError("OPEN", `every user of the host could reach ${quote(directory)}`, { hint });
   }
+}
+
+/** Of two starts at once on one directory the second waits. */
+function lockPlace(directory: string): Fd {
+  const above = parent(directory);
+  const fd = openat(AT_FDCWD, above, O_RDONLY | O_DIRECTORY);
+  flock(fd.number, LOCK_EX, above);
+  return fd;
+}
+
+/** Milliseconds from pre-start to start-host of another container. */
+const START_TIME = 5000;
+
+/**
+ * Ephemeral copies (lxc-copy -e) have their original's directory. One mount on another could not be unmounted alone:
+ * waits until the one before has left the host. Throws when it stays.
+ */
+function waitForPlace(store: Store, key: string, directory: string): void {
+  for (const end = Date.now() + START_TIME; isCovered(directory); Bun.sleepSync(5)) {
+    const before = listRecords(store).find(
+      (record) => record.placement === "host" && record.target === directory && record.key !== key,
+    );
+    if (!before) return;
+    if (!isLive(before)) reclaim(store, before);
+    else if (Date.now() > end) {
+      throw new VeneerError(
+        "BUSY",
+        `${quote(directory)} is the root of ${displayName(before.container ?? before.key)}`,
+        {
+          hint: "stop that, or set lxc.hook.start-host for it, with which the root leaves the host",
+        },
+      );
+    }
+  }
+}
+
+function isCovered(directory: string): boolean {
+  using here = openDirectory(directory);
+  using above = openDirectory(parent(directory));
+  return fstat(here.number).mountId !== fstat(above.number).mountId;
 }
 
 /** A reboot: the same monitor starts the container again, and there is no post-stop hook. */
@@ -116,8 +164,14 @@ export function leaveHost(store: Store, key: string, init: string | undefined): 
   const { placement, source, target } = record ?? {};
   if (!record || placement !== "host" || source === undefined || target === undefined) return;
   const process = identify(Number(init));
-  if (!process || !mountsSource(readMountTable(process.pid) ?? "", source, target)) return;
+  if (!process || !isRoot(readMountTable(process.pid) ?? "", source, target)) return;
   umountQuietly(target, MNT_DETACH | UMOUNT_NOFOLLOW);
   // not before: what the host still has is to be found by the record
   replaceRecord(store, { ...record, placement: "container", process });
+}
+
+/** Whether a container has the overlay as its root, or as the lower layer of the overlay that LXC puts on it for a copy. */
+function isRoot(table: string, source: string, target: string): boolean {
+  const roots = parseMountinfo(table).filter((mount) => mount.target === "/" && mount.type === "overlay");
+  return roots.some((mount) => mount.source === source || mount.source === target);
 }

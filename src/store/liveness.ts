@@ -79,8 +79,7 @@ export function readMountTable(pid: number): string | undefined {
   }
 }
 
-/** Whether a mount table ({@link readMountTable}) has `source` mounted elsewhere than at `notAt`. */
-export function mountsSource(table: string, source: string, notAt?: string): boolean {
+function mountsSource(table: string, source: string, notAt: string | undefined): boolean {
   for (const line of table.split("\n")) {
     if (!line.includes(source)) continue;
     const entry = parseMountLine(line);

@@ -148,13 +148,19 @@ describe("lxc-execute", () => {
   test("does the same with all hooks in place, as veneer.conf has them, with and without lxc.idmap", async () => {
     const text = readFileSync(join(PROJECT, "hooks/lxc/veneer.conf"), "utf8");
     const file = join(host.dir, "veneer.conf");
-    writeFileSync(file, text.replaceAll("@PREFIX@/bin", host.bin));
+    const here = text.replace("/run/veneer/userns", `${host.run}/userns`);
+    expect(here).not.toBe(text);
+    writeFileSync(file, here.replaceAll("@PREFIX@/bin", host.bin));
     const only = [`lxc.include = ${file}`, "lxc.environment = VENEER_BASE=b"];
     lxc.container("include1", { only, idmap: idmap() });
     lxc.container("include2", { only });
     for (const name of ["include1", "include2"]) {
       expect(await output(name, "stat -c %u /etc/daemon; touch /etc/own")).toEqual(["33"]);
     }
+    lxc.container("include4", { only, idmap: idmap(), lines: SLEEP });
+    await lxc.tool("start", "include4", "-d");
+    expect(roots()).toEqual([]);
+    await lxc.tool("stop", "include4", "-k");
     lxc.container("include3", { only: only.slice(0, 1), idmap: idmap() });
     expect((await lxc.execute("include3", "/bin/true")).stderr).not.toContain("veneer: ");
   });
@@ -224,6 +230,29 @@ describe("lxc-start -d", () => {
       for (const file of ["second", "done"]) rmSync(join(data, file));
       if (untidy) await host.ok("gc");
     }
+  });
+
+  test("has ephemeral copies, several at once", async () => {
+    lxc.container("copied", { idmap: idmap(), lines: SLEEP });
+    const names = ["copy1", "copy2", "copy3"];
+    const copies = await Promise.all(
+      names.map((name) => {
+        lxc.expect(name);
+        return sh("lxc-copy", ["-P", lxc.path, "-n", "copied", "-N", name, "-e"], { cwd: host.dir });
+      }),
+    );
+    for (const copy of copies) expect(copy).toMatchObject({ status: 0 });
+    expect(roots()).toEqual([]);
+    for (const name of names) {
+      const script = "ls /own 2>/dev/null; touch /own; stat -c %u / /etc/daemon";
+      const seen = await lxc.tool("attach", name, "--", "/bin/sh", "-c", script);
+      expect(seen).toMatchObject({ status: 0, stdout: "0\n33" });
+    }
+    await host.ok("gc");
+    expect(await lxc.tool("attach", "copy2", "--", "/bin/ls", "/own", "/etc/daemon")).toMatchObject({
+      status: 0,
+    });
+    for (const name of names) await lxc.tool("stop", name, "-k");
   });
 
   test("gc puts away what a killed monitor leaves, the container gone with it", async () => {
