@@ -7,6 +7,7 @@ import { readVersion } from "../store/bases.ts";
 import { lockLayers, readLayer, writeLines } from "../store/layers.ts";
 import { listTree } from "../store/listing.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { refuseShared } from "../store/shared.ts";
 import { listingFile, readLines, sumFiles, sumsFile } from "../store/sums.ts";
 import { versionDigest } from "../store/versions.ts";
 import { lstatMaybe } from "../sys/stat.ts";
@@ -37,6 +38,7 @@ const ALONE = 64 * 2 ** 20;
 
 /** Verifies all layers of a version. `gc` and `base rm` leave layers alone meanwhile. */
 export async function verifyVersion(store: Store, ref: BaseRef, progress: Progress): Promise<Verdict> {
+  refuseShared(store, ref.name);
   using _lock = lockLayers(store);
   const base = readVersion(store, ref);
   const layers: LayerVerdict[] = [];

@@ -1,6 +1,7 @@
 import { during, UsageError } from "../errors.ts";
 import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { readVersion } from "../store/bases.ts";
+import { refuseShared } from "../store/shared.ts";
 import { changeBase, setCurrent } from "../store/versions.ts";
 import type { Command } from "./command.ts";
 
@@ -24,6 +25,7 @@ current one stay too: 'base use' leads back to them, and the next one gets a num
       );
     }
     during(`use ${formatBaseRef(ref)}`, () => {
+      refuseShared(store, name);
       using lock = changeBase(store, name);
       if (!lock) readVersion(store, ref);
       setCurrent(store, name, version);

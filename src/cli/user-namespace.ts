@@ -124,6 +124,12 @@ export function subordinateRanges(): Readonly<Record<"uid" | "gid", readonly Sub
 
 /** The user's name, wherever accounts are kept; undefined where it has none. */
 export function accountName(): string | undefined {
+  const uid = String(process.getuid?.());
+  const local = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .map((line) => line.split(":"));
+  const known = local.find((fields) => fields[2] === uid)?.[0];
+  if (known) return known;
   try {
     const stdio = ["ignore", "pipe", "ignore"] as const;
     return execFileSync("/usr/bin/id", ["-un"], { encoding: "utf8", stdio: [...stdio] }).trim();

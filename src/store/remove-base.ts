@@ -7,6 +7,7 @@ import { readVersion } from "./bases.ts";
 import { lockLayers } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";
 import { allSessions } from "./sessions.ts";
+import { refuseShared } from "./shared.ts";
 import { allShares } from "./shares.ts";
 import { moveToTrash } from "./trash.ts";
 import { listUses } from "./uses.ts";
@@ -18,6 +19,7 @@ import { allVersions, changeBase, listVersions, removeVersion } from "./versions
  * delete. A kill in between leaves layers that `gc` frees.
  */
 export function removeBase(store: Store, ref: BaseRef): string[] {
+  refuseShared(store, ref.name);
   using lock = changeBase(store, ref.name);
   // says what is not there
   if (!lock || ref.version !== undefined) readVersion(store, ref);

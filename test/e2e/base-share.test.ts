@@ -79,6 +79,17 @@ describe("a base shared with a user", () => {
       status: 1,
       stderr: hint,
     });
+    for (const words of [
+      ["rm", "deb"],
+      ["use", "deb@1"],
+      ["verify", "deb"],
+    ]) {
+      const refused = await alice.veneer("base", ...words);
+      expect(refused).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining("root's, shared with users"),
+      });
+    }
     await alice.veneer("run", "deb", "--name", "web", "--", "sh", "-c", "rm -r /var/lib/db; echo it >/kept");
     expect(await alice.veneer("commit", "web", "deb")).toMatchObject({ status: 1, stderr: hint });
     expect(await alice.ok("commit", "web", "mine")).toBe("mine@1");
