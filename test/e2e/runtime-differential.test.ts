@@ -144,6 +144,8 @@ function mask(text: string): string {
     .replaceAll('"rootfs": "rootfs"', '"rootfs": "ROOT"')
     .replaceAll(/,?\s*"annotations": ?\{\s*"run\.veneer\.base": ?"b"\s*\}/g, "")
     .replaceAll(/,?\s*"annotations": ?\{\s*\}/g, "")
+    // a runtime may set its terminal before or after the container's first line
+    .replaceAll(/\r+\n/g, "\n")
     .replaceAll(/"pid": ?[0-9]{2,}/g, '"pid": PID')
     .replaceAll(/\b(process|pid|PID) [0-9]+/g, "$1 PID")
     .replaceAll(/\/proc\/[0-9]+/g, "/proc/PID")
