@@ -137,20 +137,22 @@ function readMaybe(path: string): string {
 
 /** Process ids, times, and which directory is the root. */
 function mask(text: string): string {
-  return text
-    .replaceAll(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)?/g, "TIME")
-    .replaceAll(tree, "ROOT")
-    .replaceAll(join(bundle, "rootfs"), "ROOT")
-    .replaceAll('"rootfs": "rootfs"', '"rootfs": "ROOT"')
-    .replaceAll(/,?\s*"annotations": ?\{\s*"run\.veneer\.base": ?"b"\s*\}/g, "")
-    .replaceAll(/,?\s*"annotations": ?\{\s*\}/g, "")
-    // a runtime may set its terminal before or after the container's first line
-    .replaceAll(/\r+\n/g, "\n")
-    .replaceAll(/"pid": ?[0-9]{2,}/g, '"pid": PID')
-    .replaceAll(/\b(process|pid|PID) [0-9]+/g, "$1 PID")
-    .replaceAll(/\/proc\/[0-9]+/g, "/proc/PID")
-    .replaceAll(/\b[0-9]+ +[0-9]+ +[0-9]+ +[0-9]{2}:[0-9]{2}/g, "PIDS")
-    .trimEnd();
+  return (
+    text
+      .replaceAll(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)?/g, "TIME")
+      .replaceAll(tree, "ROOT")
+      .replaceAll(join(bundle, "rootfs"), "ROOT")
+      .replaceAll('"rootfs": "rootfs"', '"rootfs": "ROOT"')
+      .replaceAll(/,?\s*"annotations": ?\{\s*"run\.veneer\.base": ?"b"\s*\}/g, "")
+      .replaceAll(/,?\s*"annotations": ?\{\s*\}/g, "")
+      // a runtime may set its terminal before or after the container's first line
+      .replaceAll(/\r+\n/g, "\n")
+      .replaceAll(/"pid": ?[0-9]{2,}/g, '"pid": PID')
+      .replaceAll(/\b(process|pid|PID) [0-9]+/g, "$1 PID")
+      .replaceAll(/\/proc\/[0-9]+/g, "/proc/PID")
+      .replaceAll(/\b[0-9]+ +[0-9]+ +[0-9]+ +[0-9]{2}:[0-9]{2}/g, "PIDS")
+      .trimEnd()
+  );
 }
 
 /** Runs `steps` in each way and compares. */
