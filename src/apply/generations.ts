@@ -202,7 +202,8 @@ function requireTarget(store: Store, id: string): Partial<LiveTarget> {
     const record = liveHolder(store, id);
     return { instance: { id, definition }, ...(record && { record }) };
   }
-  const running = listRunning(store).filter(({ record }) => record.engine !== "mount" && isNamed(record, id));
+  const isWanted = (record: Record) => record.engine !== "mount" && isNamed(record, id);
+  const running = listRunning(store, undefined, isWanted);
   if (running.length > 1) {
     throw new VeneerError("AMBIGUOUS", `${running.length} running containers are called ${id}`, {
       hint: "give it an instance's name of its own (run.veneer.instance)",

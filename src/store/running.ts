@@ -1,7 +1,7 @@
 /** What runs on the store now: live records, and the processes behind them. */
 import { readText } from "../sys/fd.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
-import { identify } from "../sys/process.ts";
+import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
 import { listInstances, readInstance } from "./instances.ts";
 import { readMountTable, readNamespace } from "./liveness.ts";
@@ -16,12 +16,16 @@ export interface Running {
   readonly pid?: number;
 }
 
-/** Live records, oldest first, with their processes; `report` is told of damaged ones. */
-export function listRunning(store: Store, report?: (error: unknown) => void): Running[] {
+/** Live records that are `wanted`, oldest first, with their processes; `report` is told of damaged ones. */
+export function listRunning(
+  store: Store,
+  report?: (error: unknown) => void,
+  wanted: (record: Record) => boolean = () => true,
+): Running[] {
   const test = makeLiveTest();
   const live = [
-    ...listRecords(store, "", report).filter(test.isLive),
-    ...mountedByLxc(store, test.isMounted),
+    ...listRecords(store, "", report).filter(wanted).filter(test.isLive),
+    ...mountedByLxc(store, test.isMounted).filter(wanted),
   ];
   return withProcesses(live).sort((a, b) => (a.record.created < b.record.created ? -1 : 1));
 }
@@ -41,14 +45,24 @@ function mountedByLxc(store: Store, isMounted: (upper: string) => boolean): Reco
 
 /** Adds to live records the process of each: from the record where it has one, else found by its root. */
 export function withProcesses(records: readonly Record[]): Running[] {
-  const wanted = records.some((record) => record.engine !== "mount" && !record.process);
-  const roots = wanted ? findRoots() : new Map<string, number>();
+  const unknown = records.filter((record) => record.engine !== "mount" && !record.process);
+  const known = new Map(unknown.flatMap(({ source = "" }) => stillThere(source) ?? []));
+  const roots = known.size === unknown.length ? known : findRoots();
   return records.map((record) => {
-    const found = record.engine === "mount" ? undefined : roots.get(record.source ?? "");
-    const pid = record.process?.pid ?? found;
+    const root = record.engine === "mount" ? undefined : roots.get(record.source ?? "");
+    const pid = record.process?.pid ?? root;
     const since = record.created === "" && pid !== undefined ? { created: startOf(pid) } : {};
     return { record: { ...record, ...since }, ...(pid !== undefined && { pid }) };
   });
+}
+
+/** What {@link findRoots} found before: one who moves many containers asks for each, and the machine has many processes. */
+const found = new Map<string, ProcessIdentity>();
+
+function stillThere(source: string): (readonly [string, number])[] | undefined {
+  const process = found.get(source);
+  if (!process || !isAlive(process)) return undefined;
+  return rootSource(readMountTable(process.pid) ?? "") === source ? [[source, process.pid]] : undefined;
 }
 
 /** When a process began, ISO 8601 (proc_stat(5) btime); clock ticks are hundredths of a second. */
@@ -65,7 +79,7 @@ function startOf(pid: number): string {
  */
 function findRoots(): Map<string, number> {
   const sources = new Map<string, string | undefined>();
-  const first = new Map<string, { pid: number; startTime: number }>();
+  const first = new Map<string, ProcessIdentity>();
   for (const name of list("/proc")) {
     if (!/^[0-9]+$/.test(name)) continue;
     const pid = Number(name);
@@ -82,6 +96,7 @@ function findRoots(): Map<string, number> {
     const known = first.get(source);
     if (!known || identity.startTime < known.startTime) first.set(source, identity);
   }
+  for (const [source, identity] of first) found.set(source, identity);
   return new Map([...first].map(([source, { pid }]) => [source, pid]));
 }
 
