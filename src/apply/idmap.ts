@@ -46,14 +46,23 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
     return fd;
   };
   try {
-    const mapped = layers.map((layer, index) => keep(idmapped(layer, userns, names[index] as string)));
+    // an engine gives the tree of an image the ids of the namespace by itself
+    const own = request.image ? 1 : 0;
+    const mapped = layers
+      .slice(own)
+      .map((layer, index) => keep(idmapped(layer, userns, names[index + own] as string)));
     if (inMemory) setIdmap(parent, userns, "the upper in memory");
     const place = inMemory ? parent : keep(idmapped(parent, userns, "the upper"));
     const root = rootOf(place);
     const upper = keep(openDirectory("upper", place.number));
     const work = keep(openDirectory("work", place.number));
-    const floating = [...mapped, place];
-    const all = { ...rest, layers: mapped, upper, work, detached: floating };
+    const all = {
+      ...rest,
+      layers: [...layers.slice(0, own), ...mapped],
+      upper,
+      work,
+      detached: [...mapped, place],
+    };
     const overlay = withFsIds(root, () => mountKnown(all));
     return { overlay, root, [Symbol.dispose]: () => close(open) };
   } catch (error) {

@@ -30,6 +30,7 @@ import { identifySelf } from "../sys/process.ts";
 import { listFd } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { makeInstance } from "./create.ts";
+import { freshUpperOfImage } from "./image-upper.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";
 import { idmapRefusal, refuseNamed, requireShifted, shiftedPaths } from "./shifted.ts";
@@ -96,12 +97,6 @@ function checkLayered(consumer: Consumer, named: boolean): void {
     throw new UsageError(
       `${what} needs an ephemeral upper`,
       "add run.veneer.upper=ephemeral, or name no instance; or make a base of the image: 'veneer base import'",
-    );
-  }
-  if (consumer.userns) {
-    throw new UsageError(
-      `${what} is not possible in a user namespace: the engine has shifted the image's owners already`,
-      "make a base of the image: 'veneer base import'",
     );
   }
   if (consumer.engine !== "runtime") {
@@ -261,7 +256,10 @@ function startEphemeral(
   const copies = shifted && shiftedPaths(store, base.manifest, shifted);
   using layers = openLayers(store, base, image, copies);
   const ephemeral = uniqueSuffix();
-  const fresh = freshUpper(layers.fds, request);
+  const fresh =
+    image.length > 0 && consumer.userns && !shifted
+      ? freshUpperOfImage(layers, consumer.userns, request)
+      : freshUpper(layers.fds, request);
   const upper: UpperPlan =
     request.tmpfs === undefined
       ? { kind: "fresh", directory: paths.ephemeral(store, ephemeral), ...fresh }

@@ -27,3 +27,9 @@ export function hostId(ranges: readonly IdRange[], id: number): number | undefin
   const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
   return range && range.hostID + id - range.containerID;
 }
+
+/** The namespace's id for one of the host's; one that is not mapped stays what it is: nobody's. */
+export function containerId(ranges: readonly IdRange[], id: number): number {
+  const range = ranges.find(({ hostID, size }) => id >= hostID && id < hostID + size);
+  return range ? range.containerID + id - range.hostID : id;
+}

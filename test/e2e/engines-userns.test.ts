@@ -1,5 +1,5 @@
 /** docker --userns-remap and ctr --uidmap: a base for containers with user namespaces. */
-import { symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label, makeImage } from "../helpers/app-image.ts";
@@ -31,6 +31,8 @@ describe.skipIf(!isPrivate)("docker --userns-remap", () => {
 
   beforeAll(async () => {
     tree = makeBase(host, "b");
+    writeFileSync(join(tree, "etc/only"), "of the base\n");
+    chownSync(join(tree, "etc/only"), 33, 34);
     before = await treeManifest(tree);
     openTo(host);
     const ranges = join(host.dir, "ranges");
@@ -53,6 +55,16 @@ describe.skipIf(!isPrivate)("docker --userns-remap", () => {
   it("gives the base's owners inside, and takes changes", async () => {
     const result = await engine.run("--rm", "-e", "VENEER_BASE=b", "app", "sh", "-c", SCRIPT);
     expect(result).toMatchObject({ status: 0, stderr: "", stdout: seen(165536) });
+    await expectNothingLeft(host);
+    expect(await treeManifest(tree)).toBe(before);
+  });
+
+  it("has the image above the base with VENEER_ROOTFS=layer, both with their owners", async () => {
+    const script =
+      "cat /etc/which; stat -c %u:%g / /etc/which /etc/only /tmp; touch /etc/only; stat -c %u /etc/only";
+    const words = ["-e", "VENEER_BASE=b", "-e", "VENEER_ROOTFS=layer", "-e", "VENEER_UPPER=ephemeral"];
+    const result = await engine.run("--rm", ...words, "app", "sh", "-c", script);
+    expect(result).toMatchObject({ status: 0, stderr: "", stdout: "image\n0:0\n0:0\n33:34\n0:0\n33" });
     await expectNothingLeft(host);
     expect(await treeManifest(tree)).toBe(before);
   });
