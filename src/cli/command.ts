@@ -79,6 +79,8 @@ export interface Context {
   readonly configFile: string;
   /** the same for programs that we start; empty: they find it by themselves, or there is none */
   readonly handedConfig: string;
+  /** the directory for records is the one that it is by itself */
+  readonly defaultRun: boolean;
   /** the user without root for whom the command runs; absent: root */
   readonly user?: number | undefined;
   readonly env: NodeJS.ProcessEnv;

@@ -9,7 +9,7 @@ export const command: Command = {
   summary: "Print the effective configuration and where each value comes from",
   operands: [],
   options: [JSON_OPTION],
-  description: `Keys of /etc/veneer/config.json:
+  description: `Keys of /etc/veneer/config.json, of a user ~/.config/veneer/config.json:
 ${Object.entries(schema.properties)
   .map(([key, { description }]) => `  ${key}: ${description}`)
   .join("\n")}`,

@@ -32,10 +32,9 @@ without (marked *), else 1.`,
 };
 
 /** Outside of the user namespace what it takes to make one, and inside what root looks at. */
-async function checksOfUser({ settings, origins, env }: Context): Promise<Check[]> {
+async function checksOfUser({ settings, defaultRun, env }: Context): Promise<Check[]> {
   const { userChecks } = await import("../doctor/user.ts");
   const { root, run } = settings.store;
-  const defaultRun = origins.run === "XDG_RUNTIME_DIR";
   const checks = userChecks({ uid: geteuid(), run, defaultRun, env });
   if (!isSound(checks)) return checks;
   const { execFileSync } = await import("node:child_process");

@@ -97,7 +97,7 @@ async function shareAgain(context: Context): Promise<void> {
 /** The same command line once more, as root of a user namespace: a new one, or that of a process. */
 async function again(context: Context, join: number | undefined): Promise<number> {
   const { requireRunDirectory, runInside } = await import("./user-namespace.ts");
-  requireRunDirectory(context.settings.store.run, context.origins.run === "XDG_RUNTIME_DIR", context.env);
+  requireRunDirectory(context.settings.store.run, context.defaultRun, context.env);
   return runInside(process.execPath, process.argv.slice(2), context.env, "command", join);
 }
 
@@ -150,8 +150,8 @@ function makeContext(options: GlobalOptions): Context {
   }
   const settings = readSettings(withEnvironment, places);
   if (user !== undefined) {
-    if (settings.store.root === places.root) origins.root ??= "XDG_DATA_HOME";
-    if (settings.store.run === places.run) origins.run ??= "XDG_RUNTIME_DIR";
+    if (env.XDG_DATA_HOME && settings.store.root === places.root) origins.root ??= "XDG_DATA_HOME";
+    if (env.XDG_RUNTIME_DIR && settings.store.run === places.run) origins.run ??= "XDG_RUNTIME_DIR";
   }
   const found = user !== undefined && lstatMaybe(places.config) ? places.config : "";
   return {
@@ -159,6 +159,7 @@ function makeContext(options: GlobalOptions): Context {
     origins,
     configFile: options.config ?? places.config,
     handedConfig: options.config ?? found,
+    defaultRun: settings.store.run === places.run,
     user,
     env,
     out,

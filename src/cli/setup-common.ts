@@ -89,9 +89,9 @@ export function lxcContainerOf(
 }
 
 /** Options before the command that a hook needs to find the store of this call. */
-export function hookGlobals({ settings, origins, handedConfig }: Context): string[] {
+export function hookGlobals({ settings, origins, handedConfig, user }: Context): string[] {
   const words: string[] = handedConfig === "" ? [] : ["--config", handedConfig];
-  if (origins.root !== undefined) words.push("--root", settings.store.root);
-  if (origins.run !== undefined) words.push("--run", settings.store.run);
+  if (origins.root !== undefined || user !== undefined) words.push("--root", settings.store.root);
+  if (origins.run !== undefined || user !== undefined) words.push("--run", settings.store.run);
   return words;
 }

@@ -25,8 +25,8 @@ command of veneer makes such a namespace for itself. Without a COMMAND the user'
         "as root every command works as it is",
       );
     }
-    const { settings, origins, env } = context;
-    requireRunDirectory(settings.store.run, origins.run === "XDG_RUNTIME_DIR", env);
+    const { settings, defaultRun, env } = context;
+    requireRunDirectory(settings.store.run, defaultRun, env);
     const [file = env.SHELL || "/bin/sh", ...args] = input.rest ?? [];
     return runInside(file, args, env, "shell");
   },

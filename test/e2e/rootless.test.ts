@@ -192,6 +192,9 @@ describe("a user without root", () => {
       'm=$(veneer mount web) && cat "$m/var/full/new" && echo outside >"$m/etc/outside" && veneer umount web';
     expect(await user.ok("unshare", "--", "sh", "-c", text)).toBe("new");
     expect((await script("cat /etc/outside", "--name", "web")).stdout).toBe("outside");
+    // what nobody unmounted is gone with its namespace
+    await user.ok("unshare", "--", "veneer", "mount", "web");
+    expect((await script("cat /etc/outside", "--name", "web")).stdout).toBe("outside");
     const session = 'd=$(veneer base edit deb) && echo hand >"$d/etc/hand" && veneer base commit deb';
     expect(await user.ok("unshare", "--", "sh", "-c", session)).toBe("deb@5");
   });
@@ -216,6 +219,17 @@ describe("a user without root", () => {
 });
 
 describe("what a user is told", () => {
+  it("where each setting comes from", async () => {
+    const rows = JSON.parse(await user.ok("config", "--json")) as {
+      key: string;
+      value: string;
+      from: string;
+    }[];
+    const find = (key: string) => rows.find((row) => row.key === key);
+    expect(find("root")).toMatchObject({ value: user.store, from: "default" });
+    expect(find("run")).toMatchObject({ value: user.run, from: "XDG_RUNTIME_DIR" });
+  });
+
   it("that a session has a directory for running things", async () => {
     const none = { XDG_RUNTIME_DIR: join(host.dir, "none") };
     expect(await user.sh("veneer", ["ls"], { env: none })).toMatchObject({
