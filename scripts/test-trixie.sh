@@ -94,7 +94,7 @@ fi
 
 if [ $# -eq 0 ]; then
   for name in runtime runtime-transparent checkpoint hook-oci hook-oci-held run bundle podman podman-pods docker \
-    runtime-differential containerd containerd-cri kubernetes lxc lxc-refusals lxc-instances lxc-setup lxc-adopt \
+    userns podman-userns engines-userns run-userns runtime-differential containerd containerd-cri kubernetes lxc lxc-refusals lxc-instances lxc-setup lxc-adopt \
     lxc-hookless lxd; do
     set -- "$@" "test/e2e/$name.test.ts"
   done

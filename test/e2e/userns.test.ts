@@ -324,12 +324,13 @@ describe("a namespace that exists already", () => {
       config.linux.namespaces = config.linux.namespaces.map((namespace) =>
         namespace.type === "user" ? { type: "user", path: `/proc/${pid}/ns/user` } : namespace,
       );
-      // runc wants them, crun need not have them
+      // runc 1.1.5 wants them, crun need not have them
       if (name === "crun") for (const key of ["uidMappings", "gidMappings"]) delete config.linux[key];
     });
     const outcome = await wrapped(host, name, ["run", "--bundle", second, nextId()]);
     await runtime(host, name, ["delete", "--force", id]);
-    expect(outcome).toMatchObject({ status: 0, stderr: "", stdout: "0\n33\n0" });
+    // later ones warn of it
+    expect(outcome).toMatchObject({ status: 0, stdout: "0\n33\n0" });
   });
 });
 
