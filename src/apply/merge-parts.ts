@@ -15,12 +15,13 @@ import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
+import { isErrno } from "../sys/errno.ts";
 import {
+  createFile,
   mkdirat,
   openat,
   openDirectory,
   rename,
-  replaceFile,
   syncfs,
   uniqueSuffix,
   unlinkQuietly,
@@ -190,8 +191,9 @@ function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
   if (!known || !hasParts(store, id, known)) return "nothing";
   const marker = paths.merging(store, id);
   const stopped = () => !lstatMaybe(marker);
-  // before the lock, so that nobody meets the one without the other
-  replaceFile(marker, "");
+  // before the lock, so that nobody meets the one without the other; one that is there is another merge's, which
+  // must not lose it, or was left by one that was killed
+  const own = placeMarker(marker);
   let locked = false;
   try {
     using lock = lockInstance(store, id, { merge: true });
@@ -207,7 +209,18 @@ function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
     if (error instanceof VeneerError && !locked && ["BUSY", "HELD"].includes(error.code)) return "used";
     throw error;
   } finally {
-    unlinkQuietly(marker);
+    if (own || locked) unlinkQuietly(marker);
+  }
+}
+
+/** False where there is one. */
+function placeMarker(path: string): boolean {
+  try {
+    createFile(path, "");
+    return true;
+  } catch (error) {
+    if (isErrno(error, "EEXIST")) return false;
+    throw error;
   }
 }
 
