@@ -15,7 +15,7 @@ const OWN = ["u", "g"].flatMap((kind) => [
   `lxc.idmap = ${kind} 1 500000 65535`,
 ]);
 
-async function container(name: string, hook: string, idmap = OWN): Promise<void> {
+async function container(name: string, hook: string, idmap = OWN, globals = ""): Promise<void> {
   const directory = join(path, name);
   await user.sh("mkdir", ["-p", join(directory, "rootfs")]);
   const lines = [
@@ -24,8 +24,8 @@ async function container(name: string, hook: string, idmap = OWN): Promise<void>
     "lxc.mount.auto = proc",
     ...idmap,
     "lxc.hook.version = 1",
-    `lxc.hook.pre-mount = ${user.bin}/veneer hook lxc ${hook}`,
-    `lxc.hook.post-stop = ${user.bin}/veneer hook lxc`,
+    `lxc.hook.pre-mount = ${user.bin}/veneer ${globals} hook lxc ${hook}`,
+    ...(globals === "" ? [`lxc.hook.post-stop = ${user.bin}/veneer hook lxc`] : []),
   ];
   writeFileSync(join(directory, "config"), `${lines.join("\n")}\n`);
 }
@@ -80,7 +80,28 @@ describe("LXC of a user without root", () => {
     // LXC of Debian lets its containers pass the home directory
     await user.sh("chmod", ["711", user.home]);
     const outcome = await execute("shifted", "true");
+
     expect(outcome.status).not.toBe(0);
     expect(outcome.stderr).toMatch(/container shifted is unprivileged .*hint: .*lxc.idmap = u 0 UID 1/);
+  });
+
+  it("takes a store of its own for such containers", async () => {
+    const map = ["-m", "u:0:500000:65536", "-m", "g:0:500000:65536"];
+    const withUser = [...map, "-m", `u:65536:${user.uid}:1`, "-m", `g:65536:${user.uid}:1`];
+    const place = join(user.home, "shifted");
+    await user.sh("mkdir", [place]);
+    await user.sh("lxc-usernsexec", [...withUser, "--", "chown", "0:0", place]);
+    const globals = ["--root", join(place, "store"), "--run", join(place, "run")];
+    const veneer = (...words: string[]) =>
+      user.sh("lxc-usernsexec", [...map, "--", join(user.bin, "veneer"), ...globals, ...words]);
+    expect(await veneer("base", "import", "b", join(host.dir, "tree.tar"))).toMatchObject({
+      status: 0,
+      stdout: "b@1",
+    });
+    const shifted = ["u", "g"].map((kind) => `lxc.idmap = ${kind} 0 500000 65536`);
+    await container("other", "--base b --persistent", shifted, globals.join(" "));
+    expect((await execute("other", "stat -c %u:%g /home; echo it >/kept")).stdout).toBe("33:34");
+    expect((await execute("other", "cat /kept")).stdout).toBe("it");
+    expect((await veneer("diff", "other")).stdout).toContain("A /kept");
   });
 });
