@@ -45,7 +45,8 @@ export function openTargets(places: readonly Place[], from: Fd, to: Fd): Map<str
   }
 }
 
-function openExact(root: Fd, path: string): Fd | undefined {
+/** Undefined where nothing is there. */
+export function openExact(root: Fd, path: string): Fd | undefined {
   try {
     return openat2(root.number, path, O_PATH, EXACT);
   } catch (cause) {

@@ -61,6 +61,7 @@ function recover(store: Store, moving: Moving): Recovered {
     let result: "old" | "new";
     try {
       result = insideMountNamespace(init.pid, (proc) => settle(moving, proc));
+      for (const copy of moving.copies ?? []) settleCopy(copy);
     } finally {
       letGo(halt);
     }
@@ -71,4 +72,9 @@ function recover(store: Store, moving: Moving): Recovered {
     }
     return result;
   });
+}
+
+/** A copy of the root in another namespace: on either root it is in order. */
+function settleCopy(copy: Pick<Moving, "init" | "root" | "shared">): void {
+  if (isAlive(copy.init)) insideMountNamespace(copy.init.pid, (proc) => settle(copy, proc));
 }

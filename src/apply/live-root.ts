@@ -28,6 +28,16 @@ import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { namespaceOf } from "../sys/processes.ts";
 import { ignoreSignals } from "../sys/signals.ts";
 import { stat } from "../sys/stat.ts";
+import {
+  boundParts,
+  type Copy,
+  exchangeCopies,
+  findCopies,
+  openSources,
+  type Prepared,
+  prepareCopies,
+  rebindAll,
+} from "./live-copies.ts";
 import { halt, letGo, newcomers, planHalt } from "./live-freeze.ts";
 import { type Found, findInParts, isJournal, linkFiles } from "./live-link.ts";
 import { mountNew, type NewOverlay } from "./live-overlay.ts";
@@ -62,6 +72,8 @@ export interface LiveReport {
   /** files that are open for writing and stay the same file for all */
   readonly linked: readonly string[];
   readonly stale: readonly StaleUse[];
+  /** mount points that stay on the old root: parts of it that could not be exchanged */
+  readonly kept: readonly string[];
   /** processes were stopped by signals: there was no control group of the container's own to freeze */
   readonly signals: boolean;
   /** what `force` passed over */
@@ -73,6 +85,10 @@ export interface LiveContainer {
   readonly record: Record;
   readonly init: ProcessIdentity;
   readonly root: MountEntry;
+  /** parts of the root that are mounted again */
+  readonly bound: readonly MountEntry[];
+  /** further namespaces with a copy of the root */
+  readonly copies: readonly Copy[];
   readonly members: Members;
   readonly marks: RootMarks;
   /** it has a user namespace of its own, to which its root is idmapped */
@@ -127,11 +143,12 @@ export function inspectLive(record: Record): LiveContainer {
       hint: "stop it to rebase it: its root cannot be exchanged while it runs",
     });
   }
-  const bound = mounts.find((mount) => mount.id !== root.id && mount.device === root.device);
-  if (bound) {
+  const bound = boundParts(mounts, root);
+  const covered = bound.find(({ id }) => mounts.some(({ parent }) => parent === id));
+  if (covered) {
     throw new VeneerError(
       "BOUND",
-      `${bound.target} in container ${name} is a part of its root that is mounted there again`,
+      `${covered.target} in container ${name} is a part of its root that is mounted there again, with mounts on it`,
       {
         hint: "it would stay on the old version; stop the container to rebase it",
       },
@@ -140,7 +157,8 @@ export function inspectLive(record: Record): LiveContainer {
   const members = findMembers(init.pid);
   const roots = [{ mount: root.id, device: root.device }, ...(record.remains ?? [])];
   const marks = marksOf(roots, init.pid, members.pids);
-  return { record, init, root, members, marks, mapped };
+  const copies = findCopies(marks.devices, init.pid, members.pids);
+  return { record, init, root, bound, copies, members, marks, mapped };
 }
 
 function refuseKinds(record: Record, name: string): void {
@@ -209,6 +227,11 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     init,
     root: root.id,
     shared: isShared(root),
+    copies: container.copies.map((copy) => ({
+      init: copy.init,
+      root: copy.root.id,
+      shared: isShared(copy.root),
+    })),
     halt: planHalt(members),
     record,
     ...(next.instance && { instance: next.instance.before }),
@@ -252,7 +275,7 @@ interface Work {
   standing: boolean;
 }
 
-type Done = Pick<LiveReport, "pause" | "linked" | "obstacles">;
+type Done = Pick<LiveReport, "pause" | "linked" | "kept" | "obstacles">;
 
 /** Tries until nothing stands in the way. */
 function insist(work: Work): Done {
@@ -301,8 +324,8 @@ function attempt(
     else {
       const found = judged.flatMap((one) => one.found ?? []);
       if (next.parts.length > 0) linkFiles(next.parts, upper, found);
-      exchange(work, overlay);
-      result = { linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
+      const kept = exchange(work, overlay);
+      result = { kept, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
     }
   } catch (error) {
     letGo(plan);
@@ -322,25 +345,37 @@ function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
 }
 
 /** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
-function exchange(work: Work, { mount, ids }: NewOverlay): void {
-  const { init } = work.container;
-  insideMountNamespace(init.pid, (proc) => {
-    const swap = () => swapRoot(mount, proc, init.pid);
-    try {
-      during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
-      work.swapped = true;
-    } catch (error) {
+function exchange(work: Work, { mount, ids }: NewOverlay): string[] {
+  const { init, bound, copies, root } = work.container;
+  const shared = isShared(root);
+  const sources = openSources(mount, [...bound, ...copies.flatMap((copy) => copy.bound)]);
+  let prepared: Prepared | undefined;
+  try {
+    const kept = insideMountNamespace(init.pid, (proc) => {
+      const swap = () => swapRoot(mount, proc, init.pid);
       try {
-        work.swapped = settle(work.moving, proc) === "new";
-      } catch (cause) {
-        throw new VeneerError(BETWEEN, "the root is half exchanged", {
-          cause,
-          hint: "'veneer gc' tries again to bring it to order",
-        });
+        during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
+        work.swapped = true;
+      } catch (error) {
+        try {
+          work.swapped = settle(work.moving, proc) === "new";
+        } catch (cause) {
+          throw new VeneerError(BETWEEN, "the root is half exchanged", {
+            cause,
+            hint: "'veneer gc' tries again to bring it to order",
+          });
+        }
+        throw error;
       }
-      throw error;
-    }
-  });
+      if (bound.length + copies.length === 0) return [];
+      prepared = prepareCopies(mount, bound, copies, sources);
+      return rebindAll(bound, prepared.bound, shared);
+    });
+    return [...kept, ...(prepared ? exchangeCopies(prepared, shared) : [])];
+  } finally {
+    prepared?.[Symbol.dispose]();
+    for (const source of sources.values()) source[Symbol.dispose]();
+  }
 }
 
 const BETWEEN = "BETWEEN_ROOTS";

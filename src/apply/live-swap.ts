@@ -7,12 +7,12 @@ import { VeneerError } from "../errors.ts";
 import { attributesOf, differences, isShared, type Place, placesOn, rootStack } from "../plan/live-mounts.ts";
 import type { Moving } from "../store/moving.ts";
 import { type Fd, openDirectory, readText } from "../sys/fd.ts";
-import { MNT_DETACH, MS_PRIVATE, MS_SHARED } from "../sys/flags.ts";
+import { MNT_DETACH, MS_PRIVATE, MS_SHARED, S_IFDIR, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo } from "../sys/mountinfo.ts";
 import { fchdir, pivotRoot } from "../sys/namespace.ts";
-import { fstat } from "../sys/stat.ts";
-import { carry, openTargets, type Targets } from "./live-carry.ts";
+import { fstat, isType } from "../sys/stat.ts";
+import { carry, openExact, openTargets, type Targets } from "./live-carry.ts";
 
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
@@ -28,10 +28,10 @@ export interface Swapped {
 
 /**
  * Makes `overlay`, a detached mount, the root, in the mount namespace that this thread is in. `init` has the
- * namespace's root as its own. The caller has stopped all processes. Returns when all is as before but the root; on failure everything is put back, and the
- * error says what could not be.
+ * namespace's root as its own. The caller has stopped all processes. `propagation`: MS_PRIVATE or MS_SLAVE. Returns
+ * when all is as before but the root; on failure everything is put back, and the error says what could not be.
  */
-export function swapRoot(overlay: Fd, proc: Fd, init: number): Swapped {
+export function swapRoot(overlay: Fd, proc: Fd, init: number, propagation = MS_PRIVATE): Swapped {
   const before = mountsSeenBy(init, proc);
   const root = requireRoot(before);
   using old = openDirectory("/");
@@ -39,7 +39,7 @@ export function swapRoot(overlay: Fd, proc: Fd, init: number): Swapped {
   const places = placesOn(before, root.id);
   const targets = openTargets(places, old, overlay);
   try {
-    setMountAttributes(overlay, { ...attributesOf(root.options), propagation: MS_PRIVATE }, "the new root");
+    setMountAttributes(overlay, { ...attributesOf(root.options), propagation }, "the new root");
     // a mount cannot be moved off a shared one, nor may the new root appear in other namespaces
     if (isShared(root)) setMountAttributes(old, { propagation: MS_PRIVATE }, "the root");
     attach(overlay, old, "/");
@@ -145,6 +145,7 @@ export function settle(
   if (bottom?.id !== oldRoot) {
     if (top?.id === oldRoot) detach(seen);
     if (shared && bottom && !isShared(bottom)) share(openDirectory("/"));
+    for (const part of halfExchanged(mounts)) uncoverAt(part);
     return "new";
   }
   using old = openDirectory(`${init.pid}/root`, proc.number);
@@ -155,4 +156,27 @@ export function settle(
 
 function share(root: Fd): void {
   setMountAttributes(root, { propagation: MS_SHARED }, "the root");
+}
+
+/** Parts of an old root that lie on what takes their place (live-copies.ts): the last step is missing. */
+function halfExchanged(mounts: readonly MountEntry[]): MountEntry[] {
+  return mounts.filter((mount) => {
+    const below = mounts.find(({ id }) => id === mount.parent);
+    if (below?.target !== mount.target || !mount.source.startsWith("veneer:")) return false;
+    return below.source === mount.source && below.device !== mount.device;
+  });
+}
+
+function uncoverAt({ id, target }: MountEntry): void {
+  using top = openDirectory("/");
+  using seen = openExact(top, target.slice(1));
+  if (seen && Number(fstat(seen.number).mountId) === id) uncover(seen, target);
+}
+
+/** Unmounts what is seen at `target`, whose root `seen` has open, and shows what lies below it. */
+export function uncover(seen: Fd, target: string): void {
+  if (isType(fstat(seen.number), S_IFDIR)) {
+    fchdir(seen.number, target);
+    umount2(".", MNT_DETACH);
+  } else umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
 }

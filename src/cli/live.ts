@@ -8,13 +8,14 @@ import type { Context } from "./command.ts";
 export function noteLive(
   context: Context,
   id: string,
-  { pause, signals, obstacles, stale }: LiveReport,
+  { pause, signals, obstacles, stale, kept }: LiveReport,
 ): void {
   if (signals) {
     context.note(`veneer: ${id} has no control group of its own: its processes were stopped by SIGSTOP`);
   }
   for (const obstacle of obstacles)
     context.note(`veneer: passed over: ${printablePath(obstacleLine(obstacle))}`);
+  for (const place of kept) context.note(`veneer: stays on the old version: ${printablePath(place)}`);
   for (const line of staleSummary(stale)) context.note(`veneer: needs a restart: ${line}`);
   context.note(`veneer: ${id} stood still for ${pause.toFixed(1)} ms`);
 }

@@ -39,6 +39,8 @@ export interface Moving {
   readonly root: number;
   /** that mount is shared */
   readonly shared: boolean;
+  /** further namespaces with a copy of that root */
+  readonly copies?: readonly Pick<Moving, "init" | "root" | "shared">[];
   readonly halt: Halt;
   /** as they were */
   readonly record: Record;

@@ -1,5 +1,5 @@
 /** A live rebase that is killed or fails at any system call: the container runs on, and gc brings all to order. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
@@ -13,7 +13,8 @@ const host = makeHost();
 beforeAll(() => plantVersions(host));
 afterAll(() => host.remove());
 
-const LOOP = "exec 7>>/log; while :; do echo x >&7; cat /etc/version > /seen; sleep 0.02; done";
+const NESTED = "busybox unshare -m sh -c 'mount --bind /bin /bin; touch /nested; exec sleep 1002' & ";
+const LOOP = `${NESTED} exec 7>>/log; while :; do echo x >&7; cat /etc/version > /seen; sleep 0.02; done`;
 
 const withVolume = (config: Config) => {
   const source = join(host.dir, "volume");
@@ -24,13 +25,39 @@ interface Subject {
   readonly instance: string;
   readonly container: Running;
   readonly mounts: readonly string[];
+  readonly nested: number;
+  readonly nestedMounts: readonly string[];
 }
 
 async function subject(way: string): Promise<Subject> {
   const instance = nextId();
   await host.ok("create", instance, "b@1");
   const container = await begin(host, way, LOOP, instance, withVolume);
-  return { instance, container, mounts: container.mounts() };
+  await expect.poll(() => container.exec("ls /nested 2>/dev/null || true")).toBe("/nested");
+  const nested = nestedIn(container);
+  return { instance, container, mounts: container.mounts(), nested, nestedMounts: pointsOf(nested) };
+}
+
+/** The process of the container that has a mount namespace of its own. */
+function nestedIn({ pid }: Running): number {
+  const link = (one: number | string, kind: string) => {
+    try {
+      return readlinkSync(`/proc/${one}/ns/${kind}`);
+    } catch {
+      return "";
+    }
+  };
+  const found = readdirSync("/proc").find(
+    (one) =>
+      /^[0-9]+$/.test(one) && link(one, "pid") === link(pid, "pid") && link(one, "mnt") !== link(pid, "mnt"),
+  );
+  return Number(found);
+}
+
+/** Mount points and options of what a process sees: on either root the same. */
+function pointsOf(pid: number): string[] {
+  const lines = readFileSync(`/proc/${pid}/mountinfo`, "utf8").trimEnd().split("\n");
+  return lines.map((line) => line.split(" ").slice(3, 6).join(" ")).sort();
 }
 
 const definition = (instance: string) =>
@@ -40,10 +67,12 @@ const definition = (instance: string) =>
 const intents = () => readdirSync(join(host.run, "moving")).filter((name) => name.endsWith(".json"));
 
 /** The container runs on, as before but for its version, of which all say the same. */
-async function expectOrder({ instance, container, mounts }: Subject, where: string): Promise<void> {
+async function expectOrder(it: Subject, where: string): Promise<void> {
   expect([where, await host.veneer("gc")]).toMatchObject([where, { status: 0 }]);
   expect([where, intents()]).toEqual([where, []]);
+  const { instance, container, mounts, nested, nestedMounts } = it;
   expect([where, container.mounts()]).toEqual([where, mounts]);
+  expect([where, pointsOf(nested)]).toEqual([where, nestedMounts]);
   const { version, parts = 0 } = definition(instance);
   const lines = Number(await container.exec("wc -l < /log"));
   await expect.poll(async () => [where, await container.exec("cat /seen")]).toEqual([where, String(version)]);

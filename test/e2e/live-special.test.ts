@@ -1,10 +1,10 @@
 /** Running containers that are unlike others, given another root; what stays on the old one; and fallback. */
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Config, nextId, runtime } from "../helpers/bundle.ts";
-import { makeHost } from "../helpers/host.ts";
+import { makeHost, must } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 
@@ -22,7 +22,8 @@ afterEach(async () => {
   await container?.stop();
   container = undefined;
   await host.ok("gc");
-  await host.ok("rm", instance);
+  // the parts may be being merged
+  await expect.poll(async () => failure(await host.veneer("rm", instance)), { timeout: 10_000 }).toBe("");
   await expect.poll(() => leftovers(host)).toEqual([]);
 });
 
@@ -42,6 +43,9 @@ async function work({ exec }: Running, script: string): Promise<void> {
 }
 
 const rebase = (to: string, ...options: string[]) => host.veneer("rebase", instance, to, ...options);
+
+const isOf = ({ pid }: Running, other: number) =>
+  readlinkSync(`/proc/${pid}/ns/pid`) === readlinkSync(`/proc/${other}/ns/pid`);
 
 async function expectOn({ exec }: Running, version: number): Promise<void> {
   expect(await exec("cat /etc/version")).toBe(String(version));
@@ -113,9 +117,27 @@ describe("mounts made inside", () => {
     await expectOn(live, 2);
   });
 
-  it("a part of the root that is mounted elsewhere is refused", async () => {
+  it("a part of the root that is mounted elsewhere follows, as it was mounted", async () => {
     const live = await run();
-    await live.exec("mkdir -p /mnt/etc; mount --bind /etc /mnt/etc");
+    await live.exec(
+      "mkdir -p /mnt/etc; mount --bind /etc /mnt/etc; mount -o remount,bind,ro,nosuid /mnt/etc",
+    );
+    await live.exec("mount --bind /etc/version /etc/only-1");
+    const options = () =>
+      readFileSync(`/proc/${live.pid}/mountinfo`, "utf8").match(/\/etc \/mnt\/etc (\S+)/)?.[1];
+    const before = options();
+    expect(before).toContain("nosuid");
+    expect(failure(await rebase("b@2"))).toBe("");
+    expect(options()).toBe(before);
+    expect(await live.exec("cat /mnt/etc/version; ls /mnt/etc | grep only")).toBe("2\nonly-1\nonly-2");
+    expect(await live.exec("cat /etc/only-1")).toBe("2");
+    await expectOn(live, 2);
+    expect(await host.ok("ps", "--stale")).not.toContain("/mnt/etc");
+  });
+
+  it("such a part with further mounts on it is refused", async () => {
+    const live = await run();
+    await live.exec("mkdir -p /mnt/etc /etc/x; mount --bind /etc /mnt/etc; mount -t tmpfs on /mnt/etc/x");
     for (const options of [[], ["--dry-run"]]) {
       expect(await rebase("b@2", ...options)).toMatchObject({
         status: 1,
@@ -123,6 +145,25 @@ describe("mounts made inside", () => {
       });
     }
     await expectOn(live, 1);
+  });
+
+  it("a namespace with a copy of the root follows, with the parts that it has of it and mounts of its own", async () => {
+    const live = await run();
+    const inside =
+      "mount --bind /bin /bin; mount -o remount,bind,ro /bin; mount -t tmpfs own /home; touch /ready";
+    await work(live, `busybox unshare -m sh -c '${inside}; exec sleep 1001' &`);
+    const pid = Number(
+      (await must("pgrep", ["-f", "^sleep 1001$"])).split("\n").find((one) => isOf(live, Number(one))),
+    );
+    const table = () => readFileSync(`/proc/${pid}/mountinfo`, "utf8");
+    const before = table();
+    expect(failure(await rebase("b@2"))).toBe("");
+    expect(readFileSync(`/proc/${pid}/root/etc/version`, "utf8")).toBe("2\n");
+    expect(table().split("\n").length).toBe(before.split("\n").length);
+    expect(table()).toMatch(/ \/bin \/bin ro,/);
+    expect(table()).toMatch(/ \/home rw,\S+ - tmpfs own/);
+    expect(table()).not.toContain(`${instance}/1/upper,workdir=`);
+    await expectOn(live, 2);
   });
 
   it("something over the root is refused", async () => {
@@ -147,7 +188,6 @@ describe("what stays on the old root", () => {
     await work(
       live,
       `cd /etc; exec 7</etc/only-1
-       busybox unshare -m sleep 1001 &
        /usr/bin/perl -e '$p = "/etc/passwd"; syscall(254, syscall(294, 0), $p, 2); open R, ">", "/ready"; sleep 1002' &
        exec sleep 1000`,
     );
@@ -166,7 +206,6 @@ describe("what stays on the old root", () => {
     expect(stale).toContainEqual(
       expect.objectContaining({ kind: "file", path: "/etc/only-1", command: sleeper }),
     );
-    expect(stale).toContainEqual(expect.objectContaining({ kind: "root", command: "sleep 1001" }));
     expect(stale).toContainEqual(
       expect.objectContaining({ kind: "watch", command: expect.stringContaining("perl") }),
     );

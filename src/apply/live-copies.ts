@@ -1,0 +1,172 @@
+/**
+ * What else than the container's own root shows its files: copies of the root in mount namespaces inside of it
+ * (services with `PrivateTmp=` and the like), and parts of the root that are mounted once more (`ProtectSystem=`,
+ * `mount --bind`). They are brought onto the new root after the container itself; one that cannot be stays on the
+ * old one and is told.
+ */
+import { attributesOf, isShared, rootStack } from "../plan/live-mounts.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
+import {
+  MS_PRIVATE,
+  MS_SHARED,
+  MS_SLAVE,
+  O_PATH,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFDIR,
+} from "../sys/flags.ts";
+import { attachBeneath, cloneTree, setMountAttributes } from "../sys/mount.ts";
+import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { insideMountNamespace } from "../sys/namespace.ts";
+import { identify, type ProcessIdentity } from "../sys/process.ts";
+import { gone, namespaceOf } from "../sys/processes.ts";
+import { fstat, isType, statMaybe } from "../sys/stat.ts";
+import { settle, swapRoot, uncover } from "./live-swap.ts";
+
+/** A mount namespace whose root is a copy of the container's. */
+export interface Copy {
+  /** a process in it that has this root */
+  readonly init: ProcessIdentity;
+  readonly root: MountEntry;
+  readonly bound: readonly MountEntry[];
+}
+
+/** Parts of a root that are mounted in its namespace again. */
+export function boundParts(mounts: readonly MountEntry[], root: MountEntry): MountEntry[] {
+  return mounts.filter(({ id, device }) => id !== root.id && device === root.device);
+}
+
+/**
+ * Copies of the root, or of one that it took the place of (`devices`), in the namespaces of `pids`; those of
+ * further user namespaces are left out.
+ */
+export function findCopies(devices: ReadonlySet<string>, init: number, pids: readonly number[]): Copy[] {
+  const user = namespaceOf(init, "user");
+  const seen = new Set([namespaceOf(init, "mnt")]);
+  const copies: Copy[] = [];
+  for (const pid of pids) {
+    const namespace = namespaceOf(pid, "mnt");
+    if (seen.has(namespace) || namespaceOf(pid, "user") !== user) continue;
+    const mounts = parseMountinfo(gone(() => readMountinfo(pid)) ?? "");
+    const [bottom, ...above] = rootStack(mounts);
+    const identity = identify(pid);
+    const own = gone(() => statMaybe(`/proc/${pid}/root`))?.mountId;
+    // one that is chrooted does not show it; another process of the same namespace may
+    if (!bottom || !identity || above.length > 0 || Number(own) !== bottom.id) continue;
+    seen.add(namespace);
+    if (devices.has(bottom.device) && bottom.root === "/") {
+      copies.push({ init: identity, root: bottom, bound: boundParts(mounts, bottom) });
+    }
+  }
+  return copies;
+}
+
+const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+
+/** Where the new root has what is bound, opened while nothing covers it; by path in the root. */
+export function openSources(overlay: Fd, bound: readonly MountEntry[]): Map<string, Fd> {
+  const sources = new Map<string, Fd>();
+  for (const { root } of bound) {
+    if (sources.has(root)) continue;
+    try {
+      sources.set(root, openat2(overlay.number, root.slice(1) || ".", O_PATH, EXACT));
+    } catch (error) {
+      if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+    }
+  }
+  return sources;
+}
+
+/** Copies of the new root, each with what its bound parts are to become, detached. */
+export interface Prepared extends Disposable {
+  readonly bound: ReadonlyMap<number, Fd>;
+  readonly copies: readonly {
+    readonly copy: Copy;
+    readonly root: Fd;
+    readonly bound: ReadonlyMap<number, Fd>;
+  }[];
+}
+
+/** To be called in the container's namespace, of which `overlay` is the root by now. */
+export function prepareCopies(
+  overlay: Fd,
+  bound: readonly MountEntry[],
+  copies: readonly Copy[],
+  sources: ReadonlyMap<string, Fd>,
+): Prepared {
+  const made: Fd[] = [];
+  const clone = (source: Fd) => {
+    const fd = cloneTree(source.number, "", false);
+    made.push(fd);
+    return fd;
+  };
+  const clones = (all: readonly MountEntry[]) =>
+    new Map(
+      all.flatMap(({ id, root }): [number, Fd][] => {
+        const source = sources.get(root);
+        return source ? [[id, clone(source)]] : [];
+      }),
+    );
+  return {
+    bound: clones(bound),
+    copies: copies.map((copy) => ({ copy, root: clone(overlay), bound: clones(copy.bound) })),
+    [Symbol.dispose]() {
+      for (const fd of made) fd[Symbol.dispose]();
+    },
+  };
+}
+
+/** Brings the copies of the root onto the new one. Returns where something stays on the old one. */
+export function exchangeCopies({ copies }: Prepared, shared: boolean): string[] {
+  return copies.flatMap(({ copy, root, bound }) => {
+    const { pid } = copy.init;
+    const propagation = shared ? MS_SLAVE : MS_PRIVATE;
+    try {
+      return insideMountNamespace(pid, (proc) => {
+        try {
+          swapRoot(root, proc, pid, propagation);
+        } catch {
+          settle({ init: copy.init, root: copy.root.id, shared: isShared(copy.root) }, proc);
+          return [`/ of process ${pid}`];
+        }
+        return rebindAll(copy.bound, bound, shared).map((target) => `${target} of process ${pid}`);
+      });
+    } catch {
+      return [`/ of process ${pid}`];
+    }
+  });
+}
+
+/** In the namespace that this thread is in: puts the clones in the place of the bound parts. Returns the others. */
+export function rebindAll(
+  bound: readonly MountEntry[],
+  clones: ReadonlyMap<number, Fd>,
+  shared: boolean,
+): string[] {
+  using top = openDirectory("/");
+  return bound
+    .filter((mount) => !rebind(top, mount, clones.get(mount.id), shared))
+    .map(({ target }) => target);
+}
+
+function rebind(top: Fd, mount: MountEntry, clone: Fd | undefined, shared: boolean): boolean {
+  if (!clone) return false;
+  try {
+    using seen = openat2(top.number, mount.target.slice(1), O_PATH, EXACT);
+    const stat = fstat(seen.number);
+    const isDirectory = isType(stat, S_IFDIR);
+    if (Number(stat.mountId) !== mount.id || isType(fstat(clone.number), S_IFDIR) !== isDirectory)
+      return false;
+    const slave = shared && mount.propagation.some((field) => field.startsWith("master:"));
+    const propagation = slave ? MS_SLAVE : MS_PRIVATE;
+    setMountAttributes(clone, { ...attributesOf(mount.options), propagation }, mount.target);
+    attachBeneath(clone, seen, mount.target);
+    if (isShared(mount)) setMountAttributes(clone, { propagation: MS_SHARED }, mount.target);
+    uncover(seen, mount.target);
+    return true;
+  } catch {
+    return false;
+  }
+}
