@@ -17,6 +17,7 @@ import { leftovers, plantBase } from "../helpers/base.ts";
 import { type Host, makeHost, PROJECT, sh } from "../helpers/host.ts";
 import { eventually, type Lxc, makeLxc } from "../helpers/lxc.ts";
 import { treeManifest } from "../helpers/manifest.ts";
+import { killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { grantIds, openTo } from "../helpers/userns.ts";
 
@@ -298,6 +299,47 @@ describe("lxc-start -d", () => {
     await lxc.tool("stop", "moves", "-k");
     await nothingIsLeft();
     await host.ok("rm", "moves");
+  });
+});
+
+describe("a kill of the hook", () => {
+  /** Starts a container without post-stop, with strace before the hook of one type. */
+  async function traced(type: string, options: readonly string[]): Promise<number | null> {
+    const name = `traced-${type}`;
+    const hook = (one: string) => {
+      const strace = one === type ? ["/usr/bin/strace", ...options] : [];
+      return `lxc.hook.${one} = ${[...strace, join(host.bin, "veneer"), "hook lxc --base b"].join(" ")}`;
+    };
+    const only = ["lxc.hook.version = 1", ...["pre-start", "start-host"].map(hook)];
+    lxc.container(name, { only, idmap: idmap() });
+    return (await lxc.execute(name, "/bin/true")).status;
+  }
+
+  test.each([
+    ["pre-start", ["symlinkat", "renameat2", "mkdirat", "move_mount"]],
+    ["start-host", ["umount2", "renameat2"]],
+  ])("at %s leaves what gc puts away", async (type, calls) => {
+    tryStrace();
+    const file = join(host.dir, `trace-${type}`);
+    // the first start makes directories that stay
+    for (const _run of [1, 2]) {
+      expect(await traced(type, recordTo(file))).toBe(0);
+      await host.ok("gc");
+      await nothingIsLeft();
+    }
+    const moments = momentsOf(file).filter(({ call }) => calls.includes(call));
+    expect(moments.length).toBeGreaterThanOrEqual(2);
+    for (const moment of moments) {
+      expect(await traced(type, killAt(moment)), JSON.stringify(moment)).not.toBe(0);
+      await eventually(async () => {
+        await host.ok("gc");
+        return (
+          leftovers(host).filter((path) => !/\.json\.\w+$/.test(path)).length + roots().length === 0 ||
+          undefined
+        );
+      });
+      for (const path of leftovers(host)) rmSync(path);
+    }
   });
 });
 
