@@ -41,8 +41,10 @@ export function readLxcConfig(path: string): LxcConfig {
     else if (key === "ephemeral") ephemeral = value === "1";
     else if (key === "idmap") idmaps.push(value);
     else if (key === "hook.pre-mount") preMount = value !== "" && (preMount || isOurHook(value));
-    else if (key === "rootfs.options" && value.split(",").some((item) => item.startsWith("idmap="))) {
-      idmap = { options: value, file };
+    else if (key === "rootfs.options") {
+      // the last line counts: an empty one takes back what LXD and Incus write
+      const isMapped = value.split(",").some((item) => item.startsWith("idmap="));
+      idmap = isMapped ? { options: value, file } : undefined;
     } else if (key === "environment") {
       const equals = value.indexOf("=");
       if (value === "") environment = {};

@@ -138,5 +138,5 @@ function privilegedHint({ config }: LxcHook): string | undefined {
   const manager = /\/(lxd|incus)\/((logs|run)\/)?[^/]+\/lxc\.conf$/.exec(config)?.[1];
   if (manager === undefined) return undefined;
   // LXD's client is called lxc; in a project, LXC's name of a container has the project in front
-  return `'${manager === "lxd" ? "lxc" : "incus"} config set NAME security.privileged=true', for this container alone or in its profile`;
+  return `'${manager === "lxd" ? "lxc" : "incus"} config set NAME security.privileged=true', for this container alone or in its profile, or the hooks of an unprivileged one (docs/lxd.md)`;
 }

@@ -90,6 +90,12 @@ describe("lxc-execute", () => {
     expect(await output("user", asUser)).toEqual(["0", "1000", "refused"]);
   });
 
+  test("takes an idmapped root that a later line takes back", async () => {
+    const lines = ["lxc.rootfs.options = idmap=container", "lxc.rootfs.options ="];
+    lxc.container("taken-back", { idmap: idmap(), lines });
+    expect(await output("taken-back", "stat -c %u:%g /etc/daemon")).toEqual(["33:34"]);
+  });
+
   test("takes maps of several extents, which an included file has", async () => {
     const extra = join(host.dir, "extra.conf");
     writeFileSync(extra, "lxc.idmap = u 2000 270000 10\nlxc.idmap=g 1000 260000 1000\n");

@@ -1,9 +1,10 @@
-import { chmodSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { leftovers, makeBase } from "../helpers/base.ts";
 import { type Host, makeHost } from "../helpers/host.ts";
 import { hasKind, KINDS, type Lxd, startLxd } from "../helpers/lxd.ts";
+import { grantIds } from "../helpers/userns.ts";
 import { waitFor } from "../helpers/wait.ts";
 
 const there = KINDS.filter(hasKind);
@@ -16,7 +17,17 @@ for (const kind of KINDS.filter((one) => !tested.includes(one))) {
 describe.each(tested)("$name", (kind) => {
   let host: Host;
   let lxd: Lxd;
-  /** The recipe of docs/lxd.md. */
+  /** The recipes of docs/lxd.md. */
+  const unprivileged = (options: string) => {
+    const veneer = join(host.bin, "veneer");
+    return [
+      "lxc.rootfs.options =",
+      `lxc.hook.pre-start = ${veneer} hook lxc ${options}`,
+      `lxc.hook.start-host = ${veneer} hook lxc`,
+      `lxc.hook.post-stop = ${veneer} hook lxc`,
+      "lxc.init.cmd = /bin/sleep 1000",
+    ].join("\n");
+  };
   const recipe = (options: string) => {
     const veneer = join(host.bin, "veneer");
     return [
@@ -35,15 +46,19 @@ describe.each(tested)("$name", (kind) => {
       ...config.flatMap((one) => ["-c", one]),
     );
 
+  let revoke: () => Promise<unknown>;
+
   beforeAll(async () => {
     host = makeHost();
     makeBase(host, "b");
     // for the root of a user namespace
     chmodSync(host.dir, 0o711);
+    revoke = await grantIds(host, 200_000, 400_000);
     lxd = await startLxd(kind, host);
   });
   afterAll(async () => {
     await lxd?.stop();
+    await revoke?.();
     await host?.remove();
   });
 
@@ -88,7 +103,23 @@ describe.each(tested)("$name", (kind) => {
     await waitFor(() => leftovers(host).length === 0);
   });
 
-  test("refuses an unprivileged container and says what to set", async () => {
+  test("starts an unprivileged container on the same base, and keeps its writes with plain ids", async () => {
+    const raw = `raw.lxc=${unprivileged("--base b --persistent --instance mapped")}`;
+    await lxd.ok("init", "empty", "mapped", "-c", raw);
+    await lxd.ok("start", "mapped");
+    const show = "awk '{print $1, $2}' /proc/self/uid_map; stat -c %u / /etc/os-release; touch /own";
+    expect(await lxd.ok("exec", "mapped", "--", "/bin/sh", "-c", show)).toMatch(/^ *0 [1-9][0-9]*\n0\n0$/);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain("veneer:");
+    await host.ok("gc");
+    await lxd.ok("restart", "-f", "mapped");
+    expect(await lxd.ok("exec", "mapped", "--", "/bin/stat", "-c", "%u", "/own")).toBe("0");
+    await lxd.ok("delete", "-f", "mapped");
+    await waitFor(() => leftovers(host).length === 0);
+    expect(statSync(join(host.root, "instances/mapped/1/upper/own")).uid).toBe(0);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain("veneer:");
+  });
+
+  test("refuses an unprivileged container with the hooks of a privileged one and says what to set", async () => {
     await init("unprivileged", "--base b");
     const outcome = await lxd.client("start", "unprivileged");
     expect(outcome.status).not.toBe(0);
