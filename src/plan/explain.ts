@@ -8,7 +8,8 @@ const MOUNT: Readonly<Record<string, string>> = {
     "the kernel's log (dmesg) names the reason; often the store is on a file system that cannot hold an upper (overlayfs, NFS, vfat)",
   ENODEV: "the kernel has no overlayfs: modprobe overlay",
   ENOSYS: "the kernel is too old: Linux 5.12 or later is needed",
-  EPERM: "run as root; in a container the capability CAP_SYS_ADMIN is needed",
+  EPERM:
+    "run as root, or as a user where 'veneer doctor' finds all; in a container the capability CAP_SYS_ADMIN is needed",
   EACCES: "run as root, or see what a security module (AppArmor, SELinux) logged",
   ENOSPC: "no space on the store's file system: 'veneer gc' frees what nothing uses",
   EDQUOT: "the quota of the store's file system is used up: 'veneer gc' frees what nothing uses",
@@ -37,7 +38,7 @@ export function explainStore(code: string): string | undefined {
   switch (code) {
     case "EACCES":
     case "EPERM":
-      return "run as root";
+      return "run as root, or as the user whose store it is";
     case "ENOSYS":
     case "ENOSPC":
     case "EDQUOT":
