@@ -148,7 +148,7 @@ export function startLocked(
   checkInstanceDigest(id, instance, base);
   const generation = paths.generation(store, id, instance.generation);
   const [directory = generation, ...lower] = partDirectories(generation, instance);
-  if (lower.length > (consumer.userns ? 0 : MAX_LOWER_PARTS)) throw mustMerge(id, lower.length);
+  if (lower.length > MAX_LOWER_PARTS) throw mustMerge(id, lower.length);
   using layers = openLayers(
     store,
     base,
@@ -165,7 +165,6 @@ export function startLocked(
 /** Of one that was rebased very often and whose merge was interrupted: overlayfs takes 500 layers in all. */
 const MAX_LOWER_PARTS = 64;
 
-/** In a user namespace the layers' owners are mapped, but the parts hold the container's own. */
 function mustMerge(id: string, lower: number): VeneerError {
   return new VeneerError("PARTS", `the upper of instance ${id} is in ${lower + 1} parts after live rebases`, {
     hint: "'veneer gc' merges them",

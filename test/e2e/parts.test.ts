@@ -2,16 +2,19 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { nextId } from "../helpers/bundle.ts";
-import { makeHost, plainCrun } from "../helpers/host.ts";
+import { type Config, nextId } from "../helpers/bundle.ts";
+import { makeHost, must, plainCrun } from "../helpers/host.ts";
 import { begin, plantVersions, WAYS } from "../helpers/live.ts";
-import { definition, partsOf } from "../helpers/parts.ts";
+import { addPart, definition, partsOf } from "../helpers/parts.ts";
+
+import { mapIds, openTo, range } from "../helpers/userns.ts";
 
 const host = makeHost();
 const crun = plainCrun(host);
 
 beforeAll(async () => {
   plantVersions(host);
+  openTo(host);
   await crun.begin();
 });
 afterAll(async () => {
@@ -72,6 +75,30 @@ describe.each(WAYS)("%s", (way) => {
     expect(await third.exec("cat /srv/two")).toBe("1");
     await third.stop();
     await expect.poll(() => partsOf(host, instance), { timeout: 10_000 }).toEqual(ONE);
+    await host.ok("rm", instance);
+  });
+});
+
+describe.each(WAYS)("%s with a user namespace", (way) => {
+  it("starts with parts, whose owners are as they were", async () => {
+    const instance = `web-${nextId()}`;
+    await host.ok("create", instance, "b@1");
+    const mapped = (config: Config) => mapIds(config, range(100000));
+    const root = await host.ok("mount", instance);
+    const script = "mkdir srv; echo 1 > srv/x; chown 33:34 srv/x; touch srv/y; rm etc/group";
+    await must("sh", ["-c", script], { cwd: root });
+    await host.ok("umount", instance);
+    await addPart(host, instance);
+    const container = await begin(host, way, "sleep 600", instance, mapped, 100000);
+    const show = "cd /srv; stat -c '%n %u:%g' * /etc; test -e /etc/group || echo gone";
+    expect(await container.exec(`chown 5:6 /srv/y; echo 2 >> /srv/x; ${show}`)).toBe(
+      "x 33:34\ny 5:6\n/etc 0:0\ngone",
+    );
+    await container.stop();
+    await expect.poll(() => partsOf(host, instance), { timeout: 20_000 }).toEqual(ONE);
+    const again = await begin(host, way, "sleep 600", instance, mapped, 100000);
+    expect(await again.exec(`${show}; cat x`)).toBe("x 33:34\ny 5:6\n/etc 0:0\ngone\n1\n2");
+    await again.stop();
     await host.ok("rm", instance);
   });
 });

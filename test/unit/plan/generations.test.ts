@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { cutOver, dropGeneration, fallBack, rebased } from "../../../src/plan/generations.ts";
+import {
+  cutOver,
+  dropGeneration,
+  fallBack,
+  onPart,
+  rebased,
+  unfolded,
+  withoutParts,
+} from "../../../src/plan/generations.ts";
 import type { Instance } from "../../../src/store/instances.ts";
 
 const first: Instance = {
@@ -71,5 +79,21 @@ it("rebases the generation in use and leaves the others", () => {
     base: "apps",
     version: 9,
     digest: "d9",
+  });
+});
+
+describe("the parts of an upper", () => {
+  const inParts = { ...first, parts: 3, folded: 1 };
+  it("stay with their generation", () => {
+    const next = cutOver(inParts, ground(2), "t2");
+    expect(next).not.toHaveProperty("parts");
+    expect(next.kept).toMatchObject([{ generation: 1, parts: 3, folded: 1 }]);
+    expect(fallBack("web1", next)).toMatchObject({ generation: 1, parts: 3, folded: 1 });
+  });
+  it("are one more after a live rebase, and one when they are merged", () => {
+    expect(onPart(inParts, ground(2), 4)).toMatchObject({ version: 2, parts: 4, folded: 1 });
+    expect(withoutParts(inParts, 1)).toEqual(first);
+    expect(withoutParts(cutOver(inParts, ground(2), "t2"), 1)).toEqual(second);
+    expect(unfolded(inParts, 1)).toEqual({ ...first, parts: 3 });
   });
 });
