@@ -1,14 +1,12 @@
 /** What runs on the store now: live records, and the processes behind them. */
 import { readText } from "../sys/fd.ts";
-import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
-import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
-import { list } from "../sys/stat.ts";
+import { identify } from "../sys/process.ts";
 import { listInstances, readInstance } from "./instances.ts";
-import { readMountTable, readNamespace } from "./liveness.ts";
 import { lxcConfigOf, lxcMountRecord } from "./lxc-mount.ts";
 import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";
 import { listRecords, type Record } from "./records.ts";
+import { findRootProcesses } from "./roots.ts";
 
 export interface Running {
   readonly record: Record;
@@ -46,23 +44,12 @@ function mountedByLxc(store: Store, isMounted: (upper: string) => boolean): Reco
 /** Adds to live records the process of each: from the record where it has one, else found by its root. */
 export function withProcesses(records: readonly Record[]): Running[] {
   const unknown = records.filter((record) => record.engine !== "mount" && !record.process);
-  const known = new Map(unknown.flatMap(({ source = "" }) => stillThere(source) ?? []));
-  const roots = known.size === unknown.length ? known : findRoots();
+  const processes = findRootProcesses(unknown);
   return records.map((record) => {
-    const root = record.engine === "mount" ? undefined : roots.get(record.source ?? "");
-    const pid = record.process?.pid ?? root;
+    const pid = record.process?.pid ?? processes.get(record);
     const since = record.created === "" && pid !== undefined ? { created: startOf(pid) } : {};
     return { record: { ...record, ...since }, ...(pid !== undefined && { pid }) };
   });
-}
-
-/** What {@link findRoots} found before: one who moves many containers asks for each, and the machine has many processes. */
-const found = new Map<string, ProcessIdentity>();
-
-function stillThere(source: string): (readonly [string, number])[] | undefined {
-  const process = found.get(source);
-  if (!process || !isAlive(process)) return undefined;
-  return rootSource(readMountTable(process.pid) ?? "") === source ? [[source, process.pid]] : undefined;
 }
 
 /** When a process began, ISO 8601 (proc_stat(5) btime); clock ticks are hundredths of a second. */
@@ -70,45 +57,4 @@ function startOf(pid: number): string {
   const boot = Number(/^btime ([0-9]+)$/m.exec(readText("/proc/stat") ?? "")?.[1]);
   const ticks = identify(pid)?.startTime;
   return ticks === undefined ? "" : new Date(boot * 1000 + ticks * 10).toISOString();
-}
-
-/**
- * The first process on each overlay of ours that is the root of a mount namespace, by the overlay's source.
- * The wrapping runtime leaves no pid, since the container's process comes after it; a runtime that waits in
- * the namespace that it was prepared in has the overlay elsewhere than at its root.
- */
-function findRoots(): Map<string, number> {
-  const sources = new Map<string, string | undefined>();
-  const first = new Map<string, ProcessIdentity>();
-  for (const name of list("/proc")) {
-    if (!/^[0-9]+$/.test(name)) continue;
-    const pid = Number(name);
-    const namespace = readNamespace(pid);
-    if (namespace === undefined) continue;
-    if (!sources.has(namespace)) {
-      const table = readMountTable(pid);
-      if (table === undefined) continue;
-      sources.set(namespace, rootSource(table));
-    }
-    const source = sources.get(namespace);
-    const identity = source === undefined ? undefined : identify(pid);
-    if (source === undefined || !identity) continue;
-    const known = first.get(source);
-    if (!known || identity.startTime < known.startTime) first.set(source, identity);
-  }
-  for (const [source, identity] of first) found.set(source, identity);
-  return new Map([...first].map(([source, { pid }]) => [source, pid]));
-}
-
-/** The source of the overlay that is a process's root, when it is one of ours; of one that LXC mounted, its upper. */
-function rootSource(table: string): string | undefined {
-  let source: string | undefined;
-  for (const line of table.split("\n")) {
-    if (!line.includes(" / / ")) continue;
-    const entry = parseMountLine(line);
-    if (entry?.target === "/" && entry.type === "overlay") {
-      source = entry.source.startsWith("veneer:") ? entry.source : upperOf(entry.superOptions);
-    }
-  }
-  return source;
 }
