@@ -15,6 +15,7 @@ const SERVE = "echo mine >/etc/own; httpd -p 127.0.0.1:8080 -h /; while :; do sl
 const HEALTHY = `nsenter -t "$VENEER_PID" -n busybox wget -qO- http://127.0.0.1:8080/etc/health`;
 const ids = { web1: nextId(), web2: nextId(), web3: nextId() } as const;
 const ephemeral = nextId();
+const all = [...Object.values(ids), ephemeral];
 const pids: Record<string, number> = {};
 
 async function begin(name: Runtime, id: string, way: "hook" | "wrapper", instance?: string): Promise<void> {
@@ -56,13 +57,10 @@ beforeAll(async () => {
   await host.ok("create", "idle", "debian");
 });
 afterAll(async () => {
-  for (const id of [...Object.values(ids), ephemeral]) {
-    for (const name of ["runc", "crun"]) await runtime(host, name, ["delete", "--force", id]);
-  }
+  for (const id of all) await runtime(host, id === ids.web3 ? "crun" : "runc", ["delete", "--force", id]);
   await host.remove();
 });
 
-const all = [...Object.values(ids), ephemeral];
 const health = async () =>
   await Promise.all(
     all.map(

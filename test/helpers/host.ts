@@ -100,9 +100,9 @@ export function makeHost(parent = "/tmp"): Host {
       // containers of a test that failed half-way
       const state = join(dir, "state");
       for (const id of existsSync(state) ? readdirSync(state) : []) {
-        for (const name of ["runc", "crun"]) {
-          await sh(name, ["--root", state, "delete", "--force", id], { env: { PATH: path } });
-        }
+        // runc would forget one of crun's and leave it running
+        const name = existsSync(join(state, id, "status")) ? "crun" : "runc";
+        await sh(name, ["--root", state, "delete", "--force", id], { env: { PATH: path } });
       }
       const { stdout } = await sh("findmnt", ["-rno", "TARGET"]);
       const mounts = stdout.split("\n").filter((target) => target.startsWith(`${dir}/`));
