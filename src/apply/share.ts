@@ -35,12 +35,14 @@ import {
   MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   O_DIRECTORY,
+  O_NOFOLLOW,
   O_RDONLY,
   UMOUNT_NOFOLLOW,
 } from "../sys/flags.ts";
 import { attach, cloneTree, setMountAttributes, umountQuietly } from "../sys/mount.ts";
 import { readMountinfo } from "../sys/mountinfo.ts";
-import { list, lstatMaybe, setxattr } from "../sys/stat.ts";
+import { geteuid } from "../sys/process.ts";
+import { fstat, list, lstatMaybe, setxattr } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { flatten } from "./flatten.ts";
@@ -86,8 +88,15 @@ export async function refreshShares(store: Store, mapOf: MapOf, progress: Progre
 function lockPlace(store: Store): Fd {
   const place = sharePlace(store);
   mkdirs(place, 0o755);
+  const fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const { uid, mode } = fstat(fd.number);
+  if (uid !== geteuid() || (mode & 0o022) !== 0) {
+    fd[Symbol.dispose]();
+    throw new VeneerError("NOT_YOURS", `${place} can be changed by others`, {
+      hint: "remove it, or keep the records elsewhere: --run",
+    });
+  }
   fchmodat(AT_FDCWD, place, 0o755);
-  const fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY);
   flock(fd.number, LOCK_EX, place);
   return fd;
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -175,6 +175,16 @@ describe("a base shared with all", () => {
     }
     await host.ok("base", "unshare", "plain");
     expect(existsSync(join(place, "all"))).toBe(false);
+  });
+
+  it("is not put where others can write", async () => {
+    rmSync(place, { recursive: true, force: true });
+    mkdirSync(place);
+    chownSync(place, bob.uid, bob.uid);
+    expect((await host.veneer("base", "share", "plain")).stderr).toContain(
+      `${place} can be changed by others`,
+    );
+    rmdirSync(place);
   });
 
   it("is none in place", async () => {
