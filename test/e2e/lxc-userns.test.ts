@@ -285,24 +285,33 @@ describe("lxc-start -d", () => {
     }
   });
 
-  test("a running container follows a rebase", async () => {
-    const next = makeTree(join(host.dir, "next"));
-    writeFileSync(join(next, "etc/only-2"), "");
+  test.each(["with start-host", "without"])("a running container follows a rebase, %s", async (way) => {
+    const next = join(host.dir, "next");
+    if (!existsSync(next)) writeFileSync(join(makeTree(next), "etc/only-2"), "");
     plantBase(host, "moving", base, 1);
     plantBase(host, "moving", next, 2);
-    lxc.container("moves", {
-      hook: "--base moving@1 --persistent",
+    const [option, types] = [
+      "hook lxc --base moving@1 --persistent --instance moves",
+      way === "without" ? ["pre-start", "post-stop"] : ["pre-start", "start-host", "post-stop"],
+    ];
+    const hooks = types.map((type) => `lxc.hook.${type} = ${join(host.bin, "veneer")} ${option}`);
+    const name = `moves-${types.length}`;
+    lxc.container(name, {
+      only: hooks,
       idmap: idmap(),
       lines: [...SLEEP, "lxc.mount.auto = proc:mixed sys:mixed", "lxc.autodev = 1"],
     });
-    await lxc.tool("start", "moves", "-d");
-    const attach = (script: string) => lxc.tool("attach", "moves", "--", "/bin/sh", "-c", script);
+    await lxc.tool("start", name, "-d");
+    const attach = (script: string) => lxc.tool("attach", name, "--", "/bin/sh", "-c", script);
     await attach("touch /own; chown 5:6 /own");
     await host.ok("rebase", "moves", "moving@2");
     const seen = await attach("stat -c %u:%g / /own /etc/only-2; touch /new; stat -c %u:%g /new");
     expect(seen).toMatchObject({ status: 0, stdout: "0:0\n5:6\n0:0\n0:0" });
-    expect(roots()).toEqual([]);
-    await lxc.tool("stop", "moves", "-k");
+    expect(roots()).toHaveLength(way === "without" ? 1 : 0);
+    await host.ok("gc");
+    await host.ok("rebase", "moves", "moving@1");
+    expect((await attach("ls /etc/only-2 /new")).stdout).toBe("/new");
+    await lxc.tool("stop", name, "-k");
     await nothingIsLeft();
     await host.ok("rm", "moves");
   });
