@@ -462,6 +462,31 @@ describe("refused with a line, and nothing left", () => {
     expect(await refusal("no-pre-mount")).toContain("and no lxc.hook.pre-mount to mount its root");
   });
 
+  test("a kernel that cannot idmap, unless a copy with shifted owners is allowed", async () => {
+    tryStrace();
+    await host.ok("base", "import", "copied", base);
+    const strace = "/usr/bin/strace -f -qq -o /dev/null -e inject=mount_setattr:error=EINVAL";
+    const veneer = join(host.bin, "veneer");
+    const only = (option: string) => [
+      "lxc.hook.version = 1",
+      `lxc.hook.pre-start = ${strace} ${veneer} hook lxc --base copied ${option}`,
+      `lxc.hook.start-host = ${veneer} hook lxc`,
+      `lxc.hook.post-stop = ${veneer} hook lxc`,
+    ];
+    lxc.container("old", { only: only(""), idmap: idmap() });
+    const outcome = await lxc.execute("old", "/bin/true");
+    expect(outcome.status).not.toBe(0);
+    lxc.container("old", { only: only("--shifted-copy"), idmap: idmap() });
+    expect(await output("old", "stat -c %u:%g / /etc/daemon; touch /x; stat -c %u /x")).toEqual([
+      "0:0",
+      "33:34",
+      "0",
+    ]);
+    await nothingIsLeft();
+    await host.ok("base", "rm", "copied");
+    await host.ok("gc");
+  });
+
   test("a second container on one upper", async () => {
     const hook = "--base b --persistent --instance single";
     lxc.container("holder", { hook, idmap: idmap(), lines: SLEEP });
