@@ -4,6 +4,7 @@ import { mapText } from "../plan/userns.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, readlink, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, O_WRONLY } from "../sys/flags.ts";
+import { identify } from "../sys/process.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type IdMap, openNamespace } from "../sys/userns.ts";
 
@@ -41,7 +42,7 @@ function waitUntilInside(pid: number): void {
   for (const end = Date.now() + START_TIME; ; Bun.sleepSync(0.2)) {
     const now = readlink(`/proc/${pid}/ns/user`);
     if (now !== undefined && now !== own) return;
-    if (now !== undefined && Date.now() < end) continue;
+    if (identify(pid) && Date.now() < end) continue;
     throw new VeneerError("NO_USERNS", "cannot make a user namespace", {
       hint: "see user.max_user_namespaces (sysctl), and whether 'unshare --user true' works",
     });

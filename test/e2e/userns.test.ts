@@ -361,6 +361,18 @@ const PRECREATE = JSON.stringify({
   linux: { namespaces: [{ type: "user" }], uidMappings: A, gidMappings: A },
 });
 
+describe("a host that makes no user namespaces", () => {
+  it("is said to be one", async () => {
+    tryStrace();
+    const inject = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=unshare:error=ENOSPC", PROGRAM];
+    const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
+    await host.ok("gc");
+    const outcome = await sh("strace", [...inject, ...options], { input: PRECREATE });
+    expect(outcome).toMatchObject({ status: 1, stdout: "" });
+    expect(outcome.stderr).toContain("user.max_user_namespaces");
+  });
+});
+
 describe("a kernel that takes no detached layers", () => {
   it("gets them attached, in a mount namespace that goes", async () => {
     tryStrace();
