@@ -214,12 +214,15 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   const { record, init, root, members } = container;
   const sockets = socketObstacles(container);
   refuse(sockets, next);
+  const parts = [...container.bound, ...container.copies.flatMap((copy) => [copy.root, ...copy.bound])];
+  const copies = parts.map(({ id }) => id);
   const former: Remains = {
     base: record.base,
     version: record.version,
     upper: record.upper as string,
     mount: root.id,
     device: root.device,
+    ...(copies.length > 0 && { copies }),
   };
   const after: Record = { ...next.record, remains: [...remainsInUse(record), former] };
   const moving: Moving = {
@@ -394,7 +397,7 @@ function stopNewcomers({ store, container, moving, holders }: Work): Halt {
     if (fresh.length === 0) return plan;
     plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
     known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
-    holders.push(publishMoving(store, { ...moving, halt: plan }));
+    holders.push(publishMoving(store, { ...moving, halt: plan }, true));
     halt({ ...plan, stopped: fresh });
   }
   letGo(plan);

@@ -10,12 +10,12 @@ import type { RootMarks } from "./open-files.ts";
  * mount tells then.
  */
 export function marksOf(
-  roots: readonly Pick<Remains, "mount" | "device">[],
+  roots: readonly Pick<Remains, "mount" | "device" | "copies">[],
   init: number,
   pids: readonly number[],
 ): RootMarks {
   const devices = new Set(roots.map(({ device }) => device));
-  const mounts = new Set(roots.map(({ mount }) => mount));
+  const mounts = new Set(roots.flatMap(({ mount, copies = [] }) => [mount, ...copies]));
   const seen = new Set([namespaceOf(init, "mnt")]);
   for (const pid of pids) {
     const namespace = namespaceOf(pid, "mnt");

@@ -1,6 +1,8 @@
 /** What a live rebase is about to do to a container, written down first: what it needs to be let go on again. */
+import { VeneerError } from "../errors.ts";
 import validateMoving from "../generated/moving.js";
 import type { Freezer } from "../input/cgroup.ts";
+import { isErrno } from "../sys/errno.ts";
 import {
   createFile,
   type Fd,
@@ -12,7 +14,7 @@ import {
   uniqueSuffix,
   unlinkQuietly,
 } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, LOCK_NB, O_RDONLY } from "../sys/flags.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
 import { readDocument } from "./document.ts";
@@ -52,17 +54,28 @@ export interface Moving {
 }
 
 /**
- * Publishes an intent, in the place of the one of before, and holds it: it is under way as long as the descriptor
- * is open. Whoever can take the lock knows that its maker was killed.
+ * Publishes an intent and holds it: it is under way as long as the descriptor is open. Whoever can take the lock
+ * knows that its maker was killed. `again`: in the place of one that the caller holds; else throws BUSY when there
+ * is one.
  */
-export function publishMoving(store: Store, moving: Moving): Fd {
+export function publishMoving(store: Store, moving: Moving, again = false): Fd {
   const path = paths.moving(store, moving.key);
   mkdirs(path.slice(0, path.lastIndexOf("/")), 0o700);
   const temporary = `${path}.${uniqueSuffix()}`;
   createFile(temporary, `${JSON.stringify(moving)}\n`);
   const fd = openat(AT_FDCWD, temporary, O_RDONLY);
   flock(fd.number, LOCK_EX, temporary);
-  rename(temporary, path);
+  try {
+    rename(temporary, path, again ? 0 : RENAME_NOREPLACE);
+  } catch (error) {
+    unlinkQuietly(temporary);
+    fd[Symbol.dispose]();
+    if (!isErrno(error, "EEXIST")) throw error;
+    const name = moving.record.container ?? moving.key;
+    throw new VeneerError("BUSY", `container ${name} is being rebased by another veneer process`, {
+      hint: "try again in a moment",
+    });
+  }
   return fd;
 }
 

@@ -24,6 +24,8 @@ export interface Remains {
   /** id of the mount that was the container's root, and its device, as in mountinfo */
   readonly mount: number;
   readonly device: string;
+  /** ids of its copies in other namespaces, and of parts of it that were mounted once more */
+  readonly copies?: readonly number[];
 }
 
 export interface Record extends Parts {

@@ -1,10 +1,10 @@
 /** Running containers that are unlike others, given another root; what stays on the old one; and fallback. */
 import { spawn } from "node:child_process";
-import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Config, nextId, runtime } from "../helpers/bundle.ts";
-import { makeHost, must } from "../helpers/host.ts";
+import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 
@@ -104,6 +104,62 @@ it("a paused container stays paused, and goes on with the new root", async () =>
   });
   expect(await runtime(host, "runc", ["resume", live.id])).toMatchObject({ status: 0 });
   await expectOn(live, 2);
+});
+
+it("mounts that are shared with the host stay so", async () => {
+  const shared = join(host.dir, "shared");
+  mkdirSync(shared, { recursive: true });
+  await must("mount", ["-t", "tmpfs", "shared", shared]);
+  await must("mount", ["--make-shared", shared]);
+  try {
+    const live = await run(WORKER, (config) => {
+      config.linux.rootfsPropagation = "shared";
+      const options = ["rbind", "rshared"];
+      config.mounts.push({ destination: "/shared", type: "bind", source: shared, options });
+    });
+    const before = live.mounts();
+    expect(failure(await rebase("b@2"))).toBe("");
+    expect(live.mounts().filter((line) => !line.startsWith("root "))).toEqual(
+      before.filter((line) => !line.startsWith("root ")),
+    );
+    await live.exec(
+      "mkdir /shared/inner; mount -t tmpfs from-inside /shared/inner; touch /shared/inner/seen",
+    );
+    expect(existsSync(join(shared, "inner/seen"))).toBe(true);
+    await expectOn(live, 2);
+    await live.stop();
+    container = undefined;
+    expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+  } finally {
+    await must("umount", ["-l", shared]);
+  }
+});
+
+it("of two rebases at once one waits for no one, and the container ends on one version", async () => {
+  const live = await begin(
+    host,
+    "runc wrapped",
+    "while :; do cat /etc/version >/seen; sleep 0.02; done",
+    undefined,
+  );
+  container = live;
+  const both = await Promise.all([1, 2].map(() => host.veneer("rebase", live.id, "b@2")));
+  expect(both.map(({ status }) => status)).toContain(0);
+  for (const { status, stderr } of both)
+    if (status !== 0) expect(stderr).toContain("by another veneer process");
+  await expectOn(live, 2);
+});
+
+it("an upper in memory is refused", async () => {
+  const live = await begin(host, "runc wrapped", "sleep 100", undefined, (config) => {
+    config.annotations["run.veneer.tmpfs"] = "8m";
+  });
+  container = live;
+  expect(await host.veneer("rebase", live.id, "b@2")).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("keeps its writes in memory"),
+  });
+  expect(await live.exec("cat /etc/version")).toBe("1");
 });
 
 describe("mounts made inside", () => {
