@@ -10,6 +10,7 @@ import { makeHost, must, type Outcome, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, mountsOf } from "../helpers/live.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
+import { partsOf } from "../helpers/parts.ts";
 import { IMAGE, makePodman, type Podman, ways } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
 
@@ -96,7 +97,9 @@ describe("LXC", () => {
       () => lxc.tool("stop", name, "-k"),
     );
     if (option !== "") {
-      await host.ok("gc");
+      // post-stop has the parts merged
+      const one = { parts: undefined, folded: undefined, left: [] };
+      await expect.poll(() => partsOf(host, name), { timeout: 20_000 }).toEqual(one);
       await host.ok("rm", name);
     }
   });

@@ -3,10 +3,11 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
-import { makeHost, must, plainCrun } from "../helpers/host.ts";
+import { makeHost, must, plainCrun, sh } from "../helpers/host.ts";
 import { begin, plantVersions, WAYS } from "../helpers/live.ts";
 import { addPart, definition, partsOf } from "../helpers/parts.ts";
 
+import { killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 
 const host = makeHost();
@@ -137,6 +138,41 @@ describe("a container that is rebased again and again", () => {
     await again.stop();
     await host.ok("gc");
     expect(readdirSync(join(host.root, "trash"))).toEqual([]);
+    await host.ok("rm", instance);
+  });
+
+  it("goes on when the merge of its lower parts is killed at any moment", async () => {
+    const instance = `web-${nextId()}`;
+    await host.ok("create", instance, "b@1");
+    const container = await begin(host, "runc wrapped", "sleep 600", instance);
+    for (const count of [1, 2, 3]) {
+      await container.exec(
+        `mkdir -p /srv/d${count}; for f in 1 2 3; do echo ${count} > /srv/d${count}/$f; done`,
+      );
+      if (count > 1) await container.exec(`rm -r /srv/d${count - 1}/1; echo ${count} >> /srv/d1/2`);
+      await host.ok("rebase", instance, `b@${1 + (count % 2)}`);
+    }
+    const show = "cd /srv; find . | sort; find . -type f | sort | xargs cat";
+    const shown = await container.exec(show);
+    const record = join(host.dir, "moments");
+    const program = [join(host.bin, "veneer"), "internal", "merge", instance, "--lower"];
+    await must("strace", [...recordTo(record), ...program]);
+    const moments = momentsOf(record).filter(({ call }) => call !== "write");
+    const step = Math.max(1, Math.floor(moments.length / 8));
+    await host.ok("rebase", instance, "b@1");
+    for (let at = 0; at < moments.length; at += step) {
+      await sh("strace", [...killAt(moments[at] as Moment), ...program]);
+      expect(await container.exec(show), JSON.stringify(moments[at])).toBe(shown);
+    }
+    await host.ok("gc");
+    expect(await container.exec(show)).toBe(shown);
+    for (const version of [2, 1]) await host.ok("rebase", instance, `b@${version}`);
+    expect(await container.exec(show)).toBe(shown);
+    await container.stop();
+    await expect.poll(() => partsOf(host, instance), { timeout: 20_000 }).toEqual(ONE);
+    const again = await begin(host, "runc wrapped", "sleep 600", instance);
+    expect(await again.exec(show)).toBe(shown);
+    await again.stop();
     await host.ok("rm", instance);
   });
 });

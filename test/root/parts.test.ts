@@ -105,6 +105,20 @@ describe("merging the parts of a stopped instance", () => {
     expect(readdirSync(join(host.root, "trash"))).toEqual([]);
   });
 
+  it("keeps what a process on an earlier root wrote after the lower parts were merged", async () => {
+    await makeParts("any", 9, 2);
+    await merge("any", "--lower");
+    const directory = generationDirectory(host, "any");
+    writeFileSync(join(directory, "parts/0/upper/late 0"), "0");
+    writeFileSync(join(directory, "parts/1/upper/late 1"), "1");
+    expect(await merge("any")).toBe("merged");
+    expect(
+      await within("any", (root) =>
+        ["late 0", "late 1"].map((name) => readFileSync(join(root, name), "utf8")),
+      ),
+    ).toEqual(["0", "1"]);
+  });
+
   it.each([11, 12, 13])("shows the same after a kill at any moment (seed %i)", async (seed) => {
     await makeParts("any", seed, 3);
     const before = await view("any");
@@ -117,12 +131,16 @@ describe("merging the parts of a stopped instance", () => {
     expect(await view("any")).toBe(before);
     rmSync(join(host.root, "instances/any"), { recursive: true });
     await must("mv", [copy, join(host.root, "instances/any")]);
-    const moments = momentsOf(record).filter(({ call }) => call !== "write" && call !== "flock");
-    for (let kills = 0; kills < 8; kills++) {
+    const killed = async (...options: string[]) => {
+      const moments = momentsOf(record).filter(({ call }) => call !== "write" && call !== "flock");
       const moment = moments[random(moments.length)] as Moment;
-      await sh("strace", [...killAt(moment), veneer, "internal", "merge", "any"]);
-      expect(await view("any"), JSON.stringify(moment)).toBe(before);
-    }
+      await sh("strace", [...killAt(moment), veneer, "internal", "merge", "any", ...options]);
+      expect(await view("any"), JSON.stringify([moment, options])).toBe(before);
+    };
+    for (let kills = 0; kills < 3; kills++) await killed("--lower");
+    for (let kills = 0; kills < 3; kills++) await killed();
+    await merge("any", "--lower");
+    for (let kills = 0; kills < 3; kills++) await killed();
     await merge("any");
     expect(await view("any")).toBe(before);
     await host.ok("gc");
