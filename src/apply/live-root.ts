@@ -13,6 +13,7 @@ import { explainError } from "../plan/explain.ts";
 import { isShared } from "../plan/live-mounts.ts";
 import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "../plan/open-files.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
+import { isUpperInUse } from "../store/liveness.ts";
 import { type Halt, type Moving, publishMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
@@ -243,6 +244,14 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   };
   const work: Work = { store, container, next, moving, holders: [], swapped: false, standing: false };
   work.holders.push(publishMoving(store, moving));
+  // without an instance's lock another rebase may have ended since this one looked
+  if (readRecord(store, record.key)?.upper !== record.upper) {
+    removeMoving(store, record.key);
+    for (const holder of work.holders) holder[Symbol.dispose]();
+    throw new VeneerError("BUSY", `container ${record.container ?? record.key} was changed meanwhile`, {
+      hint: "try again",
+    });
+  }
   try {
     next.make?.();
     if (next.instance) writeInstance(store, next.instance.id, next.instance.after);
@@ -423,7 +432,7 @@ export function takeBack(
 ): void {
   if (instance) writeInstance(store, instance.id, instance.before);
   changeRecord(store, moving.record);
-  if (moving.made) moveToTrash(store, moving.part);
+  if (moving.made && !isUpperInUse(`${moving.part}/upper`)) moveToTrash(store, moving.part);
   removeMoving(store, moving.key);
 }
 
