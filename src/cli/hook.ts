@@ -23,6 +23,10 @@ export const command: Command = {
     },
     { name: "--mask", value: "PATH", help: "a file of the base to hide; the last part may hold * and ?" },
     { name: "--tmpfs", value: "SIZE", help: "keep the upper in memory" },
+    {
+      name: "--shifted-copy",
+      help: "where a base cannot be idmapped to a user namespace, copy it once for its ids",
+    },
   ],
   description: `oci: at createRuntime (or prestart) and poststop, with the container's state on stdin.
 precreate: podman's stage of that name, with config.json on stdin and the changed one on stdout; and poststop.

@@ -5,6 +5,7 @@ import {
   chownSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   utimesSync,
@@ -359,6 +360,28 @@ const PRECREATE = JSON.stringify({
   root: { path: "rootfs" },
   annotations: { "run.veneer.base": "b" },
   linux: { namespaces: [{ type: "user" }], uidMappings: A, gidMappings: A },
+});
+
+describe("a base on a file system that cannot be idmapped", () => {
+  it("is refused with its name, and nothing is left", async () => {
+    const dirs = ["merged", "above", "work"].map((name) => join(host.dir, `overlay-${name}`));
+    for (const dir of dirs) mkdirSync(dir);
+    const [merged = "", upper, work] = dirs;
+    const options = `lowerdir=${base},upperdir=${upper},workdir=${work}`;
+    await must("mount", ["-t", "overlay", "overlay", "-o", options, merged]);
+    plantBase(host, "stacked", merged);
+    const dir = bundle("true", (config) => {
+      config.annotations["run.veneer.base"] = "stacked";
+      mapIds(config, A);
+    });
+    const outcome = await wrapped(host, "runc", ["run", "--bundle", dir, nextId()]);
+    await must("umount", [merged]);
+    expect(outcome).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`'${merged}' cannot be idmapped`),
+    });
+    expect(outcome.stderr).toContain("file system that can be idmapped");
+  });
 });
 
 describe("a host that makes no user namespaces", () => {
