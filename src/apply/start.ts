@@ -24,12 +24,13 @@ import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
 import { mountSource } from "../store/source.ts";
 import type { FsIds } from "../sys/credentials.ts";
-import { openatMaybe, uniqueSuffix } from "../sys/fd.ts";
+import { type Fd, openatMaybe, openDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf } from "../sys/process.ts";
 import { listFd } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { makeInstance } from "./create.ts";
+import { idmapped } from "./idmap.ts";
 import { freshUpperOfImage } from "./image-upper.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";
@@ -55,24 +56,35 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
       const known = instance !== undefined && readInstance(store, instance) !== undefined;
       const named = known || (instance !== undefined && request.persistent);
       if (request.layered) checkLayered(consumer, named);
-      if (named && !known) makeUnlessMade(store, instance, request);
-      const run = named ? startNamed : startEphemeral;
-      if (consumer.userns) startMapped(() => run(settings, request, consumer, extra));
-      else run(settings, request, consumer, extra);
-
-      function startMapped(run: () => void): void {
-        try {
-          run();
-        } catch (error) {
-          const refusal = idmapRefusal(error);
-          if (!refusal) throw error;
-          if (named) throw refuseNamed(refusal);
-          startShifted(settings, request, consumer, refusal, extra);
+      const { userns } = consumer;
+      const run = () => {
+        if (named && !known) {
+          // no instance is left of a start that is refused
+          if (userns) tryIdmap(store, userns.fd);
+          makeUnlessMade(store, instance, request);
         }
+        (named ? startNamed : startEphemeral)(settings, request, consumer, extra);
+      };
+      if (!userns) {
+        run();
+        return;
+      }
+      try {
+        run();
+      } catch (error) {
+        const refusal = idmapRefusal(error);
+        if (!refusal) throw error;
+        if (named) throw refuseNamed(refusal);
+        startShifted(settings, request, consumer, refusal, extra);
       }
     },
     explainError,
   );
+}
+
+function tryIdmap(store: Store, userns: Fd): void {
+  using root = openDirectory(store.root);
+  idmapped(root, userns, store.root)[Symbol.dispose]();
 }
 
 /** On copies whose files have the owners already, with an upper of such owners too. */
