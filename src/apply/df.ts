@@ -1,8 +1,8 @@
 /** Sizes of everything in the store. */
 import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
 import { readLayer } from "../store/layers.ts";
+import { partsOnDisk } from "../store/liveness.ts";
 import { makeLiveTest } from "../store/mounted.ts";
-import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords } from "../store/records.ts";
 import { allVersions } from "../store/versions.ts";
@@ -53,13 +53,18 @@ interface Upper {
   readonly directories: readonly string[];
 }
 
+/** Of all parts, merged ones too: what is in one alone is on disk until the container ends. du(1) counts links once. */
+function uppersOnDisk(directory: string): string[] {
+  return partsOnDisk(directory).map((part) => `${part}/upper`);
+}
+
 /** A damaged instance is left out: `ls` shows it. */
 function namedUppers(store: Store): Upper[] {
   return viewInstances(store).flatMap(({ id, instance }) => {
     if (!instance) return [];
     const generations = [instance, ...(instance.kept ?? [])];
-    const directories = generations.flatMap((one) =>
-      partUppers(paths.generation(store, id, one.generation), one),
+    const directories = generations.flatMap(({ generation }) =>
+      uppersOnDisk(paths.generation(store, id, generation)),
     );
     return [{ kind: "instance", id, base: instance.base, version: instance.version, directories }];
   });
@@ -69,11 +74,11 @@ function containerUppers(store: Store): Upper[] {
   const { isLive } = makeLiveTest();
   return listRecords(store)
     .filter((record) => record.ephemeral !== undefined && isLive(record))
-    .map(({ container, key, base, version, upper, ephemeral, ...parts }) => ({
+    .map(({ container, key, base, version, upper, ephemeral }) => ({
       kind: "container",
       id: container ?? key,
       base,
       version,
-      directories: upper === undefined ? [] : partUppers(paths.ephemeral(store, ephemeral as string), parts),
+      directories: upper === undefined ? [] : uppersOnDisk(paths.ephemeral(store, ephemeral as string)),
     }));
 }

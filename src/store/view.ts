@@ -2,10 +2,9 @@
 import { formatError } from "../errors.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type Instance, listInstances, readInstance } from "./instances.ts";
-import { isLive } from "./liveness.ts";
+import { isLive, partsOnDisk } from "./liveness.ts";
 import { lxcMountRecord } from "./lxc-mount.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
-import { partUppers } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 import { findHolder, type Record } from "./records.ts";
 import { measure } from "./walk.ts";
@@ -65,14 +64,17 @@ export function ownBytes(store: Store, id: string, instance: Instance): Map<numb
   return new Map(
     [instance, ...(instance.kept ?? [])].map((one) => [
       one.generation,
-      uppersBytes(partUppers(paths.generation(store, id, one.generation), one)),
+      uppersBytes(partsOnDisk(paths.generation(store, id, one.generation))),
     ]),
   );
 }
 
-function uppersBytes(uppers: readonly string[]): number | undefined {
+/** Of all parts; they share files. */
+function uppersBytes(parts: readonly string[]): number | undefined {
+  const linked = new Set<bigint>();
+  const uppers = parts.map((part) => `${part}/upper`).filter((upper) => lstatMaybe(upper));
   try {
-    return uppers.reduce((sum, upper) => sum + (lstatMaybe(upper) ? measure(upper).bytes : 0), 0);
+    return uppers.reduce((sum, upper) => sum + measure(upper, linked).bytes, 0);
   } catch {
     return undefined;
   }

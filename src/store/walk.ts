@@ -45,9 +45,8 @@ export interface Usage {
   readonly entries: number;
 }
 
-/** What a tree takes on disk. */
-export function measure(directory: string): Usage {
-  const linked = new Set<bigint>();
+/** What a tree takes on disk. `linked`: files with several names that were counted before, in another tree. */
+export function measure(directory: string, linked = new Set<bigint>()): Usage {
   let bytes = (lstatMaybe(directory)?.blocks ?? 0) * 512;
   let entries = 0;
   walk(directory, ({ stat }) => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -180,6 +180,12 @@ describe("a user without root", () => {
     expect((await run("--name", "live", "--", "sh", "-c", "cat /mine; ls /etc/newer")).stdout).toBe(
       "mine\n/etc/newer",
     );
+    // its parts are merged when it ends
+    const { store } = user;
+    const file = join(store, "instances/live/instance.json");
+    await expect.poll(() => readFileSync(file, "utf8"), { timeout: 20_000 }).not.toContain('"parts"');
+    await expect.poll(() => readdirSync(join(store, "instances/live/1"))).not.toContain("parts");
+    expect(await user.ok("diff", "live")).toContain("A /mine");
     await user.ok("rm", "live");
   });
 
