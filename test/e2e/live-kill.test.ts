@@ -112,6 +112,10 @@ async function expectNothingLeft(): Promise<void> {
   await expect.poll(() => leftovers(host)).toEqual([]);
 }
 
+/** `npm run proof` tries every call, this one those in the middle of the exchange. */
+const DECISIVE = /^(linkat|renameat2|mount_setattr|move_mount|pivot_root|umount2)$/;
+const isTried = ({ call }: Moment) => process.env.VENEER_PROOF_ROUNDS !== undefined || DECISIVE.test(call);
+
 /** Tries each moment of a rebase on a container that runs all the while; calls `after` with where it was. */
 async function everywhere(
   options: (moment: Moment) => string[],
@@ -122,7 +126,7 @@ async function everywhere(
   expect(await traced(current, recordTo(trace))).toMatchObject({ status: 0 });
   const moments: Moment[] = momentsOf(trace);
   expect(moments.length).toBeGreaterThan(40);
-  for (const moment of moments) {
+  for (const moment of moments.filter(isTried)) {
     if ((definition(current.instance).parts ?? 0) > 10) {
       await current.container.stop();
       current = await subject("runc wrapped");
@@ -155,7 +159,7 @@ describe("a rebase of a running container", () => {
       }
       await expectOrder(current, where);
     });
-    expect(failures).toBeGreaterThan(20);
+    expect(failures).toBeGreaterThan(10);
   });
 
   it("is told to end while the container stands still, and ends it first", {
