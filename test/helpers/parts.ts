@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, must } from "./host.ts";
+import { treeManifest } from "./manifest.ts";
 
 export const generationDirectory = (host: Host, id: string, generation = 1) =>
   join(host.root, "instances", id, String(generation));
@@ -28,4 +29,16 @@ export function partsOf(host: Host, id: string) {
   const { parts, folded, generation } = definition(host, id);
   const directory = join(generationDirectory(host, id, generation), "parts");
   return { parts, folded, left: existsSync(directory) ? readdirSync(directory).sort() : [] };
+}
+
+/** What a container sees, but for the numbers of links: names of a file that are hidden in a lower part count there. */
+export async function viewOf(host: Host, id: string): Promise<string> {
+  const root = await host.ok("mount", id);
+  const text = await treeManifest(root);
+  await must("umount", [root]);
+  return text
+    .split("\n")
+    .map((line) => line.replace(/^(.*\|[^d]\|.*\|)[0-9]+$/, "$1"))
+    .filter((line) => !/^(.*) is \1$/.test(line))
+    .join("\n");
 }

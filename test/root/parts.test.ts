@@ -3,8 +3,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
-import { treeManifest } from "../helpers/manifest.ts";
-import { addPart, generationDirectory, partsOf } from "../helpers/parts.ts";
+import { addPart, generationDirectory, partsOf, viewOf } from "../helpers/parts.ts";
 import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
 import { killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -60,18 +59,6 @@ describe("an upper of several parts", () => {
   });
 });
 
-/** What a container sees, but for the numbers of links: names of a file that are hidden in a lower part count there. */
-async function view(id: string): Promise<string> {
-  const root = await host.ok("mount", id);
-  const text = await treeManifest(root);
-  await must("umount", [root]);
-  return text
-    .split("\n")
-    .map((line) => line.replace(/^(.*\|[^d]\|.*\|)[0-9]+$/, "$1"))
-    .filter((line) => !/^(.*) is \1$/.test(line))
-    .join("\n");
-}
-
 /** An instance whose parts were written through overlays, by changes that the seed gives. */
 async function makeParts(id: string, seed: number, parts: number): Promise<void> {
   const random = randomNumbers(seed);
@@ -93,15 +80,15 @@ const merge = (id: string, ...options: string[]) => host.ok("internal", "merge",
 describe("merging the parts of a stopped instance", () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])("leaves one that shows the same (seed %i)", async (seed) => {
     await makeParts("any", seed, 3);
-    const before = await view("any");
+    const before = await viewOf(host, "any");
     const { parts } = partsOf(host, "any");
     expect(parts).toBe(3);
     await merge("any", "--lower");
     expect(partsOf(host, "any")).toMatchObject({ parts: 3, folded: 2 });
-    expect(await view("any")).toBe(before);
+    expect(await viewOf(host, "any")).toBe(before);
     expect(await merge("any")).toBe("merged");
     expect(partsOf(host, "any")).toEqual({ parts: undefined, folded: undefined, left: [] });
-    expect(await view("any")).toBe(before);
+    expect(await viewOf(host, "any")).toBe(before);
     expect(readdirSync(join(host.root, "trash"))).toEqual([]);
   });
 
@@ -121,28 +108,28 @@ describe("merging the parts of a stopped instance", () => {
 
   it.each([11, 12, 13])("shows the same after a kill at any moment (seed %i)", async (seed) => {
     await makeParts("any", seed, 3);
-    const before = await view("any");
+    const before = await viewOf(host, "any");
     const random = randomNumbers(seed);
     const record = join(host.dir, "moments");
     const copy = join(host.dir, "copy");
     await must("cp", ["-a", join(host.root, "instances/any"), copy]);
     const veneer = join(host.bin, "veneer");
     await must("strace", [...recordTo(record), veneer, "internal", "merge", "any"]);
-    expect(await view("any")).toBe(before);
+    expect(await viewOf(host, "any")).toBe(before);
     rmSync(join(host.root, "instances/any"), { recursive: true });
     await must("mv", [copy, join(host.root, "instances/any")]);
     const killed = async (...options: string[]) => {
       const moments = momentsOf(record).filter(({ call }) => call !== "write" && call !== "flock");
       const moment = moments[random(moments.length)] as Moment;
       await sh("strace", [...killAt(moment), veneer, "internal", "merge", "any", ...options]);
-      expect(await view("any"), JSON.stringify([moment, options])).toBe(before);
+      expect(await viewOf(host, "any"), JSON.stringify([moment, options])).toBe(before);
     };
     for (let kills = 0; kills < 3; kills++) await killed("--lower");
     for (let kills = 0; kills < 3; kills++) await killed();
     await merge("any", "--lower");
     for (let kills = 0; kills < 3; kills++) await killed();
     await merge("any");
-    expect(await view("any")).toBe(before);
+    expect(await viewOf(host, "any")).toBe(before);
     await host.ok("gc");
     expect(partsOf(host, "any").left).toEqual([]);
   });

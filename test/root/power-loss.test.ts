@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { addPart, definition, partsOf, viewOf } from "../helpers/parts.ts";
+import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 // What was not written to the disk is lost when the file system is shut down: a power loss as it sees one.
@@ -110,5 +112,32 @@ describe.each([
       }
     }
     expect(readFileSync(join(host.root, "instances/web1/instance.json"), "utf8")).toContain('"generation":1');
+  });
+
+  it("while the parts of an upper are merged changes nothing that shows", async () => {
+    const random = randomNumbers(type.length);
+    await host.ok("create", "web4", "b@1");
+    for (const delay of [2, 20, 40, 60]) {
+      for (const count of [60, 40, 40]) {
+        const root = await host.ok("mount", "web4");
+        editAtRandom(join(root, "var"), random, count);
+        await must("umount", [root]);
+        if (count === 60 || definition(host, "web4").parts === 1) await addPart(host, "web4");
+      }
+      await must("sync", ["-f", point]);
+      const before = await viewOf(host, "web4");
+      const merge = ["--root", host.root, "--run", host.run, "internal", "merge", "web4"];
+      const child = spawn(PROGRAM, merge, { stdio: "ignore" });
+      const ended = once(child, "exit");
+      await new Promise((done) => setTimeout(done, delay));
+      await shutDown();
+      await ended;
+      await must("umount", [point]);
+      await must("mount", ["-o", "loop", image, point]);
+      expect(await viewOf(host, "web4")).toBe(before);
+      await host.ok("gc");
+      expect(partsOf(host, "web4").left).toEqual([]);
+      expect(await viewOf(host, "web4")).toBe(before);
+    }
   });
 });
