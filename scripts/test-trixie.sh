@@ -95,7 +95,7 @@ fi
 if [ $# -eq 0 ]; then
   for name in runtime runtime-transparent checkpoint hook-oci hook-oci-held run bundle podman podman-pods docker \
     userns podman-userns engines-userns run-userns runtime-differential containerd containerd-cri kubernetes lxc lxc-refusals lxc-instances lxc-setup lxc-adopt \
-    lxc-hookless lxc-userns lxd; do
+    lxc-hookless lxc-userns lxd rootless podman-rootless lxc-rootless base-share; do
     set -- "$@" "test/e2e/$name.test.ts"
   done
   set -- "$@" test/root/precreate.test.ts

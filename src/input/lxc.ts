@@ -10,7 +10,7 @@ import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { fstat, isType, lstatMaybe, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { LxcConfig } from "./lxc-config.ts";
-import { actingUser, defaultPlaces } from "./places.ts";
+import { defaultPlaces, ROOT_PLACES } from "./places.ts";
 
 export interface LxcHook {
   readonly name: string;
@@ -123,7 +123,8 @@ export function refuseUserNamespace(hook: LxcHook, store: Store): void {
 function isOwn(store: Store): boolean {
   try {
     const root = lstatMaybe(store.root);
-    return root ? root.uid === 0 : actingUser() !== undefined && store.root === defaultPlaces().root;
+    const places = defaultPlaces();
+    return root ? root.uid === 0 : places !== ROOT_PLACES && store.root === places.root;
   } catch (error) {
     if (isErrno(error, "EACCES")) return false;
     throw error;
