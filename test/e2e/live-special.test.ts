@@ -52,6 +52,19 @@ async function expectOn({ exec }: Running, version: number): Promise<void> {
   await expect.poll(() => exec("cat /seen")).toBe(String(version));
 }
 
+const V1 = "/sys/fs/cgroup/freezer";
+const V2 = "/sys/fs/cgroup/unified";
+it.skipIf(!existsSync(V1) || !existsSync(V2))("a control group of version 2 is frozen too", async () => {
+  const live = await run();
+  const program = [join(host.bin, "veneer"), "rebase", instance, "b@2"];
+  const trace = join(host.dir, "trace");
+  const strace = ["strace", "-f", "-o", trace, "-e", "trace=openat", ...program];
+  const words = ["-m", "--propagation", "private", "sh", "-c", `umount ${V1}; exec "$@"`, "sh", ...strace];
+  expect(failure(await sh("unshare", words, { env: { PATH: host.path } }))).toBe("");
+  expect(readFileSync(trace, "utf8")).toMatch(/unified\/.*\/cgroup\.freeze", O_WRONLY/);
+  await expectOn(live, 2);
+});
+
 describe("without a control group of its own", () => {
   it("all processes are stopped by signals, and those that were stopped stay so", async () => {
     const live = await run(WORKER, () => {}, "--cgroup-manager=disabled");
