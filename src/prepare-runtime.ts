@@ -4,6 +4,7 @@
  * over the bundle's, which stays as it is; with `host` it is published in its place.
  */
 import { checkRestorable } from "./apply/restore.ts";
+import { hasHiddenRoot, showRoot } from "./apply/show-root.ts";
 import { start } from "./apply/start.ts";
 import { usernsOfConfig } from "./apply/userns.ts";
 import { during, UsageError } from "./errors.ts";
@@ -38,11 +39,13 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
   let which: string | undefined;
   let real = "runc";
   let byHand = false;
+  let onBase = false;
   let script: number | undefined;
   for (let word = args.next(); word !== "--"; word = args.next()) {
     if (word === "--real") real = args.value(word);
     else if (word === "--which") which = args.value(word);
     else if (word === "--by-hand") byHand = true;
+    else if (word === "--on-base") onBase = true;
     else if (word === "--script") script = Number(args.value(word));
     else if (word === "--placement") placement = checkPlacement(args.value(word));
     else if (word === "--help" || word === "-h") return "help";
@@ -58,6 +61,11 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
     process.stdout.write(readSettings(options).config.runtimes[which] ?? "");
     return undefined;
   }
+  if (onBase) {
+    const call = parseRuntimeCall(args.rest());
+    if (call && hasHiddenRoot(readSettings(options).store, call.id)) process.stdout.write("yes");
+    return undefined;
+  }
   if (!placement)
     throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
   const call = parseRuntimeCall(args.rest());
@@ -68,7 +76,8 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
   let settings: Settings | undefined;
   try {
     settings = readSettings(options);
-    if (!existsAlready(real, call)) prepare(settings, call, { placement, byHand, script });
+    if (call.command === "checkpoint") showRoot(settings.store, call.id);
+    else if (!existsAlready(real, call)) prepare(settings, call, { placement, byHand, script });
   } catch (error) {
     logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
     reportToRuntimeLog(real, call, error);

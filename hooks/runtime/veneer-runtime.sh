@@ -2,9 +2,10 @@
 # veneer wrapping runtime: gives a container its root and becomes the real runtime.
 #
 # Called as veneer-runc or veneer-crun (or by a link named runc or crun), it takes the place of that runtime
-# in an engine. Only `create`, `run` and `restore` of a bundle whose config.json has a run.veneer.* annotation (or, where
-# the configuration allows it, a VENEER_* variable) are prepared; all else is handed on at once. This is a
-# shell script because the real runtime must get the caller's descriptors, limits and signal dispositions as they are, which a large run time has changed.
+# in an engine. Only `create`, `run` and `restore` of a bundle whose config.json has a run.veneer.* annotation (or,
+# where the configuration allows it, a VENEER_* variable) are prepared, and `checkpoint` of what runs on a base;
+# all else is handed on at once. This is a shell script because the real runtime must get the caller's descriptors,
+# limits and signal dispositions as they are, which a large run time has changed.
 self=$0
 
 # Runs the program on a command line of the runtime, in the namespace where this runs. It says "ready" when all
@@ -13,14 +14,18 @@ self=$0
 prepare() {
   placement=$1
   shift
+  ask --placement "$placement" --script $$ ${root:+--by-hand} -- "$@"
+  [ "$said" = ready ] || exit 1
+}
+
+ask() {
   said=$(
     unset LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT BUN_OPTIONS BUN_BE_BUN BUN_INSPECT BUN_INSPECT_CONNECT_TO \
       BUN_INSPECT_NOTIFY BUN_BYTECODE_ORDER_OUT
     export BUN_JSC_useWarmUpMarkedBlocks=0
     "$program" ${root:+--root "$root"} ${run:+--run "$run"} ${settings:+--config "$settings"} \
-      runtime --real "$name" --placement "$placement" --script $$ ${root:+--by-hand} -- "$@" </dev/null &
+      runtime --real "$name" "$@" </dev/null &
   )
-  [ "$said" = ready ] || exit 1
 }
 
 if [ "$1" = --veneer-private ]; then
@@ -112,7 +117,7 @@ for word; do
     --log | --log-format | --log-level | --root | --criu | --rootless | --cgroup-manager) skip=value ;;
     -log | -log-format | -root | -criu | -rootless) skip=value ;;
     -*) ;;
-    create | run | restore) command=$word ;;
+    create | run | restore | checkpoint) command=$word ;;
     *) break ;;
     esac
   else
@@ -127,6 +132,21 @@ for word; do
   fi
 done
 [ -n "$command" ] || exec "$real" "$@"
+
+private() {
+  unshare=/usr/bin/unshare
+  [ -x "$unshare" ] || unshare=unshare
+  exec "$unshare" -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" \
+    "$root" "$run" "$settings" "$@"
+}
+
+# A checkpoint is of what runs: where that is on a base, its root is shown at its path, as runtimes expect.
+if [ "$command" = checkpoint ]; then
+  said=''
+  [ ! -x "$program" ] || ask --on-base -- "$@" 2>/dev/null
+  [ "$said" != yes ] || private "$@"
+  exec "$real" "$@"
+fi
 
 case $config in
 '') config=${bundle:-.}/config.json ;;
@@ -151,7 +171,4 @@ case $found in
   exec "$real" "$@"
   ;;
 esac
-unshare=/usr/bin/unshare
-[ -x "$unshare" ] || unshare=unshare
-exec "$unshare" -m --propagation slave -- /bin/sh "$self" --veneer-private "$real" "$program" "$name" \
-  "$root" "$run" "$settings" "$@"
+private "$@"

@@ -32,17 +32,21 @@ const COMMAND_VALUES = new Set([
   "pid-file",
   "pidfd-socket",
   "preserve-fds",
-  // restore
+  // restore and checkpoint
   "image-path",
   "work-path",
   "manage-cgroups-mode",
   "empty-ns",
   "lsm-profile",
   "lsm-mount-context",
+  // checkpoint
+  "parent-path",
+  "page-server",
+  "status-fd",
 ]);
 
 /**
- * Reads what is needed of `create`, `run` or `restore`. Undefined where no container is named or help is asked
+ * Reads what is needed of `create`, `run`, `restore` or `checkpoint`. Undefined where no container is named or help is asked
  * for: a runtime then starts nothing, and says what is wrong in its own words.
  */
 export function parseRuntimeCall(words: readonly string[]): RuntimeCall | undefined {

@@ -1,0 +1,48 @@
+/**
+ * `checkpoint` of a container on a base. The root is mounted in the container's namespace alone, but runc and crun
+ * look a volume's place up below root.path before they tell CRIU: a link in the base would lead elsewhere.
+ */
+import { during } from "../errors.ts";
+import { mountersOf } from "../store/liveness.ts";
+import type { Store } from "../store/paths.ts";
+import { listRecords, type Record } from "../store/records.ts";
+import { openDirectory } from "../sys/fd.ts";
+import { AT_FDCWD } from "../sys/flags.ts";
+import { attach, cloneTree } from "../sys/mount.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { insideMountNamespace } from "../sys/namespace.ts";
+
+/** What runs under this container id with a root that the host does not see. */
+function hiddenRoots(store: Store, container: string): { record: Record; pid: number }[] {
+  return listRecords(store, `${container.slice(0, 128)}~`, () => {}).flatMap((record) => {
+    const { source, placement } = record;
+    if (record.container !== container || placement !== "private" || source === undefined) return [];
+    const pid = rootedIn(source);
+    return pid === undefined ? [] : [{ record, pid }];
+  });
+}
+
+/** A process whose root the overlay of that name is. */
+function rootedIn(source: string): number | undefined {
+  for (const pid of mountersOf(source)) {
+    const table = parseMountinfo(readMountinfo(pid) ?? "");
+    if (table.some((entry) => entry.target === "/" && entry.source === source)) return pid;
+  }
+  return undefined;
+}
+
+export function hasHiddenRoot(store: Store, container: string): boolean {
+  return hiddenRoots(store, container).length > 0;
+}
+
+/** Attaches the container's root to its root.path, in the caller's mount namespace, which must be its own. */
+export function showRoot(store: Store, container: string): void {
+  for (const { record, pid } of hiddenRoots(store, container)) {
+    const path = record.target as string;
+    during(`show the root of ${container} on ${path}`, () => {
+      using target = openDirectory(path);
+      using root = insideMountNamespace(pid, () => cloneTree(AT_FDCWD, "/", false));
+      attach(root, target, path);
+    });
+  }
+}
