@@ -207,9 +207,10 @@ export function refuseHeld(store: Store, id: string): void {
 
 /**
  * Refuses a generation (the directories of its parts) that is mounted without a record here: by another --run,
- * or after records were lost; or that an earlier overlay of a live rebase still writes to. A runtime that has run its poststop hooks is given the time to end, and its mount
- * namespace with it. One that was never mounted is told by its empty work directory, in which overlayfs makes
- * `work` at the first mount: asking the kernel takes a millisecond.
+ * or after records were lost; or to which a root from before a live rebase still writes. A runtime that has run its
+ * poststop hooks is given the time to end, and its mount namespace with it. One that was never mounted is told by
+ * its empty work directory, in which overlayfs makes `work` at the first mount: asking the kernel takes a
+ * millisecond.
  */
 export function refuseInUse(id: string, parts: readonly string[]): void {
   const isFree = (part: string) => isEmpty(`${part}/work`) || waitUntilFree(`${part}/upper`, RELEASE_WAIT);
