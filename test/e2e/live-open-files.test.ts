@@ -59,7 +59,8 @@ async function expectRefused(what: RegExp): Promise<void> {
   expect(await version()).toBe("1");
   expect(JSON.parse(await host.ok("ps", "--json"))).toMatchObject([{ instance, version: 1 }]);
   expect(existsSync(join(host.root, "instances", instance, "1/parts/1"))).toBe(false);
-  expect(readdirSync(join(host.run, "moving"))).toEqual([]);
+  const intents = join(host.run, "moving");
+  expect(existsSync(intents) ? readdirSync(intents) : []).toEqual([]);
 }
 
 describe("a log", () => {
@@ -124,6 +125,11 @@ describe("what stands in the way", () => {
     await perl('open F, ">>", "/lock"; flock F, 2; open R, ">", "/ready"; sleep 100');
     await until("/ready");
     await expectRefused(/\/lock \(process \d+, .*holds a lock on it/);
+
+    const lock = `/usr/bin/perl -e 'open F, ">>", "/lock"; print flock(F, 6) ? "got it" : "held"'`;
+    expect(await container.exec(lock)).toBe("held");
+    expect(failure(await rebase("--force"))).toBe("");
+    expect(await container.exec(lock)).toBe("got it");
   });
 
   it("a file that is written and has another name", async () => {
@@ -145,6 +151,17 @@ describe("what stands in the way", () => {
     await perl('use IO::Socket::UNIX; $s = IO::Socket::UNIX->new(Local => "/sock", Listen => 1); sleep 100');
     await until("/sock");
     await expectRefused(/\/sock \(process \d+, .*listens on this socket/);
+
+    // what --force does: those who are connected stay so, those who come later are refused
+    const connect = `/usr/bin/perl -e 'use IO::Socket::UNIX; $s = IO::Socket::UNIX->new(Peer => "/sock"); print $s ? "connected" : "$!"'`;
+    expect(await container.exec(connect)).toBe("connected");
+    expect(failure(await rebase("--force"))).toBe("");
+    expect(await container.exec(connect)).toBe("Connection refused");
+    await perl(
+      'use IO::Socket::UNIX; unlink "/sock"; $s = IO::Socket::UNIX->new(Local => "/sock", Listen => 1); open R, ">", "/again"; sleep 100',
+    );
+    await until("/again");
+    expect(await container.exec(connect)).toBe("connected");
   });
 
   it("a FIFO", async () => {
