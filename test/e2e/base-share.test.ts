@@ -27,7 +27,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const base of ["deb", "plain"]) await host.veneer("base", "unshare", base, "--force");
-  for (const directory of [SHARED, alice.runtime, bob.runtime]) rmdirSync(directory);
+  rmdirSync(SHARED);
+  for (const user of [alice, bob]) user.end();
   await host.remove();
 });
 

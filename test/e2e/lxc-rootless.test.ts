@@ -1,4 +1,4 @@
-import { readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
@@ -41,7 +41,7 @@ beforeAll(async () => {
   await user.ok("base", "import", "b", archive);
 });
 afterAll(async () => {
-  rmdirSync(user.runtime);
+  user.end();
   await host.remove();
 });
 

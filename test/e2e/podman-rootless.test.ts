@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
@@ -24,7 +24,7 @@ afterEach(async () => {
 afterAll(async () => {
   // the process that keeps podman's namespaces
   await podman?.run(["system", "migrate"]);
-  rmdirSync(user.runtime);
+  user.end();
   await host.remove();
 });
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -25,7 +25,7 @@ beforeAll(async () => {
   ]);
 });
 afterAll(async () => {
-  rmdirSync(user.runtime);
+  user.end();
   await host.remove();
 });
 
@@ -265,7 +265,7 @@ describe("what a user is told", () => {
       "stat -c %u:%g /var/lib/db /home; cat /var/lib/db/rows; rm -rf /var/lib/db",
     );
     expect(seen).toMatchObject({ status: 0, stdout: "0:0\n0:0\n1" });
-    rmdirSync(poor.runtime);
+    poor.end();
   });
 
   it("that files of others cannot be copied with their owners", async () => {

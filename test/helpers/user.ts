@@ -5,7 +5,9 @@ import {
   chownSync,
   copyFileSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  rmdirSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -27,6 +29,8 @@ export interface User {
   veneer(...args: string[]): Promise<Outcome>;
   /** Like `veneer`, but throws unless the status is 0; returns stdout. */
   ok(...args: string[]): Promise<string>;
+  /** Ends what is left of its processes, and removes what is outside of the host's directory. */
+  end(): void;
   /** what `sh` puts before the program: for a test that keeps the process */
   readonly prefix: readonly string[];
 }
@@ -108,12 +112,35 @@ export function makeUser(host: Host, options: UserOptions = {}): User {
     prefix,
     sh: run,
     veneer,
+    end() {
+      for (const pid of processesOf(uid)) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // gone meanwhile
+        }
+      }
+      rmdirSync(runtime);
+    },
     async ok(...args) {
       const outcome = await veneer(...args);
       if (outcome.status === 0) return outcome.stdout;
       throw new Error(`veneer ${args.join(" ")}: status ${outcome.status}: ${outcome.stderr}`);
     },
   };
+}
+
+/** Processes that act for a user, or for an id of its: podman leaves one that keeps its namespaces. */
+function processesOf(uid: number): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    if (!/^[0-9]+$/.test(name)) return [];
+    try {
+      const text = readFileSync(`/proc/${name}/status`, "utf8");
+      return new RegExp(`^Uid:\\s+${uid}\\b`, "m").test(text) ? [Number(name)] : [];
+    } catch {
+      return []; // gone meanwhile
+    }
+  });
 }
 
 /** An empty value takes the variable away. */

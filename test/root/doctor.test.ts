@@ -5,7 +5,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  rmdirSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -120,7 +119,7 @@ describe("doctor", () => {
     for (const { status, hint } of [...well.checks, ...lacking.checks]) {
       expect(status === "ok" || hint !== undefined).toBe(true);
     }
-    for (const { runtime } of [user, poor]) rmdirSync(runtime);
+    for (const one of [user, poor]) one.end();
   });
 
   it("says why a user gets no user namespace", async () => {
@@ -144,7 +143,7 @@ describe("doctor", () => {
     expect(stdout).toMatch(
       /user namespaces\* +cannot be made, user.max_user_namespaces is 0 .*hint: as root: sysctl user/,
     );
-    rmdirSync(user.runtime);
+    user.end();
   });
 
   it("ends quietly when its reader goes", async () => {
