@@ -75,8 +75,8 @@ function holderOf(view: InstanceView): object {
 }
 
 function describeRecord(record: Record): object {
-  const { engine, container, bundle, placement, target, source, created } = record;
-  return { engine, container, bundle, placement, target, source, since: created };
+  const { engine, container, bundle, placement, target, source, idmap, shifted, created } = record;
+  return { engine, container, bundle, placement, target, source, idmap, shifted, since: created };
 }
 
 /** A running container that has no named instance of that name; undefined where there is none. */

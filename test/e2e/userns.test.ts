@@ -276,6 +276,8 @@ describe("two containers at the same time", () => {
       await expect.poll(() => existsSync(`/proc/${pid}/root/mine`)).toBe(true);
       const seen = await must("stat", ["-c", "%u", `/proc/${pid}/root/etc`, `/proc/${pid}/root/mine`]);
       expect(seen).toBe(`${hostID}\n${hostID}`);
+      const inspected = await host.ok("inspect", id, "--json");
+      expect(JSON.parse(inspected)).toMatchObject({ holder: { idmap: { uids: range(hostID) } } });
       expect(await runtime(host, "runc", ["exec", id, "stat", "-c", "%u", "/etc"])).toMatchObject({
         stdout: "0",
       });
