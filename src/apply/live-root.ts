@@ -13,7 +13,7 @@ import { explainError } from "../plan/explain.ts";
 import { isShared } from "../plan/live-mounts.ts";
 import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "../plan/open-files.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
-import { isUpperInUse } from "../store/liveness.ts";
+import { waitUntilFree } from "../store/liveness.ts";
 import { type Halt, type Moving, publishMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
@@ -424,6 +424,9 @@ function refuse(all: readonly Obstacle[], next: NewRoot): void {
   });
 }
 
+/** Milliseconds for an overlay that nothing needs any more to be gone. */
+const GONE_WITHIN = 500;
+
 /** Puts the definition and the record back. What the mounts and processes had is theirs again by now. */
 export function takeBack(
   store: Store,
@@ -432,7 +435,8 @@ export function takeBack(
 ): void {
   if (instance) writeInstance(store, instance.id, instance.before);
   changeRecord(store, moving.record);
-  if (moving.made && !isUpperInUse(`${moving.part}/upper`)) moveToTrash(store, moving.part);
+  // the overlay on it is gone, unless someone looks into /proc/PID/root at this moment
+  if (moving.made && waitUntilFree(`${moving.part}/upper`, GONE_WITHIN)) moveToTrash(store, moving.part);
   removeMoving(store, moving.key);
 }
 
