@@ -1,4 +1,4 @@
-import { staleOf } from "../apply/live-root.ts";
+import { staleOf } from "../apply/live-stale.ts";
 import { printablePath } from "../bytes.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { formatBaseRef } from "../names.ts";

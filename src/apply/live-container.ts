@@ -1,0 +1,99 @@
+/** A running container, looked at before it gets another root. */
+import { VeneerError } from "../errors.ts";
+import { marksOf } from "../input/marks.ts";
+import { findMembers, type Members } from "../input/members.ts";
+import type { RootMarks } from "../input/open-files.ts";
+import type { Record } from "../store/records.ts";
+import { withProcesses } from "../store/running.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { identify, type ProcessIdentity } from "../sys/process.ts";
+import { namespaceOf } from "../sys/processes.ts";
+import { stat } from "../sys/stat.ts";
+import { boundParts, type Copy, findCopies } from "./live-copies.ts";
+import { requireRoot } from "./live-swap.ts";
+
+/** A running container as a swap needs it. */
+export interface LiveContainer {
+  readonly record: Record;
+  readonly init: ProcessIdentity;
+  readonly root: MountEntry;
+  /** parts of the root that are mounted again */
+  readonly bound: readonly MountEntry[];
+  /** further namespaces with a copy of the root */
+  readonly copies: readonly Copy[];
+  readonly members: Members;
+  readonly marks: RootMarks;
+  /** it has a user namespace of its own, to which its root is idmapped */
+  readonly mapped: boolean;
+}
+
+/** Mount id of a process's root. A user without root reaches it from the container's own user namespace alone. */
+function rootMountOf(name: string, pid: number): number {
+  try {
+    return Number(stat(`/proc/${pid}/root`).mountId);
+  } catch (cause) {
+    if (!isErrno(cause, "EACCES")) throw cause;
+    throw new VeneerError("USER_NAMESPACE", `container ${name} is in another user namespace of this user`, {
+      cause,
+      hint: `'veneer rebase ${name} BASE' enters that by itself`,
+    });
+  }
+}
+
+/** Throws where the container cannot get another root while it runs. Changes nothing. */
+export function inspectLive(record: Record): LiveContainer {
+  const name = record.container ?? record.key;
+  refuseKinds(record, name);
+  const [running] = withProcesses([record]);
+  const init = running?.pid === undefined ? undefined : identify(running.pid);
+  if (!init)
+    throw new VeneerError("NOT_RUNNING", `container ${name} is being started or stopped`, {
+      hint: "try again in a moment",
+    });
+  const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
+  const root = requireRoot(mounts);
+  if (root.source !== record.source || rootMountOf(name, init.pid) !== root.id) {
+    throw new VeneerError(
+      "NO_ROOT",
+      `process ${init.pid} of container ${name} does not have the container's root`,
+      {
+        hint: "it is being started, or runs in a chroot; stop the container to rebase it",
+      },
+    );
+  }
+  const mapped = namespaceOf(init.pid, "user") !== namespaceOf(process.pid, "user");
+  if (mapped && !record.idmap) {
+    throw new VeneerError("USER_NAMESPACE", `container ${name} has a user namespace of its own`, {
+      hint: "stop it to rebase it: its root cannot be exchanged while it runs",
+    });
+  }
+  const bound = boundParts(mounts, root);
+  const covered = bound.find(({ id }) => mounts.some(({ parent }) => parent === id));
+  if (covered) {
+    throw new VeneerError(
+      "BOUND",
+      `${covered.target} in container ${name} is a part of its root that is mounted there again, with mounts on it`,
+      {
+        hint: "it would stay on the old version; stop the container to rebase it",
+      },
+    );
+  }
+  const members = findMembers(init.pid);
+  const roots = [{ mount: root.id, device: root.device }, ...(record.remains ?? [])];
+  const marks = marksOf(roots, init.pid, members.pids);
+  const copies = findCopies(marks.devices, init.pid, members.pids);
+  return { record, init, root, bound, copies, members, marks, mapped };
+}
+
+function refuseKinds(record: Record, name: string): void {
+  const refuse = (what: string, hint = "stop it to rebase it") => {
+    throw new VeneerError("NOT_LIVE", `container ${name} ${what}`, { hint });
+  };
+  if (record.tmpfs)
+    refuse(
+      "keeps its writes in memory, where no second root can reach them",
+      "they go when it stops: start it on the other version",
+    );
+  if (record.image) refuse("has the tree of an image above its base (run.veneer.rootfs=layer)");
+}

@@ -1,0 +1,204 @@
+/** The moment in which a container stands still and gets its new root. */
+import { during, VeneerError } from "../errors.ts";
+import { type Members, pidsIn } from "../input/members.ts";
+import { openForWriting } from "../input/open-files.ts";
+import { explainError } from "../plan/explain.ts";
+import { isShared } from "../plan/live-mounts.ts";
+import { type Obstacle, obstacles } from "../plan/open-files.ts";
+import type { Instance } from "../store/instances.ts";
+import { type Halt, type Moving, publishMoving } from "../store/moving.ts";
+import type { Store } from "../store/paths.ts";
+import type { Record } from "../store/records.ts";
+import { withFsIds } from "../sys/credentials.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { insideMountNamespace } from "../sys/namespace.ts";
+import { ignoreSignals } from "../sys/signals.ts";
+import type { LiveContainer } from "./live-container.ts";
+import { exchangeCopies, openSources, type Prepared, prepareCopies, rebindAll } from "./live-copies.ts";
+import { halt, letGo, newcomers } from "./live-freeze.ts";
+import { linkFiles } from "./live-link.ts";
+import { judge, refuseObstacles, type Uppers } from "./live-obstacles.ts";
+import { mountNew, type NewOverlay } from "./live-overlay.ts";
+import { settle, swapRoot } from "./live-swap.ts";
+
+/** The root that a container is to get. */
+export interface NewRoot extends Uppers {
+  readonly verb: "rebase" | "fallback";
+  /** layers, open, top first */
+  readonly layers: readonly Fd[];
+  /** holds `upper` and `work` */
+  readonly directory: string;
+  /** makes the directory, which goes when nothing comes of it; absent: it is there and stays */
+  readonly make?: () => void;
+  readonly volatile: boolean;
+  /** what will hold: of the record all but what the swap adds */
+  readonly record: Record;
+  readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
+  /** go on in spite of obstacles */
+  readonly force: boolean;
+}
+
+/** What came of it. */
+export interface Done {
+  /** milliseconds in which nothing of the container ran */
+  readonly pause: number;
+  /** files that are open for writing and stay the same file for all */
+  readonly linked: readonly string[];
+  /** mount points that stay on the old root: parts of it that could not be exchanged */
+  readonly kept: readonly string[];
+  /** what `force` passed over */
+  readonly obstacles: readonly Obstacle[];
+}
+
+/** An exchange that is under way. */
+export interface Work {
+  readonly store: Store;
+  readonly container: LiveContainer;
+  readonly next: NewRoot;
+  readonly moving: Moving;
+  /** the intents that are held */
+  readonly holders: Fd[];
+  /** the container has its new root */
+  swapped: boolean;
+  /** something of it may stand still, or lie between the two roots */
+  standing: boolean;
+}
+
+/**
+ * Milliseconds: for how long a moment is looked for in which no file stands in the way, how long one and the same
+ * must do so to end that, and the longest time between two tries.
+ */
+const PATIENCE = 10_000;
+const PERSISTENCE = 1500;
+const LONGEST_WAIT = 60;
+
+/** Tries until nothing stands in the way. */
+export function insist(work: Work): Done {
+  const { next, container } = work;
+  using upper = openDirectory(`${next.directory}/upper`);
+  const { layers, directory, volatile } = next;
+  const source = container.record.source as string;
+  const mapped = container.mapped ? container.init.pid : undefined;
+  using overlay = mountNew({ layers, directory, volatile, source }, mapped);
+  const begin = performance.now();
+  let persistent: readonly Obstacle[] | undefined;
+  for (;;) {
+    const result = attempt(work, overlay, upper);
+    if (!("blocked" in result)) return result;
+    const { blocked } = result;
+    persistent = persistent?.filter((one) => blocked.some((other) => isSameObstacle(one, other))) ?? blocked;
+    const waited = performance.now() - begin;
+    if (waited > PERSISTENCE) refuseObstacles(persistent, next);
+    if (waited > PATIENCE) refuseObstacles(blocked, next);
+    Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
+  }
+}
+
+function isSameObstacle(a: Obstacle, b: Obstacle): boolean {
+  return a.pid === b.pid && a.path === b.path;
+}
+
+function attempt(
+  work: Work,
+  overlay: NewOverlay,
+  upper: Fd,
+): Done | { readonly blocked: readonly Obstacle[] } {
+  using _signals = ignoreSignals();
+  const { next, container, moving } = work;
+  const { members, marks } = container;
+  let plan: Halt = moving.halt;
+  const begin = performance.now();
+  work.standing = true;
+  let result: Omit<Done, "pause"> | { readonly blocked: readonly Obstacle[] };
+  try {
+    halt(plan);
+    if (!members.freezer) plan = stopNewcomers(work);
+    const judged = judge(openForWriting(standing(members, plan), marks), next);
+    const inTheWay = obstacles(judged.map(({ file }) => file));
+    if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };
+    else {
+      const found = judged.flatMap((one) => one.found ?? []);
+      if (next.parts.length > 0) linkFiles(next.parts, upper, found);
+      const kept = exchange(work, overlay);
+      result = { kept, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
+    }
+  } catch (error) {
+    letGo(plan);
+    work.standing = work.standing && isBetween(error);
+    throw error;
+  }
+  letGo(plan);
+  work.standing = false;
+  return "blocked" in result ? result : { ...result, pause: performance.now() - begin };
+}
+
+/** Processes that stand still now. */
+function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
+  const stopped = plan.stopped.map(({ pid }) => pid);
+  const grouped = freezer ? [...pidsIn(freezer.path), ...outside.map(({ pid }) => pid)] : pids;
+  return [...new Set([...grouped, ...stopped])];
+}
+
+/** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
+function exchange(work: Work, { mount, ids }: NewOverlay): string[] {
+  const { init, bound, copies, root } = work.container;
+  const shared = isShared(root);
+  const sources = openSources(mount, [...bound, ...copies.flatMap((copy) => copy.bound)]);
+  let prepared: Prepared | undefined;
+  try {
+    const kept = insideMountNamespace(init.pid, (proc) => {
+      const swap = () => swapRoot(mount, proc, init.pid);
+      try {
+        during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
+        work.swapped = true;
+      } catch (error) {
+        try {
+          work.swapped = settle(work.moving, proc) === "new";
+        } catch (cause) {
+          throw new VeneerError(BETWEEN, "the root is half exchanged", {
+            cause,
+            hint: "'veneer gc' tries again to bring it to order",
+          });
+        }
+        throw error;
+      }
+      if (bound.length + copies.length === 0) return [];
+      prepared = prepareCopies(mount, bound, copies, sources);
+      return rebindAll(bound, prepared.bound, shared);
+    });
+    return [...kept, ...(prepared ? exchangeCopies(prepared, shared) : [])];
+  } finally {
+    prepared?.[Symbol.dispose]();
+    for (const source of sources.values()) source[Symbol.dispose]();
+  }
+}
+
+const BETWEEN = "BETWEEN_ROOTS";
+
+function isBetween(error: unknown): boolean {
+  return error instanceof VeneerError && error.code === BETWEEN;
+}
+
+/** Children that were born between the look and the stop; each is written down before it is stopped. */
+function stopNewcomers({ store, container, moving, holders }: Work): Halt {
+  const { init, members } = container;
+  let plan = moving.halt;
+  let known: Members = members;
+  try {
+    for (let count = 0; count < 100; count++) {
+      const fresh = newcomers(init.pid, known);
+      if (fresh.length === 0) return plan;
+      plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
+      known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
+      holders.push(publishMoving(store, { ...moving, halt: plan }, true));
+      halt({ ...plan, stopped: fresh });
+    }
+  } catch (error) {
+    letGo(plan);
+    throw error;
+  }
+  letGo(plan);
+  throw new VeneerError("NOT_FROZEN", "the container makes processes faster than they can be stopped", {
+    hint: "give it a control group of its own",
+  });
+}

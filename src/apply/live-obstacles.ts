@@ -1,0 +1,62 @@
+/** Files that a running container has open and that stand in the way of another root. */
+import { VeneerError } from "../errors.ts";
+import { type Opened, openForWriting } from "../input/open-files.ts";
+import { boundSockets } from "../input/sockets.ts";
+import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "../plan/open-files.ts";
+import type { Fd } from "../sys/fd.ts";
+import type { LiveContainer } from "./live-container.ts";
+import { type Found, findInParts, isJournal } from "./live-link.ts";
+
+/** A container's own uppers, open. */
+export interface Uppers {
+  /** those that are among the new layers, top first: what is written stays visible */
+  readonly parts: readonly Fd[];
+  /** uppers that are layers no more (`foldParts`), in which files of the parts have links */
+  readonly folded?: readonly Fd[];
+  /** those of a generation that is left, top first: what is written there is not seen any more */
+  readonly left: readonly Fd[];
+}
+
+/** What stands in the way of another root now, as far as it can be told while the container runs. */
+export function findObstacles(container: LiveContainer, uppers: Uppers): Obstacle[] {
+  const open = judge(openForWriting(container.members.pids, container.marks), uppers);
+  return [...socketObstacles(container), ...obstacles(open.map(({ file }) => file))];
+}
+
+export function socketObstacles({ init, members, marks }: LiveContainer): Obstacle[] {
+  const rest = { kind: "socket", reads: true, locked: false, otherNames: 0 } as const;
+  const files = boundSockets(init.pid, members.pids, marks).map((socket) => ({ ...socket, ...rest }));
+  return obstacles(files);
+}
+
+export interface Judged {
+  readonly file: OpenFile;
+  readonly found?: Found;
+}
+
+/** Leaves out files that nobody can come to by a name. */
+export function judge(opened: readonly Opened[], { parts, folded, left }: Uppers): Judged[] {
+  return opened.flatMap((one): Judged[] => {
+    const file = { ...one, otherNames: 0 };
+    if (one.kind === "fifo") return [{ file }];
+    const found = findInParts(parts, one, folded);
+    if (found) {
+      const reads = file.reads && !isJournal(parts[found.part] as Fd, found.path);
+      return [{ file: { ...file, reads, otherNames: found.otherNames }, found }];
+    }
+    return findInParts(left, one) ? [{ file: { ...file, left: true } }] : [];
+  });
+}
+
+/** Throws when there are any, unless they are to be passed over. */
+export function refuseObstacles(
+  all: readonly Obstacle[],
+  { force, verb }: { readonly force: boolean; readonly verb: string },
+): void {
+  if (all.length === 0 || force) return;
+  const [first, ...rest] = all as [Obstacle, ...Obstacle[]];
+  const more = rest.length === 0 ? "" : ` (and ${rest.length} more: --dry-run lists them)`;
+  throw new VeneerError("OPEN_FILES", `${obstacleLine(first)}${more}`, {
+    hint: `stop or restart that program, or --force to ${verb} all the same`,
+  });
+}

@@ -1,0 +1,14 @@
+/** What of a container is still on roots that it had before. */
+import { marksOf } from "../input/marks.ts";
+import { findMembers } from "../input/members.ts";
+import { findStale, type StaleUse } from "../input/stale.ts";
+import type { Record } from "../store/records.ts";
+import { remainsInUse } from "../store/remains.ts";
+
+/** What of the container whose first process is `init` is still on roots from before. */
+export function staleOf(init: number, record: Record): StaleUse[] {
+  const remains = remainsInUse(record);
+  if (remains.length === 0) return [];
+  const { pids } = findMembers(init);
+  return findStale(pids, marksOf(remains, init, pids));
+}
