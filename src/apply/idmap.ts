@@ -5,19 +5,23 @@
 import { causes, VeneerError } from "../errors.ts";
 import { quote } from "../quote.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
-import { isErrno } from "../sys/errno.ts";
-import { type Fd, openDirectory, readText } from "../sys/fd.ts";
-import { MOUNT_ATTR_IDMAP } from "../sys/flags.ts";
+import { isErrno, SysError } from "../sys/errno.ts";
+import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
+import { MOUNT_ATTR_IDMAP, O_DIRECTORY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.ts";
 import { cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { mountOverlay, type OverlayRequest } from "./overlay.ts";
 
-export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached"> {
-  /** names of the layers, for errors */
+export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached" | "attached"> {
+  /** paths of the layers */
   readonly names: readonly string[];
   /** holds `upper` and `work`, with the ids that the base has; owned by root */
   readonly parent: Fd;
+  /** its path */
+  readonly directory?: string;
+  /** what lies below it is taken from one clone of it */
+  readonly root?: string;
   /** the parent is a mount that is nowhere attached: it is idmapped itself */
   readonly inMemory?: boolean;
   readonly userns: Fd;
@@ -32,43 +36,80 @@ export interface MappedOverlay extends Disposable {
 /**
  * A detached overlay like that of {@link mountOverlay}. Overlayfs keeps the credentials that it was mounted with
  * and makes its work directory and whiteouts by them: they must be of ids that the map has. The upper and the
- * work directory come from one clone, since overlayfs wants both on one mount.
+ * work directory come from one clone, since overlayfs wants both on one mount, and so does what lies in the store:
+ * each clone costs the kernel's lock on mounts.
  *
  * Disposal closes the clones, and not the overlay, which has clones of its own. The kernel takes a mount that is
  * nowhere attached away after a grace period of RCU, some milliseconds on a busy machine: a process that ends anyway
  * may leave that to its end.
  */
 export function mountMapped(request: MappedRequest): MappedOverlay {
-  const { layers, names, parent, inMemory, userns, ...rest } = request;
+  const { layers, names, parent, directory, root: top, inMemory, userns, ...rest } = request;
   const open: Fd[] = [];
+  const detached: Fd[] = [];
   const keep = (fd: Fd) => {
     open.push(fd);
     return fd;
   };
+  const map = (fd: Fd, name: string) => {
+    const clone = keep(idmapped(fd, userns, name));
+    detached.push(clone);
+    return clone;
+  };
+  let shared: Fd | "none" | undefined;
+  const find = (fd: Fd, path: string) => {
+    if (top === undefined || !path.startsWith(`${top}/`)) return map(fd, path);
+    shared ??= share(top);
+    const found = shared === "none" ? undefined : openSame(shared, path.slice(top.length + 1), fd);
+    return found ? keep(found) : map(fd, path);
+  };
+  const share = (path: string) => {
+    using place = openDirectory(path);
+    try {
+      return map(place, path);
+    } catch (error) {
+      // a mount below it may be locked (mount_namespaces(7))
+      if (error instanceof SysError) return "none";
+      throw error;
+    }
+  };
   try {
     // an engine gives the tree of an image the ids of the namespace by itself
-    const own = request.image ? 1 : 0;
+    const attached = layers.slice(0, request.image ? 1 : 0);
     const mapped = layers
-      .slice(own)
-      .map((layer, index) => keep(idmapped(layer, userns, names[index + own] as string)));
-    if (inMemory) setIdmap(parent, userns, "the upper in memory");
-    const place = inMemory ? parent : keep(idmapped(parent, userns, "the upper"));
+      .slice(attached.length)
+      .map((layer, index) => find(layer, names[index + attached.length] as string));
+    if (inMemory) {
+      setIdmap(parent, userns, "the upper in memory");
+      detached.push(parent);
+    }
+    const place = inMemory ? parent : find(parent, directory ?? "the upper");
     const root = rootOf(place);
     const upper = keep(openDirectory("upper", place.number));
     const work = keep(openDirectory("work", place.number));
-    const all = {
-      ...rest,
-      layers: [...layers.slice(0, own), ...mapped],
-      upper,
-      work,
-      detached: [...mapped, place],
-    };
+    const all = { ...rest, layers: [...attached, ...mapped], upper, work, detached, attached };
     const overlay = withFsIds(root, () => mountKnown(all));
     return { overlay, root, [Symbol.dispose]: () => close(open) };
   } catch (error) {
     close(open);
     throw error;
   }
+}
+
+/** A directory below a clone, when it is the very one that `fd` has open: another mount may lie there. */
+function openSame(clone: Fd, path: string, fd: Fd): Fd | undefined {
+  const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  let found: Fd;
+  try {
+    found = openat2(clone.number, path, O_PATH | O_DIRECTORY, resolve);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
+  const [one, other] = [fstat(found.number), fstat(fd.number)];
+  if (one.ino === other.ino && one.dev === other.dev) return found;
+  found[Symbol.dispose]();
+  return undefined;
 }
 
 function close(all: readonly Fd[]): void {

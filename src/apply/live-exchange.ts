@@ -79,7 +79,7 @@ export function insist(work: Work): Done {
   const { layers, directory, volatile } = next;
   const source = container.record.source as string;
   const mapped = container.mapped ? container.init.pid : undefined;
-  using overlay = mountNew({ layers, directory, volatile, source }, mapped);
+  using overlay = mountNew({ layers, directory, root: work.store.root, volatile, source }, mapped);
   const begin = performance.now();
   let persistent: readonly Obstacle[] | undefined;
   for (;;) {

@@ -16,12 +16,14 @@ interface Wanted {
   readonly layers: readonly Fd[];
   /** holds `upper` and `work` */
   readonly directory: string;
+  /** of the store */
+  readonly root: string;
   readonly source: string;
   readonly volatile: boolean;
 }
 
 /** `pid`: a process in the user namespace to which it is idmapped. */
-export function mountNew({ directory, ...request }: Wanted, pid: number | undefined): NewOverlay {
+export function mountNew({ directory, root: top, ...request }: Wanted, pid: number | undefined): NewOverlay {
   if (pid === undefined) {
     using upper = openDirectory(`${directory}/upper`);
     using work = openDirectory(`${directory}/work`);
@@ -31,7 +33,7 @@ export function mountNew({ directory, ...request }: Wanted, pid: number | undefi
   using userns = openNamespace(`/proc/${pid}/ns/user`);
   using parent = openDirectory(directory);
   const names = request.layers.map((layer) => readlink(layer.path) ?? "a layer");
-  using mapped = mountMapped({ ...request, names, parent, userns });
+  using mapped = mountMapped({ ...request, names, parent, directory, root: top, userns });
   const { overlay, root } = mapped;
   return { mount: overlay, ids: root, [Symbol.dispose]: () => overlay[Symbol.dispose]() };
 }

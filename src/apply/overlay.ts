@@ -22,8 +22,10 @@ export interface OverlayRequest {
   readonly restricted?: boolean | undefined;
   /** the topmost layer is the tree of an image */
   readonly image?: boolean | undefined;
-  /** detached mounts that layers and upper are on; a layer that is not among them is in this mount namespace */
+  /** detached mounts that the upper and layers are on */
   readonly detached?: readonly Fd[];
+  /** layers on mounts of this mount namespace; absent: all */
+  readonly attached?: readonly Fd[];
 }
 
 /** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
@@ -71,7 +73,7 @@ function mountAttached(request: OverlayRequest, detached: readonly Fd[]): Fd {
   const clones: Fd[] = [];
   try {
     const layers = request.layers.map((layer) => {
-      if (detached.includes(layer)) return layer;
+      if (request.attached && !request.attached.includes(layer)) return layer;
       const clone = cloneTree(layer.number, "", false);
       clones.push(clone);
       return clone;

@@ -127,7 +127,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       const parent = (directory ?? held.tmpfs) as Fd;
       if (operation.as) held.ids = operation.as;
       if (operation.idmapped && held.userns) {
-        mountForNamespace(operation, held, held.userns, parent);
+        mountForNamespace(store, operation, held, held.userns, parent);
         return;
       }
       using upper = openDirectory("upper", parent.number);
@@ -184,6 +184,7 @@ function publishRecord(store: Store, record: Record): void {
 }
 
 function mountForNamespace(
+  { root: top }: Store,
   operation: Operation & { op: "overlay" },
   held: Held,
   userns: Fd,
@@ -191,8 +192,10 @@ function mountForNamespace(
 ): void {
   const { layers: names, source, volatile, restricted, image } = operation;
   const { layers } = held;
-  const inMemory = operation.directory === undefined;
-  const request = { layers, names, parent, inMemory, userns, source, volatile, restricted, image };
+  const { directory } = operation;
+  const inMemory = directory === undefined;
+  const place = { root: top, ...(directory !== undefined && { directory }) };
+  const request = { layers, names, parent, ...place, inMemory, userns, source, volatile, restricted, image };
   // what else it has open goes with this process
   const { overlay, root } = mountMapped(request);
   held.overlay = overlay;

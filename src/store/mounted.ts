@@ -3,6 +3,7 @@ import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
 import { isLive, isUpperInUse, readMountTable, readNamespace } from "./liveness.ts";
 import type { Record } from "./records.ts";
+import { belowStore } from "./roots.ts";
 
 /** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
 export interface LiveTest {
@@ -19,12 +20,19 @@ export interface LiveTest {
  */
 export function makeLiveTest(): LiveTest {
   let read: ReadonlySet<string> | undefined;
-  const isMounted = (upper: string) => {
+  const shows = (upper: string, idmapped: boolean) => {
     read ??= mountedUppers();
-    return read.has(upper);
+    return read.has(upper) || (idmapped && read.has(belowStore(upper) ?? upper));
   };
-  const isInUse = (upper: string) => isMounted(upper) || isUpperInUse(upper);
-  return { isLive: (record) => isLive(record, isInUse), isInUse, isMounted };
+  const isMounted = (upper: string) => shows(upper, false);
+  return {
+    isLive: (record) =>
+      isLive(record, (upper) => shows(upper, record.idmap !== undefined) || isUpperInUse(upper)),
+    // names of ephemeral uppers are random: no other store has the same
+    isInUse: (upper) =>
+      shows(upper, /\/ephemeral\/[^/]+(\/parts\/[0-9]+)?\/upper$/.test(upper)) || isUpperInUse(upper),
+    isMounted,
+  };
 }
 
 /** The upper directories of the overlays in all mount namespaces that some process is in, as they were given. */

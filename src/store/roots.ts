@@ -55,8 +55,17 @@ function stillThere(record: Record): (readonly [Record, number])[] | undefined {
 const UPPER = /\/(instances\/[^/]+\/[0-9]+|ephemeral\/[^/]+)(\/parts\/[0-9]+)?\/upper$/;
 
 /**
+ * An upper as an idmapped overlay shows it, which has it from a clone of its store: the path below that. Undefined
+ * for what is no upper of a store.
+ */
+export function belowStore(upper: string): string | undefined {
+  return UPPER.exec(upper)?.[0];
+}
+
+/**
  * Whether a root is that of the record's container. Another store may have an instance of the same name: its
- * upper tells. What shows no upper of a store (in memory, idmapped, by descriptor before Linux 6.13) is believed.
+ * upper tells, unless both are idmapped. What shows no upper of a store (in memory, by descriptor before Linux
+ * 6.13) is believed.
  */
 function makeTest(record: Record): (root: Root) => boolean {
   const { source, upper } = record;
@@ -64,7 +73,7 @@ function makeTest(record: Record): (root: Root) => boolean {
   return (root) => {
     if (root.source !== source) return false;
     if (upper === undefined || root.upper === undefined || !UPPER.test(root.upper)) return true;
-    own ??= new Set([upper, canonical(upper)]);
+    own ??= new Set([upper, canonical(upper), (record.idmap && belowStore(upper)) ?? upper]);
     return own.has(root.upper);
   };
 }
