@@ -17,6 +17,14 @@ import { settle } from "./live-swap.ts";
 /** `old`, `new`: the root on which the container runs on; `gone`: it ended. */
 export type Recovered = "old" | "new" | "gone";
 
+const TOLD = { old: "runs on its old root", new: "runs on its new root", gone: "has ended" } as const;
+
+/** What a user is told of it. */
+export function recoveredLine({ record }: Moving, result: Recovered): string {
+  const name = record.instance ?? record.container ?? record.key;
+  return `veneer: a rebase of ${name} was killed midway: it ${TOLD[result]}`;
+}
+
 /** Brings all to order that killed rebases left; those under way are left alone. Calls `report` for each. */
 export function recoverAll(
   store: Store,

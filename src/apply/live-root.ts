@@ -16,6 +16,7 @@ import { moveToTrash } from "../store/trash.ts";
 import type { LiveContainer } from "./live-container.ts";
 import { type Done, insist, type NewRoot, type Work } from "./live-exchange.ts";
 import { planHalt } from "./live-freeze.ts";
+import { startGuard } from "./live-guard.ts";
 import { refuseObstacles, socketObstacles } from "./live-obstacles.ts";
 import { staleOf } from "./live-stale.ts";
 
@@ -70,6 +71,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
       hint: "try again",
     });
   }
+  using _guard = startGuard(store);
   try {
     next.make?.();
     if (next.instance) writeInstance(store, next.instance.id, next.instance.after);

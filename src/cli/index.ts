@@ -105,14 +105,10 @@ async function again(context: Context, join: number | undefined): Promise<number
 async function recoverMoving(context: Context, name: string): Promise<void> {
   const { store } = context.settings;
   if (name.startsWith("internal ") || !lstatMaybe(`${store.run}/moving`)) return;
-  const { recoverAll } = await import("../apply/live-recover.ts");
-  const told = { old: "runs on its old root", new: "runs on its new root", gone: "has ended" };
+  const { recoverAll, recoveredLine } = await import("../apply/live-recover.ts");
   recoverAll(
     store,
-    ({ record }, result) => {
-      const name = record.instance ?? record.container ?? record.key;
-      note(`veneer: a rebase of ${name} was killed midway: it ${told[result]}`);
-    },
+    (moving, result) => note(recoveredLine(moving, result)),
     (error) => note(`veneer: ${formatError(error)}`),
   );
 }

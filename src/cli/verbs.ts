@@ -100,6 +100,7 @@ const INTERNAL: Readonly<Record<string, Loader>> = {
   "internal doctor": () => import("./internal-doctor.ts"),
   "internal sum-files": () => import("./internal-sum-files.ts"),
   "internal merge": () => import("./internal-merge.ts"),
+  "internal recover": () => import("./internal-recover.ts"),
   "internal enter-session": () => import("./internal-enter-session.ts"),
 };
 
