@@ -5,7 +5,7 @@ import { type BaseRef, displayName, formatBaseRef } from "../names.ts";
 import { compareListings } from "../plan/compare-listing.ts";
 import { quote } from "../quote.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
-import { type Instance, readInstance } from "../store/instances.ts";
+import { type Instance, newDefinition, readInstance } from "../store/instances.ts";
 import { syncStore } from "../store/layers.ts";
 import { listTree } from "../store/listing.ts";
 import { isUpperInUse } from "../store/liveness.ts";
@@ -75,18 +75,8 @@ export async function adoptUpper(
   await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", foreign.upper, target]);
   dropNotes(target);
   mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
-  const now = new Date().toISOString();
   // the same view as before: nothing of the base starts empty or hidden
-  const instance: Instance = {
-    base: base.name,
-    version: base.version,
-    digest: base.manifest.digest,
-    generation: 1,
-    since: now,
-    created: now,
-    opaque: [],
-    mask: [],
-  };
+  const instance = newDefinition(base, new Date().toISOString(), { opaque: [], mask: [] });
   createFile(`${staging.path}/instance.json`, `${JSON.stringify(instance)}\n`, { sync: true });
   progress.step("syncing");
   syncStore(store);

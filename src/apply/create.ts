@@ -4,7 +4,7 @@ import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
 import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
-import type { Instance } from "../store/instances.ts";
+import { type Instance, newDefinition } from "../store/instances.ts";
 import type { Owner } from "../store/owners.ts";
 import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
@@ -27,19 +27,7 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: Ins
   const base = readVersion(store, ref);
   makeStore(store);
   using layers = openLayers(store, base);
-  const now = new Date().toISOString();
-  const instance: Instance = {
-    base: base.name,
-    version: base.version,
-    digest: base.manifest.digest,
-    generation: 1,
-    since: now,
-    created: now,
-    opaque: wishes.opaque,
-    mask: wishes.mask,
-    ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
-    ...(wishes.owner && { owner: wishes.owner }),
-  };
+  const instance = newDefinition(base, new Date().toISOString(), wishes);
   const fresh = freshUpper(layers.fds, wishes);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);

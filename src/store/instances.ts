@@ -42,6 +42,27 @@ export interface Instance extends Generation {
   readonly kept?: readonly Generation[];
 }
 
+/** The definition of an instance that is made on a version now. `now` is ISO 8601. */
+export function newDefinition(
+  { name, version, manifest }: BaseVersion,
+  now: string,
+  wishes: Pick<Instance, "opaque" | "mask" | "tmpfs" | "owner">,
+): Instance {
+  const { opaque, mask, tmpfs, owner } = wishes;
+  return {
+    base: name,
+    version,
+    digest: manifest.digest,
+    generation: 1,
+    since: now,
+    created: now,
+    opaque,
+    mask,
+    ...(tmpfs !== undefined && { tmpfs }),
+    ...(owner && { owner }),
+  };
+}
+
 /** Ids of all named instances, sorted. */
 export function listInstances(store: Store): string[] {
   try {

@@ -7,7 +7,7 @@ import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { need } from "../helpers/need.ts";
-import { failAt, killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+import { failAt, inject, killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 
 const host = makeHost();
 beforeAll(() => plantVersions(host));
@@ -180,7 +180,7 @@ describe("a rebase of a running container", () => {
     await need(context, "strace", tryStrace);
     const current = await subject("runc wrapped");
     for (const call of ["linkat", "move_mount", "pivot_root", "umount2"]) {
-      const trace = [...failAt({ call, when: 1 }).slice(0, -1), `inject=${call}:signal=TERM:when=1`];
+      const trace = inject(call, "signal=TERM:when=1");
       expect([call, failure(await traced(current, trace))]).toEqual([call, ""]);
       await expectOrder(current, call);
     }

@@ -5,6 +5,7 @@ import { leftovers } from "../helpers/base.ts";
 import { type Host, makeHost, must, sh } from "../helpers/host.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
 import { treeManifest } from "../helpers/manifest.ts";
+import { killAt } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 let host: Host;
@@ -187,8 +188,7 @@ describe("adopt", () => {
       ["renameat2", 2],
       ["lremovexattr", 1],
     ] as const) {
-      const inject = ["-f", "-qq", "-o", "/dev/null", "-e", `inject=${call}:signal=KILL:when=${when}`];
-      expect((await sh("strace", [...inject, veneer, ...args])).status).not.toBe(0);
+      expect((await sh("strace", [...killAt({ call, when }), veneer, ...args])).status).not.toBe(0);
       expect(await lxc.execute("interrupted", "/bin/cat", "/tmp/x")).toMatchObject({ stdout: "x" });
       if (readdirSync(join(host.root, "instances")).includes("interrupted"))
         await host.ok("rm", "interrupted");

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { leftovers, makeBase, plantBase } from "../helpers/base.ts";
 import { type Host, makeHost, must, sh } from "../helpers/host.ts";
 import { eventually, type Lxc, makeLxc } from "../helpers/lxc.ts";
+import { killAt } from "../helpers/strace.ts";
 
 let host: Host;
 let lxc: Lxc;
@@ -109,13 +110,13 @@ describe("setup lxc NAME --hookless", () => {
     async (when) => {
       lxc.container(name, { only: [] });
       const text = readFileSync(config(), "utf8");
-      const inject = ["-f", "-qq", "-o", "/dev/null", "-e", `inject=renameat2:signal=KILL:when=${when}`];
+      const killed = killAt({ call: "renameat2", when });
       const veneer = join(host.bin, "veneer");
       const words = ["setup", "lxc", name, "--base", "b", "--hookless", ...place()];
-      expect((await sh("strace", [...inject, veneer, ...words])).status).not.toBe(0);
+      expect((await sh("strace", [...killed, veneer, ...words])).status).not.toBe(0);
       await hookless();
       expect(await run("echo kept >/etc/made")).toMatchObject({ status: 0 });
-      await sh("strace", [...inject, veneer, "unsetup", "lxc", name, ...place()]);
+      await sh("strace", [...killed, veneer, "unsetup", "lxc", name, ...place()]);
       expect(await unsetup()).toMatchObject({ status: 0 });
       expect(readFileSync(config(), "utf8")).toBe(text);
       expect(readFileSync(`${await host.ok("mount", name)}/etc/made`, "utf8")).toBe("kept\n");
@@ -271,9 +272,9 @@ describe("an instance that LXC mounts", () => {
   ])("comes up after a rebase that was killed at %s %i and a gc", async (call, when) => {
     await hookless();
     await run("echo kept >/etc/made");
-    const inject = ["-f", "-qq", "-o", "/dev/null", "-e", `inject=${call}:signal=KILL:when=${when}`];
+    const killed = killAt({ call, when });
     const words = [join(host.bin, "veneer"), "rebase", name, "b@2"];
-    expect((await sh("strace", [...inject, ...words])).status).not.toBe(0);
+    expect((await sh("strace", [...killed, ...words])).status).not.toBe(0);
     await host.ok("gc");
     const version = JSON.parse(await host.ok("inspect", name, "--json")).version as number;
     expect(await run("cat /etc/os-release /etc/made")).toMatchObject({

@@ -28,7 +28,7 @@ import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { mountTable } from "../helpers/mounts.ts";
-import { killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+import { inject, killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 import { storeArguments, wrapped } from "../helpers/wrapper.ts";
@@ -389,10 +389,11 @@ describe("a base on a file system that cannot be idmapped", () => {
 describe("a host that makes no user namespaces", () => {
   it("is said to be one", async () => {
     tryStrace();
-    const inject = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=unshare:error=ENOSPC", PROGRAM];
-    const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
+    const options = [PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"];
     await host.ok("gc");
-    const outcome = await sh("strace", [...inject, ...options], { input: PRECREATE });
+    const outcome = await sh("strace", [...inject("unshare", "error=ENOSPC"), ...options], {
+      input: PRECREATE,
+    });
     expect(outcome).toMatchObject({ status: 1, stdout: "" });
     expect(outcome.stderr).toContain("user.max_user_namespaces");
   });
@@ -403,8 +404,8 @@ describe("a kernel that takes no detached layers", () => {
     tryStrace();
     const file = join(host.dir, "attached");
     // the call that makes the file system, in a version of one layer
-    const inject = ["-f", "-qq", "-o", file, "-e", "trace=fsconfig,unshare,setns,move_mount"];
-    const words = [...inject, "-e", "inject=fsconfig:error=EINVAL:when=9", PROGRAM];
+    const trace = ["-f", "-qq", "-o", file, "-e", "trace=fsconfig,unshare,setns,move_mount"];
+    const words = [...trace, "-e", "inject=fsconfig:error=EINVAL:when=9", PROGRAM];
     const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
     const printed = await must("strace", [...words, ...options], { input: PRECREATE });
     expect(readFileSync(file, "utf8")).toMatch(/FSCONFIG_CMD_CREATE.*INJECTED/);

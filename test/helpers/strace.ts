@@ -38,8 +38,8 @@ export interface Moment {
 /** strace's arguments that write the mutating calls to `file`. */
 export const recordTo = (file: string) => ["-f", "-qq", "-o", file, "-e", `trace=${MUTATING.join(",")}`];
 
-/** strace's arguments that kill the program when it is about to make a call. */
-export const killAt = ({ call, when }: Moment) => [
+/** strace's arguments that do something at a call (strace(1), "Tampering"): `error=EIO`, `signal=KILL:when=2`. */
+export const inject = (call: string, what: string) => [
   "-f",
   "-qq",
   "-o",
@@ -47,20 +47,14 @@ export const killAt = ({ call, when }: Moment) => [
   "-e",
   `trace=${call}`,
   "-e",
-  `inject=${call}:signal=KILL:when=${when}`,
+  `inject=${call}:${what}`,
 ];
 
+/** strace's arguments that kill the program when it is about to make a call. */
+export const killAt = ({ call, when }: Moment) => inject(call, `signal=KILL:when=${when}`);
+
 /** strace's arguments that let a call fail in place of being made. */
-export const failAt = ({ call, when }: Moment) => [
-  "-f",
-  "-qq",
-  "-o",
-  "/dev/null",
-  "-e",
-  `trace=${call}`,
-  "-e",
-  `inject=${call}:error=EIO:when=${when}`,
-];
+export const failAt = ({ call, when }: Moment) => inject(call, `error=EIO:when=${when}`);
 
 /** Every moment of a recorded run. */
 export function momentsOf(file: string): Moment[] {

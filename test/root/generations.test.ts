@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
+import { removeInstances, within } from "../helpers/instances.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -20,27 +21,12 @@ beforeAll(async () => {
   await must("chmod", ["2751", join(tree(3), "etc/keys")]);
   await must("setfattr", ["-n", "user.note", "-v", "kept", join(tree(3), "etc/keys")]);
 });
-afterEach(async () => {
-  for (const { id } of JSON.parse(await host.ok("ls", "--json"))) {
-    await host.veneer("umount", id);
-    await host.ok("rm", id);
-  }
-  expect(readdirSync(join(host.root, "staging"))).toEqual([]);
-});
+afterEach(() => removeInstances(host));
 afterAll(() => host.remove());
 
-/** Runs `action` on the mounted instance's root. */
-async function within<T>(id: string, action: (root: string) => T): Promise<T> {
-  const root = await host.ok("mount", id);
-  try {
-    return action(root);
-  } finally {
-    await host.ok("umount", id);
-  }
-}
-const read = (id: string, path: string) => within(id, (root) => readFileSync(join(root, path), "utf8"));
+const read = (id: string, path: string) => within(host, id, (root) => readFileSync(join(root, path), "utf8"));
 const write = (id: string, path: string, text: string) =>
-  within(id, (root) => writeFileSync(join(root, path), text));
+  within(host, id, (root) => writeFileSync(join(root, path), text));
 const inspect = async (id: string) => JSON.parse(await host.ok("inspect", id, "--json"));
 
 /** Runs the program and kills it at the Nth of these system calls. */
@@ -55,9 +41,9 @@ describe("cutover and fallback", () => {
     await write("web1", "etc/own", "first");
     const { stderr } = await host.veneer("cutover", "web1", "debian@2");
     expect(stderr).toBe("veneer: instance web1 is on debian@2, generation 2");
-    expect(await within("web1", (root) => existsSync(join(root, "etc/own")))).toBe(false);
+    expect(await within(host, "web1", (root) => existsSync(join(root, "etc/own")))).toBe(false);
     expect(await read("web1", "etc/version")).toBe("2\n");
-    expect(await within("web1", (root) => readdirSync(join(root, "tmp")))).toEqual([]);
+    expect(await within(host, "web1", (root) => readdirSync(join(root, "tmp")))).toEqual([]);
     await write("web1", "etc/own", "second");
     await host.ok("cutover", "web1", "debian");
     expect(await read("web1", "etc/version")).toBe("3\n");
@@ -142,8 +128,8 @@ describe("cutover and fallback", () => {
       await killedAt("mkdirat,mknodat,renameat2,fsync", when, "cutover", "web1", "debian@2");
       const { version, generation } = await inspect("web1");
       expect(await read("web1", "etc/version")).toBe(`${version}\n`);
-      expect(await within("web1", (root) => existsSync(join(root, "etc/own")))).toBe(version === 1);
-      expect(await within("web1", (root) => readdirSync(join(root, "etc/keys")))).toEqual([]);
+      expect(await within(host, "web1", (root) => existsSync(join(root, "etc/own")))).toBe(version === 1);
+      expect(await within(host, "web1", (root) => readdirSync(join(root, "etc/keys")))).toEqual([]);
       if (version === 2) {
         await host.ok("fallback", "web1");
         await host.ok("rm", "web1", "--generation", String(generation));
@@ -169,13 +155,13 @@ describe("cutover and fallback", () => {
 describe("rebase", () => {
   it("puts the same changes on another version and hides its masked files too", async () => {
     await host.ok("create", "web1", "debian@1", "--mask", "/etc/keys/host_*");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       writeFileSync(join(root, "etc/own"), "mine");
       rmSync(join(root, "etc/os-release"));
       expect(readdirSync(join(root, "etc/keys"))).toEqual([]);
     });
     await host.ok("rebase", "web1", "debian@3");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       expect(readFileSync(join(root, "etc/version"), "utf8")).toBe("3\n");
       expect(readFileSync(join(root, "etc/own"), "utf8")).toBe("mine");
       expect(existsSync(join(root, "etc/os-release"))).toBe(false);
@@ -195,7 +181,7 @@ describe("rebase", () => {
     }
     await host.ok("create", "web1", "moved@1", "--mask", "/etc/keys/*");
     await host.ok("rebase", "web1", "moved@2");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       expect(readdirSync(join(root, "etc/keys"))).toEqual([]);
     });
     const keys = join(upper("web1"), "etc/keys");
@@ -223,7 +209,7 @@ describe("rebase", () => {
 describe("clone", () => {
   it("copies the changes, and both go their own ways", async () => {
     await host.ok("create", "web1", "debian@1", "--mask", "/etc/machine-id");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       writeFileSync(join(root, "etc/own"), "first");
       rmSync(join(root, "etc/os-release"));
     });
@@ -245,7 +231,7 @@ describe("clone", () => {
     await write("web2", "etc/own", "second");
     expect([await read("web1", "etc/own"), await read("web2", "etc/own")]).toEqual(["first", "second"]);
     expect(await inspect("web2")).toMatchObject({ base: "debian", version: 1, mask: ["/etc/machine-id"] });
-    expect(await within("web2", (root) => existsSync(join(root, "etc/os-release")))).toBe(false);
+    expect(await within(host, "web2", (root) => existsSync(join(root, "etc/os-release")))).toBe(false);
   });
 
   it("is refused while the original is mounted", async () => {
@@ -273,7 +259,7 @@ describe("clone", () => {
 describe("commit", () => {
   it("makes a new base, stacked on the instance's version", async () => {
     await host.ok("create", "web1", "debian@1");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       writeFileSync(join(root, "etc/own"), "mine");
       writeFileSync(join(root, "etc/passwd"), "changed");
       rmSync(join(root, "etc/os-release"));
@@ -281,7 +267,7 @@ describe("commit", () => {
     });
     expect(await host.ok("commit", "web1", "apps")).toBe("apps@1");
     await host.ok("create", "web2", "apps");
-    await within("web2", (root) => {
+    await within(host, "web2", (root) => {
       expect(readFileSync(join(root, "etc/own"), "utf8")).toBe("mine");
       expect(readFileSync(join(root, "etc/passwd"), "utf8")).toBe("changed");
       expect(readFileSync(join(root, "etc/version"), "utf8")).toBe("1\n");

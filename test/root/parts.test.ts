@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
+import { removeInstances, within } from "../helpers/instances.ts";
 import { addPart, generationDirectory, partsOf, viewOf } from "../helpers/parts.ts";
 import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
 import { killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
@@ -18,29 +19,13 @@ beforeAll(() => {
     plantBase(host, "debian", tree, version);
   }
 });
-afterEach(async () => {
-  for (const { id } of JSON.parse(await host.ok("ls", "--json"))) {
-    await host.veneer("umount", id);
-    await host.ok("rm", id);
-  }
-  expect(readdirSync(join(host.root, "staging"))).toEqual([]);
-});
+afterEach(() => removeInstances(host));
 afterAll(() => host.remove());
-
-/** Runs `action` on the mounted instance's root; what is mounted by other means than the program is left so. */
-async function within<T>(id: string, action: (root: string) => T): Promise<T> {
-  const root = await host.ok("mount", id);
-  try {
-    return action(root);
-  } finally {
-    await host.ok("umount", id);
-  }
-}
 
 describe("an upper of several parts", () => {
   it("shows all of them, and what is written goes to the highest", async () => {
     await host.ok("create", "web1", "debian@1");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       mkdirSync(join(root, "srv/own"), { recursive: true });
       writeFileSync(join(root, "srv/own/first"), "1");
       writeFileSync(join(root, "srv/own/second"), "1");
@@ -101,7 +86,7 @@ describe("merging the parts of a stopped instance", () => {
     writeFileSync(join(directory, "parts/1/upper/late 1"), "1");
     expect(await merge("any")).toBe("merged");
     expect(
-      await within("any", (root) =>
+      await within(host, "any", (root) =>
         ["late 0", "late 1"].map((name) => readFileSync(join(root, name), "utf8")),
       ),
     ).toEqual(["0", "1"]);
@@ -148,7 +133,7 @@ describe("verbs on an instance in parts", () => {
     }
   };
   const own = (id: string) =>
-    within(id, (root) => readdirSync(root).filter((name) => name.startsWith("part")));
+    within(host, id, (root) => readdirSync(root).filter((name) => name.startsWith("part")));
 
   it("umount merges them", async () => {
     await make("web1");
@@ -165,7 +150,7 @@ describe("verbs on an instance in parts", () => {
     expect(partsOf(host, "web2")).toEqual({ parts: undefined, folded: undefined, left: [] });
     expect(await own("web2")).toEqual(["part1", "part2"]);
     await addPart(host, "web2");
-    await within("web2", (root) => rmSync(join(root, "part2")));
+    await within(host, "web2", (root) => rmSync(join(root, "part2")));
     await host.ok("commit", "web2", "made");
     await host.ok("create", "web3", "made");
     expect(await own("web3")).toEqual(["part1"]);
@@ -207,7 +192,7 @@ describe("verbs on an instance in parts", () => {
 
   it("rm removes them while a large merge is under way", async () => {
     await make("web1");
-    await within("web1", (root) => {
+    await within(host, "web1", (root) => {
       for (let count = 0; count < 100; count++) writeFileSync(join(root, `file${count}`), "");
     });
     await addPart(host, "web1");

@@ -7,6 +7,7 @@ import { label } from "../helpers/app-image.ts";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, PROGRAM, type RunOptions, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { killAt } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -214,15 +215,9 @@ describe("a failure", () => {
       await sh(
         "strace",
         [
-          "-f",
-          "-qq",
-          "-o",
-          "/dev/null",
-          "-e",
-          `inject=${call}:signal=KILL:when=${when}`,
-          "-e",
-          `trace=${call}`,
-        ].concat([PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"]),
+          ...killAt({ call, when: Number(when) }),
+          ...[PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"],
+        ],
         { input: ON_BASE },
       );
       await host.ok("gc");
