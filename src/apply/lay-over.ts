@@ -10,6 +10,7 @@
 import { VeneerError } from "../errors.ts";
 import { isOpaque, isWhiteout } from "../input/layers.ts";
 import { MAX_DEPTH } from "../store/walk.ts";
+import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
   fchmodat,
@@ -20,6 +21,7 @@ import {
   openat,
   rename,
   uniqueSuffix,
+  unlink,
 } from "../sys/fd.ts";
 import {
   AT_FDCWD,
@@ -50,6 +52,9 @@ import { isOverlayXattr } from "./xattrs.ts";
 /** Entries between two looks at whether to go on. */
 const STRIDE = 64;
 
+/** Of the tree that hides names of the others: a directory of it, or undefined where it has none. */
+type Cover = Fd | undefined;
+
 interface Work {
   /** an empty directory on the same file system: what is made here is renamed to its place, what is replaced ends here */
   readonly workshop: Fd;
@@ -58,27 +63,60 @@ interface Work {
   entries: number;
 }
 
+export interface LayOptions {
+  /** says when to end early */
+  readonly stopped: () => boolean;
+  /**
+   * A tree above both, which may be written to meanwhile: what it hides is left out. The file that one of its own
+   * was copied from must not get another link: by its only name overlayfs knows the inode number to show
+   * (ovl_getattr in fs/overlayfs/inode.c), which a database takes for another file when it changes.
+   */
+  readonly cover?: string | undefined;
+}
+
 /**
  * Lays the tree `higher` over the tree `lower`, whose file system is the same. `workshop` is a staging directory,
  * in which what was replaced is left. Returns false when `stopped` said so before all was done: then, or after an
  * error, it is done again from the beginning. Nothing may write to either tree, and no overlay may have `lower`
  * as a layer. Throws SysError, and VeneerError where the tree is too deep or holds a mount.
  */
-export function layOver(higher: string, lower: string, workshop: Fd, stopped: () => boolean): boolean {
-  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-  using from = openat(AT_FDCWD, higher, flags);
-  using to = openat(AT_FDCWD, lower, flags);
+export function layOver(
+  higher: string,
+  lower: string,
+  workshop: Fd,
+  { stopped, cover }: LayOptions,
+): boolean {
+  using from = openat(AT_FDCWD, higher, DIRECTORY);
+  using to = openat(AT_FDCWD, lower, DIRECTORY);
+  using over = cover === undefined ? undefined : openat(AT_FDCWD, cover, DIRECTORY);
   const work = { workshop, stopped, mountId: fstat(from.number).mountId, entries: 0 };
-  return layDirectory(work, from, to, false, 0);
+  return layDirectory(work, from, to, over, false, 0);
+}
+
+const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+
+/** Whether nothing of that name shows below the cover, whose own overlay keeps it so from then on. */
+function isHidden(over: Cover, name: string): boolean {
+  const top = over && lstatMaybe(name, over.number);
+  if (!over || !top) return false;
+  if (!isType(top, S_IFDIR)) return true;
+  try {
+    // one that is not opaque shows what is below, and needs a file there to hide what is further below
+    return isOpaque(`${over.path}/${name}`);
+  } catch (error) {
+    // removed at this moment, which leaves a whiteout
+    if (isErrno(error, "ENOENT")) return true;
+    throw error;
+  }
 }
 
 /** `hides`: the directory `to` shows nothing of the base. */
-function layDirectory(work: Work, from: Fd, to: Fd, hides: boolean, depth: number): boolean {
+function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean, depth: number): boolean {
   if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
   for (const name of listFd(from.number, from.path)) {
     if (++work.entries % STRIDE === 0 && work.stopped()) return false;
     const stat = lstatMaybe(name, from.number);
-    if (!stat) continue;
+    if (!stat || isHidden(over, name)) continue;
     if (stat.mountId !== work.mountId) {
       throw new VeneerError("BUSY", `something is mounted on ${from.path}/${name}`, {
         hint: "unmount it: parts of an upper are merged only while nothing uses them",
@@ -86,11 +124,27 @@ function layDirectory(work: Work, from: Fd, to: Fd, hides: boolean, depth: numbe
     }
     const below = lstatMaybe(name, to.number);
     if (isWhiteout(stat)) layWhiteout(work, to, name, below, hides);
-    else if (!isType(stat, S_IFDIR)) layFile(work, from, to, name, stat, below);
-    else if (!laySubdirectory(work, from, to, name, below, hides, depth)) return false;
+    else if (!isType(stat, S_IFDIR)) {
+      layFile(work, from, to, name, stat, below);
+      // it was copied up meanwhile
+      if (isHidden(over, name)) unlink(name, to.number);
+    } else {
+      using inner = over && openMaybe(over, name);
+      if (!laySubdirectory(work, from, to, inner, name, below, hides, depth)) return false;
+    }
   }
   copyAttributes(from, to);
   return true;
+}
+
+/** A directory of the cover; undefined where it has none, or none any more. */
+function openMaybe(over: Fd, name: string): Cover {
+  try {
+    return openat(over.number, name, DIRECTORY);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
 }
 
 function layWhiteout(work: Work, to: Fd, name: string, below: Stat | undefined, hides: boolean): void {
@@ -119,6 +173,7 @@ function laySubdirectory(
   work: Work,
   from: Fd,
   to: Fd,
+  over: Cover,
   name: string,
   below: Stat | undefined,
   hides: boolean,
@@ -136,11 +191,10 @@ function laySubdirectory(
     mkdirat(to.number, name, 0o700);
     if (opaque) setxattr(`${to.path}/${name}`, overlayXattr("opaque"), YES);
   }
-  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-  using inner = openat(from.number, name, flags);
-  using target = openat(to.number, name, flags);
+  using inner = openat(from.number, name, DIRECTORY);
+  using target = openat(to.number, name, DIRECTORY);
   const closed = hides || opaque || replaces || isOpaque(`${to.path}/${name}`);
-  return layDirectory(work, inner, target, closed, depth + 1);
+  return layDirectory(work, inner, target, over, closed, depth + 1);
 }
 
 const YES = new Uint8Array([0x79]); // "y"

@@ -28,7 +28,7 @@ import {
 } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { layOver } from "./lay-over.ts";
+import { type LayOptions, layOver } from "./lay-over.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { deleteLater } from "./release.ts";
 
@@ -122,7 +122,7 @@ function mergeLocked(
       // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
       const [bottom = "", ...higher] = partUppers(directory, { parts }).reverse();
       const what = `merge the parts of instance ${id}, generation ${number}`;
-      const done = during(what, () => layAll(store, higher, bottom, leftovers, stopped));
+      const done = during(what, () => layAll(store, higher, bottom, leftovers, { stopped }));
       if (!done) return { instance: current, end: "stopped" };
       syncUpper(bottom);
       current = withoutParts(current, number);
@@ -144,14 +144,14 @@ function layAll(
   trees: readonly string[],
   bottom: string,
   leftovers: Leftovers,
-  stopped: () => boolean,
+  options: LayOptions,
 ): boolean {
   using staging = makeStaging(store);
   const replaced = `${staging.path}/replaced`;
   mkdirat(AT_FDCWD, replaced, 0o700);
   try {
     using workshop = openDirectory(replaced);
-    return trees.every((tree) => layOver(tree, bottom, workshop, stopped));
+    return trees.every((tree) => layOver(tree, bottom, workshop, options));
   } finally {
     leftovers.addReplaced(moveToTrash(store, replaced));
   }
@@ -236,7 +236,7 @@ export function foldParts(store: Store, directory: string, current: Parts): Part
   if (parts <= folded + 1) return current;
   const first = `${directory}/parts/0`;
   const known = lstatMaybe(first) !== undefined;
-  const [, ...lower] = partUppers(directory, { parts });
+  const [cover, ...lower] = partUppers(directory, { parts });
   const sources = [...lower.slice(0, -1), known ? `${first}/upper` : `${directory}/upper`].reverse();
   const leftovers = new Leftovers();
   // not in staging, from where `gc` would take what the exchange leaves there
@@ -244,7 +244,7 @@ export function foldParts(store: Store, directory: string, current: Parts): Part
   mkdirat(AT_FDCWD, place, 0o700);
   mkdirat(AT_FDCWD, `${place}/upper`, 0o700);
   during(`merge the ${sources.length} lower parts in ${directory}`, () =>
-    layAll(store, sources, `${place}/upper`, leftovers, never),
+    layAll(store, sources, `${place}/upper`, leftovers, { stopped: never, cover }),
   );
   syncUpper(place);
   if (!known) {

@@ -132,6 +132,27 @@ describe("what stands in the way", () => {
     expect(await container.exec(lock)).toBe("got it");
   });
 
+  it("a database, whose inode number stays as it is when the lower parts are merged", async () => {
+    await container.exec("echo 1 > /db; echo 1 > /other");
+    for (let part = 1; part < 16; part++) {
+      expect(failure(await host.veneer("rebase", instance, `b@${(part % 2) + 1}`))).toBe("");
+    }
+    await perl('open F, "+<", "/db"; open R, ">", "/ready"; print while sleep 1');
+    await until("/ready");
+    const inode = () => container.exec("stat -c '%i %h' /db");
+    const before = await inode();
+    const refused = /\/db \(process \d+, \/usr\/bin\/perl .*open for reading and writing/;
+    expect(await host.veneer("rebase", instance, "b@1")).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(refused),
+    });
+    expect(await inode()).toBe(before);
+    // they were merged: a file that the highest part does not hide has a link in each of the two trees
+    const upper = join(host.root, "instances", instance, "1/upper");
+    expect(lstatSync(join(upper, "other")).nlink).toBe(2);
+    expect(existsSync(join(upper, "db"))).toBe(false);
+  });
+
   it("a file that is written and has another name", async () => {
     await container.exec("echo x > /one; ln /one /two");
     await work("exec 7>>/one; while :; do sleep 1; done");
