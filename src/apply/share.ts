@@ -4,8 +4,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import { formatBaseRef } from "../names.ts";
-import { type LayerRef, type Manifest, readVersion } from "../store/bases.ts";
-import { writeDocument } from "../store/document.ts";
+import { readVersion } from "../store/bases.ts";
 import { lockLayers, publishLayer, sealLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { freeLayers } from "../store/remove-base.ts";
@@ -19,10 +18,8 @@ import {
   type Fd,
   fchmodat,
   flock,
-  mkdirMaybe,
   mkdirs,
   openat,
-  openDirectory,
   readText,
   rmdirQuietly,
   unlinkQuietly,
@@ -31,33 +28,20 @@ import {
   AT_FDCWD,
   LOCK_EX,
   MNT_DETACH,
-  MOUNT_ATTR_NODEV,
-  MOUNT_ATTR_NOSUID,
-  MOUNT_ATTR_RDONLY,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_RDONLY,
   UMOUNT_NOFOLLOW,
 } from "../sys/flags.ts";
-import { attach, cloneTree, setMountAttributes, umountQuietly } from "../sys/mount.ts";
+import { umountQuietly } from "../sys/mount.ts";
 import { readMountinfo } from "../sys/mountinfo.ts";
 import { geteuid } from "../sys/process.ts";
-import { fstat, list, lstatMaybe, setxattr } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import { fstat, list } from "../sys/stat.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { flatten } from "./flatten.ts";
-import { idmapped } from "./idmap.ts";
 import { makeLayerDirectory } from "./import.ts";
-import { makeNamespace } from "./make-userns.ts";
 import type { Progress } from "./progress.ts";
-
-/** The ids that a user has, as a map from those of a base. */
-export type MapOf = (uid: number) => IdMap;
-
-/** Where what root of this store shares is. */
-export function sharePlace(store: Store): string {
-  return `${store.run}-shared`;
-}
+import { type MapOf, publish, requireLayers, sharePlace } from "./share-publish.ts";
 
 /** Shares the current version of a base, and those that are shared already, with further audiences. Idempotent. */
 export async function shareBase(
@@ -146,112 +130,10 @@ async function prepare(
   return { flat };
 }
 
-function requireLayers(name: string, version: number, layers: readonly LayerRef[]): string[] {
-  return layers.map((layer) => {
-    if ("id" in layer) return layer.id;
-    throw new VeneerError("IN_PLACE", `${formatBaseRef({ name, version })} uses ${layer.path} in place`, {
-      hint: "a living directory is not shared: import it without --in-place",
-    });
-  });
-}
-
 /** Whether the listing of a layer has an opaque directory, or attributes of overlays of users. */
 function hasNotes(layer: string): boolean {
   const listing = readText(listingFile(layer), AT_FDCWD, 2 ** 30);
   return listing === undefined || / (trusted|user)\.overlay\./.test(listing);
-}
-
-/** Mounts first: what names them comes when they are there. */
-function publish(
-  store: Store,
-  name: string,
-  share: Share,
-  current: number,
-  audience: Audience,
-  mapOf: MapOf,
-): void {
-  const shared = sharedStore(sharePlace(store), audience);
-  makeDoor(shared.root, audience);
-  for (const directory of [paths.layers(shared), paths.versions(shared, name)])
-    makeOpen(directory, shared.root);
-  let namespace: Fd | undefined;
-  try {
-    for (const [version, { flat }] of Object.entries(share.versions)) {
-      const { manifest } = readVersion(store, { name, version: Number(version) });
-      const ids = flat === undefined ? requireLayers(name, Number(version), manifest.layers) : [flat];
-      for (const id of ids) {
-        const target = paths.layer(shared, id);
-        if (lstatMaybe(target)?.isMountRoot) continue;
-        if (audience !== "all") namespace ??= makeNamespace(mapOf(audience));
-        mountLayer(paths.layerTree(store, id), target, namespace);
-      }
-      const { config, digest, created } = manifest;
-      const visible: Manifest = {
-        layers: ids.map((id) => ({ path: paths.layer(shared, id) })),
-        digest,
-        created,
-        origin: "shared by root",
-        ...(config && { config }),
-      };
-      writeOpen(paths.manifest(shared, name, Number(version)), visible);
-    }
-    const last = Math.max(...Object.keys(share.versions).map(Number));
-    writeOpen(paths.baseFile(shared, name), { current, last });
-    for (const version of listVersions(shared, name)) {
-      if (!(version in share.versions)) unlinkQuietly(paths.manifest(shared, name, version));
-    }
-  } finally {
-    namespace?.[Symbol.dispose]();
-  }
-}
-
-/** Readable for whoever is let in by the door. */
-function makeOpen(directory: string, root: string): void {
-  mkdirs(directory, 0o755);
-  for (let path = directory; path !== root; path = path.slice(0, path.lastIndexOf("/"))) {
-    fchmodat(AT_FDCWD, path, 0o755);
-  }
-}
-
-function writeOpen(path: string, data: object): void {
-  writeDocument(path, data);
-  fchmodat(AT_FDCWD, path, 0o644);
-}
-
-/** The directory of an audience: for one user, that one alone may enter (acl(5)); it stays root's. */
-function makeDoor(path: string, audience: Audience): void {
-  mkdirMaybe(path, 0o700);
-  if (audience === "all") fchmodat(AT_FDCWD, path, 0o755);
-  else setxattr(path, "system.posix_acl_access", accessOf(audience));
-}
-
-/** struct posix_acl_xattr_header and its entries (linux/posix_acl_xattr.h): tag, permissions, id. */
-function accessOf(uid: number): Uint8Array {
-  const nobody = 0xffffffff;
-  const entries = [
-    [0x01, 7, nobody],
-    [0x02, 5, uid],
-    [0x04, 0, nobody],
-    [0x10, 5, nobody],
-    [0x20, 0, nobody],
-  ] as const;
-  const view = new DataView(new ArrayBuffer(4 + 8 * entries.length));
-  view.setUint32(0, 2, true);
-  entries.forEach(([tag, permissions, id], index) => {
-    view.setUint16(4 + 8 * index, tag, true);
-    view.setUint16(6 + 8 * index, permissions, true);
-    view.setUint32(8 + 8 * index, id, true);
-  });
-  return new Uint8Array(view.buffer);
-}
-
-function mountLayer(tree: string, target: string, namespace: Fd | undefined): void {
-  mkdirMaybe(target, 0o755);
-  using source = openDirectory(tree);
-  using clone = namespace ? idmapped(source, namespace, tree) : cloneTree(source.number, "", false);
-  setMountAttributes(clone, { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV }, tree);
-  using point = openDirectory(target);
-  attach(clone, point, target);
 }
 
 /**

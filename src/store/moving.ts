@@ -103,8 +103,3 @@ export function holdMoving(store: Store, key: string): Fd | undefined {
   fd[Symbol.dispose]();
   return undefined;
 }
-
-/** Whether a live rebase of the container of a record is under way or was killed. */
-export function isMoving(store: Store, key: string): boolean {
-  return lstatMaybe(paths.moving(store, key)) !== undefined;
-}
