@@ -12,6 +12,7 @@ import { AT_FDCWD, LOCK_EX, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from "../s
 import { list } from "../sys/stat.ts";
 import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./export-layer.ts";
 import { copyImage, type RegistryOptions } from "./fetch-image.ts";
+import { throwIfInterrupted } from "./interrupt.ts";
 import { inParallel } from "./parallel.ts";
 import { runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";
@@ -34,6 +35,7 @@ export async function exportImage(
   base: BaseVersion,
   destination: ImageDestination,
   options: ExportOptions,
+  interrupted: AbortSignal,
 ): Promise<string> {
   using staging = makeStaging(store);
   switch (destination.kind) {
@@ -46,6 +48,7 @@ export async function exportImage(
       try {
         const image = await makeLayout(store, base, made, staging.path, destination.tag, options);
         await runProgram("sync", ["-f", "--", made]);
+        throwIfInterrupted(interrupted);
         if (exists) addToLayout(made, destination.path, image, destination.tag);
         else {
           rename(made, destination.path, RENAME_NOREPLACE);
@@ -59,11 +62,13 @@ export async function exportImage(
     case "oci-archive:": {
       const layout = `${staging.path}/image`;
       const image = await makeLayout(store, base, layout, staging.path, destination.tag, options);
+      throwIfInterrupted(interrupted);
       await writeArchive(layout, destination.path, options.progress);
       return image.digest;
     }
     case "docker://": {
       const image = await makeLayout(store, base, `${staging.path}/image`, staging.path, "latest", options);
+      throwIfInterrupted(interrupted);
       await copyImage("oci:image:latest", `docker://${destination.reference}`, {
         ...options,
         cwd: staging.path,

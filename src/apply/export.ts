@@ -10,6 +10,7 @@ import { SysError } from "../sys/errno.ts";
 import { geteuid } from "../sys/process.ts";
 import { type ExportOptions, exportImage } from "./export-image.ts";
 import { exportTree } from "./export-tree.ts";
+import { onInterrupt } from "./interrupt.ts";
 
 /**
  * Exports a version: to a tar its merged tree, to an image layer by layer. The version and its layers stay as
@@ -25,12 +26,14 @@ export async function exportBase(
     if (geteuid() !== 0) {
       throw new VeneerError("NOT_ROOT", "root alone may read all of a base", { hint: "run as root" });
     }
+    // from here on a signal ends a program or is heard before anything is published, and what was made goes
+    using interrupted = onInterrupt();
     makeStore(store);
     using _lock = lockLayers(store);
     const base = readVersion(store, ref);
     try {
       if (destination.kind !== "tar" && destination.kind !== "stdout")
-        return await exportImage(store, base, destination, options);
+        return await exportImage(store, base, destination, options, interrupted.signal);
       await exportTree(store, base, destination, options.progress);
       return undefined;
     } catch (error) {

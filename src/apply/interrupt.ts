@@ -1,5 +1,7 @@
 /** Long work that a signal ends at the next good place. */
 
+import { VeneerError } from "../errors.ts";
+
 /** Aborts `signal` at SIGINT, SIGTERM or SIGHUP, with the signal's name, in place of what they do by default. */
 export function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
   const stop = new AbortController();
@@ -12,6 +14,11 @@ export function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
       for (const name of signals) process.off(name, interrupt);
     },
   };
+}
+
+/** Throws INTERRUPTED when a signal came. */
+export function throwIfInterrupted(signal: AbortSignal): void {
+  if (signal.aborted) throw new VeneerError("INTERRUPTED", `interrupted by ${signal.reason}`);
 }
 
 /** Lets signals that came during synchronous work be heard. */
