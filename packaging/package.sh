@@ -16,7 +16,7 @@ mkdir -p "$out"
 tree() {
   local root=$work/$1 programs=$2
   install -d "$root"/{DEBIAN,usr/bin,usr/lib/veneer,usr/lib/systemd/system,usr/share/{man/man1,doc/veneer,veneer}}
-  for name in veneer veneer-runc veneer-crun veneer-release; do
+  for name in veneer veneer-cli veneer-runc veneer-crun veneer-release; do
     install -m 755 "$programs/$name" "$root/usr/lib/veneer/$name"
   done
   for name in veneer veneer-runc veneer-crun; do ln -s "../lib/veneer/$name" "$root/usr/bin/$name"; done
@@ -62,7 +62,7 @@ for kind; do
     ;;
   npm)
     install -d "$work/npm/bin"
-    install -m 755 dist/veneer dist/veneer-runc dist/veneer-crun dist/veneer-release "$work/npm/bin/"
+    install -m 755 dist/veneer dist/veneer-cli dist/veneer-runc dist/veneer-crun dist/veneer-release "$work/npm/bin/"
     install -m 644 README.md LICENSE CHANGELOG.md "$work/npm/"
     sed "s/@VERSION@/$version/" packaging/npm.json >"$work/npm/package.json"
     (cd "$work/npm" && npm pack --silent --pack-destination "$OLDPWD/$out" >/dev/null)

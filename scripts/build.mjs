@@ -1,26 +1,17 @@
-// Builds dist/: schemas to standalone validators, then one native executable, and the scripts beside it.
-// Flags and their reasons: docs/security.md. Unknown flags are accepted silently by the compiler, so a
-// test runs the built file in a hostile working directory.
+// Builds dist/: schemas to standalone validators, then the small program that engines call (build-small.mjs), the large
+// one for all else, and the scripts beside them. Flags and their reasons: docs/security.md. Bun accepts unknown flags
+// silently, so a test runs the built file in a hostile working directory.
 //
 // usage: build.mjs [--schemas-only | --arm64 RUNTIME]    RUNTIME: the bun executable of @oven/bun-linux-aarch64;
-// the program then goes to dist/arm64/, without an order of its bytecode, since it cannot be run here.
+// the programs then go to dist/arm64/.
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Ajv from "ajv";
 import standalone from "ajv/dist/standalone/index.js";
+import { buildSmall } from "./build-small.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const generated = join(root, "src/generated");
@@ -47,8 +38,7 @@ function buildValidators() {
   }
 }
 
-/** `order`: files that say in which order to lay out the bytecode, so that a start touches fewer pages. */
-function compile(outfile, order, target = []) {
+function compileLarge(outfile, target = []) {
   const bun = join(dirname(require.resolve("@oven/bun-linux-x64/package.json")), "bin/bun");
   const flags = [
     "build",
@@ -61,42 +51,15 @@ function compile(outfile, order, target = []) {
     "--reject-unresolved",
     "--minify",
     "--bytecode",
-    ...(order.length > 0 ? [`--bytecode-order=${order.join(",")}`] : []),
     "--format=esm",
     "--compile-jit-policy=1000",
     `--define=VERSION=${JSON.stringify(version())}`,
     ...target,
-    "src/main.ts",
+    "src/cli.ts",
     "--outfile",
     outfile,
   ];
   execFileSync(bun, flags, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
-}
-
-/** Lets a first build run through what engines call, as root in a mount namespace of its own; none without. */
-function recordOrder(program) {
-  const dir = mkdtempSync(join(tmpdir(), "veneer-build-"));
-  try {
-    const script = join(root, "scripts/record-order.sh");
-    execFileSync("unshare", ["-m", "--propagation", "private", "sh", script, program, dir], {
-      stdio: "pipe",
-    });
-    compile(
-      program,
-      readdirSync(dir)
-        .filter((name) => name.endsWith(".order"))
-        .map((name) => join(dir, name))
-        .sort(),
-    );
-  } catch (error) {
-    const reason = String(error.stderr || error.message)
-      .trim()
-      .split("\n")
-      .at(-1);
-    console.error(`build: starts are about a tenth slower: no order of bytecode was recorded (${reason})`);
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
 }
 
 function version() {
@@ -121,11 +84,16 @@ buildValidators();
 if (!process.argv.includes("--schemas-only")) {
   mkdirSync(dist, { recursive: true });
   if (arm64 < 0) {
-    compile(join(dist, "veneer"), []);
-    recordOrder(join(dist, "veneer"));
+    await buildSmall(join(dist, "veneer"), "x64", version());
+    compileLarge(join(dist, "veneer-cli"));
   } else {
     const runtime = process.argv[arm64 + 1];
-    compile(join(dist, "veneer"), [], ["--target=bun-linux-arm64", `--compile-executable-path=${runtime}`]);
+    await buildSmall(join(dist, "veneer"), "arm64", version());
+    compile(
+      join(dist, "veneer-cli"),
+      [],
+      ["--target=bun-linux-arm64", `--compile-executable-path=${runtime}`],
+    );
   }
   copyScripts(dist);
 }

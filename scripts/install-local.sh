@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# npm run install-local -- [--prefix DIR]: puts the program and the wrapping runtimes into PREFIX/bin, the engine
-# files into PREFIX/share/veneer, the completions where shells look for them, and the systemd units into
-# PREFIX/lib/systemd/system. Running it again replaces what is there, each file at once; containers that run are
-# not touched.
+# npm run install-local -- [--prefix DIR]: puts the program and the wrapping runtimes into PREFIX/bin, the large
+# program behind it into PREFIX/libexec/veneer, the engine files into PREFIX/share/veneer, the completions where shells
+# look for them, and the systemd units into PREFIX/lib/systemd/system. Running it again replaces what is there, each
+# file at once; containers that run are not touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,11 +42,12 @@ bash scripts/ensure-built.sh
 
 place() { # MODE SOURCE TARGET, with the prefix filled in where the file is not the program
   mkdir -p -- "${3%/*}"
-  if [ "$2" = dist/veneer ]; then
-    cp -- "$2" "$3.new"
-  else
+  case $2 in
+  dist/veneer | dist/veneer-cli) cp -- "$2" "$3.new" ;;
+  *)
     sed -e "s|@PREFIX@|$prefix|g" -e "s|/usr/bin/veneer\b|$prefix/bin/veneer|g" -- "$2" >"$3.new"
-  fi
+    ;;
+  esac
   chmod "$1" -- "$3.new"
   mv -f -- "$3.new" "$3"
 }
@@ -54,6 +55,7 @@ place() { # MODE SOURCE TARGET, with the prefix filled in where the file is not 
 for file in veneer veneer-runc veneer-crun veneer-release; do
   place 755 "dist/$file" "$prefix/bin/$file"
 done
+place 755 dist/veneer-cli "$prefix/libexec/veneer/veneer-cli"
 while IFS= read -r file; do
   case $file in
   hooks/runtime/*) ;;

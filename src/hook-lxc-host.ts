@@ -22,6 +22,7 @@ import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW }
 import { umountQuietly } from "./sys/mount.ts";
 import { parseMountinfo } from "./sys/mountinfo.ts";
 import { identify, identifyParent, type ProcessIdentity } from "./sys/process.ts";
+import { sleep } from "./sys/self.ts";
 import { fstat } from "./sys/stat.ts";
 import type { IdMap } from "./sys/userns.ts";
 
@@ -125,7 +126,7 @@ const START_TIME = 5000;
  * waits until the one before has left the host. Throws when it stays.
  */
 function waitForPlace(store: Store, key: string, directory: string): void {
-  for (const end = Date.now() + START_TIME; isCovered(directory); Bun.sleepSync(5)) {
+  for (const end = Date.now() + START_TIME; isCovered(directory); sleep(5)) {
     const before = listRecords(store).find(
       (record) => record.placement === "host" && record.target === directory && record.key !== key,
     );

@@ -9,6 +9,7 @@ import { leaveHost, startOnHost } from "./hook-lxc-host.ts";
 import type { Settings } from "./input/config.ts";
 import {
   isMountedBefore,
+  type LxcEnvironment,
   type LxcHook,
   readLxcHook,
   refuseIdmappedRoot,
@@ -24,14 +25,19 @@ import { geteuid, identifyParent } from "./sys/process.ts";
 import { inUserNamespace } from "./sys/user-namespace.ts";
 
 /** Does nothing for a container that names no base. */
-export function hookLxc(settings: Settings, wishes: Wishes, extra: readonly string[]): void {
-  const hook = readLxcHook(process.env, extra);
+export function hookLxc(
+  settings: Settings,
+  wishes: Wishes,
+  extra: readonly string[],
+  env: LxcEnvironment,
+): void {
+  const hook = readLxcHook(env, extra);
   switch (hook.type) {
     case "pre-start":
       preStart(settings, wishes, hook);
       return;
     case "start-host":
-      leaveHost(settings.store, key(hook), process.env.LXC_PID);
+      leaveHost(settings.store, key(hook), env.LXC_PID);
       return;
     case "pre-mount":
       preMount(settings, wishes, hook);

@@ -20,6 +20,7 @@ import { paths, type Store } from "./store/paths.ts";
 import { listRecords, type Record, recordKey } from "./store/records.ts";
 import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "./sys/fd.ts";
 import { identify } from "./sys/process.ts";
+import { getppid, workingDirectory } from "./sys/self.ts";
 
 const INPUT = "config.json on stdin";
 const HINT = "veneer hook precreate is started by podman, which gives it the container's config.json";
@@ -34,7 +35,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
     return;
   }
   const config = parseBundleConfig(text, INPUT);
-  const container = containerIdOf(config, process.cwd());
+  const container = containerIdOf(config, workingDirectory());
   const asked = wishesOfAnnotations(config.annotations);
   const request = mergeWishes(wishes, asked, settings.config, container);
   if (!request) {
@@ -63,7 +64,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
     ];
   };
   // podman waits until the runtime has made the container, which is then seen to use the overlay
-  const podman = identify(process.ppid);
+  const podman = identify(getppid());
   start(
     settings,
     request,

@@ -6,11 +6,12 @@ import { isStopped, readState } from "./input/oci-state.ts";
 import { quote } from "./quote.ts";
 import type { Store } from "./store/paths.ts";
 import { readRecord } from "./store/records.ts";
+import { programPath } from "./sys/self.ts";
 
 /** The hook that takes down what one record stands for, as config.json has it (JSON text). */
 export function releaseHook(store: Store, key: string): string {
   return JSON.stringify({
-    path: process.execPath,
+    path: programPath(),
     args: ["veneer", "--root", store.root, "--run", store.run, "hook", "oci", "--release", key],
     // never empty: a runtime gives a hook without env the environment of the container
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],

@@ -1,5 +1,6 @@
 /** Where the user of LXC looks for the reason of a failure: LXC itself shows a hook's output only at DEBUG. */
 import { formatError } from "./errors.ts";
+import type { LxcEnvironment } from "./input/lxc.ts";
 import { displayName } from "./names.ts";
 import { type Fd, readText, writeAll } from "./sys/fd.ts";
 import { O_APPEND, O_CLOEXEC, O_WRONLY, S_IFREG } from "./sys/flags.ts";
@@ -10,7 +11,7 @@ import { fstat, isType, list } from "./sys/stat.ts";
  * Runs a hook. When it fails and LXC is the caller, the error goes to LXC's log, as an ERROR line like its own,
  * and to the stderr of lxc-start in the foreground; then it is thrown on.
  */
-export function reportingToLxc(env: NodeJS.ProcessEnv, hook: () => void): void {
+export function reportingToLxc(env: LxcEnvironment, hook: () => void): void {
   try {
     hook();
   } catch (error) {

@@ -1,5 +1,10 @@
-/** argv to command: the only catch-all and the only exit. */
+/**
+ * The small program: what engines call on every start. argv to command; the only catch-all and the only exit. All else
+ * is the large program's, which is executed in its place.
+ */
+import { decodeName } from "./bytes.ts";
 import { exitStatus, formatError, UsageError } from "./errors.ts";
+import { startLargeProgram } from "./hand-over.ts";
 import { reportingToParent } from "./hook-log.ts";
 import { hookLxc } from "./hook-lxc.ts";
 import { hookOci } from "./hook-oci.ts";
@@ -7,25 +12,32 @@ import { hookPrecreate } from "./hook-precreate.ts";
 import { releaseByKey } from "./hook-release.ts";
 import { Arguments, readGlobalOption, readWish } from "./input/arguments.ts";
 import { type GlobalOptions, readSettings } from "./input/config.ts";
+import type { LxcEnvironment } from "./input/lxc.ts";
 import type { Wishes } from "./input/request.ts";
 import { logEvent } from "./log.ts";
 import { reportingToLxc } from "./lxc-report.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
 import { quote } from "./quote.ts";
+import { exit } from "./sys/fork.ts";
+import { warn } from "./sys/self.ts";
+import { ignoreBrokenPipes } from "./sys/signals.ts";
 
-/** The commands that engines call take no other module than those above; all else is read when it is called. */
+/** Returns where the large program has something to say or do, which it finds in the arguments. */
 function main(argv: readonly string[]): void {
   const args = new Arguments(argv);
   const options: GlobalOptions = {};
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
-  if (word === "hook") reportingToLxc(process.env, () => reportingToParent(() => hook(args, options)));
-  else if (word === "runtime") {
-    if (prepareRuntime(args, options) === "help") showHelp(options, word);
-  } else import("./cli/index.ts").then((cli) => cli.run(options, word, args.rest())).catch(fail);
+  if (word === "hook") {
+    const env = lxcEnvironment();
+    ignoreBrokenPipes();
+    reportingToLxc(env, () => reportingToParent(() => hook(args, options, env)));
+    exit(0);
+  }
+  if (word === "runtime" && prepareRuntime(args, options) !== "help") exit(0);
 }
 
-function hook(args: Arguments, options: GlobalOptions): void {
+function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): void {
   const wishes: Wishes = {};
   const words: string[] = [];
   let key: string | undefined;
@@ -33,7 +45,7 @@ function hook(args: Arguments, options: GlobalOptions): void {
     if (!word.startsWith("-")) words.push(word);
     else if (word === "--release") key = args.value(word);
     else if ((word === "--help" || word === "-h") && args.rest().length === 0) {
-      showHelp(options, "hook");
+      startLargeProgram();
       return;
     } else if (!readWish(word, args, wishes) && !readGlobalOption(word, args, options)) {
       throw new UsageError(`unknown option ${quote(word)} of hook`, "'veneer hook --help' lists them");
@@ -43,7 +55,7 @@ function hook(args: Arguments, options: GlobalOptions): void {
   const settings = readSettings(options);
   try {
     if (key !== undefined) releaseByKey(settings, key);
-    else if (kind === "lxc") hookLxc(settings, wishes, extra);
+    else if (kind === "lxc") hookLxc(settings, wishes, extra, env);
     else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
     else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, wishes);
     else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
@@ -53,17 +65,20 @@ function hook(args: Arguments, options: GlobalOptions): void {
   }
 }
 
-function showHelp(options: GlobalOptions, word: string): void {
-  import("./cli/index.ts").then((cli) => cli.run(options, "help", [word])).catch(fail);
-}
-
-function fail(error: unknown): void {
-  process.stderr.write(`veneer: ${formatError(error)}\n`);
-  process.exitCode = exitStatus(error);
+/** All that hooks read of their environment, which may be that of an image. */
+function lxcEnvironment(): LxcEnvironment {
+  const variables = host.environment().map(decodeName);
+  return Object.fromEntries(
+    variables
+      .filter((text) => text.startsWith("LXC_"))
+      .map((text) => [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)]),
+  );
 }
 
 try {
-  main(process.argv.slice(2));
+  main(host.arguments().slice(1).map(decodeName));
+  startLargeProgram();
 } catch (error) {
-  fail(error);
+  warn(`veneer: ${formatError(error)}`);
+  exit(exitStatus(error));
 }

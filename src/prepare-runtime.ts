@@ -31,6 +31,7 @@ import { reportToRuntimeLog } from "./runtime-log.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";
 import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";
+import { programPath, workingDirectory } from "./sys/self.ts";
 import { lstatMaybe } from "./sys/stat.ts";
 
 /** Returns "help" when that is what the arguments ask for. */
@@ -58,12 +59,12 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
     }
   }
   if (which !== undefined) {
-    process.stdout.write(readSettings(options).config.runtimes[which] ?? "");
+    print(readSettings(options).config.runtimes[which] ?? "");
     return undefined;
   }
   if (onBase) {
     const call = parseRuntimeCall(args.rest());
-    if (call && hasHiddenRoot(readSettings(options).store, call.id)) process.stdout.write("yes");
+    if (call && hasHiddenRoot(readSettings(options).store, call.id)) print("yes");
     return undefined;
   }
   if (!placement)
@@ -87,9 +88,13 @@ export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" 
   return undefined;
 }
 
+function print(text: string): void {
+  writeAll(1, new TextEncoder().encode(text), "stdout");
+}
+
 /** The script goes on when it reads this and sees the end of stdout, while this process still ends. */
 function sayReady(): void {
-  writeAll(1, new TextEncoder().encode("ready"), "stdout");
+  print("ready");
   new Fd(1)[Symbol.dispose]();
 }
 
@@ -160,7 +165,7 @@ function requestOfContainer(
 }
 
 function absolute(path: string): string {
-  const joined = path.startsWith("/") ? path : `${process.cwd()}/${path}`;
+  const joined = path.startsWith("/") ? path : `${workingDirectory()}/${path}`;
   const parts: string[] = [];
   for (const part of joined.split("/")) {
     if (part === "..") parts.pop();
@@ -178,7 +183,7 @@ function withPoststop(text: string, config: BundleConfig, settings: Settings, re
   const { store } = settings;
   const ephemeral = record.ephemeral === undefined ? "" : paths.ephemeral(store, record.ephemeral);
   const mounted = record.placement === "host" ? (record.target ?? "") : "";
-  const script = `${process.execPath.slice(0, process.execPath.lastIndexOf("/"))}/veneer-release`;
+  const script = `${programPath().slice(0, programPath().lastIndexOf("/"))}/veneer-release`;
   // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
   const hook = JSON.stringify({
     path: "/bin/sh",

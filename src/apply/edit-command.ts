@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import type { Store } from "../store/paths.ts";
+import { programPath } from "../sys/self.ts";
 import { findProgram, PROGRAM_ENVIRONMENT } from "./program.ts";
 
 /** What a command sees of the caller's environment: enough for a terminal and a proxy. */
@@ -47,7 +48,7 @@ export async function runInSession(
   env: NodeJS.ProcessEnv,
 ): Promise<number> {
   const unshare = ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"];
-  const init = ["sh", "-c", INIT, "sh", process.execPath, store.root, store.run, name, ...command];
+  const init = ["sh", "-c", INIT, "sh", programPath(), store.root, store.run, name, ...command];
   const args = ["--pdeathsig", "KILL", "--", findProgram("env"), "--default-signal", findProgram("unshare")];
   const passed = Object.fromEntries(
     PASSED.flatMap((key) => (env[key] === undefined ? [] : [[key, env[key]]])),

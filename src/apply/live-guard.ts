@@ -1,5 +1,6 @@
 /** Somebody who stays when this process is killed while a container stands still. */
 import type { Store } from "../store/paths.ts";
+import { programPath } from "../sys/self.ts";
 
 /** Waits for the end of its input, which comes when the process that holds the other end is gone. */
 const SCRIPT = 'while read -r _; do :; done; exec "$@"';
@@ -10,7 +11,7 @@ const SCRIPT = 'while read -r _; do :; done; exec "$@"';
  * session of its own, out of reach of a terminal's signals; one who kills both leaves it to the next command.
  */
 export function startGuard(store: Store): Disposable {
-  const recover = [process.execPath, "--root", store.root, "--run", store.run, "internal", "recover"];
+  const recover = [programPath(), "--root", store.root, "--run", store.run, "internal", "recover"];
   const guard = Bun.spawn(["/bin/sh", "-c", SCRIPT, "sh", ...recover], {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },

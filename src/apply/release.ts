@@ -7,6 +7,8 @@ import { isErrno } from "../sys/errno.ts";
 import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
+import { programPath } from "../sys/self.ts";
+import { startDetached } from "../sys/spawn.ts";
 import { removeMountPoint } from "./mount-point.ts";
 
 /** Entries of an ephemeral upper that are deleted at once; the rest is left to `gc`, in the trash. */
@@ -42,9 +44,7 @@ export function release(store: Store, record: Record): string | undefined {
 export function mergeLater(store: Store, { instance, upper }: Record): void {
   if (instance === undefined || !upper?.includes("/parts/")) return;
   try {
-    const argv = [process.execPath, "--root", store.root, "--run", store.run, "internal", "merge", instance];
-    const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-    Bun.spawn(argv, { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
+    startDetached([programPath(), "--root", store.root, "--run", store.run, "internal", "merge", instance]);
   } catch {
     // they stay, for `gc`
   }
@@ -63,8 +63,7 @@ function removeNow(trash: string): boolean {
 /** Lets a directory in the trash be deleted by a process of its own, which this one does not wait for. */
 export function deleteLater(trash: string): void {
   try {
-    const argv = ["/bin/rm", "-rf", "--one-file-system", "--", trash];
-    Bun.spawn(argv, { cwd: "/", env: {}, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
+    startDetached(["/bin/rm", "-rf", "--one-file-system", "--", trash]);
   } catch {
     // it stays in the trash, for `gc`
   }

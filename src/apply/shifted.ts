@@ -5,6 +5,7 @@ import { type BaseRef, formatBaseRef } from "../names.ts";
 import { mapName } from "../plan/userns.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { IdMap, IdRange } from "../sys/userns.ts";
 
@@ -81,7 +82,7 @@ export function shiftedPaths(
 /** By a process of its own: it takes what a hook does not load. */
 function makeCopies(store: Store, ref: BaseRef, map: IdMap): void {
   const words = ["--root", store.root, "--run", store.run, ...shiftWords(ref, map)];
-  const { exitCode, stderr } = Bun.spawnSync([process.execPath, ...words], {
+  const { exitCode, stderr } = Bun.spawnSync([programPath(), ...words], {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
     stdio: ["ignore", "ignore", "pipe"],

@@ -27,6 +27,7 @@ import type { FsIds } from "../sys/credentials.ts";
 import { type Fd, openatMaybe, openDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf } from "../sys/process.ts";
+import { warn } from "../sys/self.ts";
 import { listFd } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { makeInstance } from "./create.ts";
@@ -317,8 +318,7 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
   });
   const first = operations[0];
   if (extra && first?.op === "record") operations.push(...extra(first.record));
-  if (settings.debug)
-    for (const operation of operations) process.stderr.write(`veneer: ${describe(operation)}\n`);
+  if (settings.debug) for (const operation of operations) warn(`veneer: ${describe(operation)}`);
   runOperations(settings.store, operations, layers.fds, rest.consumer.userns?.fd);
   const { engine, container } = rest.consumer;
   const base = formatBaseRef({ name: rest.base.name, version: rest.base.version });

@@ -10,6 +10,7 @@ import { paths, type Store } from "../store/paths.ts";
 import { refuseShared } from "../store/shared.ts";
 import { listingFile, readLines, sumFiles, sumsFile } from "../store/sums.ts";
 import { versionDigest } from "../store/versions.ts";
+import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";
@@ -119,7 +120,7 @@ async function sumInParallel(
   }
   const workers = Array.from({ length: count }, async (_, index) => {
     const args = ["internal", "sum-files", directory, String(index), String(count)];
-    const text = await runProgram(process.execPath, args, {
+    const text = await runProgram(programPath(), args, {
       line: (line) => {
         done += Number(line.slice(0, line.indexOf(" ")));
       },

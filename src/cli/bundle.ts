@@ -4,6 +4,7 @@ import { rootOf } from "../apply/userns.ts";
 import { containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
 import { readInstance } from "../store/instances.ts";
+import { programPath } from "../sys/self.ts";
 import type { Command } from "./command.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./container-options.ts";
 
@@ -30,7 +31,7 @@ the root is there already. Without a COMMAND the one of the image is taken, else
     const words = ["--root", store.root, "--run", store.run];
     const config = context.handedConfig === "" ? [] : ["--config", context.handedConfig];
     const hook = {
-      path: process.execPath,
+      path: programPath(),
       args: ["veneer", ...words, ...config, "hook", "oci", ...(wishes.shiftedCopy ? ["--shifted-copy"] : [])],
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     };

@@ -3,6 +3,7 @@ import { isHybrid, kernelChecks } from "../doctor/kernel.ts";
 import { engineChecks, installationChecks, programChecks } from "../doctor/programs.ts";
 import { storeChecks } from "../doctor/store.ts";
 import { geteuid } from "../sys/process.ts";
+import { programPath } from "../sys/self.ts";
 import type { Command, Context } from "./command.ts";
 import { JSON_OPTION } from "./table.ts";
 
@@ -39,8 +40,8 @@ async function checksOfUser({ settings, defaultRun, env }: Context): Promise<Che
   if (!isSound(checks)) return checks;
   const { execFileSync } = await import("node:child_process");
   const words = ["--root", root, "--run", run];
-  const inside = [process.execPath, ...words, "internal", "doctor"];
-  const text = execFileSync(process.execPath, [...words, "unshare", "--", ...inside], {
+  const inside = [programPath(), ...words, "internal", "doctor"];
+  const text = execFileSync(programPath(), [...words, "unshare", "--", ...inside], {
     encoding: "utf8",
     env,
   });

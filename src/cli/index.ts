@@ -7,6 +7,7 @@ import { explainStore } from "../plan/explain.ts";
 import { quote } from "../quote.ts";
 import { SysError } from "../sys/errno.ts";
 import { geteuid } from "../sys/process.ts";
+import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { Context } from "./command.ts";
 import { NAMESPACE_MARK } from "./fleeting.ts";
@@ -98,7 +99,7 @@ async function shareAgain(context: Context): Promise<void> {
 async function again(context: Context, join: number | undefined): Promise<number> {
   const { requireRunDirectory, runInside } = await import("./user-namespace.ts");
   requireRunDirectory(context.settings.store.run, context.defaultRun, context.env);
-  return runInside(process.execPath, process.argv.slice(2), context.env, "command", join);
+  return runInside(programPath(), process.argv.slice(2), context.env, "command", join);
 }
 
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */

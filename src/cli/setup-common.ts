@@ -8,6 +8,7 @@ import { UsageError } from "../errors.ts";
 import { placesOfEnvironment } from "../input/places.ts";
 import { nearest } from "../nearest.ts";
 import { quote } from "../quote.ts";
+import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { Context, Input, Operand, Option } from "./command.ts";
 
@@ -65,7 +66,7 @@ export function setupRequest(context: Context, input: Input): SetupRequest {
 
 /** Where the wrapping runtimes are beside the program: where its links are, when those are on the usual path. */
 function programDirectory(): string {
-  const own = process.execPath.slice(0, process.execPath.lastIndexOf("/"));
+  const own = programPath().slice(0, programPath().lastIndexOf("/"));
   const linked = ["/usr/bin", "/usr/local/bin"].find((dir) => {
     const program = lstatMaybe(`${dir}/veneer-runc`);
     return program !== undefined && own === `${dir.slice(0, -"bin".length)}lib/veneer`;

@@ -4,6 +4,7 @@ import { lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { findProgram, findRuntime, installHint, isExecutable } from "../engines/programs.ts";
 import type { Config } from "../input/config.ts";
+import { programPath } from "../sys/self.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 import { engineFinding, parseVersion } from "./version.ts";
 
@@ -57,9 +58,9 @@ export function programChecks(path: string | undefined): Check[] {
 }
 
 export function installationChecks(): Check[] {
-  const directory = dirname(process.execPath);
+  const directory = dirname(programPath());
   return [
-    check("installation", "program", true, () => trusted(process.execPath)),
+    check("installation", "program", true, () => trusted(programPath())),
     ...["veneer-runc", "veneer-crun", "veneer-release"].map((name) =>
       check("installation", name, false, () => {
         const file = join(directory, name);

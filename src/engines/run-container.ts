@@ -12,6 +12,7 @@ import { ociConfig } from "../plan/container.ts";
 import { isLive } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
+import { programPath } from "../sys/self.ts";
 import { runForeground } from "./foreground.ts";
 import { installHint, isExecutable } from "./programs.ts";
 
@@ -83,7 +84,7 @@ function storeWords({ store, configFile, runtime }: RunPlace): string[] {
 
 /** The wrapping runtime, which is installed beside the program. */
 export function wrapper(runtime: RuntimeName): string {
-  const file = join(dirname(process.execPath), `veneer-${runtime}`);
+  const file = join(dirname(programPath()), `veneer-${runtime}`);
   if (isExecutable(file)) return file;
   throw new VeneerError("NO_WRAPPER", `${file} is missing`, {
     hint: "install the program and the scripts of dist/ into one directory ('npm run install-local')",

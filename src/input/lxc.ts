@@ -12,6 +12,9 @@ import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { LxcConfig } from "./lxc-config.ts";
 import { defaultPlaces, ROOT_PLACES } from "./places.ts";
 
+/** LXC's variables: all that a hook reads of its environment. */
+export type LxcEnvironment = Readonly<Record<string, string | undefined>>;
+
 export interface LxcHook {
   readonly name: string;
   /** pre-mount, post-stop, … */
@@ -25,7 +28,7 @@ export interface LxcHook {
 const PLACE = "set it as lxc.hook.pre-mount and lxc.hook.post-stop in the container's configuration";
 
 /** `extra` are the words after the options: NAME, `lxc` and the type with lxc.hook.version 0, none with 1. */
-export function readLxcHook(env: NodeJS.ProcessEnv, extra: readonly string[]): LxcHook {
+export function readLxcHook(env: LxcEnvironment, extra: readonly string[]): LxcHook {
   const name = env.LXC_NAME;
   const type = env.LXC_HOOK_TYPE ?? extra.at(-1);
   if (!name || !type) {

@@ -5,6 +5,7 @@ import { type BaseRef, formatBaseRef } from "../names.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, flock, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { sleep } from "../sys/self.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import type { BaseVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
@@ -131,7 +132,7 @@ const MERGE_STOP = 10_000;
 function takeFromMerge(store: Store, id: string, fd: Fd): boolean {
   const marker = paths.merging(store, id);
   const locksWithin = (milliseconds: number) => {
-    for (const end = Date.now() + milliseconds; Date.now() < end; Bun.sleepSync(1)) {
+    for (const end = Date.now() + milliseconds; Date.now() < end; sleep(1)) {
       if (flock(fd.number, LOCK_EX | LOCK_NB, paths.instance(store, id))) return true;
     }
     return false;

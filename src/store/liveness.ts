@@ -8,6 +8,7 @@ import { fsopen, setOption } from "../sys/mount.ts";
 import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
 import { SYS } from "../sys/numbers.ts";
 import { isAlive } from "../sys/process.ts";
+import { sleep } from "../sys/self.ts";
 import { list, lstatMaybe } from "../sys/stat.ts";
 import type { Record } from "./records.ts";
 
@@ -44,7 +45,7 @@ export function partsOnDisk(directory: string): string[] {
 
 /** Waits until no overlay has this upper; false when one still has it after `milliseconds`. */
 export function waitUntilFree(upper: string, milliseconds: number): boolean {
-  for (const end = Date.now() + milliseconds; isUpperInUse(upper); Bun.sleepSync(2)) {
+  for (const end = Date.now() + milliseconds; isUpperInUse(upper); sleep(2)) {
     if (Date.now() > end) return false;
   }
   return true;

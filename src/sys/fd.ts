@@ -174,7 +174,7 @@ export function replaceFile(
 export function uniqueSuffix(): string {
   const bytes = new Uint8Array(6);
   check(syscall(SYS.getrandom, bytes, bytes.length, 0), "getrandom");
-  return bytes.toHex();
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 export function fsync(fd: number, name: string): void {

@@ -5,6 +5,7 @@ import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, MS_PRIVATE, MS_REC, O_RDONLY } from ".
 import { check, cstring, syscall } from "./libc.ts";
 import { mount } from "./mount.ts";
 import { SYS } from "./numbers.ts";
+import { sleep, warn } from "./self.ts";
 
 /**
  * Moves this thread into the mount namespace of a process. The root and working directory become that
@@ -62,9 +63,9 @@ function setnsAlone(namespace: number): number {
 function comeBack(call: () => number): void {
   for (let count = 0; count < 100; count++) {
     if (call() >= 0) return;
-    Bun.sleepSync(10);
+    sleep(10);
   }
-  process.stderr.write("veneer: cannot leave the container's mount namespace\n");
+  warn("veneer: cannot leave the container's mount namespace");
   syscall(SYS.exit_group, 1);
 }
 

@@ -24,5 +24,15 @@ export function ignoreSignals(): Disposable {
   };
 }
 
+/**
+ * From now on a write to a pipe that nobody reads fails (EPIPE) where it would have ended the process. For what must undo
+ * its work then; programs that are executed later inherit it.
+ */
+export function ignoreBrokenPipes(): void {
+  const ignore = new BigUint64Array([1n, 0n, 0n, 0n]);
+  check(syscall(SYS.rt_sigaction, SIGPIPE, ignore, null, SIGNAL_SET_SIZE), "rt_sigaction");
+}
+
+const SIGPIPE = 13;
 export const SIGSTOP = 19;
 export const SIGCONT = 18;

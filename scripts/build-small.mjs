@@ -1,0 +1,144 @@
+// Builds the small program: esbuild bundles src/main.ts for a run time without any interface, QuickJS turns the bundle
+// into bytecode, and a C compiler makes one static executable of the engine, host.c and that bytecode. The same sources
+// give the same bytes. The engine's objects are kept in build/, by version, compiler and flags.
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const own = join(root, "src/sys/quickjs");
+const SOURCES = ["quickjs", "libregexp", "libunicode", "dtoa", "cutils"];
+const COMPILE = ["-O2", "-fwrapv", "-ffunction-sections", "-fdata-sections", "-D_GNU_SOURCE", "-std=gnu11"];
+const LINK = ["-static", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"];
+
+/** Compilers by architecture, as Node.js names them: the program's, and what is added to its flags. */
+const COMPILERS = {
+  x64: { cc: "musl-gcc", flags: ["-march=x86-64"] },
+  arm64: { cc: "aarch64-linux-gnu-gcc", flags: [] },
+};
+
+function run(command, args, options = {}) {
+  return execFileSync(command, args, {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+    ...options,
+  });
+}
+
+function fetchEngine() {
+  return run("bash", ["scripts/fetch-quickjs.sh"]).trim();
+}
+
+/** The engine's objects, made once for each version, compiler and set of flags. Publishes by rename. */
+function engineObjects(source, { cc, flags }) {
+  const version = readFileSync(join(source, "VERSION"), "utf8").trim();
+  const all = [...COMPILE, ...flags, `-DCONFIG_VERSION="${version}"`];
+  const about = [version, cc, run(cc, ["-dumpfullversion"]), ...all].join("\n");
+  const directory = join(
+    root,
+    "build",
+    `objects-${createHash("sha256").update(about).digest("hex").slice(0, 16)}`,
+  );
+  if (!existsSync(directory)) {
+    const work = mkdtempSync(`${directory}.`);
+    for (const name of SOURCES) {
+      run(cc, [...all, "-w", "-c", `${name}.c`, "-o", join(work, `${name}.o`)], { cwd: source });
+    }
+    if (existsSync(directory)) rmSync(work, { recursive: true });
+    else renameSync(work, directory);
+  }
+  return { objects: SOURCES.map((name) => join(directory, `${name}.o`)), flags: all };
+}
+
+function compileHost(source, compiler, outfile, more) {
+  const { objects, flags } = engineObjects(source, compiler);
+  const common = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-isystem", source];
+  run(compiler.cc, [
+    ...flags,
+    ...common,
+    ...more,
+    join(own, "host.c"),
+    ...objects,
+    "-o",
+    outfile,
+    ...LINK,
+    "-lm",
+  ]);
+}
+
+/** Modules that the small program has in a version of its own, in src/sys/quickjs under the same name. */
+const ownModules = {
+  name: "own-modules",
+  setup({ onResolve }) {
+    onResolve({ filter: /\/(primitive|spawn)\.ts$/ }, ({ path, importer, kind }) =>
+      kind === "import-statement" && dirname(importer) !== own
+        ? { path: join(own, basename(path)) }
+        : undefined,
+    );
+  },
+};
+
+async function bundle(architecture, version) {
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: ["src/main.ts"],
+    bundle: true,
+    write: false,
+    format: "iife",
+    platform: "neutral",
+    target: "es2022",
+    supported: { using: false },
+    minify: true,
+    inject: ["src/sys/quickjs/globals.ts"],
+    define: { VERSION: JSON.stringify(version), "process.arch": JSON.stringify(architecture) },
+    plugins: [ownModules],
+    logLevel: "warning",
+  });
+  return [{ name: "main", text: result.outputFiles[0].text }];
+}
+
+/** As host.c reads them: a header of 16 bytes, 32 bytes for each unit, then the bytecode. */
+function packUnits(units) {
+  let offset = 16 + 32 * units.length;
+  const header = Buffer.alloc(offset);
+  header.writeUInt32LE(units.length, 0);
+  const padded = units.map(({ name, bytes }, index) => {
+    const at = 16 + 32 * index;
+    if (name.length > 23) throw new Error(`name of unit ${name} is too long`);
+    header.write(name, at);
+    header.writeUInt32LE(offset, at + 24);
+    header.writeUInt32LE(bytes.length, at + 28);
+    const space = Buffer.alloc(Math.ceil(bytes.length / 16) * 16);
+    bytes.copy(space);
+    offset += space.length;
+    return space;
+  });
+  return Buffer.concat([header, ...padded]);
+}
+
+/** `architecture`: x64 or arm64, as Node.js names them. */
+export async function buildSmall(outfile, architecture, version) {
+  mkdirSync(join(root, "build"), { recursive: true });
+  const source = fetchEngine();
+  const work = mkdtempSync(join(root, "build/program."));
+  try {
+    const compiler = join(work, "compiler");
+    compileHost(source, COMPILERS[process.arch], compiler, ["-DCOMPILER"]);
+    const units = (await bundle(architecture, version)).map(({ name, text }) => {
+      const file = join(work, `${name}.js`);
+      writeFileSync(file, text);
+      run(compiler, [file, `${name}.js`, `${file}.bin`]);
+      return { name, bytes: readFileSync(`${file}.bin`) };
+    });
+    writeFileSync(join(work, "units.bin"), packUnits(units));
+    const program = join(work, "veneer");
+    compileHost(source, COMPILERS[architecture], program, [`-Wa,-I${work}`]);
+    renameSync(program, outfile);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}

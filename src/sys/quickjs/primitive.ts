@@ -1,0 +1,24 @@
+/** The small program's primitive: what host.c offers, under the names and types of the large program's. */
+import type { Arg } from "../primitive.ts";
+
+/** Made by host.c. */
+interface Host {
+  syscall(number: number, ...args: readonly Arg[]): number;
+  addressOf(array: NodeJS.TypedArray): bigint;
+  /** UTF-8 to a string; ill-formed parts become U+FFFD, a byte order mark stays */
+  decode(bytes: Uint8Array): string;
+  /** a string to UTF-8; a lone surrogate becomes U+FFFD */
+  encode(text: string): Uint8Array<ArrayBuffer>;
+  /** as the kernel got them, argv[0] first */
+  arguments(): Uint8Array[];
+  /** `NAME=VALUE` each */
+  environment(): Uint8Array[];
+  /** evaluates a unit of bytecode */
+  unit(name: string): unknown;
+}
+
+declare global {
+  var host: Host;
+}
+
+export const { syscall, addressOf } = host;

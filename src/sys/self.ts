@@ -1,0 +1,69 @@
+/** This process and its program. */
+
+import { decodeName } from "../bytes.ts";
+import { errno } from "./errno.ts";
+import { readlink, writeAll } from "./fd.ts";
+import { check, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+
+export function getpid(): number {
+  return syscall(SYS.getpid);
+}
+
+export function getppid(): number {
+  return syscall(SYS.getppid);
+}
+
+/** getcwd(2). Throws ENOENT where it was deleted or lies outside of the root. */
+export function workingDirectory(): string {
+  const buffer = new Uint8Array(4097);
+  const length = check(syscall(SYS.getcwd, buffer, buffer.length), "getcwd");
+  const path = decodeName(buffer.subarray(0, length - 1));
+  if (!path.startsWith("/")) check(-(errno.ENOENT as number), "getcwd");
+  return path;
+}
+
+/** Name of the program that people call for all else, beside `veneer` or in its prefix's libexec/veneer. */
+export const LARGE_PROGRAM = "veneer-cli";
+
+/** The executable of this process, whose file may have been replaced meanwhile. */
+export function ownExecutable(): string {
+  return (readlink("/proc/self/exe") ?? "").replace(/ \(deleted\)$/, "");
+}
+
+let program: string | undefined;
+
+/** Path of the program `veneer`, as others call it: this process's own, or that which started it. */
+export function programPath(): string {
+  program ??= smallProgram(ownExecutable());
+  return program;
+}
+
+/** Of an executable of ours, the one that is named `veneer`. */
+export function smallProgram(executable: string): string {
+  const slash = executable.lastIndexOf("/");
+  if (executable.slice(slash + 1) !== LARGE_PROGRAM) return executable;
+  const directory = executable.slice(0, slash);
+  const suffix = "/libexec/veneer";
+  return directory.endsWith(suffix)
+    ? `${directory.slice(0, -suffix.length)}/bin/veneer`
+    : `${directory}/veneer`;
+}
+
+const SLEEP_UNIT = 1_000_000;
+
+/** Waits; a signal that is handled ends it early. */
+export function sleep(milliseconds: number): void {
+  const nanoseconds = BigInt(Math.round(milliseconds * SLEEP_UNIT));
+  const time = new BigInt64Array([nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n]);
+  syscall(SYS.nanosleep, time, null);
+}
+
+/** A line for people on standard error; one that cannot be written is lost. */
+export function warn(line: string): void {
+  try {
+    writeAll(2, new TextEncoder().encode(`${line}\n`), "standard error");
+  } catch {
+    // nobody listens
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Processes of our own that are not waited for. This file is the large program's; the build of the small program takes
+ * quickjs/spawn.ts in its place, which forks. Both export the same.
+ */
+import { readlink } from "./fd.ts";
+import { identify } from "./process.ts";
+import { sleep } from "./self.ts";
+import { lstatMaybe } from "./stat.ts";
+
+const PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Starts a program in a session of its own, in `/`, without input and output. Throws where it cannot be started. */
+export function startDetached(argv: readonly string[]): void {
+  const env = { PATH: PATH.slice(5) };
+  Bun.spawn([...argv], { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
+}
+
+/** A process that is in a new user namespace, without maps, until it is disposed. */
+export interface NamespaceHolder extends Disposable {
+  readonly pid: number;
+}
+
+/** Milliseconds for a small program to start. */
+const START_TIME = 10_000;
+
+/**
+ * Undefined where the kernel or an administrator allows no new one. A thread cannot come back from a user namespace, and
+ * this run time cannot fork: so unshare(1) enters it, and `cat` waits there.
+ */
+export function holdNewUserNamespace(): NamespaceHolder | undefined {
+  const program = ["/usr/bin/unshare", "/bin/unshare"].find((path) => lstatMaybe(path));
+  if (program === undefined) return undefined;
+  const child = Bun.spawn([program, "--user", "--", "/bin/cat"], {
+    cwd: "/",
+    env: { PATH: PATH.slice(5) },
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  const { pid } = child;
+  const end = () => {
+    child.kill("SIGKILL");
+    child.unref();
+  };
+  const own = readlink("/proc/self/ns/user");
+  for (const limit = Date.now() + START_TIME; ; sleep(0.2)) {
+    const now = readlink(`/proc/${pid}/ns/user`);
+    if (now !== undefined && now !== own) return { pid, [Symbol.dispose]: end };
+    if (identify(pid) && Date.now() < limit) continue;
+    end();
+    return undefined;
+  }
+}
