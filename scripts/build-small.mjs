@@ -10,9 +10,10 @@ import { build } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const own = join(root, "src/sys/quickjs");
+const generated = join(root, "src/generated");
 const SOURCES = ["quickjs", "libregexp", "libunicode", "dtoa", "cutils"];
 const COMPILE = ["-O2", "-fwrapv", "-ffunction-sections", "-fdata-sections", "-D_GNU_SOURCE", "-std=gnu11"];
-const LINK = ["-static", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none"];
+const LINK = ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none"];
 
 /** Compilers by architecture, as Node.js names them: the program's, and what is added to its flags. */
 const COMPILERS = {
@@ -82,23 +83,85 @@ const ownModules = {
   },
 };
 
+/**
+ * Modules that are read when one of their functions is called: what a call does not need costs it nothing. All that they
+ * export must be functions. The validators are such modules, too.
+ */
+const LATE = [
+  "src/apply/start.ts",
+  "src/hand-over.ts",
+  "src/hook-lxc.ts",
+  "src/hook-precreate.ts",
+  "src/hook-release.ts",
+  "src/prepare-runtime.ts",
+];
+
+const lateModules = {
+  name: "late-modules",
+  setup({ onResolve, onLoad }) {
+    const late = new Set(LATE.map((file) => join(root, file)));
+    for (const file of late)
+      if (!existsSync(file)) throw new Error(`build-small.mjs names ${file}, which is not there`);
+    onResolve({ filter: /^\.\.?\// }, ({ path, importer, namespace, kind }) => {
+      if (kind !== "import-statement" || namespace === "late") return undefined;
+      const file = join(dirname(importer), path);
+      return late.has(file) || dirname(file) === generated ? { path: file, namespace: "late" } : undefined;
+    });
+    onLoad({ filter: /./, namespace: "late" }, ({ path }) => {
+      const own = `import(${JSON.stringify(`./${basename(path)}`)})`;
+      return {
+        contents: dirname(path) === generated ? lateValidator(own) : lateFunctions(path, own),
+        resolveDir: dirname(path),
+      };
+    });
+  },
+};
+
+function lateValidator(own) {
+  return `let own;
+export default function validate(data) {
+  own ??= ${own};
+  const valid = own.default(data);
+  validate.errors = own.default.errors;
+  return valid;
+}`;
+}
+
+function lateFunctions(file, own) {
+  const exported = [...readFileSync(file, "utf8").matchAll(/^export (?!type|interface)([a-z*]+(?: \w+)?)/gm)];
+  const names = exported.map(([, words]) => {
+    const name = /^function (\w+)$/.exec(words)?.[1];
+    if (name === undefined)
+      throw new Error(`${file} is read late, so it must export functions alone, not '${words}'`);
+    return name;
+  });
+  return names.map((name) => `export const ${name} = (...args) => ${own}.${name}(...args);`).join("\n");
+}
+
 async function bundle(architecture, version) {
   const result = await build({
     absWorkingDir: root,
     entryPoints: ["src/main.ts"],
     bundle: true,
     write: false,
-    format: "iife",
+    format: "esm",
+    splitting: true,
+    outdir: "units",
+    chunkNames: "[hash]",
     platform: "neutral",
     target: "es2022",
     supported: { using: false },
     minify: true,
     inject: ["src/sys/quickjs/globals.ts"],
     define: { VERSION: JSON.stringify(version), "process.arch": JSON.stringify(architecture) },
-    plugins: [ownModules],
+    plugins: [ownModules, lateModules],
     logLevel: "warning",
   });
-  return [{ name: "main", text: result.outputFiles[0].text }];
+  // import() that waits, which QuickJS has not
+  return result.outputFiles.map(({ path, text }) => ({
+    name: basename(path),
+    text: text.replaceAll(/\bimport\("\.\/([^"]+)"\)/g, 'host.unit("$1")'),
+  }));
 }
 
 /** As host.c reads them: a header of 16 bytes, 32 bytes for each unit, then the bytecode. */
@@ -120,8 +183,8 @@ function packUnits(units) {
   return Buffer.concat([header, ...padded]);
 }
 
-/** `architecture`: x64 or arm64, as Node.js names them. */
-export async function buildSmall(outfile, architecture, version) {
+/** `architecture`: x64 or arm64, as Node.js names them. `symbols`: keep them, for a profile. */
+export async function buildSmall(outfile, architecture, version, { symbols = false } = {}) {
   mkdirSync(join(root, "build"), { recursive: true });
   const source = fetchEngine();
   const work = mkdtempSync(join(root, "build/program."));
@@ -129,14 +192,14 @@ export async function buildSmall(outfile, architecture, version) {
     const compiler = join(work, "compiler");
     compileHost(source, COMPILERS[process.arch], compiler, ["-DCOMPILER"]);
     const units = (await bundle(architecture, version)).map(({ name, text }) => {
-      const file = join(work, `${name}.js`);
+      const file = join(work, name);
       writeFileSync(file, text);
-      run(compiler, [file, `${name}.js`, `${file}.bin`]);
+      run(compiler, [file, name, `${file}.bin`]);
       return { name, bytes: readFileSync(`${file}.bin`) };
     });
     writeFileSync(join(work, "units.bin"), packUnits(units));
     const program = join(work, "veneer");
-    compileHost(source, COMPILERS[architecture], program, [`-Wa,-I${work}`]);
+    compileHost(source, COMPILERS[architecture], program, [`-Wa,-I${work}`, ...(symbols ? [] : ["-s"])]);
     renameSync(program, outfile);
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -38,7 +38,7 @@ setting() { if [ -e "$settings/$1" ]; then cat -- "$settings/$1"; fi; }
 # Each file appears whole: containers that run call these programs when they end.
 install_programs() {
   mkdir -p -- "$bin"
-  for name in veneer-release veneer veneer-crun veneer-runc; do
+  for name in veneer-release veneer-cli veneer veneer-crun veneer-runc; do
     cmp -s -- "$from/$name" "$bin/$name" && continue
     cp -- "$from/$name" "$bin/$name.new"
     chmod 755 -- "$bin/$name.new"
@@ -47,8 +47,8 @@ install_programs() {
     say "installed $bin/$name"
   done
   # later starts find it in the page cache
-  cat -- "$bin/veneer" >/dev/null
-  veneer --version >/dev/null || fail "$bin/veneer does not run on this node; hint: it needs glibc 2.31 or later"
+  cat -- "$bin/veneer" "$bin/veneer-cli" >/dev/null
+  veneer --version >/dev/null || fail "$bin/veneer-cli does not run on this node; hint: it needs glibc 2.31 or later"
   for name in sh grep unshare; do
     host sh -c 'command -v "$1" >/dev/null' sh "$name" || fail "this node has no $name, which veneer-runc needs"
   done

@@ -138,6 +138,7 @@ describe("the DaemonSet's script", () => {
     expect(await onNode("config")).toMatch(/annotations.*debian\*/);
     expect(readdirSync(opt("bin")).sort()).toEqual([
       "veneer",
+      "veneer-cli",
       "veneer-crun",
       "veneer-release",
       "veneer-runc",

@@ -19,7 +19,7 @@
 #include "quickjs.h"
 
 /* Hostile JSON ends in an exception, not in a crash or a machine without memory. */
-enum { MEMORY_LIMIT = 192 << 20, STACK_LIMIT = 1 << 20, STACK_RESERVE = 64 << 10 };
+enum { MEMORY_LIMIT = 192 << 20, GC_THRESHOLD = 32 << 20, STACK_LIMIT = 1 << 20, STACK_RESERVE = 64 << 10 };
 
 static void fatal(JSContext *ctx) {
   JSValue error = JS_GetException(ctx);
@@ -33,7 +33,14 @@ static void fatal(JSContext *ctx) {
 
 #ifdef COMPILER
 
-/* usage: compiler BUNDLE NAME BYTECODE; NAME stands in stack traces in place of the file's */
+static int initialize(JSContext *ctx, JSModuleDef *module) { return 0; }
+
+/* Imports are compiled by themselves: here an empty module stands for each. */
+static JSModuleDef *imported(JSContext *ctx, const char *name, void *opaque) {
+  return JS_NewCModule(ctx, name, initialize);
+}
+
+/* usage: compiler BUNDLE NAME BYTECODE; NAME is what others import it by */
 int main(int argc, char **argv) {
   if (argc != 4) return 2;
   FILE *file = fopen(argv[1], "rb");
@@ -45,7 +52,8 @@ int main(int argc, char **argv) {
   JSRuntime *runtime = JS_NewRuntime();
   JS_SetStripInfo(runtime, JS_STRIP_DEBUG);
   JSContext *ctx = JS_NewContext(runtime);
-  JSValue code = JS_Eval(ctx, text, length, argv[2], JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY);
+  JS_SetModuleLoaderFunc(runtime, NULL, imported, NULL);
+  JSValue code = JS_Eval(ctx, text, length, argv[2], JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
   if (JS_IsException(code)) fatal(ctx);
   size_t size;
   uint8_t *bytes = JS_WriteObject(ctx, &size, code, JS_WRITE_OBJ_BYTECODE);
@@ -56,6 +64,69 @@ int main(int argc, char **argv) {
 }
 
 #else
+
+/*
+ * Memory, a quarter of all work with a general allocator: blocks of few sizes from a growing area, each with its size
+ * in the 8 bytes before it, kept in a list of their size when they are freed. Large ones are the C library's.
+ */
+enum { STEP = 16, SMALL = 2048, AREA = 64 << 10 };
+static struct block { struct block *next; } *unused[SMALL / STEP + 1];
+static char *area, *area_end;
+
+static size_t size_of(const void *pointer) { return pointer ? ((const uint64_t *)pointer)[-1] : 0; }
+
+static void *set_size(char *start, size_t size) {
+  *(uint64_t *)(start + 8) = size;
+  return start + 16;
+}
+
+/* Of size n * STEP - 8, so that every block begins at a multiple of 16. */
+static void *allocate(JSMallocState *state, size_t size) {
+  size_t room = (size + 8 + STEP - 1) / STEP * STEP;
+  if (room < size || state->malloc_size + room > state->malloc_limit) return NULL;
+  void *block;
+  if (room > SMALL) {
+    char *start = malloc(room + 8);
+    if (!start) return NULL;
+    block = set_size(start, room - 8);
+  } else if (unused[room / STEP]) {
+    block = unused[room / STEP];
+    unused[room / STEP] = unused[room / STEP]->next;
+  } else {
+    if ((size_t)(area_end - area) < room + 8) {
+      if (!(area = malloc(AREA))) return NULL;
+      area_end = area + AREA;
+    }
+    block = set_size(area, room - 8);
+    area += room;
+  }
+  state->malloc_count++;
+  state->malloc_size += room;
+  return block;
+}
+
+static void release(JSMallocState *state, void *pointer) {
+  if (!pointer) return;
+  size_t room = size_of(pointer) + 8;
+  state->malloc_count--;
+  state->malloc_size -= room;
+  if (room > SMALL) return free((char *)pointer - 16);
+  ((struct block *)pointer)->next = unused[room / STEP];
+  unused[room / STEP] = pointer;
+}
+
+static void *resize(JSMallocState *state, void *pointer, size_t size) {
+  size_t old = size_of(pointer);
+  if (size == 0) return release(state, pointer), NULL;
+  if (pointer && size <= old && size >= old / 2) return pointer;
+  void *block = allocate(state, size);
+  if (!block || !pointer) return block;
+  memcpy(block, pointer, old < size ? old : size);
+  release(state, pointer);
+  return block;
+}
+
+static const JSMallocFunctions memory = {allocate, release, resize, size_of};
 
 /* Made by the build: the number of units; for each its name, place and size; then their bytecode. */
 struct unit {
@@ -167,21 +238,32 @@ static JSValue host_encode(JSContext *ctx, JSValueConst this, int argc, JSValueC
   return array;
 }
 
-/* The value of a unit of the build, made anew at each call. */
-static JSValue host_unit(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
-  const char *name = JS_ToCString(ctx, argv[0]);
-  if (!name) return JS_EXCEPTION;
+/* Reads a module when the first import of it is met: what a call does not need is never read. */
+static JSModuleDef *read_unit(JSContext *ctx, const char *name, void *opaque) {
   uint32_t count;
   memcpy(&count, units, sizeof count);
   const struct unit *unit = (const struct unit *)(units + 16);
   while (count > 0 && strcmp(unit->name, name)) unit++, count--;
-  if (count == 0) {
-    JS_ThrowReferenceError(ctx, "no unit %s", name);
-    return JS_FreeCString(ctx, name), JS_EXCEPTION;
-  }
-  JS_FreeCString(ctx, name);
+  if (count == 0) return JS_ThrowReferenceError(ctx, "no unit %s", name), NULL;
   JSValue code = JS_ReadObject(ctx, units + unit->offset, unit->size, JS_READ_OBJ_BYTECODE);
-  return JS_IsException(code) ? code : JS_EvalFunction(ctx, code);
+  if (JS_IsException(code) || JS_ResolveModule(ctx, code)) return NULL;
+  return JS_VALUE_GET_PTR(code);
+}
+
+/* import() that waits: modules of the build have nothing asynchronous. The module's namespace. */
+static JSValue load_unit(JSContext *ctx, const char *name) {
+  JSValue promise = JS_LoadModule(ctx, "", name);
+  JSContext *other;
+  while (JS_ExecutePendingJob(JS_GetRuntime(ctx), &other) > 0);
+  JSValue result = JS_IsException(promise) ? promise : JS_PromiseResult(ctx, promise);
+  return JS_PromiseState(ctx, promise) == JS_PROMISE_REJECTED ? JS_Throw(ctx, result) : result;
+}
+
+static JSValue host_unit(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
+  const char *name = JS_ToCString(ctx, argv[0]);
+  JSValue namespace = name ? load_unit(ctx, name) : JS_EXCEPTION;
+  JS_FreeCString(ctx, name);
+  return namespace;
 }
 
 static JSValue byte_strings(JSContext *ctx, char **list) {
@@ -212,10 +294,11 @@ static const JSCFunctionListEntry functions[] = {
 
 int main(int argc, char **argv) {
   arguments = argv;
-  JSRuntime *runtime = JS_NewRuntime();
+  JSRuntime *runtime = JS_NewRuntime2(&memory, NULL);
   JSContext *ctx = runtime ? JS_NewContextRaw(runtime) : NULL;
   if (!ctx) return fputs("veneer: out of memory\n", stderr), 1;
   JS_SetMemoryLimit(runtime, MEMORY_LIMIT);
+  JS_SetGCThreshold(runtime, GC_THRESHOLD);
   struct rlimit stack;
   rlim_t room = getrlimit(RLIMIT_STACK, &stack) ? STACK_RESERVE * 2 : stack.rlim_cur;
   JS_SetMaxStackSize(runtime, room < STACK_LIMIT + STACK_RESERVE ? room - STACK_RESERVE : STACK_LIMIT);
@@ -226,11 +309,13 @@ int main(int argc, char **argv) {
   JS_AddIntrinsicJSON(ctx);
   JS_AddIntrinsicMapSet(ctx);
   JS_AddIntrinsicTypedArrays(ctx);
-  JSValue global = JS_GetGlobalObject(ctx), host = JS_NewObject(ctx), name = JS_NewString(ctx, "main");
+  JS_AddIntrinsicPromise(ctx);
+  JS_SetModuleLoaderFunc(runtime, NULL, read_unit, NULL);
+  JSValue global = JS_GetGlobalObject(ctx), host = JS_NewObject(ctx);
   JS_SetPropertyFunctionList(ctx, host, functions, sizeof functions / sizeof functions[0]);
   JS_SetPropertyStr(ctx, global, "host", host);
   /* the program ends itself (exit_group): it comes back only by an exception that nothing caught */
-  if (JS_IsException(host_unit(ctx, JS_UNDEFINED, 1, &name))) fatal(ctx);
+  if (JS_IsException(load_unit(ctx, "main.js"))) fatal(ctx);
   _exit(0);
 }
 
