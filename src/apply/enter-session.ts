@@ -5,6 +5,7 @@
 import { VeneerError } from "../errors.ts";
 import { openLayers } from "../input/facts.ts";
 import { lookup, rootFact } from "../input/layers.ts";
+import { mostLayers } from "../overlay/layer-form.ts";
 import { planScaffold } from "../plan/scaffold.ts";
 import { readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -41,8 +42,6 @@ import { mountSession } from "./session.ts";
 import { makeUpper } from "./upper.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];
-/** OVL_MAX_STACK */
-const MOST_LAYERS = 500;
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**
@@ -63,6 +62,8 @@ export function enterSession(store: Store, name: string): void {
     files,
   );
   using tmpfs = mountTmpfs("0700");
+  // before Linux 6.15 overlayfs takes no layer on a mount that is nowhere attached; it goes with the old root
+  attachAt(tmpfs, target);
   makeUpper(tmpfs, rootFact(layers.fds), scaffold.entries);
   using more = openDirectory("upper", tmpfs.number);
   for (const path of scaffold.files) {
@@ -70,10 +71,9 @@ export function enterSession(store: Store, name: string): void {
   }
   const missing = scaffold.entries.length + scaffold.files.length > 0;
   // on a full stack the mount points that are missing are made in the session after all
-  const used = missing && layers.fds.length < MOST_LAYERS;
+  const used = missing && layers.fds.length < mostLayers();
   using root = mountSession(store, name, session, used ? [more] : []);
-  using place = openDirectory(target);
-  attach(root, place, target);
+  attachAt(root, target);
   using proc = createMount(fsopen("proc"), "proc");
   putOn(root, proc, "/proc", "directory");
   // a sysfs of one's own needs the right to the network namespace, which is the host's (sysfs(5))
@@ -92,6 +92,11 @@ export function enterSession(store: Store, name: string): void {
   pivotRoot(".", ".");
   umount2(".", MNT_DETACH);
   chdir("/");
+}
+
+function attachAt(mounted: Fd, path: string): void {
+  using place = openDirectory(path);
+  attach(mounted, place, path);
 }
 
 function putOn(root: Fd, mounted: Fd, path: string, kind: "directory" | "file"): void {

@@ -1,4 +1,5 @@
 /** Many layers to one that shows the same, by hard links: directories are made anew, no file's data is copied. */
+import { mostLayers } from "../overlay/layer-form.ts";
 import type { LayerRef } from "../store/bases.ts";
 import { publishLayer, sealLayer } from "../store/layers.ts";
 import { type MergedEntry, mergeTrees } from "../store/merge.ts";
@@ -8,7 +9,6 @@ import { errno } from "../sys/errno.ts";
 import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import { fsopen, setOption } from "../sys/mount.ts";
 import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
 import { makeLayerDirectory } from "./import.ts";
@@ -16,11 +16,11 @@ import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. The
- * kernel takes 500 with lowerdir+ (Linux 6.8), before that about 15 fit into one option.
+ * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. Fewer where
+ * the kernel takes few in one overlay: an instance adds layers of its own.
  */
 const MOST = 100;
-const MOST_IN_ONE_OPTION = 12;
+const OWN_LAYERS = 26;
 
 /** What overlayfs notes for itself, and what a layer with nothing below it does not need. */
 const isDropped = (name: string) => name.startsWith(overlayPrefix());
@@ -34,7 +34,7 @@ export async function shortenLayers(
   store: Store,
   layers: readonly LayerRef[],
   progress: Progress,
-  most = mostLayers(),
+  most = Math.min(MOST, mostLayers() - OWN_LAYERS),
 ): Promise<readonly LayerRef[]> {
   if (layers.length < most) return layers;
   const first = layers.findIndex((layer) => !("id" in layer));
@@ -57,12 +57,6 @@ export async function shortenLayers(
   } finally {
     await flushed.catch(() => {});
   }
-}
-
-function mostLayers(): number {
-  using context = fsopen("overlay");
-  using directory = openDirectory("/");
-  return setOption(context, "lowerdir+", directory.path) === 0 ? MOST : MOST_IN_ONE_OPTION;
 }
 
 /**

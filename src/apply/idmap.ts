@@ -7,8 +7,15 @@ import { quote } from "../quote.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
-import { MOUNT_ATTR_IDMAP, O_DIRECTORY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.ts";
-import { cloneTree, setMountAttributes } from "../sys/mount.ts";
+import {
+  MOUNT_ATTR_IDMAP,
+  MS_PRIVATE,
+  O_DIRECTORY,
+  O_PATH,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+} from "../sys/flags.ts";
+import { clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { mountOverlay, type OverlayRequest } from "./overlay.ts";
@@ -143,9 +150,9 @@ function kernelRelease(): string {
   return readText("/proc/sys/kernel/osrelease")?.trim() ?? "unknown";
 }
 
-/** A detached, idmapped clone of the mount at an open directory, without what is mounted below it. */
+/** A detached, idmapped, private clone of the mount at an open directory, without what is mounted below it. */
 export function idmapped(directory: Fd, userns: Fd, name: string): Fd {
-  const clone = cloneTree(directory.number, "", false);
+  const clone = clonePeer(directory.number, "", false);
   try {
     setIdmap(clone, userns, name);
     return clone;
@@ -157,7 +164,7 @@ export function idmapped(directory: Fd, userns: Fd, name: string): Fd {
 
 function setIdmap(mount: Fd, userns: Fd, name: string): void {
   try {
-    setMountAttributes(mount, { set: MOUNT_ATTR_IDMAP, userns }, name);
+    setMountAttributes(mount, { set: MOUNT_ATTR_IDMAP, propagation: MS_PRIVATE, userns }, name);
   } catch (cause) {
     if (!isErrno(cause, "EINVAL", "ENOSYS", "EPERM", "EOPNOTSUPP")) throw cause;
     throw new VeneerError("NO_IDMAP", `${quote(name)} cannot be idmapped to the container's user namespace`, {

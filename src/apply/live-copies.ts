@@ -4,7 +4,7 @@
  * `mount --bind`). They are brought onto the new root after the container itself; one that cannot be stays on the
  * old one and is told.
  */
-import { attributesOf, isShared, rootStack } from "../plan/live-mounts.ts";
+import { attributesOf, rootStack } from "../plan/live-mounts.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import {
@@ -17,11 +17,12 @@ import {
   RESOLVE_NO_SYMLINKS,
   S_IFDIR,
 } from "../sys/flags.ts";
-import { attachBeneath, cloneTree, setMountAttributes } from "../sys/mount.ts";
+import { attachBeneath, clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { gone, namespaceOf } from "../sys/processes.ts";
+import { isShared } from "../sys/propagation.ts";
 import { fstat, isType, statMaybe } from "../sys/stat.ts";
 import { settle, swapRoot, uncover } from "./live-swap.ts";
 
@@ -98,7 +99,7 @@ export function prepareCopies(
 ): Prepared {
   const made: Fd[] = [];
   const clone = (source: Fd) => {
-    const fd = cloneTree(source.number, "", false);
+    const fd = clonePeer(source.number, "", false);
     made.push(fd);
     return fd;
   };

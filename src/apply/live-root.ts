@@ -5,7 +5,6 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { StaleUse } from "../input/stale.ts";
-import { isShared } from "../plan/live-mounts.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
 import { waitUntilFree } from "../store/liveness.ts";
 import { type Moving, publishMoving, removeMoving } from "../store/moving.ts";
@@ -13,6 +12,7 @@ import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
 import { remainsInUse } from "../store/remains.ts";
 import { moveToTrash } from "../store/trash.ts";
+import { isShared } from "../sys/propagation.ts";
 import type { LiveContainer } from "./live-container.ts";
 import { type Done, insist, type NewRoot, type Work } from "./live-exchange.ts";
 import { planHalt } from "./live-freeze.ts";

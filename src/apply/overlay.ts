@@ -1,11 +1,20 @@
 /** Mounts an overlay, detached, from layers given by descriptor. */
 import { VeneerError } from "../errors.ts";
+import { layerForm, takesDetached, withLayerList } from "../overlay/layer-form.ts";
 import { explainMount } from "../plan/explain.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
-import { type Fd, openDirectory } from "../sys/fd.ts";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/flags.ts";
-import { attach, cloneTree, createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
-import { inScratchNamespace } from "../sys/namespace.ts";
+import type { Fd } from "../sys/fd.ts";
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MS_PRIVATE } from "../sys/flags.ts";
+import {
+  attach,
+  cloneTree,
+  createMount,
+  fsopen,
+  setFdOption,
+  setMountAttributes,
+  setOption,
+} from "../sys/mount.ts";
+import { inScratchNamespace, openScratchPlace } from "../sys/namespace.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
 export interface OverlayRequest {
@@ -28,17 +37,13 @@ export interface OverlayRequest {
   readonly attached?: readonly Fd[];
 }
 
-/** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
-const OPTION_LIMIT = 255;
-
 /**
- * A detached overlay mount, gone when its descriptor is closed. Layers are given by descriptor (Linux 6.13,
- * mountinfo then shows their paths), else by their paths below /proc/self/fd one by one (6.8), else in one
- * string, which has room for about 15. Throws VeneerError with an explanation.
+ * A detached overlay mount, gone when its descriptor is closed. Layers are given in the form that the kernel takes
+ * ({@link layerForm}). Throws VeneerError with an explanation.
  */
 export function mountOverlay(request: OverlayRequest): Fd {
   try {
-    return mountVolatile(request);
+    return mountAnywhere(request);
   } catch (error) {
     if (error instanceof SysError) {
       throw new VeneerError("MOUNT", "mount overlay", {
@@ -50,24 +55,23 @@ export function mountOverlay(request: OverlayRequest): Fd {
   }
 }
 
-/**
- * Volatile as asked for, or not at all where the kernel does not know the option (before Linux 5.10); with what is
- * detached attached for the while where the kernel takes it no other way (before 6.15).
- */
-function mountVolatile(request: OverlayRequest): Fd {
+/** What is nowhere attached is attached for the while where overlayfs takes it no other way (before Linux 6.15). */
+function mountAnywhere(request: OverlayRequest): Fd {
+  const { detached = [] } = request;
+  if (detached.length === 0) return mountHere(request);
+  if (!takesDetached()) return mountAttached(request, detached);
   try {
-    return tryMount(request, request.volatile);
+    return mountHere(request);
   } catch (error) {
     if (!isErrno(error, "EINVAL")) throw error;
-    if (request.detached?.length) return mountAttached(request, request.detached);
-    if (!request.volatile) throw error;
-    return tryMount(request, false);
+    return mountAttached(request, detached);
   }
 }
 
 /**
  * In a mount namespace of its own, to which everything is attached first: overlayfs clones its layers, and the
- * kernel clones mounts of the caller's namespace alone (fs/namespace.c, clone_private_mount).
+ * kernel clones mounts of the caller's namespace alone (fs/namespace.c, clone_private_mount). Each mount comes to
+ * lie on the one before it: they are private, or the second would appear on what the first is a copy of.
  */
 function mountAttached(request: OverlayRequest, detached: readonly Fd[]): Fd {
   const clones: Fd[] = [];
@@ -79,23 +83,40 @@ function mountAttached(request: OverlayRequest, detached: readonly Fd[]): Fd {
       return clone;
     });
     return inScratchNamespace(() => {
-      using root = openDirectory("/");
-      for (const mount of [...detached, ...clones]) attach(mount, root, "scratch namespace");
-      return tryMount({ ...request, layers }, request.volatile);
+      using place = openScratchPlace();
+      for (const mount of [...detached, ...clones]) {
+        setMountAttributes(mount, { propagation: MS_PRIVATE }, "scratch mount");
+        attach(mount, place, "scratch namespace");
+      }
+      return mountHere({ ...request, layers });
     });
   } finally {
     for (const clone of clones) clone[Symbol.dispose]();
   }
 }
 
-function tryMount(request: OverlayRequest, volatile: boolean): Fd {
+function mountHere(request: OverlayRequest): Fd {
   using context = fsopen("overlay");
   require(setOption(context, "source", request.source), "source");
-  setLayers(context, request.layers);
+  const { layers } = request;
+  const form = layerForm();
+  if (form === "list") {
+    const overlay = withLayerList(layers, (list) => {
+      require(setOption(context, "lowerdir", list), "lowerdir");
+      return create(context, request);
+    });
+    if (overlay) return overlay;
+    throw new SysError(errno.E2BIG as number, `mount overlay of ${layers.length} layers`);
+  }
+  for (const layer of layers) setDirectory(context, "lowerdir+", layer);
+  return create(context, request);
+}
+
+function create(context: Fd, request: OverlayRequest): Fd {
   if (request.upper && request.work) {
-    setLayer(context, "upperdir", request.upper);
-    setLayer(context, "workdir", request.work);
-    if (volatile) require(setOption(context, "volatile"), "volatile");
+    setDirectory(context, "upperdir", request.upper);
+    setDirectory(context, "workdir", request.work);
+    if (request.volatile) require(setOption(context, "volatile"), "volatile");
   }
   // an upper must stay usable on another version: no file handles, redirects or bare metadata in it
   setOption(context, "index", "off");
@@ -109,25 +130,12 @@ function tryMount(request: OverlayRequest, volatile: boolean): Fd {
   return createMount(context, "overlay", request.restricted ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
 }
 
-function setLayers(context: Fd, layers: readonly Fd[]): void {
-  const first = layers[0] as Fd;
-  if (setFdOption(context, "lowerdir+", first) === 0) {
-    for (const layer of layers.slice(1)) require(setFdOption(context, "lowerdir+", layer), "lowerdir+");
-    return;
-  }
-  if (setOption(context, "lowerdir+", first.path) === 0) {
-    for (const layer of layers.slice(1)) require(setOption(context, "lowerdir+", layer.path), "lowerdir+");
-    return;
-  }
-  const all = layers.map((layer) => layer.path).join(":");
-  if (all.length > OPTION_LIMIT)
-    throw new SysError(errno.E2BIG as number, `mount overlay of ${layers.length} layers`);
-  require(setOption(context, "lowerdir", all), "lowerdir");
-}
-
-function setLayer(context: Fd, key: "upperdir" | "workdir", directory: Fd): void {
-  if (setFdOption(context, key, directory) === 0) return;
-  require(setOption(context, key, directory.path), key);
+function setDirectory(context: Fd, key: "lowerdir+" | "upperdir" | "workdir", directory: Fd): void {
+  const byDescriptor = layerForm() === "descriptor";
+  const result = byDescriptor
+    ? setFdOption(context, key, directory)
+    : setOption(context, key, directory.path);
+  require(result, key);
 }
 
 function require(result: number, option: string): void {

@@ -16,7 +16,7 @@ const MOUNT: Readonly<Record<string, string>> = {
   EROFS: "the store's file system is read-only",
   ENOENT: "a layer of the base is gone: 'veneer base show' lists its layers",
   ESTALE: "the upper was made on another base",
-  E2BIG: "too many layers for this kernel: Linux 6.8 takes up to 500, earlier ones about 15",
+  E2BIG: "too many layers for this kernel: Linux 6.8 takes up to 500, earlier ones about 100",
   EOPNOTSUPP: "the store's file system has no extended attributes or no d_type (xfs with ftype=0)",
 };
 

@@ -11,6 +11,7 @@ import {
   MOUNT_ATTR_STRICTATIME,
 } from "../sys/flags.ts";
 import type { MountEntry } from "../sys/mountinfo.ts";
+import { isShared } from "../sys/propagation.ts";
 
 /** Mounts on one place of the root; what is mounted below them goes with them. */
 export interface Place {
@@ -78,10 +79,6 @@ export function attributesOf(options: string): { readonly set: number; readonly 
   // mountinfo has no word for strictatime
   if (!words.includes("noatime") && !words.includes("relatime")) set |= MOUNT_ATTR_STRICTATIME;
   return { set, clear: MOUNT_ATTR__ATIME };
-}
-
-export function isShared({ propagation }: MountEntry): boolean {
-  return propagation.some((field) => field.startsWith("shared:"));
 }
 
 /**

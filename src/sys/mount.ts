@@ -14,6 +14,7 @@ import {
   MOVE_MOUNT_BENEATH,
   MOVE_MOUNT_F_EMPTY_PATH,
   MOVE_MOUNT_T_EMPTY_PATH,
+  MS_PRIVATE,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
 } from "./flags.ts";
@@ -61,8 +62,24 @@ function contextLog(context: Fd): string {
   return lines.length === 0 ? "" : ` (${lines.join("; ")})`;
 }
 
-/** A detached copy of the mount at `path`, with everything below it. */
+/**
+ * A detached copy of the mount at `path`, with everything below it, private. A copy of a shared mount is born as its
+ * peer (mount_namespaces(7)): what is mounted on the copy, wherever that is attached, would appear on the original,
+ * so on a host whose root is shared it would cover the host's own directories.
+ */
 export function cloneTree(dir: number, path: string, recursive = true): Fd {
+  const clone = clonePeer(dir, path, recursive);
+  try {
+    setMountAttributes(clone, { propagation: MS_PRIVATE, recursive }, path);
+    return clone;
+  } catch (error) {
+    clone[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Like {@link cloneTree}, and a peer of what it is a copy of: the caller sets the propagation before it attaches it. */
+export function clonePeer(dir: number, path: string, recursive: boolean): Fd {
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
   return new Fd(check(syscall(SYS.open_tree, dir, cstring(path), flags), "open_tree", path));
 }
@@ -85,22 +102,22 @@ export function attachBeneath(mount: Fd, top: Fd, name: string): void {
 }
 
 /**
- * mount_setattr(2) (Linux 5.12) on one mount: MOUNT_ATTR_ flags to clear and to set, a propagation type, and the
- * user namespace for MOUNT_ATTR_IDMAP.
+ * mount_setattr(2) (Linux 5.12) on one mount, or with `recursive` on all below it too: MOUNT_ATTR_ flags to clear and
+ * to set, a propagation type, and the user namespace for MOUNT_ATTR_IDMAP.
  */
 export function setMountAttributes(
   mount: Fd,
-  attributes: { set?: number; clear?: number; propagation?: number; userns?: Fd },
+  attributes: { set?: number; clear?: number; propagation?: number; userns?: Fd; recursive?: boolean },
   name: string,
 ): void {
-  const { set = 0, clear = 0, propagation = 0, userns } = attributes;
+  const { set = 0, clear = 0, propagation = 0, userns, recursive = false } = attributes;
   const all = [set, clear, propagation, userns?.number ?? 0];
   const values = new BigUint64Array(all.map(BigInt));
   const result = syscall(
     SYS.mount_setattr,
     mount.number,
     cstring(""),
-    AT_EMPTY_PATH,
+    AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0),
     values,
     values.byteLength,
   );

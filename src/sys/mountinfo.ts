@@ -61,6 +61,6 @@ export function parseMountinfo(text: string): MountEntry[] {
 }
 
 /** The mounts that a process sees; undefined when it is gone. */
-export function readMountinfo(pid: number | "self"): string | undefined {
+export function readMountinfo(pid: number | "self" | "thread-self"): string | undefined {
   return readText(`/proc/${pid}/mountinfo`, undefined, MOUNTINFO_LIMIT);
 }

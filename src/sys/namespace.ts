@@ -1,10 +1,23 @@
 /** setns(2), unshare(2), pivot_root(2). */
-
-import { type Fd, openat, openDirectory } from "./fd.ts";
-import { AT_FDCWD, CLONE_FS, CLONE_NEWNS, MS_PRIVATE, MS_REC, O_RDONLY } from "./flags.ts";
+import { VeneerError } from "../errors.ts";
+import { quote } from "../quote.ts";
+import { type Fd, openat, openatMaybe, openDirectory } from "./fd.ts";
+import {
+  AT_FDCWD,
+  CLONE_FS,
+  CLONE_NEWNS,
+  MS_REC,
+  MS_SLAVE,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+} from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { mount } from "./mount.ts";
+import { parseMountinfo, readMountinfo } from "./mountinfo.ts";
 import { SYS } from "./numbers.ts";
+import { isShared } from "./propagation.ts";
 import { sleep, warn } from "./self.ts";
 
 /**
@@ -26,13 +39,44 @@ export function withMountNamespace<T>(namespace: Fd, action: () => T): T {
   });
 }
 
-/** Like {@link withMountNamespace}, in a copy of this one, which goes with what is mounted in it. */
+/**
+ * Like {@link withMountNamespace}, in a copy of this one, which goes with what is mounted in it. Nothing that is
+ * mounted in it appears outside: where a mount would be shared, `action` is not called. What `action` attaches must
+ * be private itself, as {@link cloneTree} makes it.
+ *
+ * Slaves, not private mounts: nothing leaves either, and AppArmor's profile of lxc-start allows this alone.
+ */
 export function inScratchNamespace<T>(action: () => T): T {
   return andBack(() => {
     check(syscall(SYS.unshare, CLONE_NEWNS), "unshare", "CLONE_NEWNS");
-    mount(null, "/", null, MS_REC | MS_PRIVATE);
+    mount(null, "/", null, MS_REC | MS_SLAVE);
+    refuseShared();
     return action();
   });
+}
+
+function refuseShared(): void {
+  const mounts = parseMountinfo(readMountinfo("thread-self") ?? "");
+  const shared = mounts.find(isShared);
+  if (mounts.length > 0 && !shared) return;
+  const what = shared
+    ? `the mount on ${quote(shared.target)} stays shared`
+    : "/proc/thread-self/mountinfo is empty";
+  throw new VeneerError(
+    "PROPAGATION",
+    `a mount namespace that is cut off from the host cannot be made: ${what}`,
+    {
+      hint: "nothing was mounted, since it would appear on the host; a newer kernel (Linux 6.15) needs none",
+    },
+  );
+}
+
+/**
+ * Where mounts are attached for a while in a scratch namespace: a directory on which AppArmor's profile of lxc-start
+ * lets hooks mount ("pre-mount hooks stage mounts", abstractions/lxc/start-container), else the root.
+ */
+export function openScratchPlace(): Fd {
+  return openatMaybe(AT_FDCWD, "/var/lib/lxc", O_PATH | O_DIRECTORY | O_NOFOLLOW) ?? openDirectory("/");
 }
 
 function andBack<T>(action: () => T): T {
@@ -67,6 +111,17 @@ function comeBack(call: () => number): void {
   }
   warn("veneer: cannot leave the container's mount namespace");
   syscall(SYS.exit_group, 1);
+}
+
+/** Runs `action` with another working directory. It must be synchronous. */
+export function inDirectory<T>(directory: Fd, action: () => T): T {
+  using before = openDirectory(".");
+  fchdir(directory.number, "a directory of our own");
+  try {
+    return action();
+  } finally {
+    fchdir(before.number, "the working directory");
+  }
 }
 
 export function fchdir(fd: number, name: string): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attributesOf, differences, isShared, placesOn, rootStack } from "../../../src/plan/live-mounts.ts";
+import { attributesOf, differences, placesOn, rootStack } from "../../../src/plan/live-mounts.ts";
 import {
   MOUNT_ATTR_NOATIME,
   MOUNT_ATTR_NOEXEC,
@@ -8,6 +8,7 @@ import {
   MOUNT_ATTR_STRICTATIME,
 } from "../../../src/sys/flags.ts";
 import type { MountEntry } from "../../../src/sys/mountinfo.ts";
+import { isShared } from "../../../src/sys/propagation.ts";
 
 function mount(id: number, parent: number, target: string, more: Partial<MountEntry> = {}): MountEntry {
   const rest = { device: `0:${id}`, root: "/", options: "rw,relatime", propagation: [], type: "tmpfs" };
