@@ -7,6 +7,7 @@ import {
   checkInstanceDigest,
   type Instance,
   readInstance,
+  refuseTmpfs,
   requireInstance,
   requireLock,
 } from "../store/instances.ts";
@@ -23,7 +24,6 @@ import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { refuseMounted } from "./change-unmounted.ts";
 import { publish } from "./create.ts";
 import { shortenLayers } from "./flatten.ts";
-import { refuseTmpfs } from "./generations.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { mergedInstance } from "./merge-parts.ts";
 import { runProgram } from "./program.ts";

@@ -4,10 +4,9 @@ import { freshUpper, openLayers } from "../input/facts.ts";
 import { upperFacts } from "../input/upper-facts.ts";
 import { type Change, changes } from "../plan/diff.ts";
 import { readVersion } from "../store/bases.ts";
-import { checkInstanceDigest, requireInstance } from "../store/instances.ts";
+import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
 import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { refuseTmpfs } from "./generations.ts";
 
 /**
  * The changes of the generation in use against what the instance started with. One that runs may change

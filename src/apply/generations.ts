@@ -246,15 +246,3 @@ export function removeGeneration(store: Store, id: string, number: number): stri
   writeInstance(store, id, next);
   return moveToTrash(store, paths.generation(store, id, number));
 }
-
-/** For a verb that needs an upper on disk. */
-export function refuseTmpfs(id: string, instance: Instance, verb: string): void {
-  if (instance.tmpfs === undefined) return;
-  throw new VeneerError(
-    "IN_MEMORY",
-    `instance ${id} keeps its writes in memory: there is nothing to ${verb}`,
-    {
-      hint: "make an instance without --tmpfs",
-    },
-  );
-}

@@ -1,5 +1,5 @@
 /** Whiteouts added to an upper that a container has written: by descriptor, through no symbolic link. */
-import type { UpperEntry } from "../plan/operations.ts";
+import type { UpperEntry } from "../plan/upper.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,

@@ -1,7 +1,7 @@
 /** What a fresh upper on the tree of an image holds, in a container with a user namespace. */
 import { VeneerError } from "../errors.ts";
 import { freshUpper, type OpenLayers, type UpperWishes } from "../input/facts.ts";
-import type { UserNamespace } from "../plan/start.ts";
+import type { UserNamespace } from "../plan/userns.ts";
 import { containerId } from "../plan/userns.ts";
 import { idmapped } from "./idmap.ts";
 

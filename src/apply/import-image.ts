@@ -5,7 +5,14 @@ import type { ImageSource } from "../input/source.ts";
 import { explainStore } from "../plan/explain.ts";
 import { quote } from "../quote.ts";
 import type { BaseVersion } from "../store/bases.ts";
-import { hasLayer, lockLayers, publishLayer, type SealedLayer, sealLayer } from "../store/layers.ts";
+import {
+  hasLayer,
+  lockLayers,
+  makeLayerDirectory,
+  publishLayer,
+  type SealedLayer,
+  sealLayer,
+} from "../store/layers.ts";
 import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { publishVersion } from "../store/versions.ts";
@@ -14,7 +21,7 @@ import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
 import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
 import { shortenLayers } from "./flatten.ts";
-import { type ImportOptions, makeLayerDirectory } from "./import.ts";
+import type { ImportOptions } from "./import-owners.ts";
 import { requireOwners } from "./import-owners.ts";
 import { inParallel } from "./parallel.ts";
 import { runProgram } from "./program.ts";

@@ -6,8 +6,8 @@ import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { changeBase, listVersions, setCurrent } from "../store/versions.ts";
 import type { RegistryOptions } from "./fetch-image.ts";
-import type { ImportOptions } from "./import.ts";
 import { importedFrom, importImage } from "./import-image.ts";
+import type { ImportOptions } from "./import-owners.ts";
 import { runProgram } from "./program.ts";
 
 /**

@@ -4,6 +4,14 @@ import { quote } from "../quote.ts";
 import { walk } from "../store/walk.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
+import type { Progress } from "./progress.ts";
+
+export interface ImportOptions {
+  readonly progress: Progress;
+  readonly note: (line: string) => void;
+  /** every file becomes root's, whatever the source says */
+  readonly squash?: boolean;
+}
 
 /** What files of ids that the namespace does not have belong to in it (/proc/sys/kernel/overflowuid). */
 const NOBODY = 65534;

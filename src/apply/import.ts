@@ -4,28 +4,20 @@ import { duringAsync, UsageError, VeneerError } from "../errors.ts";
 import { explainStore } from "../plan/explain.ts";
 import { quote } from "../quote.ts";
 import type { BaseVersion } from "../store/bases.ts";
-import { lockLayers, publishLayer, sealLayer } from "../store/layers.ts";
+import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { publishVersion } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
-import { fchmodat, mkdirat } from "../sys/fd.ts";
-import { AT_FDCWD, S_IFDIR, S_IFREG } from "../sys/flags.ts";
+import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
-import { requireOwners } from "./import-owners.ts";
+import { type ImportOptions, requireOwners } from "./import-owners.ts";
 import { copyDirectory, unpackFile, unpackStream } from "./import-tree.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
-
-export interface ImportOptions {
-  readonly progress: Progress;
-  readonly note: (line: string) => void;
-  /** every file becomes root's, whatever the source says */
-  readonly squash?: boolean;
-}
 
 /**
  * Imports a tree as one layer and publishes a version of `name` with that layer alone: whole or not at all,
@@ -53,13 +45,6 @@ export async function importTree(
     // awaited here: the staging directory goes when this scope ends
     return await publish(store, name, layer, `import of ${text}`, options.progress);
   });
-}
-
-/** LAYER/tree, 0755 whatever the umask, for a tar that has no entry for the root. */
-export function makeLayerDirectory(layer: string): void {
-  mkdirat(AT_FDCWD, layer, 0o700);
-  mkdirat(AT_FDCWD, `${layer}/tree`, 0o755);
-  fchmodat(AT_FDCWD, `${layer}/tree`, 0o755);
 }
 
 async function fill(store: Store, source: TreeSource, tree: string, options: ImportOptions) {

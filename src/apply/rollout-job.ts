@@ -5,7 +5,7 @@ import type { StaleUse } from "../input/stale.ts";
 import { formatBaseRef } from "../names.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import type { Conflict } from "../plan/rebase.ts";
-import type { Entry, MemberKind, Rollout } from "../plan/rollout.ts";
+import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 import { listRunning, type Running } from "../store/running.ts";
 import { type RebaseResult, rebase } from "./generations.ts";
 import { inParallel } from "./parallel.ts";

@@ -2,10 +2,10 @@
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { type BaseRef, formatBaseRef } from "../names.ts";
-import { advance, batches, type Entry, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
+import { advance, batches, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
-import { lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
+import { type Entry, lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
 import { listRunning } from "../store/running.ts";
 import { viewInstances } from "../store/view.ts";
 import { hearSignals } from "./interrupt.ts";

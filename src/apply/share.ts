@@ -5,7 +5,7 @@
 import { VeneerError } from "../errors.ts";
 import { formatBaseRef } from "../names.ts";
 import { readVersion } from "../store/bases.ts";
-import { lockLayers, publishLayer, sealLayer } from "../store/layers.ts";
+import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { freeLayers } from "../store/remove-base.ts";
 import { type Audience, sharedStore } from "../store/shared.ts";
@@ -39,7 +39,6 @@ import { geteuid } from "../sys/process.ts";
 import { fstat, list } from "../sys/stat.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { flatten } from "./flatten.ts";
-import { makeLayerDirectory } from "./import.ts";
 import type { Progress } from "./progress.ts";
 import { type MapOf, publish, requireLayers, sharePlace } from "./share-publish.ts";
 

@@ -1,5 +1,5 @@
 /** Makes a fresh upper: every entry is created in a directory that no container has seen yet. */
-import type { UpperEntry, UpperRoot } from "../plan/operations.ts";
+import type { UpperEntry, UpperRoot } from "../plan/upper.ts";
 import { type Fd, fchmodat, fchownat, mkdirat, mknodat, openat } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFCHR } from "../sys/flags.ts";
 import { check, cstring, syscall } from "../sys/libc.ts";

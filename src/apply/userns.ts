@@ -1,7 +1,7 @@
 /** The user namespace to which a container's root is idmapped. */
 import { during, VeneerError } from "../errors.ts";
 import { type BundleConfig, hasUserNamespace } from "../input/oci-config.ts";
-import type { UserNamespace } from "../plan/start.ts";
+import type { UserNamespace } from "../plan/userns.ts";
 import { hostId, mapName } from "../plan/userns.ts";
 import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";

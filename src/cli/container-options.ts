@@ -9,8 +9,8 @@ import { lineUp } from "../plan/id-map.ts";
 import { quote } from "../quote.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
+import { subordinateRanges } from "./account.ts";
 import type { Context, Input, Option } from "./command.ts";
-import { subordinateRanges } from "./user-namespace.ts";
 
 export const CONTAINER_OPTIONS: readonly Option[] = [
   { name: "--name", value: "ID", help: "keep its writes in the instance ID", complete: "instance" },

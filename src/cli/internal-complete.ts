@@ -7,7 +7,7 @@ import { listVersions, readBaseFile } from "../store/versions.ts";
 import { list } from "../sys/stat.ts";
 import type { Command } from "./command.ts";
 import { type Candidate, complete, countGlobals, fitting, type Wanted } from "./complete.ts";
-import { GLOBAL_OPTIONS } from "./help.ts";
+import { GLOBAL_OPTIONS } from "./global-options.ts";
 import { loadCommands } from "./verbs.ts";
 
 /**

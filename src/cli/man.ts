@@ -1,6 +1,6 @@
 /** Manual pages, man(7), made from the descriptions of the commands. */
 import type { Command } from "./command.ts";
-import { GLOBAL_OPTIONS } from "./help.ts";
+import { GLOBAL_OPTIONS } from "./global-options.ts";
 import { HELP, usage } from "./parse.ts";
 
 /** Text as it is: backslashes, and dots and quotes at the beginning of a line, mean something to roff. */

@@ -1,7 +1,8 @@
 import { UsageError } from "../errors.ts";
 import { geteuid } from "../sys/process.ts";
+import { requireRunDirectory } from "./account.ts";
 import type { Command } from "./command.ts";
-import { requireRunDirectory, runInside } from "./user-namespace.ts";
+import { runInside } from "./user-namespace.ts";
 
 export const command: Command = {
   name: "unshare",

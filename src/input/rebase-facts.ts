@@ -1,6 +1,7 @@
 /** What an upper hides of the change from one version to another. */
-import type { UpperEntry } from "../plan/operations.ts";
+
 import type { OwnFact } from "../plan/rebase.ts";
+import type { UpperEntry } from "../plan/upper.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType } from "../sys/stat.ts";

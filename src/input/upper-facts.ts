@@ -1,8 +1,7 @@
 /** What an upper holds, compared with what it started with. Reads by descriptor, follows no symbolic link. */
 
 import type { UpperFact } from "../plan/diff.ts";
-import type { UpperEntry } from "../plan/operations.ts";
-import type { Timestamp, XattrMap } from "../plan/upper.ts";
+import type { Timestamp, UpperEntry, XattrMap } from "../plan/upper.ts";
 import type { Entry } from "../store/walk.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";

@@ -2,25 +2,7 @@
 import type { RootOptions } from "../input/oci-config.ts";
 import type { Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
-import type { Timestamp, XattrMap } from "./upper.ts";
-
-/** An entry of a fresh upper. Paths are relative; a parent comes before what is in it. */
-export interface UpperEntry {
-  readonly path: string;
-  /** a directory merged with the base's, one that hides the base's, or a whiteout */
-  readonly kind: "merged" | "opaque" | "whiteout";
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly mtime?: Timestamp;
-  readonly xattrs?: XattrMap;
-}
-
-export interface UpperRoot {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-}
+import type { UpperEntry, UpperRoot } from "./upper.ts";
 
 export type Operation =
   /** says what is about to be made; undone by removing it */

@@ -1,7 +1,6 @@
 /** A rollout: who moves, in which order and batches, and what an unfinished one left. Pure. */
 
-/** A named instance, or a container without one. */
-export type MemberKind = "instance" | "container";
+import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 
 /** Something that stands on a version of the base. */
 export interface Member {
@@ -9,30 +8,6 @@ export interface Member {
   readonly id: string;
   readonly version: number;
   readonly state: "running" | "mounted" | "stopped";
-}
-
-/**
- * `planned`: to be moved; `moved`: on the target; `checked`: there, and its check passed; `back`: where it was
- * before, because a check failed.
- */
-export type EntryState = "planned" | "moved" | "checked" | "back";
-
-export interface Entry {
-  readonly kind: MemberKind;
-  readonly id: string;
-  /** version to which a failing check takes it back */
-  readonly from: number;
-  readonly state: EntryState;
-}
-
-export interface Rollout {
-  /** the version onto which all are moved */
-  readonly to: number;
-  /** ISO 8601 */
-  readonly begun: string;
-  /** `back` once a check has failed: what was moved goes back */
-  readonly phase: "forward" | "back";
-  readonly entries: readonly Entry[];
 }
 
 /** What runs first: a canary that is stopped tells nothing. */

@@ -1,6 +1,5 @@
 /** Mount points that a base lacks, as a layer of their own: made in the upper they would become part of it. */
-import type { UpperEntry } from "./operations.ts";
-import type { PathFact } from "./upper.ts";
+import type { PathFact, UpperEntry } from "./upper.ts";
 
 export interface Scaffold {
   readonly entries: readonly UpperEntry[];

@@ -4,16 +4,10 @@ import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
-import type { Fd } from "../sys/fd.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
-import type { IdMap } from "../sys/userns.ts";
-import type { Operation, UpperEntry, UpperRoot } from "./operations.ts";
-
-/** A user namespace, open, and its maps where they are known. */
-export interface UserNamespace extends Disposable {
-  readonly fd: Fd;
-  readonly map?: IdMap;
-}
+import type { Operation } from "./operations.ts";
+import type { UpperEntry, UpperRoot } from "./upper.ts";
+import type { UserNamespace } from "./userns.ts";
 
 /** Who asks, and where the overlay goes. */
 export interface Consumer {

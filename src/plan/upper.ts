@@ -1,5 +1,4 @@
 /** What a fresh upper holds: opaque directories and whiteouts, with the parents that they need. */
-import type { UpperEntry } from "./operations.ts";
 
 export interface Timestamp {
   readonly seconds: bigint;
@@ -7,6 +6,24 @@ export interface Timestamp {
 }
 
 export type XattrMap = ReadonlyMap<string, Uint8Array>;
+
+/** An entry of a fresh upper. Paths are relative; a parent comes before what is in it. */
+export interface UpperEntry {
+  readonly path: string;
+  /** a directory merged with the base's, one that hides the base's, or a whiteout */
+  readonly kind: "merged" | "opaque" | "whiteout";
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime?: Timestamp;
+  readonly xattrs?: XattrMap;
+}
+
+export interface UpperRoot {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
 
 /** A directory of the base as the container would see it. */
 export interface DirectoryFact {

@@ -1,5 +1,12 @@
-/** Names of kept user namespaces. Pure. */
+/** Maps of user namespaces, and names for kept ones. Pure. */
+import type { Fd } from "../sys/fd.ts";
 import type { IdMap, IdRange } from "../sys/userns.ts";
+
+/** A user namespace, open, and its maps where they are known. */
+export interface UserNamespace extends Disposable {
+  readonly fd: Fd;
+  readonly map?: IdMap;
+}
 
 /** NAME_MAX is 255 bytes (limits.h). */
 const NAME_LIMIT = 200;

@@ -171,3 +171,15 @@ export function checkInstanceDigest(id: string, instance: Generation, version: B
     { hint: "its changes may not fit: make a new instance, or bring the old base back" },
   );
 }
+
+/** For a verb that needs an upper on disk. */
+export function refuseTmpfs(id: string, instance: Instance, verb: string): void {
+  if (instance.tmpfs === undefined) return;
+  throw new VeneerError(
+    "IN_MEMORY",
+    `instance ${id} keeps its writes in memory: there is nothing to ${verb}`,
+    {
+      hint: "make an instance without --tmpfs",
+    },
+  );
+}

@@ -4,8 +4,10 @@ import validateLayer from "../generated/layer.js";
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
+  fchmodat,
   flock,
   fsync,
+  mkdirat,
   openat,
   rename,
   syncDirectory,
@@ -165,4 +167,11 @@ export function publishLayer(store: Store, sealed: Pick<SealedLayer, "id" | "dir
 
 export function hasLayer(store: Store, id: string): boolean {
   return lstatMaybe(paths.layerFile(store, id)) !== undefined;
+}
+
+/** LAYER/tree, 0755 whatever the umask, for a tar that has no entry for the root. */
+export function makeLayerDirectory(layer: string): void {
+  mkdirat(AT_FDCWD, layer, 0o700);
+  mkdirat(AT_FDCWD, `${layer}/tree`, 0o755);
+  fchmodat(AT_FDCWD, `${layer}/tree`, 0o755);
 }

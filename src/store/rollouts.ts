@@ -2,7 +2,6 @@
 import { VeneerError } from "../errors.ts";
 import validateRollout from "../generated/rollout.js";
 import { formatBaseRef } from "../names.ts";
-import type { Rollout } from "../plan/rollout.ts";
 import { type Fd, flock, mkdirMaybe, openatMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf, isAlive, type ProcessIdentity } from "../sys/process.ts";
@@ -10,6 +9,33 @@ import { fstat, lstatMaybe } from "../sys/stat.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 import { listBases } from "./versions.ts";
+
+/** A named instance, or a container without one. */
+export type MemberKind = "instance" | "container";
+
+/**
+ * `planned`: to be moved; `moved`: on the target; `checked`: there, and its check passed; `back`: where it was
+ * before, because a check failed.
+ */
+export type EntryState = "planned" | "moved" | "checked" | "back";
+
+export interface Entry {
+  readonly kind: MemberKind;
+  readonly id: string;
+  /** version to which a failing check takes it back */
+  readonly from: number;
+  readonly state: EntryState;
+}
+
+export interface Rollout {
+  /** the version onto which all are moved */
+  readonly to: number;
+  /** ISO 8601 */
+  readonly begun: string;
+  /** `back` once a check has failed: what was moved goes back */
+  readonly phase: "forward" | "back";
+  readonly entries: readonly Entry[];
+}
 
 interface Document extends Rollout {
   /** the process that did it last */
