@@ -1,5 +1,5 @@
 /** The large program: everything but what engines call. It is started by the small one, with the same arguments. */
-import { decodeName } from "./bytes.ts";
+
 import * as cli from "./cli/index.ts";
 import { exitStatus, formatError } from "./errors.ts";
 import { Arguments, readGlobalOption } from "./input/arguments.ts";
@@ -7,6 +7,7 @@ import type { GlobalOptions } from "./input/config.ts";
 import { openat, readAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_RDONLY } from "./sys/flags.ts";
 import { warn } from "./sys/self.ts";
+import { decodeName } from "./text/file-names.ts";
 
 /** As the kernel has them: the run time's own copy has lost what is not UTF-8. */
 function argumentsOfProcess(): string[] {

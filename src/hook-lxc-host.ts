@@ -11,8 +11,6 @@ import { VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
 import type { LxcHook } from "./input/lxc.ts";
 import type { RootRequest } from "./input/request.ts";
-import { displayName } from "./names.ts";
-import { quote } from "./quote.ts";
 import { isLive, readMountTable } from "./store/liveness.ts";
 import type { Store } from "./store/paths.ts";
 import { listRecords, readRecord, replaceRecord } from "./store/records.ts";
@@ -25,6 +23,8 @@ import { identify, identifyParent, type ProcessIdentity } from "./sys/process.ts
 import { sleep } from "./sys/self.ts";
 import { fstat } from "./sys/stat.ts";
 import type { IdMap } from "./sys/userns.ts";
+import { displayName } from "./text/names.ts";
+import { quote } from "./text/quote.ts";
 
 interface Place {
   /** lxc.idmap */

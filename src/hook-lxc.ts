@@ -18,11 +18,11 @@ import {
 } from "./input/lxc.ts";
 import { type LxcConfig, readLxcConfig } from "./input/lxc-config.ts";
 import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "./input/request.ts";
-import { displayName } from "./names.ts";
-import { quote } from "./quote.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { geteuid, identifyParent } from "./sys/process.ts";
 import { inUserNamespace } from "./sys/user-namespace.ts";
+import { displayName } from "./text/names.ts";
+import { quote } from "./text/quote.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookLxc(

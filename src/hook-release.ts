@@ -3,10 +3,10 @@ import { deleteLater, mergeLater, release } from "./apply/release.ts";
 import { UsageError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
 import { isStopped, readState } from "./input/oci-state.ts";
-import { quote } from "./quote.ts";
 import type { Store } from "./store/paths.ts";
 import { readRecord } from "./store/records.ts";
 import { programPath } from "./sys/self.ts";
+import { quote } from "./text/quote.ts";
 
 /** The hook that takes down what one record stands for, as config.json has it (JSON text). */
 export function releaseHook(store: Store, key: string): string {

@@ -2,7 +2,7 @@
  * The small program: what engines call on every start. argv to command; the only catch-all and the only exit. All else
  * is the large program's, which is executed in its place.
  */
-import { decodeName } from "./bytes.ts";
+
 import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { startLargeProgram } from "./hand-over.ts";
 import { reportingToParent } from "./hook-log.ts";
@@ -17,10 +17,11 @@ import type { Wishes } from "./input/request.ts";
 import { logEvent } from "./log.ts";
 import { reportingToLxc } from "./lxc-report.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
-import { quote } from "./quote.ts";
 import { exit } from "./sys/fork.ts";
 import { warn } from "./sys/self.ts";
 import { ignoreBrokenPipes } from "./sys/signals.ts";
+import { decodeName } from "./text/file-names.ts";
+import { quote } from "./text/quote.ts";
 
 /** Returns where the large program has something to say or do, which it finds in the arguments. */
 function main(argv: readonly string[]): void {

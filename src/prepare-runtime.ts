@@ -24,15 +24,15 @@ import {
 } from "./input/request.ts";
 import { parseRuntimeCall, type RuntimeCall } from "./input/runtime-args.ts";
 import { logEvent } from "./log.ts";
-import { checkContainerId } from "./names.ts";
 import type { Operation } from "./plan/operations.ts";
-import { quote } from "./quote.ts";
 import { reportToRuntimeLog } from "./runtime-log.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";
 import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";
 import { programPath, workingDirectory } from "./sys/self.ts";
 import { lstatMaybe } from "./sys/stat.ts";
+import { checkContainerId } from "./text/names.ts";
+import { quote } from "./text/quote.ts";
 
 /** Returns "help" when that is what the arguments ask for. */
 export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" | undefined {

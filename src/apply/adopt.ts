@@ -1,9 +1,7 @@
 /** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
 import { during, VeneerError } from "../errors.ts";
 import { openLayers } from "../input/facts.ts";
-import { type BaseRef, displayName, formatBaseRef } from "../names.ts";
 import { compareListings } from "../plan/compare-listing.ts";
-import { quote } from "../quote.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { type Instance, newDefinition, readInstance } from "../store/instances.ts";
 import { syncStore } from "../store/layers.ts";
@@ -16,6 +14,8 @@ import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
+import { type BaseRef, displayName, formatBaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import { publish } from "./create.ts";
 import { mountOverlay } from "./overlay.ts";
 import { runProgram } from "./program.ts";

@@ -1,6 +1,5 @@
 /** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
 import { during, VeneerError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import {
@@ -21,6 +20,7 @@ import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
+import { formatBaseRef } from "../text/names.ts";
 import { refuseMounted } from "./change-unmounted.ts";
 import { publish } from "./create.ts";
 import { shortenLayers } from "./flatten.ts";

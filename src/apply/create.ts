@@ -2,7 +2,6 @@
 
 import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
-import type { BaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { type Instance, newDefinition } from "../store/instances.ts";
 import type { Owner } from "../store/owners.ts";
@@ -11,6 +10,7 @@ import { makeStaging } from "../store/staging.ts";
 import { isErrno } from "../sys/errno.ts";
 import { createFile, mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
+import type { BaseRef } from "../text/names.ts";
 import { makeUpper } from "./upper.ts";
 
 export interface InstanceWishes {

@@ -1,8 +1,8 @@
 /** Deletes what lies in the trash. */
 import { realpathSync } from "node:fs";
 import { VeneerError } from "../errors.ts";
-import { quote } from "../quote.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { quote } from "../text/quote.ts";
 import { runProgram } from "./program.ts";
 
 /** Arguments of one call. */

@@ -2,7 +2,6 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { VeneerError } from "../errors.ts";
 import type { Destination } from "../input/destination.ts";
-import { quote } from "../quote.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { readLayer } from "../store/layers.ts";
 import type { Store } from "../store/paths.ts";
@@ -10,6 +9,7 @@ import { makeStaging } from "../store/staging.ts";
 import { flock, openat, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { list } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./export-layer.ts";
 import { copyImage, type RegistryOptions } from "./fetch-image.ts";
 import { throwIfInterrupted } from "./interrupt.ts";

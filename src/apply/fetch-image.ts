@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSy
 import { UsageError, VeneerError } from "../errors.ts";
 import { hex, type Image, ImageDirectory, parseImage, pickPlatform } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
-import { quote } from "../quote.ts";
 import { namesIn } from "../store/versions.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 import { runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";
 

@@ -3,7 +3,6 @@
  * MOUNT_ATTR_IDMAP): on disk all ids stay those of the base, and inside the namespace they are the same.
  */
 import { causes, VeneerError } from "../errors.ts";
-import { quote } from "../quote.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
@@ -18,6 +17,7 @@ import {
 import { clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import { quote } from "../text/quote.ts";
 import { mountOverlay, type OverlayRequest } from "./overlay.ts";
 
 export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached" | "attached"> {

@@ -3,7 +3,6 @@ import { duringAsync, VeneerError } from "../errors.ts";
 import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
 import { explainStore } from "../plan/explain.ts";
-import { quote } from "../quote.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import {
   hasLayer,
@@ -19,6 +18,7 @@ import { publishVersion } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
+import { quote } from "../text/quote.ts";
 import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
 import { shortenLayers } from "./flatten.ts";
 import type { ImportOptions } from "./import-owners.ts";

@@ -1,10 +1,10 @@
 /** Importing an image from a registry once, however often it is asked for. */
 import { duringAsync } from "../errors.ts";
 import type { ImageSource } from "../input/source.ts";
-import { quote } from "../quote.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { changeBase, listVersions, setCurrent } from "../store/versions.ts";
+import { quote } from "../text/quote.ts";
 import type { RegistryOptions } from "./fetch-image.ts";
 import { importedFrom, importImage } from "./import-image.ts";
 import type { ImportOptions } from "./import-owners.ts";

@@ -2,7 +2,6 @@
 import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
 import { explainStore } from "../plan/explain.ts";
-import { quote } from "../quote.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
@@ -12,6 +11,7 @@ import { SysError } from "../sys/errno.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 import { type ImportOptions, requireOwners } from "./import-owners.ts";
 import { copyDirectory, unpackFile, unpackStream } from "./import-tree.ts";
 import { runProgram } from "./program.ts";

@@ -1,8 +1,6 @@
 /** Keeps the line by which LXC mounts an instance itself in step with the instance. */
 import { during, VeneerError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
 import { setValue, valuesOf } from "../plan/lxc-text.ts";
-import { quote } from "../quote.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
 import { type Generation, type Instance, readInstance } from "../store/instances.ts";
 import { waitUntilFree } from "../store/liveness.ts";
@@ -25,6 +23,8 @@ import { withProcesses } from "../store/running.ts";
 import { noteSetupChange } from "../store/setup-journal.ts";
 import { readText, realPath, replaceFile } from "../sys/fd.ts";
 import { stat } from "../sys/stat.ts";
+import { formatBaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import { heldBy } from "./start.ts";
 
 /** mount(2) takes one page of options. */

@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { explainStore } from "../plan/explain.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 
 /** Debian's package for a program, where it is not the program's name. */
 const PACKAGES: Readonly<Record<string, string>> = {

@@ -2,7 +2,6 @@
 import { during, VeneerError } from "../errors.ts";
 import { explainError } from "../plan/explain.ts";
 import type { Operation } from "../plan/operations.ts";
-import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
@@ -20,6 +19,7 @@ import {
 import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
 import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
 import { stat } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 import { cover } from "./cover.ts";
 import { mountMapped } from "./idmap.ts";
 import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point.ts";

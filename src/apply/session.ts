@@ -1,7 +1,6 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
-import { quote } from "../quote.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
@@ -28,6 +27,7 @@ import {
 import { AT_FDCWD, MNT_DETACH, RENAME_NOREPLACE, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { attach, umount2, umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { shortenLayers } from "./flatten.ts";
 import { mountOverlay } from "./overlay.ts";

@@ -3,7 +3,6 @@
  * idmapped to that user's ids, laid out as a store.
  */
 import { VeneerError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
 import { type LayerRef, type Manifest, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -15,6 +14,7 @@ import { AT_FDCWD, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from
 import { attach, cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { lstatMaybe, setxattr } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
+import { formatBaseRef } from "../text/names.ts";
 import { idmapped } from "./idmap.ts";
 import { makeNamespace } from "./make-userns.ts";
 

@@ -3,7 +3,6 @@
  * idmapped to that user's ids. What an audience sees is laid out as a store, so that it is read as one.
  */
 import { VeneerError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -37,6 +36,7 @@ import { umountQuietly } from "../sys/mount.ts";
 import { readMountinfo } from "../sys/mountinfo.ts";
 import { geteuid } from "../sys/process.ts";
 import { fstat, list } from "../sys/stat.ts";
+import { formatBaseRef } from "../text/names.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { flatten } from "./flatten.ts";
 import type { Progress } from "./progress.ts";

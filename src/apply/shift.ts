@@ -1,9 +1,7 @@
 /** Copies of a version's layers with the ids of a user namespace, where the kernel cannot idmap them. */
 import { during, VeneerError } from "../errors.ts";
-import type { BaseRef } from "../names.ts";
 import { shiftAcl, shiftCapability, shiftedId } from "../plan/shift.ts";
 import { mapName } from "../plan/userns.ts";
-import { quote } from "../quote.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { lockLayers, syncStore } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -14,6 +12,8 @@ import { fchmodat, fchownat, mkdirMaybe, rename, syncDirectory } from "../sys/fd
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
 import { isType, lgetxattr, lstatMaybe, type Stat, setxattr } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
+import type { BaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 

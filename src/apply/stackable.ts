@@ -1,9 +1,9 @@
 /** Whether the kernel takes a layer of the store above a base in place: asked by a mount that is thrown away. */
 import { VeneerError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
+import { formatBaseRef } from "../text/names.ts";
 import { mountOverlay } from "./overlay.ts";
 
 /**

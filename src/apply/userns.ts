@@ -3,11 +3,11 @@ import { during, VeneerError } from "../errors.ts";
 import { type BundleConfig, hasUserNamespace } from "../input/oci-config.ts";
 import type { UserNamespace } from "../plan/userns.ts";
 import { hostId, mapName } from "../plan/userns.ts";
-import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type IdMap, isOwnUserns, openNamespace, readIdMap } from "../sys/userns.ts";
+import { quote } from "../text/quote.ts";
 import { keepNamespace, openKept } from "./kept-userns.ts";
 import { makeNamespace } from "./make-userns.ts";
 

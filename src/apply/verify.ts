@@ -1,7 +1,6 @@
 /** Compares what a version's layers hold with what they held when they were made. */
 import { availableParallelism } from "node:os";
 import { VeneerError } from "../errors.ts";
-import { type BaseRef, formatBaseRef } from "../names.ts";
 import { compareListings, compareSums, type Difference } from "../plan/compare-listing.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers, readLayer, writeLines } from "../store/layers.ts";
@@ -12,6 +11,7 @@ import { listingFile, readLines, sumFiles, sumsFile } from "../store/sums.ts";
 import { versionDigest } from "../store/versions.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";
 

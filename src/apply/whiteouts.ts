@@ -5,13 +5,13 @@
 import { VeneerError } from "../errors.ts";
 import { directoryFact, lookup } from "../input/layers.ts";
 import type { DirectoryFact } from "../plan/upper.ts";
-import { quote } from "../quote.ts";
 import { removeTree } from "../store/trash.ts";
 import { type Entry, walk } from "../store/walk.ts";
 import { type Fd, fchmodat, fchownat, mknodat, openDirectory, unlink } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, S_IFCHR, S_IFDIR } from "../sys/flags.ts";
 import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, getxattr, isType, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 
 export const WHITEOUT_PREFIX = ".wh.";
 export const OPAQUE_MARKER = ".wh..wh..opq";

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { VeneerError } from "../errors.ts";
 import { parseSubordinate, type SubordinateRange } from "../plan/id-map.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 
 /** What /etc/subuid and /etc/subgid give to the calling user. */
 export function subordinateRanges(): Readonly<Record<"uid" | "gid", readonly SubordinateRange[]>> {

@@ -4,7 +4,7 @@ import { checkLxcName, type LxcContainer, startLine } from "../engines/lxc.ts";
 import { instanceName } from "../engines/lxc-root.ts";
 import { formatEdits } from "../engines/setup.ts";
 import { UsageError } from "../errors.ts";
-import { checkName, parseBaseRef } from "../names.ts";
+import { checkName, parseBaseRef } from "../text/names.ts";
 import type { Command, Input } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 import { hookGlobals, LXCPATH_OPTION, lxcContainerOf, setupRequest } from "./setup-common.ts";

@@ -1,6 +1,6 @@
 import { detachSession, dropSession } from "../apply/session.ts";
 import { duringAsync } from "../errors.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import { takeSession } from "./base-session.ts";
 import type { Command } from "./command.ts";
 

@@ -1,7 +1,7 @@
 import { commitSession, detachSession } from "../apply/session.ts";
 import { duringAsync } from "../errors.ts";
-import { checkName, formatBaseRef } from "../names.ts";
 import { readBaseFile } from "../store/versions.ts";
+import { checkName, formatBaseRef } from "../text/names.ts";
 import { takeSession } from "./base-session.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";

@@ -9,11 +9,11 @@ import {
   openSession,
 } from "../apply/session.ts";
 import { duringAsync, UsageError } from "../errors.ts";
-import { checkName, formatBaseRef } from "../names.ts";
-import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import { makeRun, makeStore } from "../store/paths.ts";
 import { lockSession, readSession } from "../store/sessions.ts";
+import { checkName, formatBaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { Command, Context } from "./command.ts";
 import { refuseFleeting } from "./fleeting.ts";
 import { drawProgress } from "./progress.ts";

@@ -1,5 +1,5 @@
-import { checkName } from "../names.ts";
 import { describeLine } from "../store/describe.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, printRows, shorten } from "./table.ts";
 

@@ -1,7 +1,7 @@
 import { during, UsageError } from "../errors.ts";
-import { checkName, formatBaseRef, parseBaseRef } from "../names.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { publishVersion } from "../store/versions.ts";
+import { checkName, formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 
 export const command: Command = {

@@ -1,7 +1,7 @@
 import { deleteTrash } from "../apply/empty-trash.ts";
 import { during } from "../errors.ts";
-import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { removeBase } from "../store/remove-base.ts";
+import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 

@@ -1,7 +1,7 @@
 import { shareBase } from "../apply/share.ts";
 import { duringAsync, UsageError } from "../errors.ts";
 import { mapOfUser, uidOf } from "../input/user-ids.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 

@@ -1,5 +1,5 @@
-import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { describeVersion } from "../store/describe.ts";
+import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, shorten } from "./table.ts";
 

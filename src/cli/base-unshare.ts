@@ -1,7 +1,7 @@
 import { unshareBase } from "../apply/share.ts";
 import { duringAsync, UsageError } from "../errors.ts";
 import { uidOf } from "../input/user-ids.ts";
-import { parseBaseRef } from "../names.ts";
+import { parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 
 export const command: Command = {

@@ -1,8 +1,8 @@
 import { during, UsageError } from "../errors.ts";
-import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { readVersion } from "../store/bases.ts";
 import { refuseShared } from "../store/shared.ts";
 import { changeBase, setCurrent } from "../store/versions.ts";
+import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 
 export const command: Command = {

@@ -1,6 +1,6 @@
 import { verifyVersion } from "../apply/verify.ts";
-import { formatBaseRef, parseBaseRef } from "../names.ts";
 import { unescapePath } from "../store/listing.ts";
+import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 import { formatBytes, JSON_OPTION } from "./table.ts";

@@ -1,5 +1,5 @@
 import { cloneInstance } from "../apply/clone.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 

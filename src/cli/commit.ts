@@ -1,5 +1,5 @@
 import { commitInstance } from "../apply/clone.ts";
-import { checkName, formatBaseRef } from "../names.ts";
+import { checkName, formatBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 

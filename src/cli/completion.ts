@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 import type { Command } from "./command.ts";
 import bash from "./completion/veneer.bash" with { type: "text" };
 import fish from "./completion/veneer.fish" with { type: "text" };

@@ -4,11 +4,11 @@ import { UsageError } from "../errors.ts";
 import type { ContainerWishes } from "../input/container.ts";
 import { idMapOf } from "../input/id-mapping.ts";
 import { parseVolume, type Volume } from "../input/volume.ts";
-import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
 import { lineUp } from "../plan/id-map.ts";
-import { quote } from "../quote.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
+import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import { subordinateRanges } from "./account.ts";
 import type { Context, Input, Option } from "./command.ts";
 

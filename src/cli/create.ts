@@ -1,6 +1,6 @@
 import { makeInstance } from "../apply/create.ts";
 import { mergeWishes, type Wishes } from "../input/request.ts";
-import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
+import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import type { Command, Input } from "./command.ts";
 
 export const command: Command = {

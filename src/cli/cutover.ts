@@ -1,6 +1,6 @@
 import { cutover } from "../apply/generations.ts";
 import { cutoverRestarting } from "../engines/restart.ts";
-import { checkName, parseBaseRef } from "../names.ts";
+import { checkName, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { noteGeneration } from "./generation.ts";
 

@@ -1,6 +1,6 @@
 import { measureStore } from "../apply/df.ts";
-import { formatBaseRef } from "../names.ts";
 import { bar, type Df } from "../plan/df.ts";
+import { formatBaseRef } from "../text/names.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { isTerminal } from "./output.ts";
 import { drawProgress } from "./progress.ts";

@@ -1,6 +1,6 @@
 import { diffInstance } from "../apply/diff.ts";
-import { printablePath } from "../bytes.ts";
-import { checkName } from "../names.ts";
+import { printablePath } from "../text/file-names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { JSON_OPTION } from "./table.ts";
 

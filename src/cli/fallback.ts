@@ -1,5 +1,5 @@
 import { fallback } from "../apply/generations.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { noteGeneration, parseGeneration } from "./generation.ts";
 import { processOfOperand } from "./joined-namespace.ts";

@@ -1,7 +1,7 @@
 import { UsageError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
-import { quote } from "../quote.ts";
 import type { Instance } from "../store/instances.ts";
+import { formatBaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { Context } from "./command.ts";
 
 /** Says which generation an instance is on now. */

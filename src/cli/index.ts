@@ -2,13 +2,13 @@
 import { causes, exitStatus, formatError, UsageError, VeneerError } from "../errors.ts";
 import { type GlobalOptions, readSettings } from "../input/config.ts";
 import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../input/places.ts";
-import { nearest } from "../nearest.ts";
 import { explainStore } from "../plan/explain.ts";
-import { quote } from "../quote.ts";
 import { SysError } from "../sys/errno.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { nearest } from "../text/did-you-mean.ts";
+import { quote } from "../text/quote.ts";
 import type { Context } from "./command.ts";
 import { NAMESPACE_MARK } from "./fleeting.ts";
 import { isTerminal, note, out } from "./output.ts";

@@ -1,6 +1,6 @@
-import { checkContainerId, checkName } from "../names.ts";
 import { inspectContainer, inspectInstance } from "../store/inspect.ts";
 import { noSuchInstance } from "../store/instances.ts";
+import { checkContainerId, checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { JSON_OPTION } from "./table.ts";
 

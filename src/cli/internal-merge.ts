@@ -1,5 +1,5 @@
 import { foldInstance, mergeWhenFree } from "../apply/merge-parts.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 
 export const command: Command = {

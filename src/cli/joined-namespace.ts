@@ -1,7 +1,8 @@
 /** The user namespace that a command of a user must be in to touch a running container: the container's. */
-import { checkName } from "../names.ts";
+
 import { listRecords } from "../store/records.ts";
 import { withProcesses } from "../store/running.ts";
+import { checkName } from "../text/names.ts";
 import type { Context, Input } from "./command.ts";
 
 /** The first process of what runs on the instance, or by the container's name, that the first operand names. */

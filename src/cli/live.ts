@@ -1,7 +1,7 @@
 import type { LiveReport } from "../apply/live-root.ts";
-import { printablePath } from "../bytes.ts";
 import type { StaleUse } from "../input/stale.ts";
 import { obstacleLine } from "../plan/open-files.ts";
+import { printablePath } from "../text/file-names.ts";
 import type { Context } from "./command.ts";
 
 /** Says what a live rebase or fallback did to a container. */

@@ -1,6 +1,6 @@
-import { formatBaseRef } from "../names.ts";
 import { makeBehind } from "../store/behind.ts";
 import { ownBytes, totalBytes, viewInstances } from "../store/view.ts";
+import { formatBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, printRows } from "./table.ts";
 

@@ -1,7 +1,7 @@
 import { mountAll, mountInstance } from "../apply/mount.ts";
 import { formatError, UsageError } from "../errors.ts";
-import { checkName } from "../names.ts";
 import { listInstances } from "../store/instances.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { refuseFleeting } from "./fleeting.ts";
 import { refreshAllShares } from "./shares.ts";

@@ -1,7 +1,7 @@
 /** Words to options and operands, by a command's description. */
 import { UsageError } from "../errors.ts";
 import { Arguments } from "../input/arguments.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 import type { Command, Input, Option } from "./command.ts";
 
 /** Every listing and every verb knows these. */

@@ -1,10 +1,10 @@
 import { staleOf } from "../apply/live-stale.ts";
-import { printablePath } from "../bytes.ts";
 import { formatError, VeneerError } from "../errors.ts";
-import { formatBaseRef } from "../names.ts";
-import { quote } from "../quote.ts";
 import { makeBehind } from "../store/behind.ts";
 import { listRunning, type Running } from "../store/running.ts";
+import { printablePath } from "../text/file-names.ts";
+import { formatBaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { JSON_OPTION, printRows } from "./table.ts";
 

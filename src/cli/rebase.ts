@@ -1,8 +1,8 @@
 import { type RebaseResult, rebase } from "../apply/generations.ts";
-import { printablePath } from "../bytes.ts";
-import { checkName, formatBaseRef, parseBaseRef } from "../names.ts";
 import { obstacleLine } from "../plan/open-files.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
+import { printablePath } from "../text/file-names.ts";
+import { checkName, formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command, Context } from "./command.ts";
 import { noteGeneration } from "./generation.ts";
 import { processOfOperand } from "./joined-namespace.ts";

@@ -1,7 +1,7 @@
 /** What the verbs that speak with registries share. */
 import { type RegistryOptions, registryEnvironment } from "../apply/fetch-image.ts";
 import { UsageError } from "../errors.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 import type { Context, Input, Option } from "./command.ts";
 
 export const TLS_VERIFY: Option = {

@@ -1,6 +1,6 @@
 import { removeInstance } from "../apply/remove-instance.ts";
 import { UsageError } from "../errors.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { deleteAside } from "./delete-aside.ts";
 import { parseGeneration } from "./generation.ts";

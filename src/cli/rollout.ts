@@ -1,12 +1,12 @@
 import { onInterrupt } from "../apply/interrupt.ts";
 import { type RolloutResult, type RolloutWishes, rollOut } from "../apply/rollout.ts";
 import type { Row } from "../apply/rollout-job.ts";
-import { printablePath } from "../bytes.ts";
 import { UsageError } from "../errors.ts";
-import { parseBaseRef } from "../names.ts";
 import { obstacleLine } from "../plan/open-files.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
-import { quote } from "../quote.ts";
+import { printablePath } from "../text/file-names.ts";
+import { parseBaseRef } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { staleSummary } from "./live.ts";
 import { drawProgress } from "./progress.ts";

@@ -6,10 +6,10 @@ import { ENGINES } from "../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../engines/lxc.ts";
 import { UsageError } from "../errors.ts";
 import { placesOfEnvironment } from "../input/places.ts";
-import { nearest } from "../nearest.ts";
-import { quote } from "../quote.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { nearest } from "../text/did-you-mean.ts";
+import { quote } from "../text/quote.ts";
 import type { Context, Input, Operand, Option } from "./command.ts";
 
 const names = ["lxc", ...ENGINES.map(({ name }) => name)];

@@ -4,7 +4,7 @@ import { lxcContainer, lxcDefaults } from "../engines/lxc.ts";
 import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../engines/lxc-root.ts";
 import { carryOutSetup, formatEdits, planSetup } from "../engines/setup.ts";
 import { UsageError } from "../errors.ts";
-import { checkName, parseBaseRef } from "../names.ts";
+import { checkName, parseBaseRef } from "../text/names.ts";
 import type { Command, Context, Input, Option } from "./command.ts";
 import {
   engineOf,

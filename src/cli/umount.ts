@@ -1,7 +1,7 @@
 import { mergeInstance } from "../apply/merge-parts.ts";
 import { umountInstance } from "../apply/mount.ts";
 import { formatError } from "../errors.ts";
-import { checkName } from "../names.ts";
+import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { refuseFleeting } from "./fleeting.ts";
 

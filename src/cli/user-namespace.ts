@@ -6,7 +6,7 @@ import { runForeground } from "../engines/foreground.ts";
 import { findProgram, installHint } from "../engines/programs.ts";
 import { VeneerError } from "../errors.ts";
 import { mapArguments } from "../plan/id-map.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 import { subordinateRanges } from "./account.ts";
 import { NAMESPACE_MARK, type NamespaceKind } from "./fleeting.ts";
 

@@ -4,13 +4,13 @@ import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../appl
 import { refuseHeld } from "../apply/start.ts";
 import { UsageError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
-import { type BaseRef, checkName } from "../names.ts";
-import { quote } from "../quote.ts";
 import { readVersion } from "../store/bases.ts";
 import { checkInstanceBase, lockInstance, readInstance, requireLock } from "../store/instances.ts";
 import { linkConfig, lxcConfigOf, lxcDirectory, refuseLxcMounted } from "../store/lxc-mount.ts";
 import type { Store } from "../store/paths.ts";
 import { mkdirMaybe } from "../sys/fd.ts";
+import { type BaseRef, checkName } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import { containerConfig, type LxcContainer, type LxcRoot, lxcRootOf } from "./lxc.ts";
 
 export interface LxcWishes {

@@ -2,17 +2,17 @@
 import type { ForeignOverlay } from "../apply/adopt.ts";
 import { UsageError, VeneerError } from "../errors.ts";
 import { readAllLines } from "../input/lxc-config.ts";
-import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../names.ts";
 import { idMapOfLines } from "../plan/lxc-idmap.ts";
 import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../plan/lxc-text.ts";
 import { hostId } from "../plan/userns.ts";
-import { quote } from "../quote.ts";
 import { lxcJournal } from "../store/setup-journal.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
+import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
 
 export interface LxcContainer {

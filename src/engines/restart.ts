@@ -3,11 +3,11 @@ import { execa } from "execa";
 import { cutover, liveHolder } from "../apply/generations.ts";
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
-import type { BaseRef } from "../names.ts";
 import { type RestartPlan, restartPlan } from "../plan/restart.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
 import type { Record } from "../store/records.ts";
+import type { BaseRef } from "../text/names.ts";
 
 /** Milliseconds between the engine's word that a container has stopped and the end of its overlay. */
 const END_TIME = 20_000;

@@ -1,7 +1,7 @@
 /** Options of the hooks, read without a parser library: they are in the path of every start. */
 import { UsageError } from "../errors.ts";
-import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
-import { quote } from "../quote.ts";
+import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { GlobalOptions } from "./config.ts";
 import type { Wishes } from "./request.ts";
 

@@ -1,12 +1,12 @@
 /** /etc/veneer/config.json. Absent is fine. */
 import { UsageError, VeneerError } from "../errors.ts";
 import validateConfig from "../generated/config.js";
-import { checkInnerPath } from "../names.ts";
-import { nearest } from "../nearest.ts";
-import { quote } from "../quote.ts";
 import { parseDocument } from "../store/document.ts";
 import { DEFAULT_ROOT, DEFAULT_RUN, type Store } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
+import { nearest } from "../text/did-you-mean.ts";
+import { checkInnerPath } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import { defaultPlaces, type Places } from "./places.ts";
 
 /** Patterns of names. */

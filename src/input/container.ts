@@ -1,5 +1,5 @@
 /** A container that somebody starts by hand: what is wanted, and the facts of base and host that it needs. */
-import { type BaseRef, formatBaseRef } from "../names.ts";
+
 import { type ContainerFacts, hostnameOf } from "../plan/container.ts";
 import { resolveUser } from "../plan/user.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
@@ -11,6 +11,7 @@ import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { cgroupLayout } from "./cgroup.ts";
 import { openLayers } from "./facts.ts";
 import { readImageConfig } from "./image-config.ts";

@@ -1,6 +1,6 @@
 /** Where a base is exported to, as the command line names it. */
 import { UsageError } from "../errors.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 import { type ImageSource, parseImage } from "./source.ts";
 
 export type TarCompression = "plain" | "gzip" | "xz" | "zstd";

@@ -1,7 +1,7 @@
 /** `--uidmap CONTAINER:HOST:SIZE` */
 import { UsageError } from "../errors.ts";
-import { quote } from "../quote.ts";
 import type { IdMap, IdRange } from "../sys/userns.ts";
+import { quote } from "../text/quote.ts";
 
 /** user_namespaces(7): ids are 32 bits, and 4294967295 is none */
 const IDS = 0xffff_ffff;

@@ -6,7 +6,6 @@ import { VeneerError } from "../errors.ts";
 import validateConfig from "../generated/image-config.js";
 import validateIndex from "../generated/image-index.js";
 import validateManifest from "../generated/image-manifest.js";
-import { quote } from "../quote.ts";
 import { parseDocument } from "../store/document.ts";
 import { SysError } from "../sys/errno.ts";
 import { DOCUMENT_LIMIT, type Fd, openat2, openDirectory, readAll } from "../sys/fd.ts";
@@ -19,6 +18,7 @@ import {
   S_IFREG,
 } from "../sys/flags.ts";
 import { fstat, isType } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 
 export interface Descriptor {
   readonly mediaType?: string;

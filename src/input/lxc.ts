@@ -1,7 +1,5 @@
 /** What LXC tells a hook: in the environment, and with lxc.hook.version 0 in arguments (lxc.container.conf(5)). */
 import { UsageError, VeneerError } from "../errors.ts";
-import { displayName, isPlainName } from "../names.ts";
-import { quote } from "../quote.ts";
 import type { Store } from "../store/paths.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
@@ -9,6 +7,8 @@ import { S_IFDIR } from "../sys/flags.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { fstat, isType, lstatMaybe, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import { displayName, isPlainName } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { LxcConfig } from "./lxc-config.ts";
 import { defaultPlaces, ROOT_PLACES } from "./places.ts";
 

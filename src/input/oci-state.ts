@@ -1,9 +1,9 @@
 /** The container's state as a runtime writes it to a hook's stdin. */
 import { VeneerError } from "../errors.ts";
 import validateState from "../generated/oci-state.js";
-import { checkContainerId } from "../names.ts";
 import { parseDocument } from "../store/document.ts";
 import { DOCUMENT_LIMIT, readAll } from "../sys/fd.ts";
+import { checkContainerId } from "../text/names.ts";
 
 export interface State {
   readonly id: string;

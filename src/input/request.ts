@@ -1,9 +1,9 @@
 /** What a container asks for, from wherever it was said. */
 import { UsageError, VeneerError } from "../errors.ts";
-import { matchesGlob } from "../glob.ts";
-import { type BaseRef, checkInnerPath, checkName, parseBaseRef, parseSize } from "../names.ts";
-import { quote } from "../quote.ts";
 import type { Owner } from "../store/owners.ts";
+import { matchesGlob } from "../text/glob.ts";
+import { type BaseRef, checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 import type { Config, Nameable } from "./config.ts";
 
 /** What one source (hook arguments, annotations) says; absent: it says nothing. */

@@ -1,6 +1,6 @@
 /** What a base is imported from, as the command line names it. */
 import { UsageError } from "../errors.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 
 const TRANSPORTS = ["oci:", "oci-archive:", "docker-archive:", "docker://"] as const;
 export type Transport = (typeof TRANSPORTS)[number];

@@ -1,7 +1,7 @@
 /** `-v SRC:DST[:ro]` */
 import { UsageError } from "../errors.ts";
-import { checkInnerPath } from "../names.ts";
-import { quote } from "../quote.ts";
+import { checkInnerPath } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
 
 export interface Volume {
   /** absolute, on the host */

@@ -1,6 +1,6 @@
 /** Who the first process of a container is: names and numbers looked up in the root's own files. */
 import { UsageError } from "../errors.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 
 export interface User {
   readonly uid: number;

@@ -2,9 +2,9 @@
 import { VeneerError } from "../errors.ts";
 import validateBase from "../generated/base.js";
 import validateManifest from "../generated/manifest.js";
-import { type BaseRef, formatBaseRef } from "../names.ts";
 import { type Fd, flock, openatMaybe } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_SH, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { readDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 import { storeOfBase } from "./shared.ts";

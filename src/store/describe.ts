@@ -1,5 +1,5 @@
 /** Everything known about a version, for people and programs. */
-import type { BaseRef } from "../names.ts";
+import type { BaseRef } from "../text/names.ts";
 import { type LayerRef, readVersion } from "./bases.ts";
 import { readLayer } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";

@@ -1,8 +1,8 @@
 /** JSON documents: bounded, validated, published whole. */
 import type { ErrorObject } from "ajv";
 import { VeneerError } from "../errors.ts";
-import { quote } from "../quote.ts";
 import { DOCUMENT_LIMIT, readText, replaceFile } from "../sys/fd.ts";
+import { quote } from "../text/quote.ts";
 
 export type Validator = ((data: unknown) => boolean) & { errors?: ErrorObject[] | null };
 

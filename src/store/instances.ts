@@ -1,12 +1,12 @@
 /** Named instances: a definition and, for each generation, an upper and a work directory. */
 import { UsageError, VeneerError } from "../errors.ts";
 import validateInstance from "../generated/instance.js";
-import { type BaseRef, formatBaseRef } from "../names.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, flock, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { sleep } from "../sys/self.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import type { BaseVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import type { Owner } from "./owners.ts";

@@ -5,7 +5,6 @@
  * knows none of our locks, so that is what keeps it out while the instance is changed.
  */
 import { VeneerError } from "../errors.ts";
-import { displayName } from "../names.ts";
 import {
   mkdirMaybe,
   readlink,
@@ -17,6 +16,7 @@ import {
   unlinkQuietly,
 } from "../sys/fd.ts";
 import { list, lstatMaybe } from "../sys/stat.ts";
+import { displayName } from "../text/names.ts";
 import type { Generation } from "./instances.ts";
 import { partDirectory } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";

@@ -1,8 +1,8 @@
 /** Removes bases and versions, and the layers that nothing needs any more. */
 import { VeneerError } from "../errors.ts";
-import { type BaseRef, formatBaseRef } from "../names.ts";
 import { syncDirectory } from "../sys/fd.ts";
 import { LOCK_EX, LOCK_NB } from "../sys/flags.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { readVersion } from "./bases.ts";
 import { lockLayers } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";

@@ -1,11 +1,11 @@
 /** Rollouts that have not ended: at most one per base, durable, found again after a crash. */
 import { VeneerError } from "../errors.ts";
 import validateRollout from "../generated/rollout.js";
-import { formatBaseRef } from "../names.ts";
 import { type Fd, flock, mkdirMaybe, openatMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { identifySelf, isAlive, type ProcessIdentity } from "../sys/process.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
+import { formatBaseRef } from "../text/names.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 import { listBases } from "./versions.ts";

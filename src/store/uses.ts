@@ -1,5 +1,5 @@
 /** Who uses a version: what `base rm` asks and `base log` shows. */
-import { type BaseRef, formatBaseRef } from "../names.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { listInstances, readInstance } from "./instances.ts";
 import { makeLiveTest } from "./mounted.ts";
 import type { Store } from "./paths.ts";

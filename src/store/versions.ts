@@ -1,11 +1,11 @@
 /** Versions of bases: listed, published, removed. What a start needs of them is in bases.ts. */
 import { VeneerError } from "../errors.ts";
 import validateBase from "../generated/base.js";
-import { formatBaseRef } from "../names.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, mkdirat, mkdirMaybe, rename, syncDirectory, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+import { formatBaseRef } from "../text/names.ts";
 import {
   type BaseFile,
   type BaseVersion,

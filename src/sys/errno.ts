@@ -1,4 +1,4 @@
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 
 /** Names and texts of errno values (errno(3)); the same numbers on x86-64 and arm64. */
 const table: Record<number, readonly [name: string, text: string]> = {

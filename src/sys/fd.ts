@@ -1,5 +1,5 @@
 /** Files by descriptor: openat(2), openat2(2), read(2), write(2) and their kin, without node:fs. */
-import { decodeName } from "../bytes.ts";
+import { decodeName } from "../text/file-names.ts";
 import { errno, SysError } from "./errno.ts";
 import {
   AT_FDCWD,

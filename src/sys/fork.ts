@@ -2,7 +2,7 @@
  * fork(2), execve(2) and waiting, of the small program alone: it has one thread, and what it forks or executes finds
  * all that the caller had. The large program must not use them: the other threads of its run time are not copied.
  */
-import { encodeName } from "../bytes.ts";
+import { encodeName } from "../text/file-names.ts";
 import { errno } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import { O_CLOEXEC } from "./flags.ts";

@@ -1,5 +1,5 @@
 /** System calls by {@link syscall}, their errors, and paths as the kernel takes them. */
-import { encodeName } from "../bytes.ts";
+import { encodeName } from "../text/file-names.ts";
 import { SysError } from "./errno.ts";
 import { addressOf, syscall } from "./primitive.ts";
 

@@ -1,6 +1,6 @@
 /** This process and its program. */
 
-import { decodeName } from "../bytes.ts";
+import { decodeName } from "../text/file-names.ts";
 import { errno } from "./errno.ts";
 import { readlink, writeAll } from "./fd.ts";
 import { check, syscall } from "./libc.ts";

@@ -1,5 +1,5 @@
 /** Status of files (statx(2)), directory entries (getdents64(2)) and extended attributes (xattr(7)). */
-import { decodeName } from "../bytes.ts";
+import { decodeName } from "../text/file-names.ts";
 import { errno } from "./errno.ts";
 import { openat } from "./fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkName, displayName, isPlainName, parseBaseRef } from "../../src/names.ts";
+import { checkName, displayName, isPlainName, parseBaseRef } from "../../../src/text/names.ts";
 
 describe("isPlainName", () => {
   test.each(["web1", "Web.1_x+y-z", "..x", "x".repeat(1024)])("takes %j", (name) => {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { nearest } from "../../src/nearest.ts";
+import { nearest } from "../../../src/text/did-you-mean.ts";
 
 it.each([
   ["opaqe", "opaque"],

@@ -1,5 +1,5 @@
 /** Names that become parts of paths: nothing reaches the store before it has passed one of these. */
-import { UsageError } from "./errors.ts";
+import { UsageError } from "../errors.ts";
 import { quote } from "./quote.ts";
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,127}$/;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { matchesGlob } from "../../src/glob.ts";
+import { matchesGlob } from "../../../src/text/glob.ts";
 
 describe("matchesGlob", () => {
   it.each([

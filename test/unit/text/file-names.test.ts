@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { decodeName, encodeName, printablePath } from "../../src/bytes.ts";
+import { decodeName, encodeName, printablePath } from "../../../src/text/file-names.ts";
 
 const bytes = (...list: number[]) => new Uint8Array(list);
 
