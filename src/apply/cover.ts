@@ -1,7 +1,8 @@
 /**
  * Covers the root of a container that is being created, from a hook at prestart or createRuntime: the runtime
- * has mounted root.path and everything below it in the container's mount namespace and resolves root.path
- * again before it pivots (older runc, see held-root.ts, and crun), so an overlay on top of it becomes the root.
+ * has mounted root.path and everything below it in the container's mount namespace. One that resolves root.path
+ * again before it pivots (older runc, crun) takes the overlay on top of it; one that holds it open (held-root.ts)
+ * pivots below the overlay, and is followed there (start/follow-pivot.ts).
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../input/oci-config.ts";
@@ -19,10 +20,11 @@ import {
 } from "../sys/flags.ts";
 import { attach, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
-import { enterMountNamespace } from "../sys/namespace.ts";
+import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
 import { fstat, isType, type Stat } from "../sys/stat.ts";
+import { forkFollower } from "../start/fork-follower.ts";
 import { copyDevices } from "./devices.ts";
-import { checkHeldRoot, USE_WRAPPER } from "./held-root.ts";
+import { rootHolder, USE_WRAPPER } from "./held-root.ts";
 import { openMountPoint } from "./resolve.ts";
 import { applyRootOptions } from "./root-options.ts";
 
@@ -42,20 +44,27 @@ export function isCovered(pid: number, rootPath: string): boolean {
 
 /**
  * Puts `overlay` over `rootPath` in the mount namespace of `pid` and moves the mounts that were below it on
- * top. This thread stays in that namespace. Throws before anything is changed when the runtime holds the old
- * root open and would pivot into it, when it has not mounted the root, or has no mount namespace. `ids`: by
- * whom what is missing in an idmapped overlay is made.
+ * top. This thread stays in that namespace. Throws before anything is changed when the runtime has not mounted
+ * the root, or has no mount namespace. `ids`: by whom what is missing in an idmapped overlay is made. `report` is
+ * called, in another process, when a runtime that holds the old root cannot be given the overlay after all.
  */
-export function cover(overlay: Fd, pid: number, rootPath: string, options: RootOptions, ids?: FsIds): void {
+export function cover(
+  overlay: Fd,
+  { pid, root: rootPath, options }: ContainerRoot,
+  ids: FsIds | undefined,
+  report: (error: unknown) => void,
+): void {
   const text = readMountinfo(pid);
   if (text === undefined) throw new VeneerError("GONE", `the container's process ${pid} is gone`);
   const mounts = parseMountinfo(text);
+  using home = ownPlace();
+  using process = openDirectory(`/proc/${pid}`);
   enterMountNamespace(pid);
   using top = openDirectory("/");
   using root = openRoot(top, rootPath);
   const status = fstat(root.number);
   const rootMount = findRootMount(mounts, status, pid, rootPath);
-  const holder = checkHeldRoot(pid, status);
+  const holder = rootHolder(pid, status);
   // neither the overlay nor a move shall reach other namespaces; a mount cannot be moved off a shared one
   if (rootMount.propagation.some((field) => field.startsWith("shared:"))) {
     setMountAttributes(root, { propagation: MS_PRIVATE }, rootMount.target);
@@ -69,6 +78,15 @@ export function cover(overlay: Fd, pid: number, rootPath: string, options: RootO
   };
   if (ids) withFsIds(ids, fill);
   else fill();
+  if (holder === "held") forkFollower({ pid, process, overlay, root, top }, home, report);
+}
+
+export interface ContainerRoot {
+  /** the container's first process */
+  readonly pid: number;
+  /** root.path */
+  readonly root: string;
+  readonly options: RootOptions;
 }
 
 /** root.path may lie behind symbolic links of the host, but not outside of what the namespace has. */

@@ -1,5 +1,4 @@
 /** Runtimes that keep the root open across their hooks, and so may not see what is mounted over it. */
-import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readlink, readText } from "../sys/fd.ts";
 import { list, type Stat, statMaybe } from "../sys/stat.ts";
@@ -9,21 +8,13 @@ export const USE_WRAPPER = "use the wrapping runtime veneer-runc (or veneer-crun
 /**
  * "crun" when the container's process is crun: it opens the root before the hooks and masks paths in it by
  * that descriptor afterwards, but resolves root.path again to pivot (crun, src/libcrun/linux.c: do_pivot,
- * do_masked_or_readonly_path). "free" when nobody holds the root. Throws for any other runtime that does:
+ * do_masked_or_readonly_path). "free" when nobody holds the root. "held" for any other runtime that does:
  * runc from 1.5.0 on (1.4.3 and 1.3.6 in the older lines) pivots through its descriptor, so that a covered root would silently be missed.
  */
-export function checkHeldRoot(pid: number, root: Stat): "free" | "crun" {
+export function rootHolder(pid: number, root: Stat): "free" | "crun" | "held" {
   if (isCrun(pid)) return "crun";
   const places = list(`/proc/${pid}/fd`).map((name) => `fd/${name}`);
-  for (const place of [...places, "cwd"]) {
-    if (!isSame(pid, place, root)) continue;
-    throw new VeneerError(
-      "HELD_ROOT",
-      `the runtime (process ${pid}, ${nameOf(pid)}) opened the root before its hooks and would miss a root mounted now`,
-      { hint: USE_WRAPPER },
-    );
-  }
-  return "free";
+  return [...places, "cwd"].some((place) => isSame(pid, place, root)) ? "held" : "free";
 }
 
 /**

@@ -32,6 +32,7 @@ interface Held {
   layers: readonly Fd[];
   /** the container's user namespace */
   userns: Fd | undefined;
+  report: (error: unknown) => void;
   tmpfs?: Fd;
   overlay?: Fd;
   /** root of the user namespace as the host counts */
@@ -40,16 +41,17 @@ interface Held {
 
 /**
  * Runs all operations or none: on failure what was made is removed again and the error is thrown. `layers`
- * are open directories, top layer first, `userns` the namespace to which a mapped overlay goes. A kill in between
- * leaves what the record names, for `gc`.
+ * are open directories, top layer first, `userns` the namespace to which a mapped overlay goes. `report`: of a failure
+ * after this has returned, see {@link cover}. A kill in between leaves what the record names, for `gc`.
  */
 export function runOperations(
   store: Store,
   operations: readonly Operation[],
   layers: readonly Fd[],
+  report: (error: unknown) => void,
   userns?: Fd,
 ): void {
-  const held: Held = { layers, userns };
+  const held: Held = { layers, userns, report };
   const undo: (() => void)[] = [];
   try {
     for (const operation of operations) {
@@ -153,7 +155,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       refuseLinks(held.overlay as Fd, operation.names);
       return;
     case "cover":
-      cover(held.overlay as Fd, operation.pid, operation.root, operation.options, held.ids);
+      cover(held.overlay as Fd, operation, held.ids, held.report);
       return;
     case "bind-file":
       undo.push(() => unlinkQuietly(operation.file));

@@ -319,8 +319,10 @@ function carryOut(settings: Settings, prepared: Prepared, extra: Extra | undefin
   const first = operations[0];
   if (extra && first?.op === "record") operations.push(...extra(first.record));
   if (settings.debug) for (const operation of operations) warn(`veneer: ${describe(operation)}`);
-  runOperations(settings.store, operations, layers.fds, rest.consumer.userns?.fd);
   const { engine, container } = rest.consumer;
+  const report = (error: unknown) =>
+    logEvent(settings.config, { event: "error", engine, container, instance: rest.instance, error });
+  runOperations(settings.store, operations, layers.fds, report, rest.consumer.userns?.fd);
   const base = formatBaseRef({ name: rest.base.name, version: rest.base.version });
   logEvent(settings.config, { event: "start", engine, container, instance: rest.instance, base });
 }

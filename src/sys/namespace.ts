@@ -124,6 +124,38 @@ export function inDirectory<T>(directory: Fd, action: () => T): T {
   }
 }
 
+/** A mount namespace and a root in it. */
+export interface Place extends Disposable {
+  readonly namespace: Fd;
+  readonly root: Fd;
+}
+
+/** Where this process is, to come back to with {@link returnTo}. */
+export function ownPlace(): Place {
+  const namespace = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY);
+  const root = openDirectory("/");
+  return {
+    namespace,
+    root,
+    [Symbol.dispose]() {
+      namespace[Symbol.dispose]();
+      root[Symbol.dispose]();
+    },
+  };
+}
+
+/** Moves this process, which shares its root with no other, to a place; its working directory becomes the root. */
+export function returnTo({ namespace, root }: Place): void {
+  check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", "mount namespace");
+  fchdir(root.number, "/");
+  changeRoot(".");
+}
+
+/** chroot(2): the working directory stays. */
+export function changeRoot(path: string): void {
+  check(syscall(SYS.chroot, cstring(path)), "chroot", path);
+}
+
 export function fchdir(fd: number, name: string): void {
   check(syscall(SYS.fchdir, fd), "fchdir", name);
 }

@@ -67,3 +67,10 @@ export function borrowFromParent(number: number): Fd | undefined {
 export function geteuid(): number {
   return syscall(SYS.geteuid);
 }
+
+/** SIGKILL for a process whose pid cannot be another's meanwhile: a child, or one that is traced (ptrace(2)). */
+export function killProcess(pid: number): void {
+  syscall(SYS.kill, pid, SIGKILL);
+}
+
+const SIGKILL = 9;

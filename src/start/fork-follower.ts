@@ -1,0 +1,99 @@
+/** The process that follows init, see follow-pivot.ts: it outlives the hook, until init stands in the overlay. */
+import { causes, formatError, VeneerError } from "../errors.ts";
+import { type Fd, readAll, writeAll } from "../sys/fd.ts";
+import { detachSelf } from "../sys/daemon.ts";
+import { exit, fork, pipe } from "../sys/fork.ts";
+import { type Place, returnTo } from "../sys/namespace.ts";
+import { borrowFromParent, killProcess } from "../sys/process.ts";
+import { canWrite } from "../sys/poll.ts";
+import { type CoveredRoot, followPivot } from "./follow-pivot.ts";
+
+const READY = "ready";
+const ANSWER_LIMIT = 65536;
+
+/**
+ * Returns when a forked process has init in its hands. From then on init ends or stands in the overlay; where it must end,
+ * the reason goes to the stderr of the runtime, and to `report`, which is called at `home`, in the forked process. Throws
+ * when init cannot be followed; nothing goes on then.
+ */
+export function forkFollower(container: CoveredRoot, home: Place, report: (error: unknown) => void): void {
+  const { read, write } = pipe();
+  using answer = read;
+  // the hook's own is read to its end by the runtime, which waits for that
+  using stderr: Fd | undefined = borrowFromParent(2);
+  if (fork() === 0) follow(container, { home, answer: write, stderr, report });
+  write[Symbol.dispose]();
+  const text = new TextDecoder().decode(readAll(answer.number, ANSWER_LIMIT, "the answer of the helper"));
+  if (text === READY) return;
+  const { code, message, hint } = text === "" ? ENDED : (JSON.parse(text) as Failure);
+  throw new VeneerError(code, message, { hint });
+}
+
+interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+const ENDED: Failure = { code: "HELPER", message: "the helper that follows the container's process has ended" };
+
+interface Circumstances {
+  readonly home: Place;
+  readonly answer: Fd;
+  readonly stderr: Fd | undefined;
+  readonly report: (error: unknown) => void;
+}
+
+/** Never leaves this process: what the hook has open and undoes is the hook's. */
+function follow(container: CoveredRoot, { home, answer, stderr, report }: Circumstances): never {
+  let ready = false;
+  try {
+    const { process, overlay, root, top } = container;
+    const kept = [process, overlay, root, top, home.namespace, home.root, answer];
+    detachSelf(stderr ? [...kept, stderr] : kept);
+    followPivot(container, () => {
+      writeAll(answer.number, new TextEncoder().encode(READY), "the hook");
+      answer[Symbol.dispose]();
+      ready = true;
+    });
+    exit(0);
+  } catch (error) {
+    if (ready) {
+      // the kernel would when this process ends; nobody shall wait until its reason is read
+      killProcess(container.pid);
+      quietly(() => tell(stderr, error));
+      quietly(() => {
+        returnTo(home);
+        report(error);
+      });
+    } else {
+      quietly(() => writeAll(answer.number, new TextEncoder().encode(JSON.stringify(toFailure(error))), "the hook"));
+    }
+    exit(1);
+  }
+}
+
+function toFailure(error: unknown): Failure {
+  const frames = [...causes(error)];
+  const named = frames.filter((frame) => frame instanceof VeneerError);
+  const hint = named.findLast((frame) => frame.hint !== undefined)?.hint;
+  return {
+    code: named[0]?.code ?? "FAILED",
+    message: frames.map((frame) => (frame instanceof Error ? frame.message : String(frame))).join(": "),
+    ...(hint !== undefined && { hint }),
+  };
+}
+
+/** One line, if the runtime takes it at once. */
+function tell(stderr: Fd | undefined, error: unknown): void {
+  if (!stderr || !canWrite(stderr)) return;
+  writeAll(stderr.number, new TextEncoder().encode(`veneer: ${formatError(error)}\n`), "stderr of the runtime");
+}
+
+function quietly(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // that init does not start is what matters
+  }
+}
