@@ -53,22 +53,6 @@ it("covers the root of a runtime that does not hold it", async () => {
   expect(await inNamespace(pid, "cat", join(path, "rootfs/etc/os-release"))).toBe("ID=veneer-test");
 });
 
-it.each([
-  ["a descriptor", `${BIND}; exec 9<"$1"`],
-  ["its working directory", `${BIND}; cd "$1"`],
-])("refuses a runtime that holds the root by %s, and changes nothing", async (what, script) => {
-  const before = leftovers(host);
-  const path = bundle(`held by ${what}`);
-  const pid = await runtimeProcess(join(path, "rootfs"), script);
-  const outcome = await hook(pid, path);
-  expect(outcome).toMatchObject({ status: 1, stdout: "" });
-  expect(outcome.stderr).toMatch(
-    /^veneer: start .* opened the root before its hooks and would miss .*; hint: use the wrapping runtime veneer-runc [^\n]*$/,
-  );
-  expect(await inNamespace(pid, "ls", "-A", join(path, "rootfs"))).toBe("");
-  expect(leftovers(host)).toEqual(before);
-});
-
 it("lets a runtime hold something else in the root", async () => {
   const path = bundle("elsewhere");
   mkdirSync(join(path, "rootfs/dev"));
