@@ -6,6 +6,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../input/oci-config.ts";
+import { forkFollower } from "../start/fork-follower.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
@@ -22,7 +23,6 @@ import { attach, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
 import { fstat, isType, type Stat } from "../sys/stat.ts";
-import { forkFollower } from "../start/fork-follower.ts";
 import { copyDevices } from "./devices.ts";
 import { rootHolder, USE_WRAPPER } from "./held-root.ts";
 import { openMountPoint } from "./resolve.ts";

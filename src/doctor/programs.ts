@@ -4,6 +4,7 @@ import { lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { findProgram, findRuntime, installHint, isExecutable } from "../engines/programs.ts";
 import type { Config } from "../input/config.ts";
+import { readText } from "../sys/fd.ts";
 import { programPath } from "../sys/self.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 import { engineFinding, parseVersion } from "./version.ts";
@@ -29,6 +30,7 @@ const PROGRAMS = [
 ] as const;
 
 export function engineChecks(config: Config, path: string | undefined, hybrid: boolean): Check[] {
+  const mayTrace = readText("/proc/sys/kernel/yama/ptrace_scope")?.trim() !== "3";
   const checks = ENGINES.map(([name, program, packageName]) =>
     check("engines", name, false, () => {
       const real = name === "runc" || name === "crun";
@@ -37,7 +39,7 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
       const text = execFileSync(file, ["--version"], { encoding: "utf8", timeout: 10_000, stdio: "pipe" });
       const version = parseVersion(text);
       if (!version) return not("unknown", `${file} tells no version`);
-      const finding = engineFinding(name, version, hybrid);
+      const finding = engineFinding(name, version, { hybrid, mayTrace });
       return { ...finding, detail: `${finding.detail} (${file})` };
     }),
   );

@@ -28,13 +28,28 @@ function holdsRoot(version: readonly number[]): boolean {
   return isAtLeast(version, [1, 4, 3]);
 }
 
-/** What can be used with an engine of this version. `hybrid`: control groups of version 1 and 2 side by side. */
-export function engineFinding(name: string, version: readonly number[], hybrid: boolean): Finding {
+export interface HostFacts {
+  /** control groups of version 1 and 2 side by side */
+  readonly hybrid: boolean;
+  /** root may trace other processes (ptrace(2)) */
+  readonly mayTrace: boolean;
+}
+
+/** What can be used with an engine of this version. */
+export function engineFinding(
+  name: string,
+  version: readonly number[],
+  { hybrid, mayTrace }: HostFacts,
+): Finding {
   const text = version.join(".");
   switch (name) {
     case "runc":
-      return holdsRoot(version)
-        ? not("limited", `${text}: ${WRAPPER} alone`, "it opens the root before its hooks: use veneer-runc")
+      return holdsRoot(version) && !mayTrace
+        ? not(
+            "limited",
+            `${text}: ${WRAPPER} alone`,
+            "it opens the root before its hooks, and kernel.yama.ptrace_scope=3 forbids to follow it: use veneer-runc",
+          )
         : ok(`${text}: hook, ${WRAPPER}`);
     case "crun":
       return hybrid

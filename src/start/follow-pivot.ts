@@ -57,7 +57,8 @@ export function followPivot(container: CoveredRoot, ready: () => void): void {
   switchRoot(container, wanted);
   const overlay = fstat(container.overlay.number);
   for (const place of ["root", "cwd"]) {
-    if (!isAt(container, place, overlay)) throw missed(container.pid, `has another ${place} than the overlay`);
+    if (!isAt(container, place, overlay))
+      throw missed(container.pid, `has another ${place} than the overlay`);
   }
   tracee.detach();
 }

@@ -1,11 +1,11 @@
 /** The process that follows init, see follow-pivot.ts: it outlives the hook, until init stands in the overlay. */
 import { causes, formatError, VeneerError } from "../errors.ts";
-import { type Fd, readAll, writeAll } from "../sys/fd.ts";
 import { detachSelf } from "../sys/daemon.ts";
+import { type Fd, readAll, writeAll } from "../sys/fd.ts";
 import { exit, fork, pipe } from "../sys/fork.ts";
 import { type Place, returnTo } from "../sys/namespace.ts";
-import { borrowFromParent, killProcess } from "../sys/process.ts";
 import { canWrite } from "../sys/poll.ts";
+import { borrowFromParent, killProcess } from "../sys/process.ts";
 import { type CoveredRoot, followPivot } from "./follow-pivot.ts";
 
 const READY = "ready";
@@ -35,7 +35,10 @@ interface Failure {
   readonly hint?: string;
 }
 
-const ENDED: Failure = { code: "HELPER", message: "the helper that follows the container's process has ended" };
+const ENDED: Failure = {
+  code: "HELPER",
+  message: "the helper that follows the container's process has ended",
+};
 
 interface Circumstances {
   readonly home: Place;
@@ -67,7 +70,9 @@ function follow(container: CoveredRoot, { home, answer, stderr, report }: Circum
         report(error);
       });
     } else {
-      quietly(() => writeAll(answer.number, new TextEncoder().encode(JSON.stringify(toFailure(error))), "the hook"));
+      quietly(() =>
+        writeAll(answer.number, new TextEncoder().encode(JSON.stringify(toFailure(error))), "the hook"),
+      );
     }
     exit(1);
   }
@@ -87,7 +92,11 @@ function toFailure(error: unknown): Failure {
 /** One line, if the runtime takes it at once. */
 function tell(stderr: Fd | undefined, error: unknown): void {
   if (!stderr || !canWrite(stderr)) return;
-  writeAll(stderr.number, new TextEncoder().encode(`veneer: ${formatError(error)}\n`), "stderr of the runtime");
+  writeAll(
+    stderr.number,
+    new TextEncoder().encode(`veneer: ${formatError(error)}\n`),
+    "stderr of the runtime",
+  );
 }
 
 function quietly(action: () => void): void {

@@ -73,7 +73,13 @@ export function seize(tid: number): Tracee {
         if (status >> 16 === PTRACE_EVENT_EXEC) return { kind: "executed" };
         if (status >> 16 !== 0 || ((status >> 8) & 0xff) !== SYSCALL_STOP) continue;
         // what it says of itself: whether a stop is at entry or exit is not to be counted
-        const size = syscall(SYS.ptrace, PTRACE_GET_SYSCALL_INFO, tid, INFO_SIZE, new Uint8Array(info.buffer));
+        const size = syscall(
+          SYS.ptrace,
+          PTRACE_GET_SYSCALL_INFO,
+          tid,
+          INFO_SIZE,
+          new Uint8Array(info.buffer),
+        );
         check(size, "ptrace PTRACE_GET_SYSCALL_INFO", `thread ${tid}`);
         const operation = info.getUint8(0);
         if (operation === SYSCALL_INFO_ENTRY) {

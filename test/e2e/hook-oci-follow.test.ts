@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle, nextId } from "../helpers/bundle.ts";
@@ -45,16 +46,16 @@ async function init(how: string, before: readonly string[] = []): Promise<Init> 
     writeFileSync(join(tree, "etc/os-release"), "the image\n");
   }
   const script = join(PROJECT, "test/fixtures/held-root.py");
-  const words = [...before, "unshare", "--mount", "python3", script, root, how];
+  const words = [...before, "unshare", "--mount", "/usr/bin/python3", script, root, how];
   const child = spawn(words[0] as string, words.slice(1), { stdio: ["pipe", "pipe", "inherit"] });
   children.push(child);
   const end = new Promise<number | string>((resolve) =>
     child.once("exit", (status, signal) => resolve(signal ?? (status as number))),
   );
-  const output = child.stdout[Symbol.asyncIterator]();
+  const output = createInterface(child.stdout)[Symbol.asyncIterator]();
   const line = async () => {
     const { value, done } = await output.next();
-    return done ? undefined : String(value).trim();
+    return done ? undefined : value;
   };
   const [word, pid] = (await line())?.split(" ") ?? [];
   expect(word).toBe("ready");
@@ -156,7 +157,13 @@ it("is refused where another process follows it already, and nothing is left", a
 it("holds no lock of the base and no descriptor of the hook's", async () => {
   const container = await init("pivot");
   expect(await hook(container)).toEqual(DONE);
-  const open = await must("find", [`/proc/${followerOf(container.pid)}/fd`, "-type", "l", "-printf", "%l\\n"]);
+  const open = await must("find", [
+    `/proc/${followerOf(container.pid)}/fd`,
+    "-type",
+    "l",
+    "-printf",
+    "%l\\n",
+  ]);
   expect(open).not.toContain(`${host.root}/`);
   container.goOn();
   expect(await container.line()).toBe("ID=veneer-test");

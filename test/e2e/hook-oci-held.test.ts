@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle, nextId } from "../helpers/bundle.ts";
 import { makeHost, must } from "../helpers/host.ts";
-import { leftovers } from "../helpers/leftovers.ts";
 
 const host = makeHost();
 const children: ChildProcess[] = [];

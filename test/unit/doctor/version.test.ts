@@ -25,18 +25,23 @@ it("compares versions number by number", () => {
 });
 
 describe("engineFinding", () => {
-  it("sends a runc that may miss a covered root to the wrapping runtime", () => {
-    const status = (version: string) => engineFinding("runc", version.split(".").map(Number), false).status;
-    for (const version of ["1.1.5", "1.2.9", "1.3.5", "1.4.0", "1.4.2"]) expect(status(version)).toBe("ok");
-    for (const version of ["1.3.6", "1.3.10", "1.4.3", "1.5.0", "1.6.0", "2.0.0"]) {
-      expect([version, status(version)]).toEqual([version, "limited"]);
+  const host = { hybrid: false, mayTrace: true };
+
+  it("sends a runc that must be followed to the wrapping runtime where nobody may trace", () => {
+    const status = (version: string, mayTrace: boolean) =>
+      engineFinding("runc", version.split(".").map(Number), { ...host, mayTrace }).status;
+    for (const version of ["1.1.5", "1.2.9", "1.3.5", "1.4.0", "1.4.2"]) {
+      expect(status(version, false)).toBe("ok");
     }
-    expect(engineFinding("runc", [1, 5, 0], false).hint).toContain("veneer-runc");
+    for (const version of ["1.3.6", "1.3.10", "1.4.3", "1.5.0", "1.6.0", "2.0.0"]) {
+      expect([version, status(version, true), status(version, false)]).toEqual([version, "ok", "limited"]);
+    }
+    expect(engineFinding("runc", [1, 5, 0], { ...host, mayTrace: false }).hint).toContain("veneer-runc");
   });
 
   it("knows that crun refuses control groups of both versions", () => {
-    expect(engineFinding("crun", [1, 8, 1], false).status).toBe("ok");
-    expect(engineFinding("crun", [1, 8, 1], true).status).toBe("limited");
+    expect(engineFinding("crun", [1, 8, 1], host).status).toBe("ok");
+    expect(engineFinding("crun", [1, 8, 1], { ...host, hybrid: true }).status).toBe("limited");
   });
 });
 
