@@ -73,6 +73,9 @@ function followerOf(pid: number): number {
   return Number(/^TracerPid:\s*([0-9]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }
 
+/** for a busy machine */
+const PATIENT = { timeout: 20_000 };
+
 const DONE = { status: 0, stdout: "", stderr: "" };
 
 it.each([
@@ -96,7 +99,7 @@ it("is stopped and continued by others meanwhile", async () => {
   expect(await hook(container)).toEqual(DONE);
   container.goOn();
   const isStopped = () => /^State:\s*[tT]/m.test(readFileSync(`/proc/${container.pid}/status`, "utf8"));
-  await expect.poll(isStopped).toBe(true);
+  await expect.poll(isStopped, PATIENT).toBe(true);
   process.kill(container.pid, "SIGCONT");
   expect(await container.line()).toBe("ID=veneer-test");
 });
@@ -115,7 +118,7 @@ it("ends by itself, and so does what follows it", async () => {
   const follower = followerOf(container.pid);
   container.goOn();
   expect(await container.end).toBe(0);
-  await expect.poll(() => sh("test", ["-d", `/proc/${follower}`])).toMatchObject({ status: 1 });
+  await expect.poll(() => sh("test", ["-d", `/proc/${follower}`]), PATIENT).toMatchObject({ status: 1 });
 });
 
 it.each([
@@ -128,7 +131,7 @@ it.each([
   expect(await container.end).toBe("SIGKILL");
   expect(await container.line()).toBeUndefined();
   const lastEntry = () => JSON.parse(readFileSync(log, "utf8").trim().split("\n").at(-1) ?? "{}");
-  await expect.poll(lastEntry).toMatchObject({
+  await expect.poll(lastEntry, PATIENT).toMatchObject({
     event: "error",
     engine: "oci",
     message: expect.stringMatching(/process [0-9]+ executed a program before .*; hint: .*veneer-runc/),
