@@ -1,6 +1,6 @@
 /** setns(2), unshare(2), pivot_root(2). */
 import { VeneerError } from "../errors.ts";
-import { quote } from "../quote.ts";
+import { quote } from "../text/quote.ts";
 import { type Fd, openat, openatMaybe, openDirectory } from "./fd.ts";
 import {
   AT_FDCWD,
