@@ -14,9 +14,9 @@ import {
 } from "./input/oci-config.ts";
 import { isStopped, readState, type State } from "./input/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
-import { explainError } from "./plan/explain.ts";
 import { readNamespace } from "./store/liveness.ts";
 import { readRecord, recordKey } from "./store/records.ts";
+import { explainError } from "./sys/explain.ts";
 import { identify } from "./sys/process.ts";
 
 /** Does nothing for a container that names no base. */

@@ -1,11 +1,11 @@
 /** Brings a version of a base out of the store. */
 import { duringAsync, VeneerError } from "../errors.ts";
 import type { Destination } from "../input/destination.ts";
-import { explainStore } from "../plan/explain.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { SysError } from "../sys/errno.ts";
+import { explainStore } from "../sys/explain.ts";
 import { geteuid } from "../sys/process.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { type ExportOptions, exportImage } from "./export-image.ts";

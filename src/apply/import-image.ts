@@ -2,7 +2,6 @@
 import { duringAsync, VeneerError } from "../errors.ts";
 import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
-import { explainStore } from "../plan/explain.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import {
   hasLayer,
@@ -16,6 +15,7 @@ import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { publishVersion } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
+import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";

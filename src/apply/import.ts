@@ -1,13 +1,13 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
 import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
-import { explainStore } from "../plan/explain.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { publishVersion } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
+import { explainStore } from "../sys/explain.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";

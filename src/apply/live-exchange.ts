@@ -2,13 +2,13 @@
 import { during, VeneerError } from "../errors.ts";
 import { type Members, pidsIn } from "../input/members.ts";
 import { openForWriting } from "../input/open-files.ts";
-import { explainError } from "../plan/explain.ts";
 import { type Obstacle, obstacles } from "../plan/open-files.ts";
 import type { Instance } from "../store/instances.ts";
 import { type Halt, type Moving, publishMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
 import { withFsIds } from "../sys/credentials.ts";
+import { explainError } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { isShared } from "../sys/propagation.ts";

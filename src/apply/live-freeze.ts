@@ -1,8 +1,8 @@
 /** Stops every process of a container for a moment. */
 import { VeneerError } from "../errors.ts";
-import type { Freezer } from "../input/cgroup.ts";
 import { findMembers, type Members } from "../input/members.ts";
 import type { Halt } from "../store/moving.ts";
+import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readText, writeFile } from "../sys/fd.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";

@@ -1,8 +1,8 @@
 /** Mounts an overlay, detached, from layers given by descriptor. */
 import { VeneerError } from "../errors.ts";
 import { layerForm, takesDetached, withLayerList } from "../overlay/layer-form.ts";
-import { explainMount } from "../plan/explain.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
+import { explainMount } from "../sys/explain.ts";
 import type { Fd } from "../sys/fd.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MS_PRIVATE } from "../sys/flags.ts";
 import {

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
-import { explainStore } from "../plan/explain.ts";
+import { explainStore } from "../sys/explain.ts";
 import { quote } from "../text/quote.ts";
 
 /** Debian's package for a program, where it is not the program's name. */

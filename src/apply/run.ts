@@ -1,12 +1,12 @@
 /** Runs operations in order and, when one fails, undoes those before it in reverse. */
 import { during, VeneerError } from "../errors.ts";
-import { explainError } from "../plan/explain.ts";
 import type { Operation } from "../plan/operations.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
+import { explainError } from "../sys/explain.ts";
 import {
   createFile,
   type Fd,

@@ -2,8 +2,8 @@
 import { causes, exitStatus, formatError, UsageError, VeneerError } from "../errors.ts";
 import { type GlobalOptions, readSettings } from "../input/config.ts";
 import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../input/places.ts";
-import { explainStore } from "../plan/explain.ts";
 import { SysError } from "../sys/errno.ts";
+import { explainStore } from "../sys/explain.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";

@@ -1,7 +1,7 @@
 /** What the kernel can do: tried rather than looked up, since distributions backport. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { cgroupLayout } from "../input/cgroup.ts";
+import { cgroupLayout } from "../sys/cgroup.ts";
 import { errno, errnoName } from "../sys/errno.ts";
 import { Fd, openat, openDirectory } from "../sys/fd.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, O_PATH, O_RDONLY, RESOLVE_BENEATH } from "../sys/flags.ts";

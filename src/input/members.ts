@@ -1,11 +1,12 @@
 /** The processes of a container, and the control group that holds them. */
+
+import { type Freezer, freezersOf } from "../sys/cgroup.ts";
 import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { gone, listPids, namespaceOf } from "../sys/processes.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
-import { type Freezer, freezersOf } from "./cgroup.ts";
 
 export interface Members {
   /** in the container's mount or pid namespace, or in its control group */

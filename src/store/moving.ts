@@ -1,7 +1,7 @@
 /** What a live rebase is about to do to a container, written down first: what it needs to be let go on again. */
 import { VeneerError } from "../errors.ts";
 import validateMoving from "../generated/moving.js";
-import type { Freezer } from "../input/cgroup.ts";
+import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   createFile,

@@ -1,5 +1,5 @@
 /** How control groups are mounted on this host (cgroups(7)). */
-import type { MountEntry } from "../sys/mountinfo.ts";
+import type { MountEntry } from "./mountinfo.ts";
 
 /** `hybrid`: version 1 hierarchies with controllers, and a version 2 hierarchy without any */
 export type CgroupLayout = "v2" | "v1" | "hybrid" | "none";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cgroupLayout, freezersOf } from "../../../src/input/cgroup.ts";
+import { cgroupLayout, freezersOf } from "../../../src/sys/cgroup.ts";
 import type { MountEntry } from "../../../src/sys/mountinfo.ts";
 
 const layout = (...mounts: [type: string, target: string][]) =>

@@ -1,5 +1,5 @@
 /** What misleading errnos mean here, and what to do. */
-import { errnoName, SysError } from "../sys/errno.ts";
+import { errnoName, SysError } from "./errno.ts";
 
 const MOUNT: Readonly<Record<string, string>> = {
   EBUSY: "the upper is in use by another overlay: 'veneer ps' shows by whom",
