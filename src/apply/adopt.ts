@@ -1,6 +1,9 @@
 /** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
 import { during, VeneerError } from "../errors.ts";
 import { openLayers } from "../input/facts.ts";
+import { mountOverlay } from "../overlay/mount.ts";
+import { walk } from "../overlay/walk.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
 import { compareListings } from "../plan/compare-listing.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { type Instance, newDefinition, readInstance } from "../store/instances.ts";
@@ -9,15 +12,12 @@ import { listTree } from "../store/listing.ts";
 import { isUpperInUse } from "../store/liveness.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { walk } from "../store/walk.ts";
 import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
 import { type BaseRef, displayName, formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { publish } from "./create.ts";
-import { mountOverlay } from "./overlay.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 

@@ -1,5 +1,7 @@
 /** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
 import { during, VeneerError } from "../errors.ts";
+import { walk } from "../overlay/walk.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import {
@@ -15,10 +17,8 @@ import { paths, type Store } from "../store/paths.ts";
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
 import { publishVersion, readBaseFile, requireCurrent } from "../store/versions.ts";
-import { walk } from "../store/walk.ts";
 import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { refuseMounted } from "./change-unmounted.ts";

@@ -2,6 +2,7 @@
 
 import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
+import { makeUpper } from "../overlay/make-upper.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { type Instance, newDefinition } from "../store/instances.ts";
 import type { Owner } from "../store/owners.ts";
@@ -11,7 +12,6 @@ import { isErrno } from "../sys/errno.ts";
 import { createFile, mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { BaseRef } from "../text/names.ts";
-import { makeUpper } from "./upper.ts";
 
 export interface InstanceWishes {
   readonly opaque: readonly string[];

@@ -4,8 +4,9 @@
  */
 import { VeneerError } from "../errors.ts";
 import { openLayers } from "../input/facts.ts";
-import { lookup, rootFact } from "../input/layers.ts";
 import { mostLayers } from "../overlay/layer-form.ts";
+import { makeUpper } from "../overlay/make-upper.ts";
+import { lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { planScaffold } from "../plan/scaffold.ts";
 import { readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -39,7 +40,6 @@ import { SYS } from "../sys/numbers.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import { openMountPoint } from "./resolve.ts";
 import { mountSession } from "./session.ts";
-import { makeUpper } from "./upper.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];
 const RESOLV_CONF = "/etc/resolv.conf";

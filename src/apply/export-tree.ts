@@ -2,6 +2,7 @@
 import { pipeline } from "node:stream/promises";
 import type { Destination, TarCompression } from "../input/destination.ts";
 import { openLayers } from "../input/facts.ts";
+import { mountOverlay } from "../overlay/mount.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
@@ -11,7 +12,6 @@ import { cloneTree } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { insideOf } from "./export-layer.ts";
 import { pathForOthers } from "./layer-list.ts";
-import { mountOverlay } from "./overlay.ts";
 import { startPipe } from "./pipe.ts";
 import { runProgram } from "./program.ts";
 import { formatAmount, type Progress } from "./progress.ts";

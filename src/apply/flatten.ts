@@ -1,15 +1,15 @@
 /** Many layers to one that shows the same, by hard links: directories are made anew, no file's data is copied. */
 import { mostLayers } from "../overlay/layer-form.ts";
+import { type MergedEntry, mergeTrees } from "../overlay/merge-trees.ts";
+import { overlayPrefix, overlayXattr } from "../overlay/xattrs.ts";
 import type { LayerRef } from "../store/bases.ts";
 import { makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
-import { type MergedEntry, mergeTrees } from "../store/merge.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { errno } from "../sys/errno.ts";
 import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";

@@ -3,6 +3,8 @@ import { VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
 import { rebaseFacts } from "../input/rebase-facts.ts";
+import { hideMasked } from "../overlay/hide-masked.ts";
+import { makeUpper } from "../overlay/make-upper.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import { type Conflict, conflicts } from "../plan/rebase.ts";
@@ -30,14 +32,12 @@ import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
 import { changeUnmounted } from "./change-unmounted.ts";
-import { hideMasked } from "./hide-masked.ts";
 import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "./live-rebase.ts";
 import { recoverOf } from "./live-recover.ts";
 import type { LiveReport } from "./live-root.ts";
 import { checkLxcFits } from "./lxc-mount.ts";
 import { mergedInstance } from "./merge-parts.ts";
 import { refuseInUse } from "./start.ts";
-import { makeUpper } from "./upper.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.

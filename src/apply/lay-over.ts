@@ -8,8 +8,10 @@
  * hides the base there are no whiteouts, which a listing would show there.
  */
 import { VeneerError } from "../errors.ts";
-import { isOpaque, isWhiteout } from "../input/layers.ts";
-import { MAX_DEPTH } from "../store/walk.ts";
+import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
+import { isOpaque, isWhiteout } from "../overlay/merged-lookup.ts";
+import { MAX_DEPTH } from "../overlay/walk.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
@@ -34,7 +36,6 @@ import {
   S_IFDIR,
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import {
   fstat,
   isType,
@@ -47,7 +48,6 @@ import {
   setTime,
   setxattr,
 } from "../sys/stat.ts";
-import { isOverlayXattr } from "./xattrs.ts";
 
 /** Entries between two looks at whether to go on. */
 const STRIDE = 64;

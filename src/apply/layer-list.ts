@@ -1,10 +1,10 @@
 /** What of a layer goes into the tar of an image, and how: a list for GNU tar, and the markers of whiteouts. */
 import { VeneerError } from "../errors.ts";
+import { walk } from "../overlay/walk.ts";
+import { overlayPrefix, overlayXattr } from "../overlay/xattrs.ts";
 import { escapePath } from "../store/listing.ts";
-import { walk } from "../store/walk.ts";
 import { createFile, type Fd, mkdirat, openat, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK } from "../sys/flags.ts";
-import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, isType, listxattr, type Stat, setTime } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { OPAQUE_MARKER, WHITEOUT_PREFIX } from "./whiteouts.ts";

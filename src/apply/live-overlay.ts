@@ -1,9 +1,10 @@
 /** The overlay that a running container is to get as its root. */
+
+import { mountOverlay } from "../overlay/mount.ts";
+import { mountMapped } from "../overlay/mount-idmapped.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { type Fd, openDirectory, readlink } from "../sys/fd.ts";
 import { openNamespace } from "../sys/userns.ts";
-import { mountMapped } from "./idmap.ts";
-import { mountOverlay } from "./overlay.ts";
 
 export interface NewOverlay extends Disposable {
   readonly mount: Fd;

@@ -1,9 +1,10 @@
 /** Rebase and fallback of what a running container stands on. */
 import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
-import { lookup, lookupName } from "../input/layers.ts";
+import { hideMasked } from "../overlay/hide-masked.ts";
+import { lookup, lookupName } from "../overlay/merged-lookup.ts";
+import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
 import { type Ground, onPart } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
-import { type UpperEntry, upperEntries } from "../plan/upper.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
 import { partsOnDisk } from "../store/liveness.ts";
@@ -14,7 +15,6 @@ import { remainsInUse } from "../store/remains.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { hideMasked } from "./hide-masked.ts";
 import { inspectLive } from "./live-container.ts";
 import { findObstacles } from "./live-obstacles.ts";
 import { exchangeRoot, type LiveReport } from "./live-root.ts";

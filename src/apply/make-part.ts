@@ -1,5 +1,6 @@
 /** A further part of an upper, for a live rebase. */
 import { VeneerError } from "../errors.ts";
+import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
 import { isUpperInUse } from "../store/liveness.ts";
 import { partDirectory } from "../store/parts.ts";
 import type { Store } from "../store/paths.ts";
@@ -8,7 +9,6 @@ import { moveToTrash } from "../store/trash.ts";
 import { fchmodat, fchownat, mkdirat, mkdirMaybe, openDirectory, rename } from "../sys/fd.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { fstat, lgetxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
-import { isOverlayXattr } from "./xattrs.ts";
 
 /**
  * Makes part `number` in the directory of a generation or ephemeral upper, empty, its root with the attributes

@@ -1,5 +1,8 @@
 /** Runs operations in order and, when one fails, undoes those before it in reverse. */
 import { during, VeneerError } from "../errors.ts";
+import { makeUpper } from "../overlay/make-upper.ts";
+import { mountOverlay } from "../overlay/mount.ts";
+import { mountMapped } from "../overlay/mount-idmapped.ts";
 import type { Operation } from "../plan/operations.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, writeRecord } from "../store/records.ts";
@@ -21,11 +24,8 @@ import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "..
 import { stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { cover } from "./cover.ts";
-import { mountMapped } from "./idmap.ts";
 import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point.ts";
-import { mountOverlay } from "./overlay.ts";
 import { refuseLinks } from "./refuse-links.ts";
-import { makeUpper } from "./upper.ts";
 
 /** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */
 interface Held {

@@ -1,6 +1,9 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 import { VeneerError } from "../errors.ts";
 import { freshUpper, openLayers } from "../input/facts.ts";
+import { makeUpper } from "../overlay/make-upper.ts";
+import { mountOverlay } from "../overlay/mount.ts";
+import { mountSource } from "../overlay/mount-source.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
@@ -9,7 +12,6 @@ import { makeRun, paths, type Store } from "../store/paths.ts";
 import { freeLayers } from "../store/remove-base.ts";
 import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";
 import { refuseShared } from "../store/shared.ts";
-import { mountSource } from "../store/source.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { publishVersion } from "../store/versions.ts";
@@ -30,11 +32,9 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { shortenLayers } from "./flatten.ts";
-import { mountOverlay } from "./overlay.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 import { checkStackable } from "./stackable.ts";
-import { makeUpper } from "./upper.ts";
 
 /** Milliseconds for the kernel to end the mount namespace of a command that is over. */
 const END_WAIT = 10_000;

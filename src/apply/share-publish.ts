@@ -3,6 +3,7 @@
  * idmapped to that user's ids, laid out as a store.
  */
 import { VeneerError } from "../errors.ts";
+import { idmapped } from "../overlay/mount-idmapped.ts";
 import { type LayerRef, type Manifest, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -15,7 +16,6 @@ import { attach, cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { lstatMaybe, setxattr } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { idmapped } from "./idmap.ts";
 import { makeNamespace } from "./make-userns.ts";
 
 /** The ids that a user has, as a map from those of a base. */

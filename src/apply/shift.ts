@@ -1,12 +1,12 @@
 /** Copies of a version's layers with the ids of a user namespace, where the kernel cannot idmap them. */
 import { during, VeneerError } from "../errors.ts";
+import { walk } from "../overlay/walk.ts";
 import { shiftAcl, shiftCapability, shiftedId } from "../plan/shift.ts";
 import { mapName } from "../plan/userns.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { lockLayers, syncStore } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { walk } from "../store/walk.ts";
 import { isErrno } from "../sys/errno.ts";
 import { fchmodat, fchownat, mkdirMaybe, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE, S_IFDIR, S_IFLNK } from "../sys/flags.ts";

@@ -1,10 +1,10 @@
 /** Whether the kernel takes a layer of the store above a base in place: asked by a mount that is thrown away. */
 import { VeneerError } from "../errors.ts";
+import { mountOverlay } from "../overlay/mount.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { mountOverlay } from "./overlay.ts";
 
 /**
  * Throws before anything is made that nothing could be started on: overlayfs refuses layers that lie inside each

@@ -3,13 +3,13 @@
  * device, `.wh..wh..opq` an opaque directory (layer.md of the image specification, "Whiteouts").
  */
 import { VeneerError } from "../errors.ts";
-import { directoryFact, lookup } from "../input/layers.ts";
-import type { DirectoryFact } from "../plan/upper.ts";
+import { directoryFact, lookup } from "../overlay/merged-lookup.ts";
+import type { DirectoryFact } from "../overlay/upper-entries.ts";
+import { type Entry, walk } from "../overlay/walk.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
 import { removeTree } from "../store/trash.ts";
-import { type Entry, walk } from "../store/walk.ts";
 import { type Fd, fchmodat, fchownat, mknodat, openDirectory, unlink } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, S_IFCHR, S_IFDIR } from "../sys/flags.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, getxattr, isType, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 

@@ -1,10 +1,11 @@
 /** Whether the store's file system can hold uppers: a tiny overlay is mounted there, seen by nobody. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { mountMapped } from "../apply/idmap.ts";
 import { makeNamespace } from "../apply/make-userns.ts";
-import { mountOverlay } from "../apply/overlay.ts";
 import { formatError, VeneerError } from "../errors.ts";
+import { mountOverlay } from "../overlay/mount.ts";
+import { mountMapped } from "../overlay/mount-idmapped.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
 import type { Store } from "../store/paths.ts";
 import { errnoName } from "../sys/errno.ts";
 import { openat, openDirectory } from "../sys/fd.ts";
@@ -12,7 +13,6 @@ import { AT_FDCWD, O_RDONLY, O_RDWR } from "../sys/flags.ts";
 import { syscall } from "../sys/libc.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { SYS } from "../sys/numbers.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { geteuid } from "../sys/process.ts";
 import { getxattr, setxattr, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";

@@ -1,5 +1,6 @@
 /** A container that somebody starts by hand: what is wanted, and the facts of base and host that it needs. */
 
+import { lookup, readMerged, rootFact } from "../overlay/merged-lookup.ts";
 import { type ContainerFacts, hostnameOf } from "../plan/container.ts";
 import { resolveUser } from "../plan/user.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
@@ -15,7 +16,6 @@ import type { IdMap } from "../sys/userns.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { openLayers } from "./facts.ts";
 import { readImageConfig } from "./image-config.ts";
-import { lookup, readMerged, rootFact } from "./layers.ts";
 import type { Volume } from "./volume.ts";
 
 export interface ContainerWishes {

@@ -1,12 +1,12 @@
 /** Facts about a version that a plan needs: its open layers, and what a fresh upper on them holds. */
 import { during } from "../errors.ts";
-import { upperEntries } from "../plan/upper.ts";
+import { expand, lookup, rootFact } from "../overlay/merged-lookup.ts";
+import { upperEntries } from "../overlay/upper-entries.ts";
 import { type BaseVersion, layerPaths } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { SHARED } from "../store/shared.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { expand, lookup, rootFact } from "./layers.ts";
 
 export interface OpenLayers extends Disposable {
   readonly paths: readonly string[];

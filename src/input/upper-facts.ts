@@ -1,13 +1,13 @@
 /** What an upper holds, compared with what it started with. Reads by descriptor, follows no symbolic link. */
 
+import { type Found, isWhiteout, listMerged, lookupName, xattrs } from "../overlay/merged-lookup.ts";
+import { sameXattrs } from "../overlay/same-entry.ts";
+import type { Timestamp, UpperEntry, XattrMap } from "../overlay/upper-entries.ts";
+import type { Entry } from "../overlay/walk.ts";
 import type { UpperFact } from "../plan/diff.ts";
-import type { Timestamp, UpperEntry, XattrMap } from "../plan/upper.ts";
-import type { Entry } from "../store/walk.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
-import { sameXattrs } from "./compare.ts";
-import { type Found, isWhiteout, listMerged, lookupName, xattrs } from "./layers.ts";
 import { walkParts } from "./walk-parts.ts";
 
 /** What is compared of a directory. */

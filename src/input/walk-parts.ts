@@ -1,10 +1,10 @@
 /** Walks the parts of an upper as one tree, as overlayfs merges them. By descriptor, like store/walk.ts. */
 import { VeneerError } from "../errors.ts";
-import { type Entry, MAX_DEPTH } from "../store/walk.ts";
+import { isOpaque, isWhiteout } from "../overlay/merged-lookup.ts";
+import { type Entry, MAX_DEPTH } from "../overlay/walk.ts";
 import { type Fd, openat } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe } from "../sys/stat.ts";
-import { isOpaque, isWhiteout } from "./layers.ts";
 
 /** `stat`, `dir` and `name` are those of the highest part that has it. */
 export interface PartEntry extends Entry {

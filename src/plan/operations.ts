@@ -1,8 +1,8 @@
 /** What a start does, as plain data: built by plan/, run by apply/, printed by --debug. */
 import type { RootOptions } from "../input/oci-config.ts";
+import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
-import type { UpperEntry, UpperRoot } from "./upper.ts";
 
 export type Operation =
   /** says what is about to be made; undone by removing it */

@@ -1,5 +1,5 @@
 /** Mount points that a base lacks, as a layer of their own: made in the upper they would become part of it. */
-import type { PathFact, UpperEntry } from "./upper.ts";
+import type { PathFact, UpperEntry } from "../overlay/upper-entries.ts";
 
 export interface Scaffold {
   readonly entries: readonly UpperEntry[];

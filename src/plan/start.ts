@@ -1,12 +1,12 @@
 /** The operations that give a container its root. Pure: facts in, data out. */
 import type { RootOptions } from "../input/oci-config.ts";
+import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import type { Operation } from "./operations.ts";
-import type { UpperEntry, UpperRoot } from "./upper.ts";
 import type { UserNamespace } from "./userns.ts";
 
 /** Who asks, and where the overlay goes. */

@@ -1,5 +1,6 @@
 /** Named instances as people look at them. */
 import { formatError } from "../errors.ts";
+import { measure } from "../overlay/walk.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type Instance, listInstances, readInstance } from "./instances.ts";
 import { isLive, partsOnDisk } from "./liveness.ts";
@@ -7,7 +8,6 @@ import { lxcMountRecord } from "./lxc-mount.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
 import { paths, type Store } from "./paths.ts";
 import { findHolder, type Record } from "./records.ts";
-import { measure } from "./walk.ts";
 
 export type State = "running" | "mounted" | "stopped" | "damaged";
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
+import type { PathFact } from "../../../src/overlay/upper-entries.ts";
 import { planScaffold } from "../../../src/plan/scaffold.ts";
-import type { PathFact } from "../../../src/plan/upper.ts";
 
 const directory = (path: string, mode = 0o40755) => ({
   path,

@@ -1,11 +1,12 @@
 /** Whether two entries of a file system are the same but for times. Follows no symbolic link. */
-import type { XattrMap } from "../plan/upper.ts";
+
 import { openat, readlink } from "../sys/fd.ts";
 import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/flags.ts";
 import { check, syscall } from "../sys/libc.ts";
 import { SYS } from "../sys/numbers.ts";
 import type { Stat } from "../sys/stat.ts";
-import { xattrs } from "./layers.ts";
+import { xattrs } from "./merged-lookup.ts";
+import type { XattrMap } from "./upper-entries.ts";
 
 /** An entry by the directory that is open and its path below. */
 export interface Located {

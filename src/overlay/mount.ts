@@ -1,6 +1,5 @@
 /** Mounts an overlay, detached, from layers given by descriptor. */
 import { VeneerError } from "../errors.ts";
-import { layerForm, takesDetached, withLayerList } from "../overlay/layer-form.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
 import { explainMount } from "../sys/explain.ts";
 import type { Fd } from "../sys/fd.ts";
@@ -16,6 +15,7 @@ import {
 } from "../sys/mount.ts";
 import { inScratchNamespace, openScratchPlace } from "../sys/namespace.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import { layerForm, takesDetached, withLayerList } from "./layer-form.ts";
 
 export interface OverlayRequest {
   /** top layer first */

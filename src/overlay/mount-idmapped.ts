@@ -18,7 +18,7 @@ import { clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
-import { mountOverlay, type OverlayRequest } from "./overlay.ts";
+import { mountOverlay, type OverlayRequest } from "./mount.ts";
 
 export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached" | "attached"> {
   /** paths of the layers */

@@ -1,7 +1,6 @@
 /** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
 
 import { VeneerError } from "../errors.ts";
-import type { DirectoryFact, PathFact, XattrMap } from "../plan/upper.ts";
 import type { Fd } from "../sys/fd.ts";
 import { openat2, readAll, readlink } from "../sys/fd.ts";
 import {
@@ -14,9 +13,10 @@ import {
   S_IFLNK,
   S_IFREG,
 } from "../sys/flags.ts";
-import { overlayPrefix, overlayXattr } from "../sys/overlay-xattr.ts";
 import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { matchesGlob } from "../text/glob.ts";
+import type { DirectoryFact, PathFact, XattrMap } from "./upper-entries.ts";
+import { overlayPrefix, overlayXattr } from "./xattrs.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
 const MAX_LINKS = 40;

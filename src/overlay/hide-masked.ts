@@ -1,5 +1,5 @@
 /** Whiteouts added to an upper that a container has written: by descriptor, through no symbolic link. */
-import type { UpperEntry } from "../plan/upper.ts";
+
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
@@ -22,8 +22,9 @@ import {
   RESOLVE_NO_SYMLINKS,
   S_IFCHR,
 } from "../sys/flags.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, setxattr } from "../sys/stat.ts";
+import type { UpperEntry } from "./upper-entries.ts";
+import { overlayXattr } from "./xattrs.ts";
 
 /**
  * Hides what `entries` (of a fresh upper) hide, where the upper does not hide or replace it already. A file

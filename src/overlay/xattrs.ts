@@ -1,5 +1,5 @@
 /** Names of overlayfs's own attributes, which differ in a user namespace (overlayfs.rst, "User xattr"). */
-import { inUserNamespace } from "./user-namespace.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 
 let prefix: string | undefined;
 

@@ -1,8 +1,8 @@
 /** What several layers show as one, as overlayfs merges them (overlayfs.rst, "Merging directories"). Only reads. */
 import { S_IFCHR, S_IFDIR, S_IFREG } from "../sys/flags.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { getxattr, isType, type Stat } from "../sys/stat.ts";
 import { type Entry, walk } from "./walk.ts";
+import { overlayXattr } from "./xattrs.ts";
 
 export interface MergedEntry {
   /** relative */

@@ -1,5 +1,5 @@
 /** Extended attributes in which overlayfs keeps its own notes (overlayfs.rst; fs/overlayfs/overlayfs.h). */
-import { overlayPrefix } from "../sys/overlay-xattr.ts";
+import { overlayPrefix } from "./xattrs.ts";
 
 const NOTES: ReadonlySet<string> = new Set([
   "opaque",

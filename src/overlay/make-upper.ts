@@ -1,12 +1,13 @@
 /** Makes a fresh upper: every entry is created in a directory that no container has seen yet. */
-import type { UpperEntry, UpperRoot } from "../plan/upper.ts";
+
 import { type Fd, fchmodat, fchownat, mkdirat, mknodat, openat } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFCHR } from "../sys/flags.ts";
 import { check, cstring, syscall } from "../sys/libc.ts";
 import { SYS } from "../sys/numbers.ts";
-import { overlayXattr } from "../sys/overlay-xattr.ts";
 import { setxattr } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import type { UpperEntry, UpperRoot } from "./upper-entries.ts";
+import { overlayXattr } from "./xattrs.ts";
 
 /**
  * Makes `upper`, with the root's mode and owner and the given entries, and `work` in an open directory.
