@@ -11,7 +11,7 @@ import { VeneerError } from "./errors.ts";
 import type { Settings } from "./input/config.ts";
 import type { LxcHook } from "./input/lxc.ts";
 import type { RootRequest } from "./input/request.ts";
-import { isLive, readMountTable } from "./store/liveness.ts";
+import { isLive, readMountTable } from "./store/in-use.ts";
 import type { Store } from "./store/paths.ts";
 import { listRecords, readRecord, replaceRecord } from "./store/records.ts";
 import type { FsIds } from "./sys/credentials.ts";

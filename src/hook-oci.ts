@@ -14,7 +14,7 @@ import {
 } from "./input/oci-config.ts";
 import { isStopped, readState, type State } from "./input/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
-import { readNamespace } from "./store/liveness.ts";
+import { readNamespace } from "./store/in-use.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { explainError } from "./sys/explain.ts";
 import { identify } from "./sys/process.ts";

@@ -15,7 +15,7 @@ import { containerIdOf } from "./input/podman.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
 import type { Operation } from "./plan/operations.ts";
 import { parseDocument } from "./store/document.ts";
-import { isLive } from "./store/liveness.ts";
+import { isLive } from "./store/in-use.ts";
 import { paths, type Store } from "./store/paths.ts";
 import { listRecords, type Record, recordKey } from "./store/records.ts";
 import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "./sys/fd.ts";

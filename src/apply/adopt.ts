@@ -1,15 +1,16 @@
 /** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
 import { during, VeneerError } from "../errors.ts";
-import { openLayers } from "../input/facts.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import { compareListings } from "../plan/compare-listing.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
+import { publish } from "../store/create-instance.ts";
+import { isUpperInUse } from "../store/in-use.ts";
 import { type Instance, newDefinition, readInstance } from "../store/instances.ts";
 import { syncStore } from "../store/layers.ts";
 import { listTree } from "../store/listing.ts";
-import { isUpperInUse } from "../store/liveness.ts";
+import { openLayers } from "../store/open-layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
@@ -17,7 +18,6 @@ import { AT_FDCWD } from "../sys/flags.ts";
 import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
 import { type BaseRef, displayName, formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { publish } from "./create.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 

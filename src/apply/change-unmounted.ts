@@ -1,9 +1,9 @@
 /** Changes of instances that nothing may use meanwhile. */
 import { during } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
+import { partDirectories } from "../store/frozen-uppers.ts";
+import { isMountedHere } from "../store/in-use.ts";
 import type { Instance } from "../store/instances.ts";
-import { isMountedHere } from "../store/liveness.ts";
-import { partDirectories } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { holdLxc } from "./lxc-mount.ts";

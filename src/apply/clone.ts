@@ -3,6 +3,7 @@ import { during, VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
+import { publish } from "../store/create-instance.ts";
 import { writeDocument } from "../store/document.ts";
 import {
   checkInstanceDigest,
@@ -22,7 +23,6 @@ import { AT_FDCWD } from "../sys/flags.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { refuseMounted } from "./change-unmounted.ts";
-import { publish } from "./create.ts";
 import { shortenLayers } from "./flatten.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { mergedInstance } from "./merge-parts.ts";

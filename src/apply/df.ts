@@ -1,7 +1,7 @@
 /** Sizes of everything in the store. */
 import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
+import { partsOnDisk } from "../store/in-use.ts";
 import { readLayer } from "../store/layers.ts";
-import { partsOnDisk } from "../store/liveness.ts";
 import { makeLiveTest } from "../store/mounted.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords } from "../store/records.ts";

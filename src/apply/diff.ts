@@ -1,11 +1,11 @@
 /** What an instance changed. */
 import { during } from "../errors.ts";
-import { freshUpper, openLayers } from "../input/facts.ts";
 import { upperFacts } from "../input/upper-facts.ts";
 import { type Change, changes } from "../plan/diff.ts";
 import { readVersion } from "../store/bases.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
-import { partUppers } from "../store/parts.ts";
+import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 
 /**

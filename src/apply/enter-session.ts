@@ -3,12 +3,12 @@
  * namespaces, before it, and leaves the process tree there in the session's root.
  */
 import { VeneerError } from "../errors.ts";
-import { openLayers } from "../input/facts.ts";
 import { mostLayers } from "../overlay/layer-form.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { planScaffold } from "../plan/scaffold.ts";
 import { readVersion } from "../store/bases.ts";
+import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { readSession } from "../store/sessions.ts";
 import {

@@ -1,9 +1,9 @@
 /** Writes the merged tree of a version as a tar. */
 import { pipeline } from "node:stream/promises";
 import type { Destination, TarCompression } from "../input/destination.ts";
-import { openLayers } from "../input/facts.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import type { BaseVersion } from "../store/bases.ts";
+import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";

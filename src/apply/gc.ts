@@ -2,9 +2,9 @@
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
 import { findGarbage, isOrphan } from "../store/garbage.ts";
+import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import { listInstances, lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
-import { isUpperInUse, partsOnDisk } from "../store/liveness.ts";
 import { lxcConfigOf } from "../store/lxc-mount.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord } from "../store/records.ts";

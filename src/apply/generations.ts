@@ -1,7 +1,6 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
-import { freshUpper, openLayers } from "../input/facts.ts";
 import { rebaseFacts } from "../input/rebase-facts.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -9,6 +8,8 @@ import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.
 import type { Obstacle } from "../plan/open-files.ts";
 import { type Conflict, conflicts } from "../plan/rebase.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
+import { isLive, partsOnDisk } from "../store/in-use.ts";
 import {
   checkInstanceDigest,
   type Generation,
@@ -20,8 +21,7 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { isLive, partsOnDisk } from "../store/liveness.ts";
-import { partUppers } from "../store/parts.ts";
+import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";
 import { listRunning } from "../store/running.ts";

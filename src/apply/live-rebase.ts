@@ -1,14 +1,15 @@
 /** Rebase and fallback of what a running container stands on. */
-import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
+
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { lookup, lookupName } from "../overlay/merged-lookup.ts";
 import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
 import { type Ground, onPart } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import type { BaseVersion } from "../store/bases.ts";
+import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
+import { partsOnDisk } from "../store/in-use.ts";
 import type { Instance } from "../store/instances.ts";
-import { partsOnDisk } from "../store/liveness.ts";
-import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/parts.ts";
+import { freshUpper, type OpenLayers, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
 import { remainsInUse } from "../store/remains.ts";

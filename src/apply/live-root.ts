@@ -5,8 +5,8 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { StaleUse } from "../input/stale.ts";
+import { waitUntilFree } from "../store/in-use.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
-import { waitUntilFree } from "../store/liveness.ts";
 import { type Moving, publishMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";

@@ -2,8 +2,9 @@
 import { during, VeneerError } from "../errors.ts";
 import { setValue, valuesOf } from "../plan/lxc-text.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
+import { waitUntilFree } from "../store/in-use.ts";
 import { type Generation, type Instance, readInstance } from "../store/instances.ts";
-import { waitUntilFree } from "../store/liveness.ts";
 import {
   blockViews,
   linkConfig,
@@ -17,7 +18,6 @@ import {
   viewUpper,
 } from "../store/lxc-mount.ts";
 import { makeLiveTest } from "../store/mounted.ts";
-import { partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { withProcesses } from "../store/running.ts";
 import { noteSetupChange } from "../store/setup-journal.ts";

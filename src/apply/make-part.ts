@@ -1,8 +1,8 @@
 /** A further part of an upper, for a live rebase. */
 import { VeneerError } from "../errors.ts";
 import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
-import { isUpperInUse } from "../store/liveness.ts";
-import { partDirectory } from "../store/parts.ts";
+import { partDirectory } from "../store/frozen-uppers.ts";
+import { isUpperInUse } from "../store/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";

@@ -1,6 +1,8 @@
 /** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
 import { during, VeneerError } from "../errors.ts";
 import { unfolded, withoutParts } from "../plan/generations.ts";
+import { type Parts, partUppers } from "../store/frozen-uppers.ts";
+import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import {
   type Instance,
   lockInstance,
@@ -9,8 +11,6 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { isUpperInUse, partsOnDisk } from "../store/liveness.ts";
-import { type Parts, partUppers } from "../store/parts.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";

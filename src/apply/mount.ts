@@ -1,6 +1,7 @@
 /** Instances mounted on the host by hand. */
 import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
+import { isLive, isMountedHere, mountersOf } from "../store/in-use.ts";
 import {
   type Instance,
   readInstance,
@@ -8,7 +9,6 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { isLive, isMountedHere, mountersOf } from "../store/liveness.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord, recordKey } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";

@@ -1,5 +1,5 @@
 /** Takes down what a record stands for. */
-import { isMountedHere } from "../store/liveness.ts";
+import { isMountedHere } from "../store/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";

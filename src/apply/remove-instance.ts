@@ -1,6 +1,7 @@
 /** Removes a named instance: gone by one rename, whatever its size. */
+
+import { partsOnDisk } from "../store/in-use.ts";
 import { noSuchInstance, requireLock } from "../store/instances.ts";
-import { partsOnDisk } from "../store/liveness.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";

@@ -1,13 +1,13 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 import { VeneerError } from "../errors.ts";
-import { freshUpper, openLayers } from "../input/facts.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountSource } from "../overlay/mount-source.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
+import { isMountedHere, waitUntilFree } from "../store/in-use.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
-import { isMountedHere, waitUntilFree } from "../store/liveness.ts";
+import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { freeLayers } from "../store/remove-base.ts";
 import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";

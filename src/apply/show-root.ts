@@ -3,7 +3,7 @@
  * look a volume's place up below root.path before they tell CRIU: a link in the base would lead elsewhere.
  */
 import { during } from "../errors.ts";
-import { mountersOf } from "../store/liveness.ts";
+import { mountersOf } from "../store/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { listRecords, type Record } from "../store/records.ts";
 import { openDirectory } from "../sys/fd.ts";

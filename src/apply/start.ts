@@ -2,7 +2,6 @@
 
 import { during, UsageError, VeneerError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
-import { freshUpper, type OpenLayers, openLayers } from "../input/facts.ts";
 import type { RootRequest } from "../input/request.ts";
 import { logEvent } from "../log.ts";
 import { idmapped } from "../overlay/mount-idmapped.ts";
@@ -10,6 +9,9 @@ import { mountSource } from "../overlay/mount-source.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { makeInstance } from "../store/create-instance.ts";
+import { partDirectories } from "../store/frozen-uppers.ts";
+import { isLive, mountersOf, waitUntilFree } from "../store/in-use.ts";
 import {
   checkInstanceBase,
   checkInstanceDigest,
@@ -17,9 +19,8 @@ import {
   lockInstance,
   readInstance,
 } from "../store/instances.ts";
-import { isLive, mountersOf, waitUntilFree } from "../store/liveness.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
-import { partDirectories } from "../store/parts.ts";
+import { freshUpper, type OpenLayers, openLayers } from "../store/open-layers.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
@@ -31,7 +32,6 @@ import { warn } from "../sys/self.ts";
 import { listFd } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { displayName, formatBaseRef } from "../text/names.ts";
-import { makeInstance } from "./create.ts";
 import { freshUpperOfImage } from "./image-upper.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";

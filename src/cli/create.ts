@@ -1,5 +1,5 @@
-import { makeInstance } from "../apply/create.ts";
 import { mergeWishes, type Wishes } from "../input/request.ts";
+import { makeInstance } from "../store/create-instance.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import type { Command, Input } from "./command.ts";
 

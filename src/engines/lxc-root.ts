@@ -1,10 +1,11 @@
 /** What `setup lxc NAME` shall give a container, looked up in the store before anything is written. */
-import { makeInstance } from "../apply/create.ts";
+
 import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../apply/lxc-mount.ts";
 import { refuseHeld } from "../apply/start.ts";
 import { UsageError } from "../errors.ts";
 import type { Settings } from "../input/config.ts";
 import { readVersion } from "../store/bases.ts";
+import { makeInstance } from "../store/create-instance.ts";
 import { checkInstanceBase, lockInstance, readInstance, requireLock } from "../store/instances.ts";
 import { linkConfig, lxcConfigOf, lxcDirectory, refuseLxcMounted } from "../store/lxc-mount.ts";
 import type { Store } from "../store/paths.ts";

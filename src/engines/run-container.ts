@@ -9,7 +9,7 @@ import { rootOf } from "../apply/userns.ts";
 import { VeneerError } from "../errors.ts";
 import { type ContainerWishes, containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
-import { isLive } from "../store/liveness.ts";
+import { isLive } from "../store/in-use.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { programPath } from "../sys/self.ts";

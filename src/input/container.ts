@@ -4,8 +4,9 @@ import { lookup, readMerged, rootFact } from "../overlay/merged-lookup.ts";
 import { type ContainerFacts, hostnameOf } from "../plan/container.ts";
 import { resolveUser } from "../plan/user.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceBase, readInstance } from "../store/instances.ts";
-import { partUppers } from "../store/parts.ts";
+import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { cgroupLayout } from "../sys/cgroup.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
@@ -14,7 +15,6 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { openLayers } from "./facts.ts";
 import { readImageConfig } from "./image-config.ts";
 import type { Volume } from "./volume.ts";
 

@@ -1,9 +1,9 @@
 /** Everything that is known of an instance or container, as one document. */
 import { formatError } from "../errors.ts";
 import { layerPaths, readVersion } from "./bases.ts";
+import { type Parts, partDirectories, partUppers } from "./frozen-uppers.ts";
 import type { Generation } from "./instances.ts";
 import { lxcConfigOf } from "./lxc-mount.ts";
-import { type Parts, partDirectories, partUppers } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 import type { Record } from "./records.ts";
 import { listRunning, withProcesses } from "./running.ts";

@@ -9,8 +9,8 @@ import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import type { BaseVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
+import type { Parts } from "./frozen-uppers.ts";
 import type { Owner } from "./owners.ts";
-import type { Parts } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 
 /** An upper, which may be in several parts, and the version below it. */

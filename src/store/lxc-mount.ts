@@ -17,8 +17,8 @@ import {
 } from "../sys/fd.ts";
 import { list, lstatMaybe } from "../sys/stat.ts";
 import { displayName } from "../text/names.ts";
+import { partDirectory } from "./frozen-uppers.ts";
 import type { Generation } from "./instances.ts";
-import { partDirectory } from "./parts.ts";
 import { paths, type Store } from "./paths.ts";
 import type { Record } from "./records.ts";
 

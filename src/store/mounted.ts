@@ -1,7 +1,7 @@
 /** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
-import { isLive, isUpperInUse, readMountTable, readNamespace } from "./liveness.ts";
+import { isLive, isUpperInUse, readMountTable, readNamespace } from "./in-use.ts";
 import type { Record } from "./records.ts";
 import { belowStore } from "./roots.ts";
 

@@ -7,7 +7,7 @@ import type { ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { parseDocument, writeDocument } from "./document.ts";
-import type { Parts } from "./parts.ts";
+import type { Parts } from "./frozen-uppers.ts";
 
 import { paths, type Store } from "./paths.ts";
 

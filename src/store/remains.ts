@@ -1,5 +1,5 @@
 /** Overlays that live rebases took away from containers, as long as something is still on them. */
-import { isUpperInUse } from "./liveness.ts";
+import { isUpperInUse } from "./in-use.ts";
 import type { Record, Remains } from "./records.ts";
 
 /** Those of a container whose overlay is still there; the kernel is asked. */

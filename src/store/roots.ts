@@ -4,7 +4,7 @@ import { AT_FDCWD, O_PATH } from "../sys/flags.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
-import { readMountTable, readNamespace } from "./liveness.ts";
+import { readMountTable, readNamespace } from "./in-use.ts";
 import type { Record } from "./records.ts";
 
 /** An overlay of ours that is the root of a mount namespace. */

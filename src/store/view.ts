@@ -2,8 +2,8 @@
 import { formatError } from "../errors.ts";
 import { measure } from "../overlay/walk.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { isLive, partsOnDisk } from "./in-use.ts";
 import { type Instance, listInstances, readInstance } from "./instances.ts";
-import { isLive, partsOnDisk } from "./liveness.ts";
 import { lxcMountRecord } from "./lxc-mount.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
 import { paths, type Store } from "./paths.ts";

@@ -2,11 +2,11 @@
 import { during } from "../errors.ts";
 import { expand, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
-import { type BaseVersion, layerPaths } from "../store/bases.ts";
-import type { Store } from "../store/paths.ts";
-import { SHARED } from "../store/shared.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { formatBaseRef } from "../text/names.ts";
+import { type BaseVersion, layerPaths } from "./bases.ts";
+import type { Store } from "./paths.ts";
+import { SHARED } from "./shared.ts";
 
 export interface OpenLayers extends Disposable {
   readonly paths: readonly string[];

@@ -1,17 +1,17 @@
 /** Makes a named instance: its directory appears whole, by rename, or not at all. */
 
 import { VeneerError } from "../errors.ts";
-import { freshUpper, openLayers } from "../input/facts.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
-import { lockBase, readVersion } from "../store/bases.ts";
-import { type Instance, newDefinition } from "../store/instances.ts";
-import type { Owner } from "../store/owners.ts";
-import { makeStore, paths, type Store } from "../store/paths.ts";
-import { makeStaging } from "../store/staging.ts";
 import { isErrno } from "../sys/errno.ts";
 import { createFile, mkdirat, openDirectory, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { BaseRef } from "../text/names.ts";
+import { lockBase, readVersion } from "./bases.ts";
+import { type Instance, newDefinition } from "./instances.ts";
+import { freshUpper, openLayers } from "./open-layers.ts";
+import type { Owner } from "./owners.ts";
+import { makeStore, paths, type Store } from "./paths.ts";
+import { makeStaging } from "./staging.ts";
 
 export interface InstanceWishes {
   readonly opaque: readonly string[];

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { isFull, MAX_PARTS, partDirectories, partNumbers, partUppers } from "../../../src/store/parts.ts";
+import {
+  isFull,
+  MAX_PARTS,
+  partDirectories,
+  partNumbers,
+  partUppers,
+} from "../../../src/store/frozen-uppers.ts";
 
 describe("parts of an upper", () => {
   it("are the directory itself where a definition says nothing", () => {
