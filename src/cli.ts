@@ -2,8 +2,8 @@
 
 import * as cli from "./cli/index.ts";
 import { exitStatus, formatError } from "./errors.ts";
-import { Arguments, readGlobalOption } from "./input/arguments.ts";
-import type { GlobalOptions } from "./input/config.ts";
+import { Arguments, readGlobalOption } from "./request/arguments.ts";
+import type { GlobalOptions } from "./request/config.ts";
 import { openat, readAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_RDONLY } from "./sys/flags.ts";
 import { warn } from "./sys/self.ts";

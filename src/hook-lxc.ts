@@ -6,7 +6,8 @@ import { mergeLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { UsageError, VeneerError } from "./errors.ts";
 import { leaveHost, startOnHost } from "./hook-lxc-host.ts";
-import type { Settings } from "./input/config.ts";
+import type { Settings } from "./request/config.ts";
+import { type LxcConfig, readLxcConfig } from "./request/lxc-config.ts";
 import {
   isMountedBefore,
   type LxcEnvironment,
@@ -15,9 +16,8 @@ import {
   refuseIdmappedRoot,
   refuseUserNamespace,
   rootfsDirectory,
-} from "./input/lxc.ts";
-import { type LxcConfig, readLxcConfig } from "./input/lxc-config.ts";
-import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "./input/request.ts";
+} from "./request/lxc-hook.ts";
+import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "./request/root-request.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { geteuid, identifyParent } from "./sys/process.ts";
 import { inUserNamespace } from "./sys/user-namespace.ts";

@@ -4,16 +4,16 @@ import { deleteLater, mergeLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
 import { usernsOfProcess } from "./apply/userns.ts";
 import { during, VeneerError } from "./errors.ts";
-import type { Settings } from "./input/config.ts";
+import type { Settings } from "./request/config.ts";
 import {
   hasUserNamespace,
   parseBundleConfig,
   readBundleText,
   rootOptions,
   rootPath,
-} from "./input/oci-config.ts";
-import { isStopped, readState, type State } from "./input/oci-state.ts";
-import { mergeWishes, type Wishes, wishesOfAnnotations } from "./input/request.ts";
+} from "./request/oci-config.ts";
+import { isStopped, readState, type State } from "./request/oci-state.ts";
+import { mergeWishes, type Wishes, wishesOfAnnotations } from "./request/root-request.ts";
 import { readNamespace } from "./store/in-use.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { explainError } from "./sys/explain.ts";

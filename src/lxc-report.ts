@@ -1,6 +1,6 @@
 /** Where the user of LXC looks for the reason of a failure: LXC itself shows a hook's output only at DEBUG. */
 import { formatError } from "./errors.ts";
-import type { LxcEnvironment } from "./input/lxc.ts";
+import type { LxcEnvironment } from "./request/lxc-hook.ts";
 import { type Fd, readText, writeAll } from "./sys/fd.ts";
 import { O_APPEND, O_CLOEXEC, O_WRONLY, S_IFREG } from "./sys/flags.ts";
 import { borrowFromParent, identifyParent } from "./sys/process.ts";

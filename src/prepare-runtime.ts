@@ -8,12 +8,14 @@ import { hasHiddenRoot, showRoot } from "./apply/show-root.ts";
 import { start } from "./apply/start.ts";
 import { usernsOfConfig } from "./apply/userns.ts";
 import { during, UsageError } from "./errors.ts";
-import { type Arguments, readGlobalOption } from "./input/arguments.ts";
-import { type GlobalOptions, readSettings, type Settings } from "./input/config.ts";
-import { dockerOwner, ownedInstance } from "./input/docker.ts";
-import { appendToArray } from "./input/json-edit.ts";
-import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./input/oci-config.ts";
-import { actingUser } from "./input/places.ts";
+import { logEvent } from "./log.ts";
+import type { Operation } from "./plan/operations.ts";
+import { type Arguments, readGlobalOption } from "./request/arguments.ts";
+import { type GlobalOptions, readSettings, type Settings } from "./request/config.ts";
+import { actingUser } from "./request/default-paths.ts";
+import { dockerOwner, ownedInstance } from "./request/docker.ts";
+import { appendToArray } from "./request/json-edit.ts";
+import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./request/oci-config.ts";
 import {
   isSandbox,
   mergeWishes,
@@ -21,10 +23,8 @@ import {
   type Wishes,
   wishesOfAnnotations,
   wishesOfProcess,
-} from "./input/request.ts";
-import { parseRuntimeCall, type RuntimeCall } from "./input/runtime-args.ts";
-import { logEvent } from "./log.ts";
-import type { Operation } from "./plan/operations.ts";
+} from "./request/root-request.ts";
+import { parseRuntimeCall, type RuntimeCall } from "./request/runtime-args.ts";
 import { reportToRuntimeLog } from "./runtime-log.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";

@@ -1,7 +1,7 @@
 /** The log that an engine gives a runtime with --log, where it looks for the reason of a failure. */
 import { formatError } from "./errors.ts";
-import type { RuntimeCall } from "./input/runtime-args.ts";
 import { formatLogLine, logFile } from "./input/runtime-log.ts";
+import type { RuntimeCall } from "./request/runtime-args.ts";
 import { openat, writeAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_APPEND, O_CREAT, O_WRONLY } from "./sys/flags.ts";
 

@@ -1,6 +1,6 @@
 /** Changes of instances that nothing may use meanwhile. */
 import { during } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
+import type { Settings } from "../request/config.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
 import { isMountedHere } from "../store/in-use.ts";
 import type { Instance } from "../store/instances.ts";

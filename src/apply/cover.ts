@@ -5,7 +5,7 @@
  * pivots below the overlay, and is followed there (start/follow-pivot.ts).
  */
 import { VeneerError } from "../errors.ts";
-import type { RootOptions } from "../input/oci-config.ts";
+import type { RootOptions } from "../request/oci-config.ts";
 import { forkFollower } from "../start/fork-follower.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";

@@ -1,12 +1,12 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
 import { VeneerError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
 import { rebaseFacts } from "../input/rebase-facts.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import { type Conflict, conflicts } from "../plan/rebase.ts";
+import type { Settings } from "../request/config.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { isLive, partsOnDisk } from "../store/in-use.ts";

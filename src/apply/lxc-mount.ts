@@ -1,6 +1,6 @@
 /** Keeps the line by which LXC mounts an instance itself in step with the instance. */
 import { during, VeneerError } from "../errors.ts";
-import { setValue, valuesOf } from "../plan/lxc-text.ts";
+import { setValue, valuesOf } from "../request/lxc-text.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { waitUntilFree } from "../store/in-use.ts";

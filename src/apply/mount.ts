@@ -1,6 +1,6 @@
 /** Instances mounted on the host by hand. */
 import { during, VeneerError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
+import type { Settings } from "../request/config.ts";
 import { isLive, isMountedHere, mountersOf } from "../store/in-use.ts";
 import {
   type Instance,

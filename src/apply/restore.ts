@@ -1,6 +1,6 @@
 /** What a runtime's `restore` may have for a root: a checkpoint holds a container's memory, none of its files. */
 import { VeneerError } from "../errors.ts";
-import type { RootRequest } from "../input/request.ts";
+import type { RootRequest } from "../request/root-request.ts";
 import { readInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 

@@ -1,9 +1,9 @@
 /** One member of a rollout at a time: moved, checked, taken back. */
 import { causes, formatError, VeneerError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
 import type { StaleUse } from "../input/stale.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import type { Conflict } from "../plan/rebase.ts";
+import type { Settings } from "../request/config.ts";
 import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 import { listRunning, type Running } from "../store/running.ts";
 import { formatBaseRef } from "../text/names.ts";

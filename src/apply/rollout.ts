@@ -1,7 +1,7 @@
 /** Moves everything that stands on a base onto one of its versions, in batches, and back when a check fails. */
 import { VeneerError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
 import { advance, batches, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
+import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { type Entry, lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";

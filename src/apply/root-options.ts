@@ -4,7 +4,7 @@
  * well, the way crun does it (src/libcrun/linux.c: libcrun_set_mounts).
  */
 import { VeneerError } from "../errors.ts";
-import type { RootOptions } from "../input/oci-config.ts";
+import type { RootOptions } from "../request/oci-config.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, openat2 } from "../sys/fd.ts";
 import {

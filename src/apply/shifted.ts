@@ -1,7 +1,7 @@
 /** What a start does where the layers of its base cannot be idmapped: shifted copies, or a clear refusal. */
 import { causes, VeneerError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
 import { mapName } from "../plan/userns.ts";
+import type { Settings } from "../request/config.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";

@@ -1,8 +1,8 @@
 /** The user namespace to which a container's root is idmapped. */
 import { during, VeneerError } from "../errors.ts";
-import { type BundleConfig, hasUserNamespace } from "../input/oci-config.ts";
 import type { UserNamespace } from "../plan/userns.ts";
 import { hostId, mapName } from "../plan/userns.ts";
+import { type BundleConfig, hasUserNamespace } from "../request/oci-config.ts";
 import type { Store } from "../store/paths.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { Fd } from "../sys/fd.ts";

@@ -1,5 +1,5 @@
 /** What a verb is: data for help and completion, and the function that runs it. */
-import type { Settings } from "../input/config.ts";
+import type { Settings } from "../request/config.ts";
 
 /** What the shell can complete a word to. */
 export type Completion =

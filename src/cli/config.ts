@@ -1,5 +1,5 @@
 import schema from "../../schemas/config.json";
-import { readConfigFile } from "../input/config.ts";
+import { readConfigFile } from "../request/config.ts";
 import type { Command } from "./command.ts";
 import { JSON_OPTION, printRows } from "./table.ts";
 

@@ -1,4 +1,4 @@
-import { mergeWishes, type Wishes } from "../input/request.ts";
+import { mergeWishes, type Wishes } from "../request/root-request.ts";
 import { makeInstance } from "../store/create-instance.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import type { Command, Input } from "./command.ts";

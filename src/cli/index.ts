@@ -1,7 +1,7 @@
 /** The command line for people: everything but what engines call. */
 import { causes, exitStatus, formatError, UsageError, VeneerError } from "../errors.ts";
-import { type GlobalOptions, readSettings } from "../input/config.ts";
-import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../input/places.ts";
+import { type GlobalOptions, readSettings } from "../request/config.ts";
+import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../request/default-paths.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { geteuid } from "../sys/process.ts";

@@ -1,6 +1,6 @@
 /** Words to options and operands, by a command's description. */
 import { UsageError } from "../errors.ts";
-import { Arguments } from "../input/arguments.ts";
+import { Arguments } from "../request/arguments.ts";
 import { quote } from "../text/quote.ts";
 import type { Command, Input, Option } from "./command.ts";
 

@@ -5,7 +5,7 @@ import type { Engine, SetupRequest } from "../engines/engine.ts";
 import { ENGINES } from "../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../engines/lxc.ts";
 import { UsageError } from "../errors.ts";
-import { placesOfEnvironment } from "../input/places.ts";
+import { placesOfEnvironment } from "../request/default-paths.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { nearest } from "../text/did-you-mean.ts";

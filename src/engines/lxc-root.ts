@@ -3,7 +3,7 @@
 import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../apply/lxc-mount.ts";
 import { refuseHeld } from "../apply/start.ts";
 import { UsageError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
+import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import { makeInstance } from "../store/create-instance.ts";
 import { checkInstanceBase, lockInstance, readInstance, requireLock } from "../store/instances.ts";

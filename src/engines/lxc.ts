@@ -1,10 +1,10 @@
 /** LXC: a container's configuration file, or what every new container's is made from. */
 import type { ForeignOverlay } from "../apply/adopt.ts";
 import { UsageError, VeneerError } from "../errors.ts";
-import { readAllLines } from "../input/lxc-config.ts";
-import { idMapOfLines } from "../plan/lxc-idmap.ts";
-import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../plan/lxc-text.ts";
 import { hostId } from "../plan/userns.ts";
+import { readAllLines } from "../request/lxc-config.ts";
+import { idMapOfLines } from "../request/lxc-idmap.ts";
+import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../request/lxc-text.ts";
 import { lxcJournal } from "../store/setup-journal.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { readText } from "../sys/fd.ts";

@@ -2,8 +2,8 @@
 import { execa } from "execa";
 import { cutover, liveHolder } from "../apply/generations.ts";
 import { VeneerError } from "../errors.ts";
-import type { Settings } from "../input/config.ts";
 import { type RestartPlan, restartPlan } from "../plan/restart.ts";
+import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
 import type { Record } from "../store/records.ts";

@@ -1,7 +1,7 @@
 /** A container's config.json (OCI runtime specification, config.md and config-linux.md). Pure: facts in, data out. */
 
-import type { HookEntry } from "../input/oci-config.ts";
 import type { Volume } from "../input/volume.ts";
+import type { HookEntry } from "../request/oci-config.ts";
 import type { CgroupLayout } from "../sys/cgroup.ts";
 import type { IdMap } from "../sys/userns.ts";
 import type { User } from "./user.ts";

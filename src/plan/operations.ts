@@ -1,6 +1,7 @@
 /** What a start does, as plain data: built by plan/, run by apply/, printed by --debug. */
-import type { RootOptions } from "../input/oci-config.ts";
+
 import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
+import type { RootOptions } from "../request/oci-config.ts";
 import type { Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 

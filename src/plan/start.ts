@@ -1,6 +1,7 @@
 /** The operations that give a container its root. Pure: facts in, data out. */
-import type { RootOptions } from "../input/oci-config.ts";
+
 import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
+import type { RootOptions } from "../request/oci-config.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";

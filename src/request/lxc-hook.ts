@@ -9,8 +9,8 @@ import { fstat, isType, lstatMaybe, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { displayName, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
+import { defaultPlaces, ROOT_PLACES } from "./default-paths.ts";
 import type { LxcConfig } from "./lxc-config.ts";
-import { defaultPlaces, ROOT_PLACES } from "./places.ts";
 
 /** LXC's variables: all that a hook reads of its environment. */
 export type LxcEnvironment = Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { idMapOfLines } from "../../../src/plan/lxc-idmap.ts";
+import { idMapOfLines } from "../../../src/request/lxc-idmap.ts";
 
 test("collects the extents of users and groups in their order", () => {
   expect(idMapOfLines(["u 0 100000 1000", "g 0 200000 65536", "u\t1000  1000 1"])).toEqual({

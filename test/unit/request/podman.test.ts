@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { BundleConfig } from "../../../src/input/oci-config.ts";
-import { containerIdOf } from "../../../src/input/podman.ts";
+import type { BundleConfig } from "../../../src/request/oci-config.ts";
+import { containerIdOf } from "../../../src/request/podman.ts";
 
 const ID = "cd3864ce60436228a253327766e65be99e61db1c82e97e55fdef3e678b93b4f7";
 const config = (cgroupsPath?: string): BundleConfig => ({

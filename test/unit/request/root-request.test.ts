@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { mergeWishes, wishesOfProcess } from "../../../src/input/request.ts";
+import { mergeWishes, wishesOfProcess } from "../../../src/request/root-request.ts";
 
 const NOTHING = { bases: [], instances: [] };
 const CONFIG = {

@@ -1,10 +1,11 @@
 /** A container's configuration file as LXC reads it (lxc.container.conf(5)): line by line, includes in place. */
-import { idMapOfLines } from "../plan/lxc-idmap.ts";
-import { isOurHook } from "../plan/lxc-text.ts";
+
 import { isErrno } from "../sys/errno.ts";
 import { readText } from "../sys/fd.ts";
 import { list } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
+import { idMapOfLines } from "./lxc-idmap.ts";
+import { isOurHook } from "./lxc-text.ts";
 
 export interface LxcConfig {
   /** lxc.rootfs.path, with its type */

@@ -7,7 +7,7 @@ import {
   setHooks,
   setValue,
   valuesOf,
-} from "../../../src/plan/lxc-text.ts";
+} from "../../../src/request/lxc-text.ts";
 
 const TEXT = `# a container
 lxc.net.0.type=veth

@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import type { GlobalOptions } from "./config.ts";
-import type { Wishes } from "./request.ts";
+import type { Wishes } from "./root-request.ts";
 
 /** A cursor over arguments that understands `--name value` and `--name=value`. */
 export class Arguments {

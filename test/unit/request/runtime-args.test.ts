@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { parseRuntimeCall } from "../../../src/input/runtime-args.ts";
+import { parseRuntimeCall } from "../../../src/request/runtime-args.ts";
 
 it.each([
   ["create --bundle /b id", { command: "create", bundle: "/b", id: "id" }],

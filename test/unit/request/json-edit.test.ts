@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { appendToArray, replaceValue } from "../../../src/input/json-edit.ts";
+import { appendToArray, replaceValue } from "../../../src/request/json-edit.ts";
 
 const append = (text: string) => appendToArray(text, JSON.parse(text), ["hooks", "poststop"], '"X"');
 

@@ -2,7 +2,7 @@
 import { type Owner, ownerAt } from "../store/owners.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BundleConfig } from "./oci-config.ts";
-import type { Wishes } from "./request.ts";
+import type { Wishes } from "./root-request.ts";
 
 /** Files that Docker binds into every container, its own or those of the one whose network it shares. */
 const BOUND = /^(\/.*\/containers)\/[0-9a-f]{64}\/(?:hosts|hostname|resolv\.conf)$/;

@@ -7,7 +7,7 @@ import { readText } from "../sys/fd.ts";
 import { nearest } from "../text/did-you-mean.ts";
 import { checkInnerPath } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { defaultPlaces, type Places } from "./places.ts";
+import { defaultPlaces, type Places } from "./default-paths.ts";
 
 /** Patterns of names. */
 export interface Nameable {
