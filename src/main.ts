@@ -5,14 +5,14 @@
 
 import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { startLargeProgram } from "./hand-over.ts";
-import { reportingToParent } from "./hook-log.ts";
 import { hookLxc } from "./hook-lxc.ts";
 import { hookOci } from "./hook-oci.ts";
 import { hookPrecreate } from "./hook-precreate.ts";
 import { releaseByKey } from "./hook-release.ts";
-import { logEvent } from "./log.ts";
-import { reportingToLxc } from "./lxc-report.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
+import { logEvent } from "./report/event-log.ts";
+import { reportingToLxc } from "./report/lxc-log.ts";
+import { reportingToParent } from "./report/parent-stderr.ts";
 import { Arguments, readGlobalOption, readWish } from "./request/arguments.ts";
 import { type GlobalOptions, readSettings } from "./request/config.ts";
 import type { LxcEnvironment } from "./request/lxc-hook.ts";

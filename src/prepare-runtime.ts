@@ -8,8 +8,9 @@ import { hasHiddenRoot, showRoot } from "./apply/show-root.ts";
 import { start } from "./apply/start.ts";
 import { usernsOfConfig } from "./apply/userns.ts";
 import { during, UsageError } from "./errors.ts";
-import { logEvent } from "./log.ts";
 import type { Operation } from "./plan/operations.ts";
+import { logEvent } from "./report/event-log.ts";
+import { reportToRuntimeLog } from "./report/runtime-log.ts";
 import { type Arguments, readGlobalOption } from "./request/arguments.ts";
 import { type GlobalOptions, readSettings, type Settings } from "./request/config.ts";
 import { actingUser } from "./request/default-paths.ts";
@@ -25,7 +26,6 @@ import {
   wishesOfProcess,
 } from "./request/root-request.ts";
 import { parseRuntimeCall, type RuntimeCall } from "./request/runtime-args.ts";
-import { reportToRuntimeLog } from "./runtime-log.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";
 import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";

@@ -1,11 +1,11 @@
 /** Gives a container its root: request and facts to a plan, and the plan carried out. */
 
 import { during, UsageError, VeneerError } from "../errors.ts";
-import { logEvent } from "../log.ts";
 import { idmapped } from "../overlay/mount-idmapped.ts";
 import { mountSource } from "../overlay/mount-source.ts";
 import type { Operation } from "../plan/operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
+import { logEvent } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import type { RootRequest } from "../request/root-request.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";

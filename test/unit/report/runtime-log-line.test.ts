@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatLogLine, logFile } from "../../../src/input/runtime-log.ts";
+import { formatLogLine, logFile } from "../../../src/report/runtime-log-line.ts";
 
 const date = new Date("2026-01-02T03:04:05.678Z");
 const message = 'veneer: no base "x"';

@@ -1,11 +1,11 @@
 /** Where a hook's error goes when the runtime throws its stderr away, as crun does. */
-import { formatError } from "./errors.ts";
-import { Fd, writeAll } from "./sys/fd.ts";
-import { S_IFCHR } from "./sys/flags.ts";
-import { check, syscall } from "./sys/libc.ts";
-import { SYS } from "./sys/numbers.ts";
-import { getppid } from "./sys/self.ts";
-import { fstat, isType } from "./sys/stat.ts";
+import { formatError } from "../errors.ts";
+import { Fd, writeAll } from "../sys/fd.ts";
+import { S_IFCHR } from "../sys/flags.ts";
+import { check, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { getppid } from "../sys/self.ts";
+import { fstat, isType } from "../sys/stat.ts";
 
 /** Runs a hook; what it throws is also written to the stderr of the runtime that started it, and thrown on. */
 export function reportingToParent(hook: () => void): void {

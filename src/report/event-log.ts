@@ -1,9 +1,9 @@
 /** The administrator's log: one line for each start and each failure in what engines call. */
-import { formatError } from "./errors.ts";
-import type { Config } from "./request/config.ts";
-import { openat, writeAll } from "./sys/fd.ts";
-import { AT_FDCWD, O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } from "./sys/flags.ts";
-import { quote } from "./text/quote.ts";
+import { formatError } from "../errors.ts";
+import type { Config } from "../request/config.ts";
+import { openat, writeAll } from "../sys/fd.ts";
+import { AT_FDCWD, O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } from "../sys/flags.ts";
+import { quote } from "../text/quote.ts";
 
 export interface LogEvent {
   readonly event: "start" | "error";

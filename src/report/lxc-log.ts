@@ -1,11 +1,11 @@
 /** Where the user of LXC looks for the reason of a failure: LXC itself shows a hook's output only at DEBUG. */
-import { formatError } from "./errors.ts";
-import type { LxcEnvironment } from "./request/lxc-hook.ts";
-import { type Fd, readText, writeAll } from "./sys/fd.ts";
-import { O_APPEND, O_CLOEXEC, O_WRONLY, S_IFREG } from "./sys/flags.ts";
-import { borrowFromParent, identifyParent } from "./sys/process.ts";
-import { fstat, isType, list } from "./sys/stat.ts";
-import { displayName } from "./text/names.ts";
+import { formatError } from "../errors.ts";
+import type { LxcEnvironment } from "../request/lxc-hook.ts";
+import { type Fd, readText, writeAll } from "../sys/fd.ts";
+import { O_APPEND, O_CLOEXEC, O_WRONLY, S_IFREG } from "../sys/flags.ts";
+import { borrowFromParent, identifyParent } from "../sys/process.ts";
+import { fstat, isType, list } from "../sys/stat.ts";
+import { displayName } from "../text/names.ts";
 
 /**
  * Runs a hook. When it fails and LXC is the caller, the error goes to LXC's log, as an ERROR line like its own,
