@@ -6,7 +6,6 @@
 import { isReached } from "./apply/mount-point.ts";
 import { reclaim } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
-import { rootOf, usernsOfMap } from "./apply/userns.ts";
 import { VeneerError } from "./errors.ts";
 import type { Settings } from "./request/config.ts";
 import type { LxcHook } from "./request/lxc-hook.ts";
@@ -25,6 +24,7 @@ import { fstat } from "./sys/stat.ts";
 import type { IdMap } from "./sys/userns.ts";
 import { displayName } from "./text/names.ts";
 import { quote } from "./text/quote.ts";
+import { rootOf, usernsOfMap } from "./userns/of-container.ts";
 
 interface Place {
   /** lxc.idmap */

@@ -2,7 +2,6 @@
 import { isCovered } from "./apply/cover.ts";
 import { deleteLater, mergeLater, release } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
-import { usernsOfProcess } from "./apply/userns.ts";
 import { during, VeneerError } from "./errors.ts";
 import type { Settings } from "./request/config.ts";
 import {
@@ -18,6 +17,7 @@ import { readNamespace } from "./store/in-use.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { explainError } from "./sys/explain.ts";
 import { identify } from "./sys/process.ts";
+import { usernsOfProcess } from "./userns/of-container.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookOci(settings: Settings, wishes: Wishes): void {

@@ -5,7 +5,6 @@
  */
 import { reclaim } from "./apply/release.ts";
 import { start } from "./apply/start.ts";
-import { rootOf, usernsOfConfig } from "./apply/userns.ts";
 import { UsageError } from "./errors.ts";
 import { releaseHook } from "./hook-release.ts";
 import type { Operation } from "./plan/operations.ts";
@@ -21,6 +20,7 @@ import { listRecords, type Record, recordKey } from "./store/records.ts";
 import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "./sys/fd.ts";
 import { identify } from "./sys/process.ts";
 import { getppid, workingDirectory } from "./sys/self.ts";
+import { rootOf, usernsOfConfig } from "./userns/of-container.ts";
 
 const INPUT = "config.json on stdin";
 const HINT = "veneer hook precreate is started by podman, which gives it the container's config.json";

@@ -6,7 +6,6 @@
 import { checkRestorable } from "./apply/restore.ts";
 import { hasHiddenRoot, showRoot } from "./apply/show-root.ts";
 import { start } from "./apply/start.ts";
-import { usernsOfConfig } from "./apply/userns.ts";
 import { during, UsageError } from "./errors.ts";
 import type { Operation } from "./plan/operations.ts";
 import { logEvent } from "./report/event-log.ts";
@@ -33,6 +32,7 @@ import { programPath, workingDirectory } from "./sys/self.ts";
 import { lstatMaybe } from "./sys/stat.ts";
 import { checkContainerId } from "./text/names.ts";
 import { quote } from "./text/quote.ts";
+import { usernsOfConfig } from "./userns/of-container.ts";
 
 /** Returns "help" when that is what the arguments ask for. */
 export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" | undefined {

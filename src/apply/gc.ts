@@ -16,8 +16,8 @@ import { type Fd, flock, openat, openatMaybe, unlinkQuietly } from "../sys/fd.ts
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { dropNamespace } from "../userns/cache.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
-import { dropNamespace } from "./kept-userns.ts";
 import { settleLxc } from "./lxc-mount.ts";
 import { mergeInstance } from "./merge-parts.ts";
 import { removeMountPoint } from "./mount-point.ts";

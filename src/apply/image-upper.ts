@@ -1,9 +1,9 @@
 /** What a fresh upper on the tree of an image holds, in a container with a user namespace. */
 import { VeneerError } from "../errors.ts";
 import { idmapped } from "../overlay/mount-idmapped.ts";
-import type { UserNamespace } from "../plan/userns.ts";
-import { containerId } from "../plan/userns.ts";
 import { freshUpper, type OpenLayers, type UpperWishes } from "../store/open-layers.ts";
+import type { UserNamespace } from "../userns/id-map.ts";
+import { containerId } from "../userns/id-map.ts";
 
 /**
  * Like {@link freshUpper}, with plain ids: the topmost layer is an image's, whose files have the ids that the host

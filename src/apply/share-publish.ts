@@ -16,7 +16,7 @@ import { attach, cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { lstatMaybe, setxattr } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { makeNamespace } from "./make-userns.ts";
+import { makeNamespace } from "../userns/create.ts";
 
 /** The ids that a user has, as a map from those of a base. */
 export type MapOf = (uid: number) => IdMap;

@@ -2,7 +2,6 @@
 import { during, VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import { shiftAcl, shiftCapability, shiftedId } from "../plan/shift.ts";
-import { mapName } from "../plan/userns.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { lockLayers, syncStore } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -14,6 +13,7 @@ import { isType, lgetxattr, lstatMaybe, type Stat, setxattr } from "../sys/stat.
 import type { IdMap } from "../sys/userns.ts";
 import type { BaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
+import { mapName } from "../userns/id-map.ts";
 import { runProgram } from "./program.ts";
 import type { Progress } from "./progress.ts";
 

@@ -1,6 +1,5 @@
 /** What a start does where the layers of its base cannot be idmapped: shifted copies, or a clear refusal. */
 import { causes, VeneerError } from "../errors.ts";
-import { mapName } from "../plan/userns.ts";
 import type { Settings } from "../request/config.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -8,6 +7,7 @@ import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { IdMap, IdRange } from "../sys/userns.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
+import { mapName } from "../userns/id-map.ts";
 
 /** Why the layers or the store cannot be idmapped; undefined where `error` says something else. */
 export function idmapRefusal(error: unknown): VeneerError | undefined {

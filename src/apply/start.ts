@@ -32,11 +32,11 @@ import { warn } from "../sys/self.ts";
 import { listFd } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { displayName, formatBaseRef } from "../text/names.ts";
+import { rootOf } from "../userns/of-container.ts";
 import { freshUpperOfImage } from "./image-upper.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 import { describe, runOperations } from "./run.ts";
 import { idmapRefusal, refuseNamed, requireShifted, shiftedPaths } from "./shifted.ts";
-import { rootOf } from "./userns.ts";
 
 /** What a start adds after the overlay is in place. */
 export type Extra = (record: Record) => Operation[];

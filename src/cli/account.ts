@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { VeneerError } from "../errors.ts";
-import { parseSubordinate, type SubordinateRange } from "../plan/id-map.ts";
 import { quote } from "../text/quote.ts";
+import { parseSubordinate, type SubordinateRange } from "../userns/subordinate-ids.ts";
 
 /** What /etc/subuid and /etc/subgid give to the calling user. */
 export function subordinateRanges(): Readonly<Record<"uid" | "gid", readonly SubordinateRange[]>> {

@@ -1,7 +1,7 @@
 import { shiftBase } from "../apply/shift.ts";
 import { UsageError } from "../errors.ts";
-import { idMapOf } from "../input/id-mapping.ts";
 import { formatBaseRef, parseBaseRef } from "../text/names.ts";
+import { idMapOf } from "../userns/id-mapping.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 

@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
 import { ROOTFS, writeBundle } from "../apply/bundle.ts";
-import { rootOf } from "../apply/userns.ts";
 import { containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
 import { readInstance } from "../store/instances.ts";
 import { programPath } from "../sys/self.ts";
+import { rootOf } from "../userns/of-container.ts";
 import type { Command } from "./command.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./container-options.ts";
 

@@ -2,13 +2,13 @@
 import { existsSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 import type { ContainerWishes } from "../input/container.ts";
-import { idMapOf } from "../input/id-mapping.ts";
 import { parseVolume, type Volume } from "../input/volume.ts";
-import { lineUp } from "../plan/id-map.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
+import { idMapOf } from "../userns/id-mapping.ts";
+import { lineUp } from "../userns/subordinate-ids.ts";
 import { subordinateRanges } from "./account.ts";
 import type { Context, Input, Option } from "./command.ts";
 

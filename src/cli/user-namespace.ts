@@ -5,8 +5,8 @@ import type { Duplex } from "node:stream";
 import { runForeground } from "../engines/foreground.ts";
 import { findProgram, installHint } from "../engines/programs.ts";
 import { VeneerError } from "../errors.ts";
-import { mapArguments } from "../plan/id-map.ts";
 import { quote } from "../text/quote.ts";
+import { mapArguments } from "../userns/subordinate-ids.ts";
 import { subordinateRanges } from "./account.ts";
 import { NAMESPACE_MARK, type NamespaceKind } from "./fleeting.ts";
 

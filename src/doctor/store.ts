@@ -1,7 +1,6 @@
 /** Whether the store's file system can hold uppers: a tiny overlay is mounted there, seen by nobody. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { makeNamespace } from "../apply/make-userns.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
@@ -16,6 +15,7 @@ import { SYS } from "../sys/numbers.ts";
 import { geteuid } from "../sys/process.ts";
 import { getxattr, setxattr, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import { makeNamespace } from "../userns/create.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 
 const FICLONE = 0x40049409;

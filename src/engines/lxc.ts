@@ -1,7 +1,6 @@
 /** LXC: a container's configuration file, or what every new container's is made from. */
 import type { ForeignOverlay } from "../apply/adopt.ts";
 import { UsageError, VeneerError } from "../errors.ts";
-import { hostId } from "../plan/userns.ts";
 import { readAllLines } from "../request/lxc-config.ts";
 import { idMapOfLines } from "../request/lxc-idmap.ts";
 import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../request/lxc-text.ts";
@@ -13,6 +12,7 @@ import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
+import { hostId } from "../userns/id-map.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
 
 export interface LxcContainer {

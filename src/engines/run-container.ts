@@ -5,7 +5,6 @@ import { dirname, join } from "node:path";
 import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "../apply/bundle.ts";
 import { release } from "../apply/release.ts";
 import { heldBy } from "../apply/start.ts";
-import { rootOf } from "../apply/userns.ts";
 import { VeneerError } from "../errors.ts";
 import { type ContainerWishes, containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
@@ -13,6 +12,7 @@ import { isLive } from "../store/in-use.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { programPath } from "../sys/self.ts";
+import { rootOf } from "../userns/of-container.ts";
 import { runForeground } from "./foreground.ts";
 import { installHint, isExecutable } from "./programs.ts";
 

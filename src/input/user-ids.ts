@@ -2,9 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
-import { parseSubordinate } from "../plan/id-map.ts";
 import type { IdMap, IdRange } from "../sys/userns.ts";
 import { quote } from "../text/quote.ts";
+import { parseSubordinate } from "../userns/subordinate-ids.ts";
 
 /** The id of a user by name or number. Throws UsageError for one that is not there, and for root. */
 export function uidOf(user: string): number {

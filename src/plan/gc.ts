@@ -1,6 +1,6 @@
 /** What `gc` frees. Pure: what is there and what is needed in, steps out. */
 import type { Record } from "../store/records.ts";
-import { mapName } from "./userns.ts";
+import { mapName } from "../userns/id-map.ts";
 
 export type GarbageKind =
   | "record"

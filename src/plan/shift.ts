@@ -1,6 +1,6 @@
 /** Ids as a user namespace's maps make them on a file system that is not idmapped. Pure. */
 import type { IdMap, IdRange } from "../sys/userns.ts";
-import { hostId } from "./userns.ts";
+import { hostId } from "../userns/id-map.ts";
 
 /** What an id without a mapping shows as (/proc/sys/kernel/overflowuid): on the disk it belongs to nobody. */
 const NOBODY = 65534;

@@ -7,8 +7,8 @@ import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
+import type { UserNamespace } from "../userns/id-map.ts";
 import type { Operation } from "./operations.ts";
-import type { UserNamespace } from "./userns.ts";
 
 /** Who asks, and where the overlay goes. */
 export interface Consumer {

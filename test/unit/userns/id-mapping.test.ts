@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { idMapOf, parseIdRange } from "../../../src/input/id-mapping.ts";
+import { idMapOf, parseIdRange } from "../../../src/userns/id-mapping.ts";
 
 describe("parseIdRange", () => {
   it("reads CONTAINER:HOST:SIZE", () => {

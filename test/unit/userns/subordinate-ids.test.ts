@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { mapArguments, parseSubordinate } from "../../../src/plan/id-map.ts";
+import { mapArguments, parseSubordinate } from "../../../src/userns/subordinate-ids.ts";
 
 const FILE = "root:100000:65536\nalice:165536:65536\n1000:300000:10\n\nbroken\nalice:x:5\nbob:400000:0\n";
 

@@ -1,11 +1,11 @@
 /** Makes a user namespace with given maps: it takes a process that is in it, for a moment. */
 import { VeneerError } from "../errors.ts";
-import { mapText } from "../plan/userns.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, O_WRONLY } from "../sys/flags.ts";
 import { holdNewUserNamespace } from "../sys/spawn.ts";
 import { type IdMap, openNamespace } from "../sys/userns.ts";
+import { mapText } from "./id-map.ts";
 
 /** A new user namespace. */
 export function makeNamespace(map: IdMap): Fd {

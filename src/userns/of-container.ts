@@ -1,15 +1,15 @@
 /** The user namespace to which a container's root is idmapped. */
 import { during, VeneerError } from "../errors.ts";
-import type { UserNamespace } from "../plan/userns.ts";
-import { hostId, mapName } from "../plan/userns.ts";
 import { type BundleConfig, hasUserNamespace } from "../request/oci-config.ts";
 import type { Store } from "../store/paths.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type IdMap, isOwnUserns, openNamespace, readIdMap } from "../sys/userns.ts";
 import { quote } from "../text/quote.ts";
-import { keepNamespace, openKept } from "./kept-userns.ts";
-import { makeNamespace } from "./make-userns.ts";
+import { keepNamespace, openKept } from "./cache.ts";
+import { makeNamespace } from "./create.ts";
+import type { UserNamespace } from "./id-map.ts";
+import { hostId, mapName } from "./id-map.ts";
 
 /** That of a process; undefined when it is in this process's own. */
 export function usernsOfProcess(pid: number): UserNamespace | undefined {

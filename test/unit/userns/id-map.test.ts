@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { lineUp } from "../../../src/plan/id-map.ts";
-import { hostId, mapName, mapText } from "../../../src/plan/userns.ts";
+import { hostId, mapName, mapText } from "../../../src/userns/id-map.ts";
+import { lineUp } from "../../../src/userns/subordinate-ids.ts";
 
 const range = (containerID: number, hostID: number, size: number) => ({ containerID, hostID, size });
 
