@@ -88,7 +88,7 @@ const ownModules = {
  * export must be functions. The validators are such modules, too.
  */
 const LATE = [
-  "src/apply/start.ts",
+  "src/start/start.ts",
   "src/hand-over.ts",
   "src/hook-lxc.ts",
   "src/hook-precreate.ts",

@@ -3,13 +3,14 @@
  * so the root is mounted on the host and gets into the container's mount namespace as its copy of that mount; when
  * the container has it as its root, at start-host, it leaves the host's mount table.
  */
-import { isReached } from "./apply/mount-point.ts";
-import { reclaim } from "./apply/release.ts";
-import { start } from "./apply/start.ts";
+
 import { VeneerError } from "./errors.ts";
 import type { Settings } from "./request/config.ts";
 import type { LxcHook } from "./request/lxc-hook.ts";
 import type { RootRequest } from "./request/root-request.ts";
+import { isReached } from "./start/mount-point.ts";
+import { reclaim } from "./start/release.ts";
+import { start } from "./start/start.ts";
 import { isLive, readMountTable } from "./store/in-use.ts";
 import type { Store } from "./store/paths.ts";
 import { listRecords, readRecord, replaceRecord } from "./store/records.ts";

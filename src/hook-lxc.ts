@@ -2,8 +2,7 @@
  * `veneer hook lxc`: mounts the root at pre-mount, takes it down at post-stop. Pre-mount runs in the container's user
  * namespace where it has one (lxc.idmap): then pre-start mounts the root, and start-host takes the mount off the host.
  */
-import { mergeLater, release } from "./apply/release.ts";
-import { start } from "./apply/start.ts";
+
 import { UsageError, VeneerError } from "./errors.ts";
 import { leaveHost, startOnHost } from "./hook-lxc-host.ts";
 import type { Settings } from "./request/config.ts";
@@ -18,6 +17,8 @@ import {
   rootfsDirectory,
 } from "./request/lxc-hook.ts";
 import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "./request/root-request.ts";
+import { mergeLater, release } from "./start/release.ts";
+import { start } from "./start/start.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { geteuid, identifyParent } from "./sys/process.ts";
 import { inUserNamespace } from "./sys/user-namespace.ts";

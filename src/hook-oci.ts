@@ -1,7 +1,5 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
-import { isCovered } from "./apply/cover.ts";
-import { deleteLater, mergeLater, release } from "./apply/release.ts";
-import { start } from "./apply/start.ts";
+
 import { during, VeneerError } from "./errors.ts";
 import type { Settings } from "./request/config.ts";
 import {
@@ -13,6 +11,9 @@ import {
 } from "./request/oci-config.ts";
 import { isStopped, readState, type State } from "./request/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./request/root-request.ts";
+import { isCovered } from "./start/cover.ts";
+import { deleteLater, mergeLater, release } from "./start/release.ts";
+import { start } from "./start/start.ts";
 import { readNamespace } from "./store/in-use.ts";
 import { readRecord, recordKey } from "./store/records.ts";
 import { explainError } from "./sys/explain.ts";

@@ -3,16 +3,17 @@
  * and goes, with another root, to stdout (oci-hooks(5)). The overlay is mounted on the host, since nothing
  * of the container exists yet; a poststop hook in config.json takes it down.
  */
-import { reclaim } from "./apply/release.ts";
-import { start } from "./apply/start.ts";
+
 import { UsageError } from "./errors.ts";
 import { releaseHook } from "./hook-release.ts";
-import type { Operation } from "./plan/operations.ts";
 import type { Settings } from "./request/config.ts";
 import { appendToArray, replaceValue } from "./request/json-edit.ts";
 import { parseBundleConfig } from "./request/oci-config.ts";
 import { containerIdOf } from "./request/podman.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "./request/root-request.ts";
+import type { Operation } from "./start/operations.ts";
+import { reclaim } from "./start/release.ts";
+import { start } from "./start/start.ts";
 import { parseDocument } from "./store/document.ts";
 import { isLive } from "./store/in-use.ts";
 import { paths, type Store } from "./store/paths.ts";

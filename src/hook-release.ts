@@ -1,8 +1,9 @@
 /** `veneer hook oci --release KEY`: the poststop hook of a container whose root was mounted on the host. */
-import { deleteLater, mergeLater, release } from "./apply/release.ts";
+
 import { UsageError } from "./errors.ts";
 import type { Settings } from "./request/config.ts";
 import { isStopped, readState } from "./request/oci-state.ts";
+import { deleteLater, mergeLater, release } from "./start/release.ts";
 import type { Store } from "./store/paths.ts";
 import { readRecord } from "./store/records.ts";
 import { programPath } from "./sys/self.ts";

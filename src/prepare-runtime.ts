@@ -3,11 +3,8 @@
  * placement `private` the caller is in a mount namespace of its own, so the rewritten config.json is bound
  * over the bundle's, which stays as it is; with `host` it is published in its place.
  */
-import { checkRestorable } from "./apply/restore.ts";
-import { hasHiddenRoot, showRoot } from "./apply/show-root.ts";
-import { start } from "./apply/start.ts";
+
 import { during, UsageError } from "./errors.ts";
-import type { Operation } from "./plan/operations.ts";
 import { logEvent } from "./report/event-log.ts";
 import { reportToRuntimeLog } from "./report/runtime-log.ts";
 import { type Arguments, readGlobalOption } from "./request/arguments.ts";
@@ -25,6 +22,10 @@ import {
   wishesOfProcess,
 } from "./request/root-request.ts";
 import { parseRuntimeCall, type RuntimeCall } from "./request/runtime-args.ts";
+import { hasHiddenRoot, showRoot } from "./start/checkpoint.ts";
+import type { Operation } from "./start/operations.ts";
+import { checkRestorable } from "./start/restore.ts";
+import { start } from "./start/start.ts";
 import { paths } from "./store/paths.ts";
 import { type Record, recordKey } from "./store/records.ts";
 import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";

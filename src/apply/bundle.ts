@@ -1,5 +1,6 @@
 /** Bundles that we make: config.json and an empty root, on which the overlay is mounted. */
 import { VeneerError } from "../errors.ts";
+import { letPass } from "../start/mount-point.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -27,7 +28,6 @@ import {
   RENAME_NOREPLACE,
 } from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
-import { letPass } from "./mount-point.ts";
 
 /** Name of the root's directory in a bundle. */
 export const ROOTFS = "rootfs";

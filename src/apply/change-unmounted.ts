@@ -1,6 +1,8 @@
 /** Changes of instances that nothing may use meanwhile. */
 import { during } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
+import { reclaim } from "../start/release.ts";
+import { refuseHeld, refuseInUse } from "../start/start.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
 import { isMountedHere } from "../store/in-use.ts";
 import type { Instance } from "../store/instances.ts";
@@ -8,8 +10,6 @@ import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { mountLocked, unmount } from "./mount.ts";
-import { reclaim } from "./release.ts";
-import { refuseHeld, refuseInUse } from "./start.ts";
 
 /**
  * Changes an instance that is mounted nowhere, or by hand: then it is unmounted for the change and mounted

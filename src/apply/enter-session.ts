@@ -7,6 +7,7 @@ import { mostLayers } from "../overlay/layer-form.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { planScaffold } from "../plan/scaffold.ts";
+import { openMountPoint } from "../start/open-mount-point.ts";
 import { readVersion } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -38,7 +39,6 @@ import { attach, cloneTree, createMount, fsopen, setOption, umount2 } from "../s
 import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
-import { openMountPoint } from "./resolve.ts";
 import { mountSession } from "./session.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];

@@ -1,6 +1,8 @@
 /** Frees what nothing uses. */
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
+import { removeMountPoint } from "../start/mount-point.ts";
+import { release } from "../start/release.ts";
 import { findGarbage, isOrphan } from "../store/garbage.ts";
 import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import { listInstances, lockInstance, readInstance } from "../store/instances.ts";
@@ -20,9 +22,7 @@ import { dropNamespace } from "../userns/cache.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { settleLxc } from "./lxc-mount.ts";
 import { mergeInstance } from "./merge-parts.ts";
-import { removeMountPoint } from "./mount-point.ts";
 import type { Progress } from "./progress.ts";
-import { release } from "./release.ts";
 import { removeInstance } from "./remove-instance.ts";
 
 export interface Freed {

@@ -7,6 +7,7 @@ import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.
 import type { Obstacle } from "../plan/open-files.ts";
 import { type Conflict, conflicts } from "../plan/rebase.ts";
 import type { Settings } from "../request/config.ts";
+import { refuseInUse } from "../start/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { isLive, partsOnDisk } from "../store/in-use.ts";
@@ -37,7 +38,6 @@ import { recoverOf } from "./live-recover.ts";
 import type { LiveReport } from "./live-root.ts";
 import { checkLxcFits } from "./lxc-mount.ts";
 import { mergedInstance } from "./merge-parts.ts";
-import { refuseInUse } from "./start.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.

@@ -5,6 +5,7 @@ import { lookup, lookupName } from "../overlay/merged-lookup.ts";
 import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
 import { type Ground, onPart } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
+import { refuseInUse } from "../start/start.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
 import { partsOnDisk } from "../store/in-use.ts";
@@ -21,7 +22,6 @@ import { findObstacles } from "./live-obstacles.ts";
 import { exchangeRoot, type LiveReport } from "./live-root.ts";
 import { makePart } from "./make-part.ts";
 import { foldParts } from "./merge-parts.ts";
-import { refuseInUse } from "./start.ts";
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {

@@ -1,6 +1,7 @@
 /** Keeps the line by which LXC mounts an instance itself in step with the instance. */
 import { during, VeneerError } from "../errors.ts";
 import { setValue, valuesOf } from "../request/lxc-text.ts";
+import { heldBy } from "../start/start.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { waitUntilFree } from "../store/in-use.ts";
@@ -25,7 +26,6 @@ import { readText, realPath, replaceFile } from "../sys/fd.ts";
 import { stat } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { heldBy } from "./start.ts";
 
 /** mount(2) takes one page of options. */
 const OPTION_LIMIT = 4095;

@@ -1,6 +1,7 @@
 /** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
 import { during, VeneerError } from "../errors.ts";
 import { unfolded, withoutParts } from "../plan/generations.ts";
+import { deleteLater } from "../start/release.ts";
 import { type Parts, partUppers } from "../store/frozen-uppers.ts";
 import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import {
@@ -30,7 +31,6 @@ import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } fr
 import { lstatMaybe } from "../sys/stat.ts";
 import { type LayOptions, layOver } from "./lay-over.ts";
 import { holdLxc } from "./lxc-mount.ts";
-import { deleteLater } from "./release.ts";
 
 /** What a merge leaves in the trash. */
 class Leftovers {

@@ -1,6 +1,8 @@
 /** Instances mounted on the host by hand. */
 import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
+import { reclaim } from "../start/release.ts";
+import { heldBy, startLocked } from "../start/start.ts";
 import { isLive, isMountedHere, mountersOf } from "../store/in-use.ts";
 import {
   type Instance,
@@ -16,8 +18,6 @@ import { mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
 import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umount2, umountQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
-import { reclaim } from "./release.ts";
-import { heldBy, startLocked } from "./start.ts";
 
 export interface MountWishes {
   /** absent: RUN/mnt/ID, which is made */

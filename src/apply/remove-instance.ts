@@ -1,5 +1,6 @@
 /** Removes a named instance: gone by one rename, whatever its size. */
 
+import { refuseHeld, refuseInUse } from "../start/start.ts";
 import { partsOnDisk } from "../store/in-use.ts";
 import { noSuchInstance, requireLock } from "../store/instances.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
@@ -7,7 +8,6 @@ import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { unlinkQuietly } from "../sys/fd.ts";
 import { list } from "../sys/stat.ts";
-import { refuseHeld, refuseInUse } from "./start.ts";
 
 /**
  * Moves an instance with all its generations to the trash and returns where it is there. Atomic. Throws, and

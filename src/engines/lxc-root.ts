@@ -1,9 +1,9 @@
 /** What `setup lxc NAME` shall give a container, looked up in the store before anything is written. */
 
 import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../apply/lxc-mount.ts";
-import { refuseHeld } from "../apply/start.ts";
 import { UsageError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
+import { refuseHeld } from "../start/start.ts";
 import { readVersion } from "../store/bases.ts";
 import { makeInstance } from "../store/create-instance.ts";
 import { checkInstanceBase, lockInstance, readInstance, requireLock } from "../store/instances.ts";

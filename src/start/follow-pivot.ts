@@ -10,7 +10,7 @@
  * and so is that it stands in the overlay in the end. Everything else ends init: PTRACE_O_EXITKILL, so also a helper
  * that is killed, and init that executes a program before.
  */
-import { USE_WRAPPER } from "../apply/held-root.ts";
+
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
@@ -20,6 +20,7 @@ import { changeRoot, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
 import { seize, type Tracee } from "../sys/ptrace.ts";
 import { fstat, type Stat, statMaybe } from "../sys/stat.ts";
+import { USE_WRAPPER } from "./runtime-root-fd.ts";
 
 /** A container whose root is covered, seen from its mount namespace, in which this process is. */
 export interface CoveredRoot {

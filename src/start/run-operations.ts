@@ -3,7 +3,6 @@ import { during, VeneerError } from "../errors.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
-import type { Operation } from "../plan/operations.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
@@ -25,6 +24,7 @@ import { stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { cover } from "./cover.ts";
 import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point.ts";
+import type { Operation } from "./operations.ts";
 import { refuseLinks } from "./refuse-links.ts";
 
 /** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */

@@ -6,7 +6,6 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../request/oci-config.ts";
-import { forkFollower } from "../start/fork-follower.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
@@ -24,9 +23,10 @@ import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo
 import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
 import { fstat, isType, type Stat } from "../sys/stat.ts";
 import { copyDevices } from "./devices.ts";
-import { rootHolder, USE_WRAPPER } from "./held-root.ts";
-import { openMountPoint } from "./resolve.ts";
+import { forkFollower } from "./fork-follower.ts";
+import { openMountPoint } from "./open-mount-point.ts";
 import { applyRootOptions } from "./root-options.ts";
+import { rootHolder, USE_WRAPPER } from "./runtime-root-fd.ts";
 
 /**
  * Whether the root that process `pid` is about to get is an overlay of ours already. A bundle that merely lies

@@ -3,8 +3,6 @@
 import { during, UsageError, VeneerError } from "../errors.ts";
 import { idmapped } from "../overlay/mount-idmapped.ts";
 import { mountSource } from "../overlay/mount-source.ts";
-import type { Operation } from "../plan/operations.ts";
-import { type Consumer, planStart, type UpperPlan } from "../plan/start.ts";
 import { logEvent } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import type { RootRequest } from "../request/root-request.ts";
@@ -34,9 +32,11 @@ import type { IdMap } from "../sys/userns.ts";
 import { displayName, formatBaseRef } from "../text/names.ts";
 import { rootOf } from "../userns/of-container.ts";
 import { freshUpperOfImage } from "./image-upper.ts";
+import type { Operation } from "./operations.ts";
+import { type Consumer, planStart, type UpperPlan } from "./plan.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
-import { describe, runOperations } from "./run.ts";
-import { idmapRefusal, refuseNamed, requireShifted, shiftedPaths } from "./shifted.ts";
+import { describe, runOperations } from "./run-operations.ts";
+import { idmapRefusal, refuseNamed, requireShifted, shiftedPaths } from "./shifted-layers.ts";
 
 /** What a start adds after the overlay is in place. */
 export type Extra = (record: Record) => Operation[];

@@ -22,7 +22,7 @@ import {
   S_IFMT,
 } from "../sys/flags.ts";
 import { listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
-import { openMountPoint } from "./resolve.ts";
+import { openMountPoint } from "./open-mount-point.ts";
 
 /** Makes the devices and links of /dev in `from` again in `to`, in place of what the base or upper has there. */
 export function copyDevices(from: Fd, to: Fd): void {

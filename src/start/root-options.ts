@@ -19,7 +19,7 @@ import {
 } from "../sys/flags.ts";
 import { attach, cloneTree, createMount, fsopen, setMountAttributes, setOption } from "../sys/mount.ts";
 import { fstat, isType } from "../sys/stat.ts";
-import { openMountPoint } from "./resolve.ts";
+import { openMountPoint } from "./open-mount-point.ts";
 
 /** Makes the working directory, masks paths, makes paths and at last the root read-only. */
 export function applyRootOptions(root: Fd, options: RootOptions): void {
