@@ -90,9 +90,9 @@ const ownModules = {
 const LATE = [
   "src/start/start.ts",
   "src/hand-over.ts",
-  "src/hook-lxc.ts",
-  "src/hook-precreate.ts",
-  "src/hook-release.ts",
+  "src/hook/lxc.ts",
+  "src/hook/precreate.ts",
+  "src/hook/poststop.ts",
   "src/prepare-runtime.ts",
 ];
 

@@ -5,10 +5,10 @@
 
 import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { startLargeProgram } from "./hand-over.ts";
-import { hookLxc } from "./hook-lxc.ts";
-import { hookOci } from "./hook-oci.ts";
-import { hookPrecreate } from "./hook-precreate.ts";
-import { releaseByKey } from "./hook-release.ts";
+import { hookLxc } from "./hook/lxc.ts";
+import { hookOci } from "./hook/oci.ts";
+import { releaseByKey } from "./hook/poststop.ts";
+import { hookPrecreate } from "./hook/precreate.ts";
 import { prepareRuntime } from "./prepare-runtime.ts";
 import { logEvent } from "./report/event-log.ts";
 import { reportingToLxc } from "./report/lxc-log.ts";

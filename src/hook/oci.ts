@@ -1,24 +1,24 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
 
-import { during, VeneerError } from "./errors.ts";
-import type { Settings } from "./request/config.ts";
+import { during, VeneerError } from "../errors.ts";
+import type { Settings } from "../request/config.ts";
 import {
   hasUserNamespace,
   parseBundleConfig,
   readBundleText,
   rootOptions,
   rootPath,
-} from "./request/oci-config.ts";
-import { isStopped, readState, type State } from "./request/oci-state.ts";
-import { mergeWishes, type Wishes, wishesOfAnnotations } from "./request/root-request.ts";
-import { isCovered } from "./start/cover.ts";
-import { deleteLater, mergeLater, release } from "./start/release.ts";
-import { start } from "./start/start.ts";
-import { readNamespace } from "./store/in-use.ts";
-import { readRecord, recordKey } from "./store/records.ts";
-import { explainError } from "./sys/explain.ts";
-import { identify } from "./sys/process.ts";
-import { usernsOfProcess } from "./userns/of-container.ts";
+} from "../request/oci-config.ts";
+import { isStopped, readState, type State } from "../request/oci-state.ts";
+import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-request.ts";
+import { isCovered } from "../start/cover.ts";
+import { deleteLater, mergeLater, release } from "../start/release.ts";
+import { start } from "../start/start.ts";
+import { readNamespace } from "../store/in-use.ts";
+import { readRecord, recordKey } from "../store/records.ts";
+import { explainError } from "../sys/explain.ts";
+import { identify } from "../sys/process.ts";
+import { usernsOfProcess } from "../userns/of-container.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookOci(settings: Settings, wishes: Wishes): void {

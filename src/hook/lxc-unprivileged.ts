@@ -4,28 +4,28 @@
  * the container has it as its root, at start-host, it leaves the host's mount table.
  */
 
-import { VeneerError } from "./errors.ts";
-import type { Settings } from "./request/config.ts";
-import type { LxcHook } from "./request/lxc-hook.ts";
-import type { RootRequest } from "./request/root-request.ts";
-import { isReached } from "./start/mount-point.ts";
-import { reclaim } from "./start/release.ts";
-import { start } from "./start/start.ts";
-import { isLive, readMountTable } from "./store/in-use.ts";
-import type { Store } from "./store/paths.ts";
-import { listRecords, readRecord, replaceRecord } from "./store/records.ts";
-import type { FsIds } from "./sys/credentials.ts";
-import { type Fd, flock, openat, openDirectory, readlink } from "./sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "./sys/flags.ts";
-import { umountQuietly } from "./sys/mount.ts";
-import { parseMountinfo } from "./sys/mountinfo.ts";
-import { identify, identifyParent, type ProcessIdentity } from "./sys/process.ts";
-import { sleep } from "./sys/self.ts";
-import { fstat } from "./sys/stat.ts";
-import type { IdMap } from "./sys/userns.ts";
-import { displayName } from "./text/names.ts";
-import { quote } from "./text/quote.ts";
-import { rootOf, usernsOfMap } from "./userns/of-container.ts";
+import { VeneerError } from "../errors.ts";
+import type { Settings } from "../request/config.ts";
+import type { LxcHook } from "../request/lxc-hook.ts";
+import type { RootRequest } from "../request/root-request.ts";
+import { isReached } from "../start/mount-point.ts";
+import { reclaim } from "../start/release.ts";
+import { start } from "../start/start.ts";
+import { isLive, readMountTable } from "../store/in-use.ts";
+import type { Store } from "../store/paths.ts";
+import { listRecords, readRecord, replaceRecord } from "../store/records.ts";
+import type { FsIds } from "../sys/credentials.ts";
+import { type Fd, flock, openat, openDirectory, readlink } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
+import { umountQuietly } from "../sys/mount.ts";
+import { parseMountinfo } from "../sys/mountinfo.ts";
+import { identify, identifyParent, type ProcessIdentity } from "../sys/process.ts";
+import { sleep } from "../sys/self.ts";
+import { fstat } from "../sys/stat.ts";
+import type { IdMap } from "../sys/userns.ts";
+import { displayName } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
+import { rootOf, usernsOfMap } from "../userns/of-container.ts";
 
 interface Place {
   /** lxc.idmap */

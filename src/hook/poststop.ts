@@ -1,13 +1,13 @@
 /** `veneer hook oci --release KEY`: the poststop hook of a container whose root was mounted on the host. */
 
-import { UsageError } from "./errors.ts";
-import type { Settings } from "./request/config.ts";
-import { isStopped, readState } from "./request/oci-state.ts";
-import { deleteLater, mergeLater, release } from "./start/release.ts";
-import type { Store } from "./store/paths.ts";
-import { readRecord } from "./store/records.ts";
-import { programPath } from "./sys/self.ts";
-import { quote } from "./text/quote.ts";
+import { UsageError } from "../errors.ts";
+import type { Settings } from "../request/config.ts";
+import { isStopped, readState } from "../request/oci-state.ts";
+import { deleteLater, mergeLater, release } from "../start/release.ts";
+import type { Store } from "../store/paths.ts";
+import { readRecord } from "../store/records.ts";
+import { programPath } from "../sys/self.ts";
+import { quote } from "../text/quote.ts";
 
 /** The hook that takes down what one record stands for, as config.json has it (JSON text). */
 export function releaseHook(store: Store, key: string): string {

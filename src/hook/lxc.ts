@@ -3,10 +3,9 @@
  * namespace where it has one (lxc.idmap): then pre-start mounts the root, and start-host takes the mount off the host.
  */
 
-import { UsageError, VeneerError } from "./errors.ts";
-import { leaveHost, startOnHost } from "./hook-lxc-host.ts";
-import type { Settings } from "./request/config.ts";
-import { type LxcConfig, readLxcConfig } from "./request/lxc-config.ts";
+import { UsageError, VeneerError } from "../errors.ts";
+import type { Settings } from "../request/config.ts";
+import { type LxcConfig, readLxcConfig } from "../request/lxc-config.ts";
 import {
   isMountedBefore,
   type LxcEnvironment,
@@ -15,15 +14,16 @@ import {
   refuseIdmappedRoot,
   refuseUserNamespace,
   rootfsDirectory,
-} from "./request/lxc-hook.ts";
-import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "./request/root-request.ts";
-import { mergeLater, release } from "./start/release.ts";
-import { start } from "./start/start.ts";
-import { readRecord, recordKey } from "./store/records.ts";
-import { geteuid, identifyParent } from "./sys/process.ts";
-import { inUserNamespace } from "./sys/user-namespace.ts";
-import { displayName } from "./text/names.ts";
-import { quote } from "./text/quote.ts";
+} from "../request/lxc-hook.ts";
+import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "../request/root-request.ts";
+import { mergeLater, release } from "../start/release.ts";
+import { start } from "../start/start.ts";
+import { readRecord, recordKey } from "../store/records.ts";
+import { geteuid, identifyParent } from "../sys/process.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
+import { displayName } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
+import { leaveHost, startOnHost } from "./lxc-unprivileged.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookLxc(

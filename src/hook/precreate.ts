@@ -4,24 +4,24 @@
  * of the container exists yet; a poststop hook in config.json takes it down.
  */
 
-import { UsageError } from "./errors.ts";
-import { releaseHook } from "./hook-release.ts";
-import type { Settings } from "./request/config.ts";
-import { appendToArray, replaceValue } from "./request/json-edit.ts";
-import { parseBundleConfig } from "./request/oci-config.ts";
-import { containerIdOf } from "./request/podman.ts";
-import { mergeWishes, type Wishes, wishesOfAnnotations } from "./request/root-request.ts";
-import type { Operation } from "./start/operations.ts";
-import { reclaim } from "./start/release.ts";
-import { start } from "./start/start.ts";
-import { parseDocument } from "./store/document.ts";
-import { isLive } from "./store/in-use.ts";
-import { paths, type Store } from "./store/paths.ts";
-import { listRecords, type Record, recordKey } from "./store/records.ts";
-import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "./sys/fd.ts";
-import { identify } from "./sys/process.ts";
-import { getppid, workingDirectory } from "./sys/self.ts";
-import { rootOf, usernsOfConfig } from "./userns/of-container.ts";
+import { UsageError } from "../errors.ts";
+import type { Settings } from "../request/config.ts";
+import { appendToArray, replaceValue } from "../request/json-edit.ts";
+import { parseBundleConfig } from "../request/oci-config.ts";
+import { containerIdOf } from "../request/podman.ts";
+import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-request.ts";
+import type { Operation } from "../start/operations.ts";
+import { reclaim } from "../start/release.ts";
+import { start } from "../start/start.ts";
+import { parseDocument } from "../store/document.ts";
+import { isLive } from "../store/in-use.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { listRecords, type Record, recordKey } from "../store/records.ts";
+import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "../sys/fd.ts";
+import { identify } from "../sys/process.ts";
+import { getppid, workingDirectory } from "../sys/self.ts";
+import { rootOf, usernsOfConfig } from "../userns/of-container.ts";
+import { releaseHook } from "./poststop.ts";
 
 const INPUT = "config.json on stdin";
 const HINT = "veneer hook precreate is started by podman, which gives it the container's config.json";
