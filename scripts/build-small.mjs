@@ -89,11 +89,11 @@ const ownModules = {
  */
 const LATE = [
   "src/start/start.ts",
-  "src/hand-over.ts",
+  "src/runtime/large-program.ts",
   "src/hook/lxc.ts",
   "src/hook/precreate.ts",
   "src/hook/poststop.ts",
-  "src/prepare-runtime.ts",
+  "src/runtime/prepare.ts",
 ];
 
 const lateModules = {

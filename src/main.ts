@@ -4,12 +4,10 @@
  */
 
 import { exitStatus, formatError, UsageError } from "./errors.ts";
-import { startLargeProgram } from "./hand-over.ts";
 import { hookLxc } from "./hook/lxc.ts";
 import { hookOci } from "./hook/oci.ts";
 import { releaseByKey } from "./hook/poststop.ts";
 import { hookPrecreate } from "./hook/precreate.ts";
-import { prepareRuntime } from "./prepare-runtime.ts";
 import { logEvent } from "./report/event-log.ts";
 import { reportingToLxc } from "./report/lxc-log.ts";
 import { reportingToParent } from "./report/parent-stderr.ts";
@@ -17,6 +15,8 @@ import { Arguments, readGlobalOption, readWish } from "./request/arguments.ts";
 import { type GlobalOptions, readSettings } from "./request/config.ts";
 import type { LxcEnvironment } from "./request/lxc-hook.ts";
 import type { Wishes } from "./request/root-request.ts";
+import { startLargeProgram } from "./runtime/large-program.ts";
+import { prepareRuntime } from "./runtime/prepare.ts";
 import { exit } from "./sys/fork.ts";
 import { warn } from "./sys/self.ts";
 import { ignoreBrokenPipes } from "./sys/signals.ts";

@@ -1,11 +1,11 @@
 /** Everything but what engines call is in a large program of its own, which this one executes in its place. */
 
-import { VeneerError } from "./errors.ts";
-import { errnoName } from "./sys/errno.ts";
-import { execve } from "./sys/fork.ts";
-import { LARGE_PROGRAM, ownExecutable } from "./sys/self.ts";
-import { lstatMaybe } from "./sys/stat.ts";
-import { decodeName } from "./text/file-names.ts";
+import { VeneerError } from "../errors.ts";
+import { errnoName } from "../sys/errno.ts";
+import { execve } from "../sys/fork.ts";
+import { LARGE_PROGRAM, ownExecutable } from "../sys/self.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { decodeName } from "../text/file-names.ts";
 
 /**
  * What the large program and what it starts (skopeo, tar, editors, runtimes) read. All else stays behind: its run time

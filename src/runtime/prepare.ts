@@ -4,15 +4,15 @@
  * over the bundle's, which stays as it is; with `host` it is published in its place.
  */
 
-import { during, UsageError } from "./errors.ts";
-import { logEvent } from "./report/event-log.ts";
-import { reportToRuntimeLog } from "./report/runtime-log.ts";
-import { type Arguments, readGlobalOption } from "./request/arguments.ts";
-import { type GlobalOptions, readSettings, type Settings } from "./request/config.ts";
-import { actingUser } from "./request/default-paths.ts";
-import { dockerOwner, ownedInstance } from "./request/docker.ts";
-import { appendToArray } from "./request/json-edit.ts";
-import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "./request/oci-config.ts";
+import { during, UsageError } from "../errors.ts";
+import { logEvent } from "../report/event-log.ts";
+import { reportToRuntimeLog } from "../report/runtime-log.ts";
+import { type Arguments, readGlobalOption } from "../request/arguments.ts";
+import { type GlobalOptions, readSettings, type Settings } from "../request/config.ts";
+import { actingUser } from "../request/default-paths.ts";
+import { dockerOwner, ownedInstance } from "../request/docker.ts";
+import { appendToArray } from "../request/json-edit.ts";
+import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "../request/oci-config.ts";
 import {
   isSandbox,
   mergeWishes,
@@ -20,20 +20,20 @@ import {
   type Wishes,
   wishesOfAnnotations,
   wishesOfProcess,
-} from "./request/root-request.ts";
-import { parseRuntimeCall, type RuntimeCall } from "./request/runtime-args.ts";
-import { hasHiddenRoot, showRoot } from "./start/checkpoint.ts";
-import type { Operation } from "./start/operations.ts";
-import { checkRestorable } from "./start/restore.ts";
-import { start } from "./start/start.ts";
-import { paths } from "./store/paths.ts";
-import { type Record, recordKey } from "./store/records.ts";
-import { Fd, uniqueSuffix, writeAll } from "./sys/fd.ts";
-import { programPath, workingDirectory } from "./sys/self.ts";
-import { lstatMaybe } from "./sys/stat.ts";
-import { checkContainerId } from "./text/names.ts";
-import { quote } from "./text/quote.ts";
-import { usernsOfConfig } from "./userns/of-container.ts";
+} from "../request/root-request.ts";
+import { parseRuntimeCall, type RuntimeCall } from "../request/runtime-args.ts";
+import { hasHiddenRoot, showRoot } from "../start/checkpoint.ts";
+import type { Operation } from "../start/operations.ts";
+import { checkRestorable } from "../start/restore.ts";
+import { start } from "../start/start.ts";
+import { paths } from "../store/paths.ts";
+import { type Record, recordKey } from "../store/records.ts";
+import { Fd, uniqueSuffix, writeAll } from "../sys/fd.ts";
+import { programPath, workingDirectory } from "../sys/self.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { checkContainerId } from "../text/names.ts";
+import { quote } from "../text/quote.ts";
+import { usernsOfConfig } from "../userns/of-container.ts";
 
 /** Returns "help" when that is what the arguments ask for. */
 export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" | undefined {
