@@ -4,6 +4,8 @@ import { mountOverlay } from "../overlay/mount.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import { compareListings } from "../plan/compare-listing.ts";
+import type { Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { publish } from "../store/create-instance.ts";
 import { isUpperInUse } from "../store/in-use.ts";
@@ -18,8 +20,6 @@ import { AT_FDCWD } from "../sys/flags.ts";
 import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
 import { type BaseRef, displayName, formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
 
 export interface ForeignOverlay {
   /** what uses it, for messages */

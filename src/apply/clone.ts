@@ -2,6 +2,8 @@
 import { during, VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
+import type { Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { publish } from "../store/create-instance.ts";
 import { writeDocument } from "../store/document.ts";
@@ -26,8 +28,6 @@ import { refuseMounted } from "./change-unmounted.ts";
 import { shortenLayers } from "./flatten.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { mergedInstance } from "./merge-parts.ts";
-import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
 import { checkStackable } from "./stackable.ts";
 
 /**

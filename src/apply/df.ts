@@ -1,5 +1,6 @@
 /** Sizes of everything in the store. */
 import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
+import type { Progress } from "../process/progress.ts";
 import { partsOnDisk } from "../store/in-use.ts";
 import { readLayer } from "../store/layers.ts";
 import { makeLiveTest } from "../store/mounted.ts";
@@ -9,7 +10,6 @@ import { allVersions } from "../store/versions.ts";
 import { viewInstances } from "../store/view.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { diskUsage } from "./empty-trash.ts";
-import type { Progress } from "./progress.ts";
 
 /** Measures uppers and directories in place; what a layer of the store takes was noted when it was made. */
 export async function measureStore(store: Store, progress: Progress): Promise<Df> {

@@ -2,9 +2,9 @@
 import { constants } from "node:os";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
+import { findProgram, PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import type { Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
-import { findProgram, PROGRAM_ENVIRONMENT } from "./program.ts";
 
 /** What a command sees of the caller's environment: enough for a terminal and a proxy. */
 const PASSED = [

@@ -1,9 +1,9 @@
 /** Deletes what lies in the trash. */
 import { realpathSync } from "node:fs";
 import { VeneerError } from "../errors.ts";
+import { runProgram } from "../process/run-program.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { quote } from "../text/quote.ts";
-import { runProgram } from "./program.ts";
 
 /** Arguments of one call. */
 const BATCH = 500;

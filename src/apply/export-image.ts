@@ -2,6 +2,10 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { VeneerError } from "../errors.ts";
 import type { Destination } from "../input/destination.ts";
+import { throwIfInterrupted } from "../process/interrupt.ts";
+import { inParallel } from "../process/parallel.ts";
+import { formatAmount, type Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { readLayer } from "../store/layers.ts";
 import type { Store } from "../store/paths.ts";
@@ -12,10 +16,6 @@ import { list } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./export-layer.ts";
 import { copyImage, type RegistryOptions } from "./fetch-image.ts";
-import { throwIfInterrupted } from "./interrupt.ts";
-import { inParallel } from "./parallel.ts";
-import { runProgram } from "./program.ts";
-import { formatAmount, type Progress } from "./progress.ts";
 import { type ImageDescriptor, tagImage, writeImage, writeLayoutFile } from "./write-layout.ts";
 
 /** Packed at once: compression keeps a processor busy. */

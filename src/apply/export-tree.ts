@@ -2,6 +2,9 @@
 import { pipeline } from "node:stream/promises";
 import type { Destination, TarCompression } from "../input/destination.ts";
 import { mountOverlay } from "../overlay/mount.ts";
+import { startPipe } from "../process/pipe.ts";
+import { formatAmount, type Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
@@ -12,9 +15,6 @@ import { cloneTree } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { insideOf } from "./export-layer.ts";
 import { pathForOthers } from "./layer-list.ts";
-import { startPipe } from "./pipe.ts";
-import { runProgram } from "./program.ts";
-import { formatAmount, type Progress } from "./progress.ts";
 
 /** What `base import` reads back: all that makes up a tree. */
 const CREATE = [

@@ -1,6 +1,7 @@
 /** Brings a version of a base out of the store. */
 import { duringAsync, VeneerError } from "../errors.ts";
 import type { Destination } from "../input/destination.ts";
+import { onInterrupt } from "../process/interrupt.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
@@ -10,7 +11,6 @@ import { geteuid } from "../sys/process.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { type ExportOptions, exportImage } from "./export-image.ts";
 import { exportTree } from "./export-tree.ts";
-import { onInterrupt } from "./interrupt.ts";
 
 /**
  * Exports a version: to a tar its merged tree, to an image layer by layer. The version and its layers stay as

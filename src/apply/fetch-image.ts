@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSy
 import { UsageError, VeneerError } from "../errors.ts";
 import { hex, type Image, ImageDirectory, parseImage, pickPlatform } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
+import { formatAmount, type Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import { namesIn } from "../store/versions.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { runProgram } from "./program.ts";
-import { formatAmount, type Progress } from "./progress.ts";
 
 export interface RegistryOptions {
   /** false: plain HTTP, and certificates that nobody vouches for */

@@ -2,6 +2,8 @@
 import { mostLayers } from "../overlay/layer-form.ts";
 import { type MergedEntry, mergeTrees } from "../overlay/merge-trees.ts";
 import { overlayPrefix, overlayXattr } from "../overlay/xattrs.ts";
+import type { Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import type { LayerRef } from "../store/bases.ts";
 import { makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -11,8 +13,6 @@ import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../
 import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
-import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
 
 /**
  * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. Fewer where

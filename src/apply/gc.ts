@@ -1,6 +1,7 @@
 /** Frees what nothing uses. */
 import { VeneerError } from "../errors.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
+import type { Progress } from "../process/progress.ts";
 import { removeMountPoint } from "../start/mount-point.ts";
 import { release } from "../start/release.ts";
 import { findGarbage, isOrphan } from "../store/garbage.ts";
@@ -22,7 +23,6 @@ import { dropNamespace } from "../userns/cache.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { settleLxc } from "./lxc-mount.ts";
 import { mergeInstance } from "./merge-parts.ts";
-import type { Progress } from "./progress.ts";
 import { removeInstance } from "./remove-instance.ts";
 
 export interface Freed {

@@ -2,6 +2,9 @@
 import { duringAsync, VeneerError } from "../errors.ts";
 import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
+import { inParallel } from "../process/parallel.ts";
+import { formatAmount, type Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import {
   hasLayer,
@@ -23,9 +26,6 @@ import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
 import { shortenLayers } from "./flatten.ts";
 import type { ImportOptions } from "./import-owners.ts";
 import { requireOwners } from "./import-owners.ts";
-import { inParallel } from "./parallel.ts";
-import { runProgram } from "./program.ts";
-import { formatAmount, type Progress } from "./progress.ts";
 import { unpackLayer } from "./unpack-layer.ts";
 import { completeDirectories, isBottom } from "./whiteouts.ts";
 

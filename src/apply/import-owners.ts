@@ -1,10 +1,10 @@
 /** Owners of what is imported by a user without root, who has some ids in a user namespace and no others. */
 import { VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
+import type { Progress } from "../process/progress.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
-import type { Progress } from "./progress.ts";
 
 export interface ImportOptions {
   readonly progress: Progress;

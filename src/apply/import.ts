@@ -1,6 +1,8 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
 import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
+import type { Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
@@ -14,8 +16,6 @@ import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { type ImportOptions, requireOwners } from "./import-owners.ts";
 import { copyDirectory, unpackFile, unpackStream } from "./import-tree.ts";
-import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
 

@@ -1,6 +1,6 @@
 /** What the administrator asks of a container or mount that a rollout has moved. */
 import { execa } from "execa";
-import { failed, findProgram } from "./program.ts";
+import { failed, findProgram } from "../process/run-program.ts";
 
 export interface Check {
   /** for sh -c, on the host */

@@ -1,6 +1,7 @@
 /** Moves everything that stands on a base onto one of its versions, in batches, and back when a check fails. */
 import { VeneerError } from "../errors.ts";
 import { advance, batches, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
+import { hearSignals } from "../process/interrupt.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
@@ -8,7 +9,6 @@ import { type Entry, lockRollout, readRollout, removeRollout, writeRollout } fro
 import { listRunning } from "../store/running.ts";
 import { viewInstances } from "../store/view.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { hearSignals } from "./interrupt.ts";
 import type { Check } from "./rollout-check.ts";
 import {
   checkAll,

@@ -3,6 +3,8 @@ import { VeneerError } from "../errors.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountSource } from "../overlay/mount-source.ts";
+import type { Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import { isMountedHere, waitUntilFree } from "../store/in-use.ts";
@@ -32,8 +34,6 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { deleteTrash } from "./empty-trash.ts";
 import { shortenLayers } from "./flatten.ts";
-import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
 import { checkStackable } from "./stackable.ts";
 
 /** Milliseconds for the kernel to end the mount namespace of a command that is over. */

@@ -2,6 +2,8 @@
 import { during, VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import { shiftAcl, shiftCapability, shiftedId } from "../plan/shift.ts";
+import type { Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { lockLayers, syncStore } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -14,8 +16,6 @@ import type { IdMap } from "../sys/userns.ts";
 import type { BaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { mapName } from "../userns/id-map.ts";
-import { runProgram } from "./program.ts";
-import type { Progress } from "./progress.ts";
 
 /**
  * Makes, for each layer of a version, a copy whose files have the owners that the maps give them on the host; what

@@ -2,6 +2,8 @@
 import { availableParallelism } from "node:os";
 import { VeneerError } from "../errors.ts";
 import { compareListings, compareSums, type Difference } from "../plan/compare-listing.ts";
+import { formatAmount, type Progress } from "../process/progress.ts";
+import { runProgram } from "../process/run-program.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers, readLayer, writeLines } from "../store/layers.ts";
 import { listTree } from "../store/listing.ts";
@@ -12,8 +14,6 @@ import { versionDigest } from "../store/versions.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { runProgram } from "./program.ts";
-import { formatAmount, type Progress } from "./progress.ts";
 
 export interface LayerVerdict {
   /** id, or the path of a directory in place */

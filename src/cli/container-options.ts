@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { UsageError } from "../errors.ts";
 import type { ContainerWishes } from "../input/container.ts";
 import { parseVolume, type Volume } from "../input/volume.ts";
+import { subordinateRanges } from "../process/account.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { idMapOf } from "../userns/id-mapping.ts";
 import { lineUp } from "../userns/subordinate-ids.ts";
-import { subordinateRanges } from "./account.ts";
 import type { Context, Input, Option } from "./command.ts";
 
 export const CONTAINER_OPTIONS: readonly Option[] = [

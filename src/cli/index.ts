@@ -97,7 +97,7 @@ async function shareAgain(context: Context): Promise<void> {
 
 /** The same command line once more, as root of a user namespace: a new one, or that of a process. */
 async function again(context: Context, join: number | undefined): Promise<number> {
-  const { requireRunDirectory } = await import("./account.ts");
+  const { requireRunDirectory } = await import("../process/account.ts");
   const { runInside } = await import("./user-namespace.ts");
   requireRunDirectory(context.settings.store.run, context.defaultRun, context.env);
   return runInside(programPath(), process.argv.slice(2), context.env, "command", join);

@@ -1,5 +1,5 @@
 /** One line on a terminal that is drawn again and again while long work runs, and nothing elsewhere. */
-import type { Progress } from "../apply/progress.ts";
+import type { Progress } from "../process/progress.ts";
 import type { Context } from "./command.ts";
 
 const INTERVAL = 200;

@@ -1,9 +1,9 @@
-import { onInterrupt } from "../apply/interrupt.ts";
 import { type RolloutResult, type RolloutWishes, rollOut } from "../apply/rollout.ts";
 import type { Row } from "../apply/rollout-job.ts";
 import { UsageError } from "../errors.ts";
 import { obstacleLine } from "../plan/open-files.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
+import { onInterrupt } from "../process/interrupt.ts";
 import { printablePath } from "../text/file-names.ts";
 import { parseBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";

@@ -1,7 +1,7 @@
 import { removeInstance } from "../apply/remove-instance.ts";
-import { findRuntime } from "../engines/programs.ts";
 import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../engines/run-container.ts";
 import { UsageError } from "../errors.ts";
+import { findRuntime } from "../process/find-program.ts";
 import { readInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 import { uniqueSuffix } from "../sys/fd.ts";

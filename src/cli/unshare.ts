@@ -1,6 +1,6 @@
 import { UsageError } from "../errors.ts";
+import { requireRunDirectory } from "../process/account.ts";
 import { geteuid } from "../sys/process.ts";
-import { requireRunDirectory } from "./account.ts";
 import type { Command } from "./command.ts";
 import { runInside } from "./user-namespace.ts";
 

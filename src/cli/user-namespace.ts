@@ -2,12 +2,12 @@
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
-import { runForeground } from "../engines/foreground.ts";
-import { findProgram, installHint } from "../engines/programs.ts";
 import { VeneerError } from "../errors.ts";
+import { subordinateRanges } from "../process/account.ts";
+import { findProgram, installHint } from "../process/find-program.ts";
+import { runForeground } from "../process/foreground.ts";
 import { quote } from "../text/quote.ts";
 import { mapArguments } from "../userns/subordinate-ids.ts";
-import { subordinateRanges } from "./account.ts";
 import { NAMESPACE_MARK, type NamespaceKind } from "./fleeting.ts";
 
 /** Told by the child that it is in its namespaces; it goes on when it is told so. */

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { lstatSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { findProgram, findRuntime, installHint, isExecutable } from "../engines/programs.ts";
+import { findProgram, findRuntime, installHint, isExecutable } from "../process/find-program.ts";
 import type { Config } from "../request/config.ts";
 import { readText } from "../sys/fd.ts";
 import { programPath } from "../sys/self.ts";

@@ -1,8 +1,8 @@
 /** What a user without root needs: looked at outside of the user namespace that its commands make. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
-import { accountName, requireRunDirectory, subordinateRanges } from "../cli/account.ts";
-import { findProgram, installHint } from "../engines/programs.ts";
+import { accountName, requireRunDirectory, subordinateRanges } from "../process/account.ts";
+import { findProgram, installHint } from "../process/find-program.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 
 export interface UserFacts {

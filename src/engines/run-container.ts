@@ -6,6 +6,8 @@ import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "../ap
 import { VeneerError } from "../errors.ts";
 import { type ContainerWishes, containerFacts } from "../input/container.ts";
 import { ociConfig } from "../plan/container.ts";
+import { installHint, isExecutable } from "../process/find-program.ts";
+import { runForeground } from "../process/foreground.ts";
 import { release } from "../start/release.ts";
 import { heldBy } from "../start/start.ts";
 import { isLive } from "../store/in-use.ts";
@@ -13,8 +15,6 @@ import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { programPath } from "../sys/self.ts";
 import { rootOf } from "../userns/of-container.ts";
-import { runForeground } from "./foreground.ts";
-import { installHint, isExecutable } from "./programs.ts";
 
 /** runc first: it is what engines use unless told otherwise. */
 export const RUNTIMES = ["runc", "crun"] as const;

@@ -2,7 +2,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { VeneerError } from "../errors.ts";
-import { failed, findProgram, PROGRAM_ENVIRONMENT } from "./program.ts";
+import { failed, findProgram, PROGRAM_ENVIRONMENT } from "./run-program.ts";
 
 export interface Pipe extends Disposable {
   readonly stdout: Readable;
