@@ -1,9 +1,9 @@
 /** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
 import { during, VeneerError } from "../errors.ts";
+import { compareListings } from "../layers/compare-listings.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
-import { compareListings } from "../plan/compare-listing.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { lockBase, readVersion } from "../store/bases.ts";

@@ -1,5 +1,7 @@
 /** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
 import { during, VeneerError } from "../errors.ts";
+import { shortenLayers } from "../layers/flatten.ts";
+import { checkStackable } from "../layers/stackable.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import type { Progress } from "../process/progress.ts";
@@ -25,10 +27,8 @@ import { AT_FDCWD } from "../sys/flags.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { refuseMounted } from "./change-unmounted.ts";
-import { shortenLayers } from "./flatten.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { mergedInstance } from "./merge-parts.ts";
-import { checkStackable } from "./stackable.ts";
 
 /**
  * Makes `name` with the definition and the changes that `id` has now, by reflink where the file system can.

@@ -2,6 +2,9 @@
 import { duringAsync, VeneerError } from "../errors.ts";
 import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "../input/image-layout.ts";
 import type { ImageSource } from "../input/source.ts";
+import { shortenLayers } from "../layers/flatten.ts";
+import type { ImportOptions } from "../layers/owners.ts";
+import { requireOwners } from "../layers/owners.ts";
 import { inParallel } from "../process/parallel.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
@@ -23,9 +26,6 @@ import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
 import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
-import { shortenLayers } from "./flatten.ts";
-import type { ImportOptions } from "./import-owners.ts";
-import { requireOwners } from "./import-owners.ts";
 import { unpackLayer } from "./unpack-layer.ts";
 import { completeDirectories, isBottom } from "./whiteouts.ts";
 

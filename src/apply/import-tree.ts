@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { Readable } from "node:stream";
 import { VeneerError } from "../errors.ts";
 import { detectCompression, MAGIC_LENGTH } from "../input/compression.ts";
+import { refuseForeignOwners, withoutDevices } from "../layers/owners.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { findProgram, PROGRAM_ENVIRONMENT, runProgram } from "../process/run-program.ts";
 import type { Store } from "../store/paths.ts";
@@ -11,7 +12,6 @@ import { readText } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { refuseForeignOwners, withoutDevices } from "./import-owners.ts";
 
 /** Owners by number, as they are; file capabilities, ACLs and every other extended attribute too. */
 const TAR = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls"];

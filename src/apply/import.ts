@@ -1,6 +1,7 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
 import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
+import { type ImportOptions, requireOwners } from "../layers/owners.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
@@ -14,7 +15,6 @@ import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { type ImportOptions, requireOwners } from "./import-owners.ts";
 import { copyDirectory, unpackFile, unpackStream } from "./import-tree.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };

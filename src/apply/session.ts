@@ -1,5 +1,7 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 import { VeneerError } from "../errors.ts";
+import { shortenLayers } from "../layers/flatten.ts";
+import { checkStackable } from "../layers/stackable.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountSource } from "../overlay/mount-source.ts";
@@ -33,8 +35,6 @@ import { attach, umount2, umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { deleteTrash } from "./empty-trash.ts";
-import { shortenLayers } from "./flatten.ts";
-import { checkStackable } from "./stackable.ts";
 
 /** Milliseconds for the kernel to end the mount namespace of a command that is over. */
 const END_WAIT = 10_000;

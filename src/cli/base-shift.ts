@@ -1,5 +1,5 @@
-import { shiftBase } from "../apply/shift.ts";
 import { UsageError } from "../errors.ts";
+import { shiftBase } from "../layers/shift.ts";
 import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import { idMapOf } from "../userns/id-mapping.ts";
 import type { Command } from "./command.ts";

@@ -1,4 +1,4 @@
-import { verifyVersion } from "../apply/verify.ts";
+import { verifyVersion } from "../layers/verify.ts";
 import { unescapePath } from "../store/listing.ts";
 import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";

@@ -1,7 +1,6 @@
 /** Copies of a version's layers with the ids of a user namespace, where the kernel cannot idmap them. */
 import { during, VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
-import { shiftAcl, shiftCapability, shiftedId } from "../plan/shift.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
@@ -16,6 +15,7 @@ import type { IdMap } from "../sys/userns.ts";
 import type { BaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { mapName } from "../userns/id-map.ts";
+import { shiftAcl, shiftCapability, shiftedId } from "./shift-ids.ts";
 
 /**
  * Makes, for each layer of a version, a copy whose files have the owners that the maps give them on the host; what

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { compareListings, compareSums } from "../../../src/plan/compare-listing.ts";
+import { compareListings, compareSums } from "../../../src/layers/compare-listings.ts";
 
 const sum = (character: string, path: string) => `${character.repeat(64)} ${path}`;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { shiftAcl, shiftCapability, shiftedId } from "../../../src/plan/shift.ts";
+import { shiftAcl, shiftCapability, shiftedId } from "../../../src/layers/shift-ids.ts";
 
 const uids = [
   { containerID: 0, hostID: 100000, size: 10 },

@@ -1,7 +1,6 @@
 /** Compares what a version's layers hold with what they held when they were made. */
 import { availableParallelism } from "node:os";
 import { VeneerError } from "../errors.ts";
-import { compareListings, compareSums, type Difference } from "../plan/compare-listing.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { readVersion } from "../store/bases.ts";
@@ -14,6 +13,7 @@ import { versionDigest } from "../store/versions.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
+import { compareListings, compareSums, type Difference } from "./compare-listings.ts";
 
 export interface LayerVerdict {
   /** id, or the path of a directory in place */
