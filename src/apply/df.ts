@@ -1,13 +1,14 @@
 /** Sizes of everything in the store. */
+
+import { makeLiveTest } from "../inventory/mounted.ts";
+import { viewInstances } from "../inventory/view.ts";
 import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
 import type { Progress } from "../process/progress.ts";
 import { partsOnDisk } from "../store/in-use.ts";
 import { readLayer } from "../store/layers.ts";
-import { makeLiveTest } from "../store/mounted.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords } from "../store/records.ts";
 import { allVersions } from "../store/versions.ts";
-import { viewInstances } from "../store/view.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { diskUsage } from "./empty-trash.ts";
 

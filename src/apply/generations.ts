@@ -1,6 +1,7 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
 import { VeneerError } from "../errors.ts";
 import { rebaseFacts } from "../input/rebase-facts.ts";
+import { listRunning } from "../inventory/running.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
@@ -25,7 +26,6 @@ import {
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";
-import { listRunning } from "../store/running.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { type Fd, openDirectory, rename } from "../sys/fd.ts";

@@ -1,5 +1,6 @@
 /** Rebase and fallback of what a running container stands on. */
 
+import { remainsInUse } from "../inventory/former-roots.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { lookup, lookupName } from "../overlay/merged-lookup.ts";
 import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
@@ -13,7 +14,6 @@ import type { Instance } from "../store/instances.ts";
 import { freshUpper, type OpenLayers, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
-import { remainsInUse } from "../store/remains.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
 import { lstatMaybe } from "../sys/stat.ts";

@@ -5,12 +5,12 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { StaleUse } from "../input/stale.ts";
+import { remainsInUse } from "../inventory/former-roots.ts";
 import { waitUntilFree } from "../store/in-use.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
 import { type Moving, publishMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
-import { remainsInUse } from "../store/remains.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { isShared } from "../sys/propagation.ts";
 import type { LiveContainer } from "./live-container.ts";

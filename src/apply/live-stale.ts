@@ -2,8 +2,8 @@
 import { marksOf } from "../input/marks.ts";
 import { findMembers } from "../input/members.ts";
 import { findStale, type StaleUse } from "../input/stale.ts";
+import { remainsInUse } from "../inventory/former-roots.ts";
 import type { Record } from "../store/records.ts";
-import { remainsInUse } from "../store/remains.ts";
 
 /** What of the container whose first process is `init` is still on roots from before. */
 export function staleOf(init: number, record: Record): StaleUse[] {

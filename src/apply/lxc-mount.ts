@@ -1,5 +1,7 @@
 /** Keeps the line by which LXC mounts an instance itself in step with the instance. */
 import { during, VeneerError } from "../errors.ts";
+import { makeLiveTest } from "../inventory/mounted.ts";
+import { withProcesses } from "../inventory/running.ts";
 import { setValue, valuesOf } from "../request/lxc-text.ts";
 import { heldBy } from "../start/start.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
@@ -18,9 +20,7 @@ import {
   mountsInstance,
   viewUpper,
 } from "../store/lxc-mount.ts";
-import { makeLiveTest } from "../store/mounted.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { withProcesses } from "../store/running.ts";
 import { noteSetupChange } from "../store/setup-journal.ts";
 import { readText, realPath, replaceFile } from "../sys/fd.ts";
 import { stat } from "../sys/stat.ts";

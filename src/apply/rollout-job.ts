@@ -1,13 +1,13 @@
 /** One member of a rollout at a time: moved, checked, taken back. */
 import { causes, formatError, VeneerError } from "../errors.ts";
 import type { StaleUse } from "../input/stale.ts";
+import { listRunning, type Running } from "../inventory/running.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import type { Conflict } from "../plan/rebase.ts";
 import { inParallel } from "../process/parallel.ts";
 import type { Progress } from "../process/progress.ts";
 import type { Settings } from "../request/config.ts";
 import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
-import { listRunning, type Running } from "../store/running.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type RebaseResult, rebase } from "./generations.ts";
 import { type Check, runCheck } from "./rollout-check.ts";

@@ -1,13 +1,13 @@
 /** Moves everything that stands on a base onto one of its versions, in batches, and back when a check fails. */
 import { VeneerError } from "../errors.ts";
+import { listRunning } from "../inventory/running.ts";
+import { viewInstances } from "../inventory/view.ts";
 import { advance, batches, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
 import { hearSignals } from "../process/interrupt.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { type Entry, lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
-import { listRunning } from "../store/running.ts";
-import { viewInstances } from "../store/view.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import type { Check } from "./rollout-check.ts";
 import {

@@ -1,5 +1,6 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 import { VeneerError } from "../errors.ts";
+import { freeLayers } from "../inventory/remove-base.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import { checkStackable } from "../layers/stackable.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -13,7 +14,6 @@ import { isMountedHere, waitUntilFree } from "../store/in-use.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
-import { freeLayers } from "../store/remove-base.ts";
 import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";

@@ -3,12 +3,12 @@
  * idmapped to that user's ids. What an audience sees is laid out as a store, so that it is read as one.
  */
 import { VeneerError } from "../errors.ts";
+import { freeLayers } from "../inventory/remove-base.ts";
 import { flatten } from "../layers/flatten.ts";
 import type { Progress } from "../process/progress.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { freeLayers } from "../store/remove-base.ts";
 import { type Audience, sharedStore } from "../store/shared.ts";
 import { allShares, readShare, type Share, writeShare } from "../store/shares.ts";
 import { makeStaging } from "../store/staging.ts";

@@ -1,4 +1,4 @@
-import { describeLine } from "../store/describe.ts";
+import { describeLine } from "../inventory/describe.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, printRows, shorten } from "./table.ts";

@@ -1,5 +1,5 @@
 import { formatError } from "../errors.ts";
-import { type BaseSummary, describeBase } from "../store/describe.ts";
+import { type BaseSummary, describeBase } from "../inventory/describe.ts";
 import { namesOfBases } from "../store/shares.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, printRows, shorten } from "./table.ts";

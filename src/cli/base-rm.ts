@@ -1,6 +1,6 @@
 import { deleteTrash } from "../apply/empty-trash.ts";
 import { during } from "../errors.ts";
-import { removeBase } from "../store/remove-base.ts";
+import { removeBase } from "../inventory/remove-base.ts";
 import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";

@@ -1,4 +1,4 @@
-import { describeVersion } from "../store/describe.ts";
+import { describeVersion } from "../inventory/describe.ts";
 import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, shorten } from "./table.ts";

@@ -1,4 +1,4 @@
-import { inspectContainer, inspectInstance } from "../store/inspect.ts";
+import { inspectContainer, inspectInstance } from "../inventory/inspect.ts";
 import { noSuchInstance } from "../store/instances.ts";
 import { checkContainerId, checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";

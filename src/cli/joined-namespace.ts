@@ -1,7 +1,7 @@
 /** The user namespace that a command of a user must be in to touch a running container: the container's. */
 
+import { withProcesses } from "../inventory/running.ts";
 import { listRecords } from "../store/records.ts";
-import { withProcesses } from "../store/running.ts";
 import { checkName } from "../text/names.ts";
 import type { Context, Input } from "./command.ts";
 

@@ -1,5 +1,5 @@
-import { makeBehind } from "../store/behind.ts";
-import { ownBytes, totalBytes, viewInstances } from "../store/view.ts";
+import { makeBehind } from "../inventory/behind.ts";
+import { ownBytes, totalBytes, viewInstances } from "../inventory/view.ts";
 import { formatBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { formatBytes, JSON_OPTION, printRows } from "./table.ts";

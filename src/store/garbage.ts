@@ -1,15 +1,15 @@
 /** Looks for what nothing uses any more. Changes nothing. */
 import { VeneerError } from "../errors.ts";
+import { makeLiveTest } from "../inventory/mounted.ts";
+import { referencedLayers } from "../inventory/remove-base.ts";
 import type { GcFacts } from "../plan/gc.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { partsOnDisk } from "./in-use.ts";
 import { listInstances, readInstance } from "./instances.ts";
-import { makeLiveTest } from "./mounted.ts";
 import { ownerState } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
 import { findHolder, type Record, readRecord } from "./records.ts";
-import { referencedLayers } from "./remove-base.ts";
 import { allSessions, isLeft } from "./sessions.ts";
 import { holdStaging } from "./staging.ts";
 import { listBases, listVersions, manifestNumbers, namesIn } from "./versions.ts";

@@ -1,14 +1,15 @@
 /** Who uses a version: what `base rm` asks and `base log` shows. */
+
+import { listInstances, readInstance } from "../store/instances.ts";
+import type { Store } from "../store/paths.ts";
+import { listRecords, type Record } from "../store/records.ts";
+import { allRollouts } from "../store/rollouts.ts";
+import { allSessions, isLeft } from "../store/sessions.ts";
+import { allShares } from "../store/shares.ts";
+import { allVersions } from "../store/versions.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { listInstances, readInstance } from "./instances.ts";
+import { remainsInUse } from "./former-roots.ts";
 import { makeLiveTest } from "./mounted.ts";
-import type { Store } from "./paths.ts";
-import { listRecords, type Record } from "./records.ts";
-import { remainsInUse } from "./remains.ts";
-import { allRollouts } from "./rollouts.ts";
-import { allSessions, isLeft } from "./sessions.ts";
-import { allShares } from "./shares.ts";
-import { allVersions } from "./versions.ts";
 
 export interface Use {
   readonly base: string;

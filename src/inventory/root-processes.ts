@@ -1,11 +1,12 @@
 /** The processes of containers that have no pid in their record, found by the overlay that is their root. */
+
+import { readMountTable, readNamespace } from "../store/in-use.ts";
+import type { Record } from "../store/records.ts";
 import { openatMaybe, readlink } from "../sys/fd.ts";
 import { AT_FDCWD, O_PATH } from "../sys/flags.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
-import { readMountTable, readNamespace } from "./in-use.ts";
-import type { Record } from "./records.ts";
 
 /** An overlay of ours that is the root of a mount namespace. */
 interface Root {

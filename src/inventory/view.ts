@@ -1,13 +1,13 @@
 /** Named instances as people look at them. */
 import { formatError } from "../errors.ts";
 import { measure } from "../overlay/walk.ts";
+import { isLive, partsOnDisk } from "../store/in-use.ts";
+import { type Instance, listInstances, readInstance } from "../store/instances.ts";
+import { lxcMountRecord } from "../store/lxc-mount.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { findHolder, type Record } from "../store/records.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { isLive, partsOnDisk } from "./in-use.ts";
-import { type Instance, listInstances, readInstance } from "./instances.ts";
-import { lxcMountRecord } from "./lxc-mount.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
-import { paths, type Store } from "./paths.ts";
-import { findHolder, type Record } from "./records.ts";
 
 export type State = "running" | "mounted" | "stopped" | "damaged";
 

@@ -1,11 +1,11 @@
 /** Everything that is known of an instance or container, as one document. */
 import { formatError } from "../errors.ts";
-import { layerPaths, readVersion } from "./bases.ts";
-import { type Parts, partDirectories, partUppers } from "./frozen-uppers.ts";
-import type { Generation } from "./instances.ts";
-import { lxcConfigOf } from "./lxc-mount.ts";
-import { paths, type Store } from "./paths.ts";
-import type { Record } from "./records.ts";
+import { layerPaths, readVersion } from "../store/bases.ts";
+import { type Parts, partDirectories, partUppers } from "../store/frozen-uppers.ts";
+import type { Generation } from "../store/instances.ts";
+import { lxcConfigOf } from "../store/lxc-mount.ts";
+import { paths, type Store } from "../store/paths.ts";
+import type { Record } from "../store/records.ts";
 import { listRunning, withProcesses } from "./running.ts";
 import { type InstanceView, ownBytes, viewInstance } from "./view.ts";
 

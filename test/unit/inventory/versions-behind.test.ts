@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { versionsBehind } from "../../../src/plan/behind.ts";
+import { versionsBehind } from "../../../src/inventory/versions-behind.ts";
 
 describe("versionsBehind", () => {
   it.each([

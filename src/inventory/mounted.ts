@@ -1,9 +1,10 @@
 /** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
+
+import { isLive, isUpperInUse, readMountTable, readNamespace } from "../store/in-use.ts";
+import type { Record } from "../store/records.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
-import { isLive, isUpperInUse, readMountTable, readNamespace } from "./in-use.ts";
-import type { Record } from "./records.ts";
-import { belowStore } from "./roots.ts";
+import { belowStore } from "./root-processes.ts";
 
 /** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
 export interface LiveTest {

@@ -1,12 +1,13 @@
 /** What runs on the store now: live records, and the processes behind them. */
+
+import { listInstances, readInstance } from "../store/instances.ts";
+import { lxcConfigOf, lxcMountRecord } from "../store/lxc-mount.ts";
+import type { Store } from "../store/paths.ts";
+import { listRecords, type Record } from "../store/records.ts";
 import { readText } from "../sys/fd.ts";
 import { identify } from "../sys/process.ts";
-import { listInstances, readInstance } from "./instances.ts";
-import { lxcConfigOf, lxcMountRecord } from "./lxc-mount.ts";
 import { makeLiveTest } from "./mounted.ts";
-import type { Store } from "./paths.ts";
-import { listRecords, type Record } from "./records.ts";
-import { findRootProcesses } from "./roots.ts";
+import { findRootProcesses } from "./root-processes.ts";
 
 export interface Running {
   readonly record: Record;

@@ -1,8 +1,9 @@
 /** How many versions instances and containers are behind, for listings. */
-import { versionsBehind } from "../plan/behind.ts";
-import type { Store } from "./paths.ts";
-import { storeOfBase } from "./shared.ts";
-import { listVersions, readBaseFile } from "./versions.ts";
+
+import type { Store } from "../store/paths.ts";
+import { storeOfBase } from "../store/shared.ts";
+import { listVersions, readBaseFile } from "../store/versions.ts";
+import { versionsBehind } from "./versions-behind.ts";
 
 /** Reads each base once; null where its versions cannot be read. Made for one listing, and not kept. */
 export function makeBehind(store: Store): (base: string, version: number) => number | null {

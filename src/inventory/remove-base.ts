@@ -1,17 +1,17 @@
 /** Removes bases and versions, and the layers that nothing needs any more. */
 import { VeneerError } from "../errors.ts";
+import { readVersion } from "../store/bases.ts";
+import { lockLayers } from "../store/layers.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { allSessions } from "../store/sessions.ts";
+import { refuseShared } from "../store/shared.ts";
+import { allShares } from "../store/shares.ts";
+import { moveToTrash } from "../store/trash.ts";
+import { allVersions, changeBase, listVersions, removeVersion } from "../store/versions.ts";
 import { syncDirectory } from "../sys/fd.ts";
 import { LOCK_EX, LOCK_NB } from "../sys/flags.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { readVersion } from "./bases.ts";
-import { lockLayers } from "./layers.ts";
-import { paths, type Store } from "./paths.ts";
-import { allSessions } from "./sessions.ts";
-import { refuseShared } from "./shared.ts";
-import { allShares } from "./shares.ts";
-import { moveToTrash } from "./trash.ts";
 import { listUses } from "./uses.ts";
-import { allVersions, changeBase, listVersions, removeVersion } from "./versions.ts";
 
 /**
  * Removes a version, or without one the whole base, and moves the layers that nothing else needs to the

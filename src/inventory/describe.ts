@@ -1,13 +1,14 @@
 /** Everything known about a version, for people and programs. */
+
+import { type LayerRef, readVersion } from "../store/bases.ts";
+import { readLayer } from "../store/layers.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { readSession } from "../store/sessions.ts";
+import { isShared, storeOfBase } from "../store/shared.ts";
+import { readShare } from "../store/shares.ts";
+import { listVersions, readBaseFile } from "../store/versions.ts";
 import type { BaseRef } from "../text/names.ts";
-import { type LayerRef, readVersion } from "./bases.ts";
-import { readLayer } from "./layers.ts";
-import { paths, type Store } from "./paths.ts";
-import { readSession } from "./sessions.ts";
-import { isShared, storeOfBase } from "./shared.ts";
-import { readShare } from "./shares.ts";
 import { listUses } from "./uses.ts";
-import { listVersions, readBaseFile } from "./versions.ts";
 
 export interface LayerDescription {
   readonly id?: string;

@@ -1,6 +1,6 @@
 /** Overlays that live rebases took away from containers, as long as something is still on them. */
-import { isUpperInUse } from "./in-use.ts";
-import type { Record, Remains } from "./records.ts";
+import { isUpperInUse } from "../store/in-use.ts";
+import type { Record, Remains } from "../store/records.ts";
 
 /** Those of a container whose overlay is still there; the kernel is asked. */
 export function remainsInUse(record: Record, isInUse = isUpperInUse): Remains[] {
