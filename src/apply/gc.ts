@@ -1,5 +1,8 @@
 /** Frees what nothing uses. */
 import { VeneerError } from "../errors.ts";
+import { mergeInstance } from "../instances/frozen-uppers-merge.ts";
+import { settleLxc } from "../instances/lxc-mount.ts";
+import { removeInstance } from "../instances/remove.ts";
 import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
 import type { Progress } from "../process/progress.ts";
 import { removeMountPoint } from "../start/mount-point.ts";
@@ -21,9 +24,6 @@ import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { dropNamespace } from "../userns/cache.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
-import { settleLxc } from "./lxc-mount.ts";
-import { mergeInstance } from "./merge-parts.ts";
-import { removeInstance } from "./remove-instance.ts";
 
 export interface Freed {
   readonly kind: GarbageKind;

@@ -1,10 +1,13 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
 import { VeneerError } from "../errors.ts";
 import { rebaseFacts } from "../input/rebase-facts.ts";
+import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
+import { cutOver, dropGeneration, fallBack, rebased } from "../instances/generations.ts";
+import { checkLxcFits } from "../instances/lxc-mount.ts";
+import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { listRunning } from "../inventory/running.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
-import { cutOver, dropGeneration, fallBack, rebased } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import { type Conflict, conflicts } from "../plan/rebase.ts";
 import type { Settings } from "../request/config.ts";
@@ -32,12 +35,9 @@ import { type Fd, openDirectory, rename } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
-import { changeUnmounted } from "./change-unmounted.ts";
 import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "./live-rebase.ts";
 import { recoverOf } from "./live-recover.ts";
 import type { LiveReport } from "./live-root.ts";
-import { checkLxcFits } from "./lxc-mount.ts";
-import { mergedInstance } from "./merge-parts.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.

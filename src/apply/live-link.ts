@@ -5,6 +5,7 @@
  * inodes, of which each overlay has others: they are not shared.)
  */
 import type { Opened } from "../input/open-files.ts";
+import { copyAttributes } from "../instances/frozen-uppers-add.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, linkat, mkdirMaybe, openat2, openDirectory, readSome } from "../sys/fd.ts";
 import {
@@ -19,7 +20,6 @@ import {
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
-import { copyAttributes } from "./make-part.ts";
 
 const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 

@@ -1,10 +1,12 @@
 /** Rebase and fallback of what a running container stands on. */
 
+import { makePart } from "../instances/frozen-uppers-add.ts";
+import { foldParts } from "../instances/frozen-uppers-merge.ts";
+import { type Ground, onPart } from "../instances/generations.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { lookup, lookupName } from "../overlay/merged-lookup.ts";
 import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
-import { type Ground, onPart } from "../plan/generations.ts";
 import type { Obstacle } from "../plan/open-files.ts";
 import { refuseInUse } from "../start/start.ts";
 import type { BaseVersion } from "../store/bases.ts";
@@ -20,8 +22,6 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { inspectLive } from "./live-container.ts";
 import { findObstacles } from "./live-obstacles.ts";
 import { exchangeRoot, type LiveReport } from "./live-root.ts";
-import { makePart } from "./make-part.ts";
-import { foldParts } from "./merge-parts.ts";
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {

@@ -1,4 +1,4 @@
-import { cloneInstance } from "../apply/clone.ts";
+import { cloneInstance } from "../instances/clone.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";

@@ -1,4 +1,4 @@
-import { commitInstance } from "../apply/clone.ts";
+import { commitInstance } from "../instances/clone.ts";
 import { checkName, formatBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";

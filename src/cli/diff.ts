@@ -1,4 +1,4 @@
-import { diffInstance } from "../apply/diff.ts";
+import { diffInstance } from "../instances/diff.ts";
 import { printablePath } from "../text/file-names.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";

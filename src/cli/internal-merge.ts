@@ -1,4 +1,4 @@
-import { foldInstance, mergeWhenFree } from "../apply/merge-parts.ts";
+import { foldInstance, mergeWhenFree } from "../instances/frozen-uppers-merge.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 

@@ -1,5 +1,5 @@
-import { mountAll, mountInstance } from "../apply/mount.ts";
 import { formatError, UsageError } from "../errors.ts";
+import { mountAll, mountInstance } from "../instances/mount.ts";
 import { listInstances } from "../store/instances.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";

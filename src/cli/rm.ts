@@ -1,5 +1,5 @@
-import { removeInstance } from "../apply/remove-instance.ts";
 import { UsageError } from "../errors.ts";
+import { removeInstance } from "../instances/remove.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { deleteAside } from "./delete-aside.ts";

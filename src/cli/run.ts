@@ -1,6 +1,6 @@
-import { removeInstance } from "../apply/remove-instance.ts";
 import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../engines/run-container.ts";
 import { UsageError } from "../errors.ts";
+import { removeInstance } from "../instances/remove.ts";
 import { findRuntime } from "../process/find-program.ts";
 import { readInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";

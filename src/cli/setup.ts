@@ -1,9 +1,9 @@
-import { instanceOfRoot } from "../apply/lxc-mount.ts";
 import type { Engine } from "../engines/engine.ts";
 import { lxcContainer, lxcDefaults } from "../engines/lxc.ts";
 import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../engines/lxc-root.ts";
 import { carryOutSetup, formatEdits, planSetup } from "../engines/setup.ts";
 import { UsageError } from "../errors.ts";
+import { instanceOfRoot } from "../instances/lxc-mount.ts";
 import { checkName, parseBaseRef } from "../text/names.ts";
 import type { Command, Context, Input, Option } from "./command.ts";
 import {

@@ -1,6 +1,6 @@
-import { mergeInstance } from "../apply/merge-parts.ts";
-import { umountInstance } from "../apply/mount.ts";
 import { formatError } from "../errors.ts";
+import { mergeInstance } from "../instances/frozen-uppers-merge.ts";
+import { umountInstance } from "../instances/mount.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { refuseFleeting } from "./fleeting.ts";

@@ -1,6 +1,6 @@
 /** Adopts an LXC container that has an overlay of LXC's own: its changes become an instance's. */
-import { type AdoptWishes, adoptUpper, checkAdoptable, refuseRunning } from "../apply/adopt.ts";
-import { removeInstance } from "../apply/remove-instance.ts";
+import { type AdoptWishes, adoptUpper, checkAdoptable, refuseRunning } from "../instances/adopt.ts";
+import { removeInstance } from "../instances/remove.ts";
 import type { Progress } from "../process/progress.ts";
 import type { Store } from "../store/paths.ts";
 import { removeTree } from "../store/trash.ts";

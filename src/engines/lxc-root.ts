@@ -1,7 +1,7 @@
 /** What `setup lxc NAME` shall give a container, looked up in the store before anything is written. */
 
-import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../apply/lxc-mount.ts";
 import { UsageError } from "../errors.ts";
+import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../instances/lxc-mount.ts";
 import type { Settings } from "../request/config.ts";
 import { refuseHeld } from "../start/start.ts";
 import { readVersion } from "../store/bases.ts";

@@ -1,6 +1,7 @@
 /** LXC: a container's configuration file, or what every new container's is made from. */
-import type { ForeignOverlay } from "../apply/adopt.ts";
+
 import { UsageError, VeneerError } from "../errors.ts";
+import type { ForeignOverlay } from "../instances/adopt.ts";
 import { readAllLines } from "../request/lxc-config.ts";
 import { idMapOfLines } from "../request/lxc-idmap.ts";
 import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../request/lxc-text.ts";

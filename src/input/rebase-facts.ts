@@ -1,5 +1,6 @@
 /** What an upper hides of the change from one version to another. */
 
+import { walkParts } from "../instances/frozen-uppers-walk.ts";
 import { type Found, isWhiteout, listMerged, lookupName } from "../overlay/merged-lookup.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
 import type { UpperEntry } from "../overlay/upper-entries.ts";
@@ -7,7 +8,6 @@ import type { OwnFact } from "../plan/rebase.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType } from "../sys/stat.ts";
-import { walkParts } from "./walk-parts.ts";
 
 /** A directory of both versions: layers that merge there, none where a version has no such directory. */
 interface Both {

@@ -4,11 +4,11 @@ import { type Found, isWhiteout, listMerged, lookupName, xattrs } from "../overl
 import { sameXattrs } from "../overlay/same-entry.ts";
 import type { Timestamp, UpperEntry, XattrMap } from "../overlay/upper-entries.ts";
 import type { Entry } from "../overlay/walk.ts";
-import type { UpperFact } from "../plan/diff.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
-import { walkParts } from "./walk-parts.ts";
+import type { UpperFact } from "./changes.ts";
+import { walkParts } from "./frozen-uppers-walk.ts";
 
 /** What is compared of a directory. */
 interface Attributes {

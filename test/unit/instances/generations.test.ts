@@ -7,7 +7,7 @@ import {
   rebased,
   unfolded,
   withoutParts,
-} from "../../../src/plan/generations.ts";
+} from "../../../src/instances/generations.ts";
 import type { Instance } from "../../../src/store/instances.ts";
 
 const first: Instance = {

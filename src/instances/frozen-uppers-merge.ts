@@ -1,6 +1,5 @@
 /** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
 import { during, VeneerError } from "../errors.ts";
-import { unfolded, withoutParts } from "../plan/generations.ts";
 import { deleteLater } from "../start/release.ts";
 import { type Parts, partUppers } from "../store/frozen-uppers.ts";
 import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
@@ -29,8 +28,9 @@ import {
 } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { type LayOptions, layOver } from "./lay-over.ts";
+import { unfolded, withoutParts } from "./generations.ts";
 import { holdLxc } from "./lxc-mount.ts";
+import { type LayOptions, layOver } from "./merge-down.ts";
 
 /** What a merge leaves in the trash. */
 class Leftovers {

@@ -1,12 +1,12 @@
 /** What an instance changed. */
 import { during } from "../errors.ts";
-import { upperFacts } from "../input/upper-facts.ts";
-import { type Change, changes } from "../plan/diff.ts";
 import { readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { type Change, changes } from "./changes.ts";
+import { upperFacts } from "./upper-facts.ts";
 
 /**
  * The changes of the generation in use against what the instance started with. One that runs may change

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { changes, type UpperFact } from "../../../src/plan/diff.ts";
+import { changes, type UpperFact } from "../../../src/instances/changes.ts";
 
 const lines = (...facts: (Partial<UpperFact> & Pick<UpperFact, "path" | "own">)[]) =>
   changes(facts.map((fact) => ({ same: false, gone: [], ...fact }))).map(

@@ -26,9 +26,9 @@ import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { refuseMounted } from "./change-unmounted.ts";
+import { mergedInstance } from "./frozen-uppers-merge.ts";
 import { holdLxc } from "./lxc-mount.ts";
-import { mergedInstance } from "./merge-parts.ts";
+import { refuseMounted } from "./while-unmounted.ts";
 
 /**
  * Makes `name` with the definition and the changes that `id` has now, by reflink where the file system can.
