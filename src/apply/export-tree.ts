@@ -1,6 +1,8 @@
 /** Writes the merged tree of a version as a tar. */
 import { pipeline } from "node:stream/promises";
-import type { Destination, TarCompression } from "../input/destination.ts";
+import type { Destination, TarCompression } from "../images/destination.ts";
+import { pathForOthers } from "../images/list-layer.ts";
+import { insideOf } from "../images/pack-layer.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { startPipe } from "../process/pipe.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
@@ -13,8 +15,6 @@ import { type Fd, openDirectory, rename, syncDirectory, uniqueSuffix, unlinkQuie
 import { AT_FDCWD } from "../sys/flags.ts";
 import { cloneTree } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { insideOf } from "./export-layer.ts";
-import { pathForOthers } from "./layer-list.ts";
 
 /** What `base import` reads back: all that makes up a tree. */
 const CREATE = [

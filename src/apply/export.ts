@@ -1,6 +1,7 @@
 /** Brings a version of a base out of the store. */
 import { duringAsync, VeneerError } from "../errors.ts";
-import type { Destination } from "../input/destination.ts";
+import type { Destination } from "../images/destination.ts";
+import { type ExportOptions, exportImage } from "../images/export.ts";
 import { onInterrupt } from "../process/interrupt.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
@@ -9,7 +10,6 @@ import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { geteuid } from "../sys/process.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { type ExportOptions, exportImage } from "./export-image.ts";
 import { exportTree } from "./export-tree.ts";
 
 /**

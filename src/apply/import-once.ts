@@ -1,14 +1,14 @@
 /** Importing an image from a registry once, however often it is asked for. */
 import { duringAsync } from "../errors.ts";
-import type { ImageSource } from "../input/source.ts";
+import type { RegistryOptions } from "../images/fetch.ts";
+import { importedFrom, importImage } from "../images/import.ts";
+import type { ImageSource } from "../images/source.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { runProgram } from "../process/run-program.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { changeBase, listVersions, setCurrent } from "../store/versions.ts";
 import { quote } from "../text/quote.ts";
-import type { RegistryOptions } from "./fetch-image.ts";
-import { importedFrom, importImage } from "./import-image.ts";
 
 /**
  * Makes the version of `name` that came from this very image the current one, or imports it where there is none;

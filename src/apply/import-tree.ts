@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { Readable } from "node:stream";
 import { VeneerError } from "../errors.ts";
-import { detectCompression, MAGIC_LENGTH } from "../input/compression.ts";
+import { detectCompression, MAGIC_LENGTH } from "../images/compression.ts";
 import { refuseForeignOwners, withoutDevices } from "../layers/owners.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { findProgram, PROGRAM_ENVIRONMENT, runProgram } from "../process/run-program.ts";

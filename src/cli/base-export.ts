@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { exportBase } from "../apply/export.ts";
-import type { LayerCompression } from "../apply/export-layer.ts";
 import { UsageError } from "../errors.ts";
-import { parseDestination } from "../input/destination.ts";
+import { parseDestination } from "../images/destination.ts";
+import type { LayerCompression } from "../images/pack-layer.ts";
 import { parseBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import type { Command } from "./command.ts";

@@ -1,8 +1,8 @@
 import { importInPlace, importTree } from "../apply/import.ts";
-import { importImage } from "../apply/import-image.ts";
 import { importOnce } from "../apply/import-once.ts";
 import { UsageError } from "../errors.ts";
-import { parseSource } from "../input/source.ts";
+import { importImage } from "../images/import.ts";
+import { parseSource } from "../images/source.ts";
 import { checkName, formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import type { Command } from "./command.ts";

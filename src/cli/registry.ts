@@ -1,6 +1,7 @@
 /** What the verbs that speak with registries share. */
-import { type RegistryOptions, registryEnvironment } from "../apply/fetch-image.ts";
+
 import { UsageError } from "../errors.ts";
+import { type RegistryOptions, registryEnvironment } from "../images/fetch.ts";
 import { quote } from "../text/quote.ts";
 import type { Context, Input, Option } from "./command.ts";
 

@@ -2,14 +2,14 @@
 import { createWriteStream, renameSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { Descriptor } from "../input/image-layout.ts";
 import { type Pipe, startPipe, together } from "../process/pipe.ts";
 import type { LayerRef } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Fd, mkdirat, openDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { cloneTree } from "../sys/mount.ts";
-import { listLayer, pathForOthers } from "./layer-list.ts";
+import type { Descriptor } from "./layout.ts";
+import { listLayer, pathForOthers } from "./list-layer.ts";
 
 export type LayerCompression = "gzip" | "zstd" | "none";
 

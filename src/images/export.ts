@@ -1,7 +1,6 @@
 /** Writes a version as an image: each of its layers is a layer of the image. */
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { VeneerError } from "../errors.ts";
-import type { Destination } from "../input/destination.ts";
 import { throwIfInterrupted } from "../process/interrupt.ts";
 import { inParallel } from "../process/parallel.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
@@ -14,8 +13,9 @@ import { flock, openat, rename, syncDirectory, uniqueSuffix, unlinkQuietly } fro
 import { AT_FDCWD, LOCK_EX, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { list } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./export-layer.ts";
-import { copyImage, type RegistryOptions } from "./fetch-image.ts";
+import type { Destination } from "./destination.ts";
+import { copyImage, type RegistryOptions } from "./fetch.ts";
+import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./pack-layer.ts";
 import { type ImageDescriptor, tagImage, writeImage, writeLayoutFile } from "./write-layout.ts";
 
 /** Packed at once: compression keeps a processor busy. */

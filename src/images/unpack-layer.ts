@@ -1,13 +1,13 @@
 /** Unpacks one layer of an image. */
 import { Readable } from "node:stream";
 import { VeneerError } from "../errors.ts";
-import { detectCompression, MAGIC_LENGTH } from "../input/compression.ts";
-import { checkDigest, type Descriptor, type ImageDirectory } from "../input/image-layout.ts";
 import { spareGid, withoutDevices } from "../layers/owners.ts";
 import { startPipe } from "../process/pipe.ts";
 import { runProgram } from "../process/run-program.ts";
 import { fchownat, readSome } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
+import { detectCompression, MAGIC_LENGTH } from "./compression.ts";
+import { checkDigest, type Descriptor, type ImageDirectory } from "./layout.ts";
 import { translateWhiteouts } from "./whiteouts.ts";
 
 /**

@@ -1,9 +1,9 @@
 /** Writes an OCI image layout (image-layout.md of the image specification). */
 import { writeFileSync } from "node:fs";
-import { HOST_ARCHITECTURE } from "../input/image-layout.ts";
 import type { Manifest } from "../store/bases.ts";
 import { readText, replaceFile } from "../sys/fd.ts";
-import type { ExportedLayer } from "./export-layer.ts";
+import { HOST_ARCHITECTURE } from "./layout.ts";
+import type { ExportedLayer } from "./pack-layer.ts";
 
 const TYPE = "application/vnd.oci.image";
 

@@ -1,13 +1,13 @@
 /** Brings an image to a directory that its blobs can be read from. */
 import { existsSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { UsageError, VeneerError } from "../errors.ts";
-import { hex, type Image, ImageDirectory, parseImage, pickPlatform } from "../input/image-layout.ts";
-import type { ImageSource } from "../input/source.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { namesIn } from "../store/versions.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
+import { hex, type Image, ImageDirectory, parseImage, pickPlatform } from "./layout.ts";
+import type { ImageSource } from "./source.ts";
 
 export interface RegistryOptions {
   /** false: plain HTTP, and certificates that nobody vouches for */

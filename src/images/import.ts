@@ -1,7 +1,5 @@
 /** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. */
 import { duringAsync, VeneerError } from "../errors.ts";
-import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "../input/image-layout.ts";
-import type { ImageSource } from "../input/source.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { requireOwners } from "../layers/owners.ts";
@@ -25,7 +23,9 @@ import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
-import { fetchImage, type RegistryOptions } from "./fetch-image.ts";
+import { fetchImage, type RegistryOptions } from "./fetch.ts";
+import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "./layout.ts";
+import type { ImageSource } from "./source.ts";
 import { unpackLayer } from "./unpack-layer.ts";
 import { completeDirectories, isBottom } from "./whiteouts.ts";
 
