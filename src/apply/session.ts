@@ -1,5 +1,6 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 import { VeneerError } from "../errors.ts";
+import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import { checkStackable } from "../layers/stackable.ts";
@@ -34,7 +35,6 @@ import { AT_FDCWD, MNT_DETACH, RENAME_NOREPLACE, UMOUNT_NOFOLLOW } from "../sys/
 import { attach, umount2, umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { deleteTrash } from "./empty-trash.ts";
 
 /** Milliseconds for the kernel to end the mount namespace of a command that is over. */
 const END_WAIT = 10_000;

@@ -3,6 +3,7 @@
  * idmapped to that user's ids. What an audience sees is laid out as a store, so that it is read as one.
  */
 import { VeneerError } from "../errors.ts";
+import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
 import { flatten } from "../layers/flatten.ts";
 import type { Progress } from "../process/progress.ts";
@@ -39,7 +40,6 @@ import { readMountinfo } from "../sys/mountinfo.ts";
 import { geteuid } from "../sys/process.ts";
 import { fstat, list } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { deleteTrash } from "./empty-trash.ts";
 import { type MapOf, publish, requireLayers, sharePlace } from "./share-publish.ts";
 
 /** Shares the current version of a base, and those that are shared already, with further audiences. Idempotent. */

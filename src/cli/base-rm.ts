@@ -1,5 +1,5 @@
-import { deleteTrash } from "../apply/empty-trash.ts";
 import { during } from "../errors.ts";
+import { deleteTrash } from "../gc/empty-trash.ts";
 import { removeBase } from "../inventory/remove-base.ts";
 import { formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";

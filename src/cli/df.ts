@@ -1,5 +1,5 @@
-import { measureStore } from "../apply/df.ts";
-import { bar, type Df } from "../plan/df.ts";
+import { measureStore } from "../gc/df.ts";
+import { bar, type Df } from "../gc/df-figures.ts";
 import { formatBaseRef } from "../text/names.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { isTerminal } from "./output.ts";

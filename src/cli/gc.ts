@@ -1,6 +1,6 @@
-import { collectGarbage, emptyTrash, type Freed } from "../apply/gc.ts";
 import { sweepRuns } from "../engines/run-container.ts";
 import { formatError, VeneerError } from "../errors.ts";
+import { collectGarbage, emptyTrash, type Freed } from "../gc/collect.ts";
 import { makeStore } from "../store/paths.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { Command, Context, Input } from "./command.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type GcFacts, planGc } from "../../../src/plan/gc.ts";
+import { type GcFacts, planGc } from "../../../src/gc/plan.ts";
 import type { Record } from "../../../src/store/records.ts";
 
 const nothing: GcFacts = {

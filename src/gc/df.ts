@@ -2,7 +2,6 @@
 
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { viewInstances } from "../inventory/view.ts";
-import { type Df, type DfFacts, diskFree } from "../plan/df.ts";
 import type { Progress } from "../process/progress.ts";
 import { partsOnDisk } from "../store/in-use.ts";
 import { readLayer } from "../store/layers.ts";
@@ -10,6 +9,7 @@ import { paths, type Store } from "../store/paths.ts";
 import { listRecords } from "../store/records.ts";
 import { allVersions } from "../store/versions.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { type Df, type DfFacts, diskFree } from "./df-figures.ts";
 import { diskUsage } from "./empty-trash.ts";
 
 /** Measures uppers and directories in place; what a layer of the store takes was noted when it was made. */

@@ -2,17 +2,17 @@
 import { VeneerError } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { referencedLayers } from "../inventory/remove-base.ts";
-import type { GcFacts } from "../plan/gc.ts";
+import { partsOnDisk } from "../store/in-use.ts";
+import { listInstances, readInstance } from "../store/instances.ts";
+import { ownerState } from "../store/owners.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { findHolder, type Record, readRecord } from "../store/records.ts";
+import { allSessions, isLeft } from "../store/sessions.ts";
+import { holdStaging } from "../store/staging.ts";
+import { listBases, listVersions, manifestNumbers, namesIn } from "../store/versions.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { partsOnDisk } from "./in-use.ts";
-import { listInstances, readInstance } from "./instances.ts";
-import { ownerState } from "./owners.ts";
-import { paths, type Store } from "./paths.ts";
-import { findHolder, type Record, readRecord } from "./records.ts";
-import { allSessions, isLeft } from "./sessions.ts";
-import { holdStaging } from "./staging.ts";
-import { listBases, listVersions, manifestNumbers, namesIn } from "./versions.ts";
+import type { GcFacts } from "./plan.ts";
 
 /** Seconds after which a file that a writer makes for a moment is taken for a killed writer's. */
 const WRITER_AGE = 60;

@@ -3,11 +3,9 @@ import { VeneerError } from "../errors.ts";
 import { mergeInstance } from "../instances/frozen-uppers-merge.ts";
 import { settleLxc } from "../instances/lxc-mount.ts";
 import { removeInstance } from "../instances/remove.ts";
-import { type GarbageKind, type GcStep, planGc } from "../plan/gc.ts";
 import type { Progress } from "../process/progress.ts";
 import { removeMountPoint } from "../start/mount-point.ts";
 import { release } from "../start/release.ts";
-import { findGarbage, isOrphan } from "../store/garbage.ts";
 import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import { listInstances, lockInstance, readInstance } from "../store/instances.ts";
 import { lockLayers, readLayer } from "../store/layers.ts";
@@ -24,6 +22,8 @@ import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { dropNamespace } from "../userns/cache.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
+import { findGarbage, isOrphan } from "./find.ts";
+import { type GarbageKind, type GcStep, planGc } from "./plan.ts";
 
 export interface Freed {
   readonly kind: GarbageKind;

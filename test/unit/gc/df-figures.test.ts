@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bar, type DfFacts, diskFree } from "../../../src/plan/df.ts";
+import { bar, type DfFacts, diskFree } from "../../../src/gc/df-figures.ts";
 
 const facts: DfFacts = {
   layers: new Map([
