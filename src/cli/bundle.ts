@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
-import { ROOTFS, writeBundle } from "../apply/bundle.ts";
-import { containerFacts } from "../input/container.ts";
-import { ociConfig } from "../plan/container.ts";
+import { ROOTFS, writeBundle } from "../containers/bundle.ts";
+import { containerFacts } from "../containers/facts.ts";
+import { ociConfig } from "../containers/oci-config.ts";
 import { readInstance } from "../store/instances.ts";
 import { programPath } from "../sys/self.ts";
 import { rootOf } from "../userns/of-container.ts";

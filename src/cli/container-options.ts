@@ -1,8 +1,8 @@
 /** The options that `run` and `bundle` share: what the container is to be. */
 import { existsSync } from "node:fs";
+import type { ContainerWishes } from "../containers/facts.ts";
+import { parseVolume, type Volume } from "../containers/volume.ts";
 import { UsageError } from "../errors.ts";
-import type { ContainerWishes } from "../input/container.ts";
-import { parseVolume, type Volume } from "../input/volume.ts";
 import { subordinateRanges } from "../process/account.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";

@@ -1,4 +1,4 @@
-import { sweepRuns } from "../engines/run-container.ts";
+import { sweepRuns } from "../containers/run.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { collectGarbage, emptyTrash, type Freed } from "../gc/collect.ts";
 import { makeStore } from "../store/paths.ts";

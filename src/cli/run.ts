@@ -1,4 +1,4 @@
-import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../engines/run-container.ts";
+import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../containers/run.ts";
 import { UsageError } from "../errors.ts";
 import { removeInstance } from "../instances/remove.ts";
 import { findRuntime } from "../process/find-program.ts";

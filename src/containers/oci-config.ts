@@ -1,10 +1,10 @@
 /** A container's config.json (OCI runtime specification, config.md and config-linux.md). Pure: facts in, data out. */
 
-import type { Volume } from "../input/volume.ts";
 import type { HookEntry } from "../request/oci-config.ts";
 import type { CgroupLayout } from "../sys/cgroup.ts";
 import type { IdMap } from "../sys/userns.ts";
 import type { User } from "./user.ts";
+import type { Volume } from "./volume.ts";
 
 export interface ContainerFacts {
   readonly hostname: string;

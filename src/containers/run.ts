@@ -2,10 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "../apply/bundle.ts";
 import { VeneerError } from "../errors.ts";
-import { type ContainerWishes, containerFacts } from "../input/container.ts";
-import { ociConfig } from "../plan/container.ts";
 import { installHint, isExecutable } from "../process/find-program.ts";
 import { runForeground } from "../process/foreground.ts";
 import { release } from "../start/release.ts";
@@ -15,6 +12,9 @@ import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { programPath } from "../sys/self.ts";
 import { rootOf } from "../userns/of-container.ts";
+import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "./bundle.ts";
+import { type ContainerWishes, containerFacts } from "./facts.ts";
+import { ociConfig } from "./oci-config.ts";
 
 /** runc first: it is what engines use unless told otherwise. */
 export const RUNTIMES = ["runc", "crun"] as const;

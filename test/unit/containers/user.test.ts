@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { resolveUser } from "../../../src/plan/user.ts";
+import { resolveUser } from "../../../src/containers/user.ts";
 
 const accounts = {
   passwd:

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { readImageConfig } from "../../../src/input/image-config.ts";
+import { readImageConfig } from "../../../src/containers/image-config.ts";
 
 it("reads an image's config, bare or inside its document", () => {
   const config = { Env: ["A=1"], Entrypoint: ["/e"], Cmd: ["c"], User: "web", WorkingDir: "/srv" };

@@ -1,8 +1,6 @@
 /** A container that somebody starts by hand: what is wanted, and the facts of base and host that it needs. */
 
 import { lookup, readMerged, rootFact } from "../overlay/merged-lookup.ts";
-import { type ContainerFacts, hostnameOf } from "../plan/container.ts";
-import { resolveUser } from "../plan/user.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceBase, readInstance } from "../store/instances.ts";
@@ -16,6 +14,8 @@ import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { readImageConfig } from "./image-config.ts";
+import { type ContainerFacts, hostnameOf } from "./oci-config.ts";
+import { resolveUser } from "./user.ts";
 import type { Volume } from "./volume.ts";
 
 export interface ContainerWishes {

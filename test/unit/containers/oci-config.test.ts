@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type ContainerFacts, hostnameOf, mergeEnvironment, ociConfig } from "../../../src/plan/container.ts";
+import {
+  type ContainerFacts,
+  hostnameOf,
+  mergeEnvironment,
+  ociConfig,
+} from "../../../src/containers/oci-config.ts";
 
 const facts: ContainerFacts = {
   hostname: "web",

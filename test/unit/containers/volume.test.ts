@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseVolume } from "../../../src/input/volume.ts";
+import { parseVolume } from "../../../src/containers/volume.ts";
 
 const parse = (text: string) => parseVolume(text, "/work dir");
 
