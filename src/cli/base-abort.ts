@@ -1,4 +1,4 @@
-import { detachSession, dropSession } from "../apply/session.ts";
+import { detachSession, dropSession } from "../bases/edit-session.ts";
 import { duringAsync } from "../errors.ts";
 import { checkName } from "../text/names.ts";
 import { takeSession } from "./base-session.ts";

@@ -1,4 +1,4 @@
-import { commitSession, detachSession } from "../apply/session.ts";
+import { commitSession, detachSession } from "../bases/edit-session.ts";
 import { duringAsync } from "../errors.ts";
 import { readBaseFile } from "../store/versions.ts";
 import { checkName, formatBaseRef } from "../text/names.ts";

@@ -1,4 +1,4 @@
-import { runInSession } from "../apply/edit-command.ts";
+import { runInSession } from "../bases/edit-command.ts";
 import {
   alreadyOpen,
   attachSession,
@@ -7,7 +7,7 @@ import {
   dropAbandoned,
   dropSession,
   openSession,
-} from "../apply/session.ts";
+} from "../bases/edit-session.ts";
 import { duringAsync, UsageError } from "../errors.ts";
 import type { Store } from "../store/paths.ts";
 import { makeRun, makeStore } from "../store/paths.ts";

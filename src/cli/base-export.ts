@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { exportBase } from "../apply/export.ts";
+import { exportBase } from "../bases/export.ts";
 import { UsageError } from "../errors.ts";
 import { parseDestination } from "../images/destination.ts";
 import type { LayerCompression } from "../images/pack-layer.ts";

@@ -1,5 +1,5 @@
-import { importInPlace, importTree } from "../apply/import.ts";
-import { importOnce } from "../apply/import-once.ts";
+import { importOnce } from "../bases/import-once.ts";
+import { importInPlace, importTree } from "../bases/import-tree.ts";
 import { UsageError } from "../errors.ts";
 import { importImage } from "../images/import.ts";
 import { parseSource } from "../images/source.ts";

@@ -1,6 +1,6 @@
-import { shareBase } from "../apply/share.ts";
+import { shareBase } from "../bases/share.ts";
+import { mapOfUser, uidOf } from "../bases/user-ids.ts";
 import { duringAsync, UsageError } from "../errors.ts";
-import { mapOfUser, uidOf } from "../input/user-ids.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { drawProgress } from "./progress.ts";

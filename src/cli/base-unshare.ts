@@ -1,6 +1,6 @@
-import { unshareBase } from "../apply/share.ts";
+import { unshareBase } from "../bases/share.ts";
+import { uidOf } from "../bases/user-ids.ts";
 import { duringAsync, UsageError } from "../errors.ts";
-import { uidOf } from "../input/user-ids.ts";
 import { parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 

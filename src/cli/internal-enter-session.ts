@@ -1,4 +1,4 @@
-import { enterSession } from "../apply/enter-session.ts";
+import { enterSession } from "../bases/enter-session.ts";
 import type { Command } from "./command.ts";
 
 export const command: Command = {

@@ -1,5 +1,5 @@
-import { refreshShares } from "../apply/share.ts";
-import { mapOfUser } from "../input/user-ids.ts";
+import { refreshShares } from "../bases/share.ts";
+import { mapOfUser } from "../bases/user-ids.ts";
 import type { Context } from "./command.ts";
 import { drawProgress } from "./progress.ts";
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
+import { planScaffold } from "../../../src/bases/missing-mount-points.ts";
 import type { PathFact } from "../../../src/overlay/upper-entries.ts";
-import { planScaffold } from "../../../src/plan/scaffold.ts";
 
 const directory = (path: string, mode = 0o40755) => ({
   path,

@@ -15,7 +15,7 @@ import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { copyDirectory, unpackFile, unpackStream } from "./import-tree.ts";
+import { copyDirectory, unpackFile, unpackStream } from "./copy-tree.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
 

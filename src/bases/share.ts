@@ -40,7 +40,7 @@ import { readMountinfo } from "../sys/mountinfo.ts";
 import { geteuid } from "../sys/process.ts";
 import { fstat, list } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { type MapOf, publish, requireLayers, sharePlace } from "./share-publish.ts";
+import { type MapOf, publish, requireLayers, sharePlace } from "./share-mounts.ts";
 
 /** Shares the current version of a base, and those that are shared already, with further audiences. Idempotent. */
 export async function shareBase(

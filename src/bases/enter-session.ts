@@ -6,7 +6,6 @@ import { VeneerError } from "../errors.ts";
 import { mostLayers } from "../overlay/layer-form.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { lookup, rootFact } from "../overlay/merged-lookup.ts";
-import { planScaffold } from "../plan/scaffold.ts";
 import { openMountPoint } from "../start/open-mount-point.ts";
 import { readVersion } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
@@ -39,7 +38,8 @@ import { attach, cloneTree, createMount, fsopen, setOption, umount2 } from "../s
 import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
-import { mountSession } from "./session.ts";
+import { mountSession } from "./edit-session.ts";
+import { planScaffold } from "./missing-mount-points.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];
 const RESOLV_CONF = "/etc/resolv.conf";
