@@ -6,9 +6,12 @@ import { cutOver, dropGeneration, fallBack, rebased } from "../instances/generat
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { listRunning } from "../inventory/running.ts";
+import type { Obstacle } from "../live/file-blockers.ts";
+import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "../live/rebase.ts";
+import { recoverOf } from "../live/recover.ts";
+import type { LiveReport } from "../live/switch-root.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
-import type { Obstacle } from "../plan/open-files.ts";
 import { type Conflict, conflicts } from "../plan/rebase.ts";
 import type { Settings } from "../request/config.ts";
 import { refuseInUse } from "../start/start.ts";
@@ -35,9 +38,6 @@ import { type Fd, openDirectory, rename } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
-import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "./live-rebase.ts";
-import { recoverOf } from "./live-recover.ts";
-import type { LiveReport } from "./live-root.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.

@@ -1,8 +1,8 @@
 /** One member of a rollout at a time: moved, checked, taken back. */
 import { causes, formatError, VeneerError } from "../errors.ts";
-import type { StaleUse } from "../input/stale.ts";
 import { listRunning, type Running } from "../inventory/running.ts";
-import type { Obstacle } from "../plan/open-files.ts";
+import type { Obstacle } from "../live/file-blockers.ts";
+import type { StaleUse } from "../live/find-stale.ts";
 import type { Conflict } from "../plan/rebase.ts";
 import { inParallel } from "../process/parallel.ts";
 import type { Progress } from "../process/progress.ts";

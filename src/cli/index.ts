@@ -107,7 +107,7 @@ async function again(context: Context, join: number | undefined): Promise<number
 async function recoverMoving(context: Context, name: string): Promise<void> {
   const { store } = context.settings;
   if (name.startsWith("internal ") || !lstatMaybe(`${store.run}/moving`)) return;
-  const { recoverAll, recoveredLine } = await import("../apply/live-recover.ts");
+  const { recoverAll, recoveredLine } = await import("../live/recover.ts");
   recoverAll(
     store,
     (moving, result) => note(recoveredLine(moving, result)),

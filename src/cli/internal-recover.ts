@@ -1,6 +1,6 @@
-import { recoverAll, recoveredLine } from "../apply/live-recover.ts";
 import { formatError } from "../errors.ts";
-import { listMoving } from "../store/moving.ts";
+import { listMoving } from "../live/journal.ts";
+import { recoverAll, recoveredLine } from "../live/recover.ts";
 import type { Command } from "./command.ts";
 
 /** Milliseconds for a process that was killed to be gone with all that it held. */

@@ -1,6 +1,6 @@
-import type { LiveReport } from "../apply/live-root.ts";
-import type { StaleUse } from "../input/stale.ts";
-import { obstacleLine } from "../plan/open-files.ts";
+import { obstacleLine } from "../live/file-blockers.ts";
+import type { StaleUse } from "../live/find-stale.ts";
+import type { LiveReport } from "../live/switch-root.ts";
 import { printablePath } from "../text/file-names.ts";
 import type { Context } from "./command.ts";
 

@@ -1,7 +1,7 @@
-import { staleOf } from "../apply/live-stale.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { makeBehind } from "../inventory/behind.ts";
 import { listRunning, type Running } from "../inventory/running.ts";
+import { staleOf } from "../live/stale.ts";
 import { printablePath } from "../text/file-names.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";

@@ -1,5 +1,5 @@
 import { type RebaseResult, rebase } from "../apply/generations.ts";
-import { obstacleLine } from "../plan/open-files.ts";
+import { obstacleLine } from "../live/file-blockers.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
 import { printablePath } from "../text/file-names.ts";
 import { checkName, formatBaseRef, parseBaseRef } from "../text/names.ts";

@@ -1,7 +1,7 @@
 import { type RolloutResult, type RolloutWishes, rollOut } from "../apply/rollout.ts";
 import type { Row } from "../apply/rollout-job.ts";
 import { UsageError } from "../errors.ts";
-import { obstacleLine } from "../plan/open-files.ts";
+import { obstacleLine } from "../live/file-blockers.ts";
 import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
 import { onInterrupt } from "../process/interrupt.ts";
 import { printablePath } from "../text/file-names.ts";

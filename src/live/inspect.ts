@@ -1,8 +1,5 @@
 /** A running container, looked at before it gets another root. */
 import { VeneerError } from "../errors.ts";
-import { marksOf } from "../input/marks.ts";
-import { findMembers, type Members } from "../input/members.ts";
-import type { RootMarks } from "../input/open-files.ts";
 import { withProcesses } from "../inventory/running.ts";
 import type { Record } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -10,8 +7,11 @@ import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { namespaceOf } from "../sys/processes.ts";
 import { stat } from "../sys/stat.ts";
-import { boundParts, type Copy, findCopies } from "./live-copies.ts";
-import { requireRoot } from "./live-swap.ts";
+import type { RootMarks } from "./open-files.ts";
+import { requireRoot } from "./pivot.ts";
+import { findMembers, type Members } from "./processes.ts";
+import { boundParts, type Copy, findCopies } from "./root-copies.ts";
+import { marksOf } from "./root-ids.ts";
 
 /** A running container as a swap needs it. */
 export interface LiveContainer {

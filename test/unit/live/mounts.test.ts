@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attributesOf, differences, placesOn, rootStack } from "../../../src/plan/live-mounts.ts";
+import { attributesOf, differences, placesOn, rootStack } from "../../../src/live/mounts.ts";
 import {
   MOUNT_ATTR_NOATIME,
   MOUNT_ATTR_NOEXEC,

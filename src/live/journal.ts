@@ -1,6 +1,11 @@
 /** What a live rebase is about to do to a container, written down first: what it needs to be let go on again. */
 import { VeneerError } from "../errors.ts";
 import validateMoving from "../generated/moving.js";
+import { readDocument } from "../store/document.ts";
+import type { Instance } from "../store/instances.ts";
+import { paths, type Store } from "../store/paths.ts";
+import type { Record } from "../store/records.ts";
+import { namesIn } from "../store/versions.ts";
 import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
@@ -17,11 +22,6 @@ import {
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
-import { readDocument } from "./document.ts";
-import type { Instance } from "./instances.ts";
-import { paths, type Store } from "./paths.ts";
-import type { Record } from "./records.ts";
-import { namesIn } from "./versions.ts";
 
 /** How the processes of a container are made to stand still. */
 export interface Halt {

@@ -4,15 +4,15 @@
  */
 import { during } from "../errors.ts";
 import { lockInstance } from "../store/instances.ts";
-import { holdMoving, listMoving, type Moving, readMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { isAlive } from "../sys/process.ts";
 import { ignoreSignals } from "../sys/signals.ts";
-import { letGo } from "./live-freeze.ts";
-import { takeBack } from "./live-root.ts";
-import { settle } from "./live-swap.ts";
+import { letGo } from "./freeze.ts";
+import { holdMoving, listMoving, type Moving, readMoving, removeMoving } from "./journal.ts";
+import { settle } from "./pivot.ts";
+import { takeBack } from "./switch-root.ts";
 
 /** `old`, `new`: the root on which the container runs on; `gone`: it ended. */
 export type Recovered = "old" | "new" | "gone";

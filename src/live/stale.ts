@@ -1,9 +1,10 @@
 /** What of a container is still on roots that it had before. */
-import { marksOf } from "../input/marks.ts";
-import { findMembers } from "../input/members.ts";
-import { findStale, type StaleUse } from "../input/stale.ts";
+
 import { remainsInUse } from "../inventory/former-roots.ts";
 import type { Record } from "../store/records.ts";
+import { findStale, type StaleUse } from "./find-stale.ts";
+import { findMembers } from "./processes.ts";
+import { marksOf } from "./root-ids.ts";
 
 /** What of the container whose first process is `init` is still on roots from before. */
 export function staleOf(init: number, record: Record): StaleUse[] {

@@ -4,7 +4,7 @@
  * all see the same bytes, and nothing is copied up. (overlayfs keeps locks and the watches of inotify on its own
  * inodes, of which each overlay has others: they are not shared.)
  */
-import type { Opened } from "../input/open-files.ts";
+
 import { copyAttributes } from "../instances/frozen-uppers-add.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, linkat, mkdirMaybe, openat2, openDirectory, readSome } from "../sys/fd.ts";
@@ -20,6 +20,7 @@ import {
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
+import type { Opened } from "./open-files.ts";
 
 const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 

@@ -7,7 +7,6 @@ import { remainsInUse } from "../inventory/former-roots.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { lookup, lookupName } from "../overlay/merged-lookup.ts";
 import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
-import type { Obstacle } from "../plan/open-files.ts";
 import { refuseInUse } from "../start/start.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
@@ -19,9 +18,10 @@ import type { Record } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { inspectLive } from "./live-container.ts";
-import { findObstacles } from "./live-obstacles.ts";
-import { exchangeRoot, type LiveReport } from "./live-root.ts";
+import { findObstacles } from "./blockers.ts";
+import type { Obstacle } from "./file-blockers.ts";
+import { inspectLive } from "./inspect.ts";
+import { exchangeRoot, type LiveReport } from "./switch-root.ts";
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {

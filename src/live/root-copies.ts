@@ -4,7 +4,7 @@
  * `mount --bind`). They are brought onto the new root after the container itself; one that cannot be stays on the
  * old one and is told.
  */
-import { attributesOf, rootStack } from "../plan/live-mounts.ts";
+
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import {
@@ -24,7 +24,8 @@ import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { gone, namespaceOf } from "../sys/processes.ts";
 import { isShared } from "../sys/propagation.ts";
 import { fstat, isType, statMaybe } from "../sys/stat.ts";
-import { settle, swapRoot, uncover } from "./live-swap.ts";
+import { attributesOf, rootStack } from "./mounts.ts";
+import { settle, swapRoot, uncover } from "./pivot.ts";
 
 /** A mount namespace whose root is a copy of the container's. */
 export interface Copy {

@@ -4,8 +4,6 @@
  * had the old one's. Until then nothing that a process of the container sees has changed its place for good.
  */
 import { VeneerError } from "../errors.ts";
-import { attributesOf, differences, type Place, placesOn, rootStack } from "../plan/live-mounts.ts";
-import type { Moving } from "../store/moving.ts";
 import { type Fd, openDirectory, readText } from "../sys/fd.ts";
 import { MNT_DETACH, MS_PRIVATE, MS_SHARED, S_IFDIR, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
@@ -13,7 +11,9 @@ import { type MountEntry, parseMountinfo } from "../sys/mountinfo.ts";
 import { fchdir, pivotRoot } from "../sys/namespace.ts";
 import { isShared } from "../sys/propagation.ts";
 import { fstat, isType } from "../sys/stat.ts";
-import { carry, openExact, openTargets, type Targets } from "./live-carry.ts";
+import type { Moving } from "./journal.ts";
+import { attributesOf, differences, type Place, placesOn, rootStack } from "./mounts.ts";
+import { carry, openExact, openTargets, type Targets } from "./move-mounts.ts";
 
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 

@@ -1,6 +1,5 @@
 /** Moves the mounts on one root to the same places of another, in the mount namespace that this thread is in. */
 import { VeneerError } from "../errors.ts";
-import type { Place } from "../plan/live-mounts.ts";
 import { openMountPoint } from "../start/open-mount-point.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2 } from "../sys/fd.ts";
@@ -13,6 +12,7 @@ import {
 } from "../sys/flags.ts";
 import { attach, attachBeneath } from "../sys/mount.ts";
 import { fstat, isType } from "../sys/stat.ts";
+import type { Place } from "./mounts.ts";
 
 /** No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere. */
 const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;

@@ -4,21 +4,21 @@
  * right; a failure before the root is exchanged leaves all as it was.
  */
 import { VeneerError } from "../errors.ts";
-import type { StaleUse } from "../input/stale.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
 import { waitUntilFree } from "../store/in-use.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
-import { type Moving, publishMoving, removeMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { isShared } from "../sys/propagation.ts";
-import type { LiveContainer } from "./live-container.ts";
-import { type Done, insist, type NewRoot, type Work } from "./live-exchange.ts";
-import { planHalt } from "./live-freeze.ts";
-import { startGuard } from "./live-guard.ts";
-import { refuseObstacles, socketObstacles } from "./live-obstacles.ts";
-import { staleOf } from "./live-stale.ts";
+import { refuseObstacles, socketObstacles } from "./blockers.ts";
+import type { StaleUse } from "./find-stale.ts";
+import { planHalt } from "./freeze.ts";
+import { type Done, insist, type NewRoot, type Work } from "./freeze-and-switch.ts";
+import type { LiveContainer } from "./inspect.ts";
+import { type Moving, publishMoving, removeMoving } from "./journal.ts";
+import { staleOf } from "./stale.ts";
+import { startGuard } from "./watchdog.ts";
 
 export interface LiveReport extends Done {
   readonly stale: readonly StaleUse[];

@@ -1,13 +1,13 @@
 /** Stops every process of a container for a moment. */
 import { VeneerError } from "../errors.ts";
-import { findMembers, type Members } from "../input/members.ts";
-import type { Halt } from "../store/moving.ts";
 import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readText, writeFile } from "../sys/fd.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { signalProcess, stateOf, threadsOf } from "../sys/processes.ts";
 import { SIGCONT, SIGSTOP } from "../sys/signals.ts";
+import type { Halt } from "./journal.ts";
+import { findMembers, type Members } from "./processes.ts";
 
 /** Milliseconds in which all processes must stand still: one in an uninterruptible wait may take longer. */
 const FREEZE_TIME = 2000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type OpenFile, obstacleLine, obstacles } from "../../../src/plan/open-files.ts";
+import { type OpenFile, obstacleLine, obstacles } from "../../../src/live/file-blockers.ts";
 
 const log: OpenFile = {
   path: "/var/log/x",

@@ -1,10 +1,6 @@
 /** The moment in which a container stands still and gets its new root. */
 import { during, VeneerError } from "../errors.ts";
-import { type Members, pidsIn } from "../input/members.ts";
-import { openForWriting } from "../input/open-files.ts";
-import { type Obstacle, obstacles } from "../plan/open-files.ts";
 import type { Instance } from "../store/instances.ts";
-import { type Halt, type Moving, publishMoving } from "../store/moving.ts";
 import type { Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
 import { withFsIds } from "../sys/credentials.ts";
@@ -13,13 +9,17 @@ import { type Fd, openDirectory } from "../sys/fd.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { isShared } from "../sys/propagation.ts";
 import { ignoreSignals } from "../sys/signals.ts";
-import type { LiveContainer } from "./live-container.ts";
-import { exchangeCopies, openSources, type Prepared, prepareCopies, rebindAll } from "./live-copies.ts";
-import { halt, letGo, newcomers } from "./live-freeze.ts";
-import { linkFiles } from "./live-link.ts";
-import { judge, refuseObstacles, type Uppers } from "./live-obstacles.ts";
-import { mountNew, type NewOverlay } from "./live-overlay.ts";
-import { settle, swapRoot } from "./live-swap.ts";
+import { judge, refuseObstacles, type Uppers } from "./blockers.ts";
+import { type Obstacle, obstacles } from "./file-blockers.ts";
+import { halt, letGo, newcomers } from "./freeze.ts";
+import type { LiveContainer } from "./inspect.ts";
+import { type Halt, type Moving, publishMoving } from "./journal.ts";
+import { linkFiles } from "./link-open-files.ts";
+import { mountNew, type NewOverlay } from "./new-root.ts";
+import { openForWriting } from "./open-files.ts";
+import { settle, swapRoot } from "./pivot.ts";
+import { type Members, pidsIn } from "./processes.ts";
+import { exchangeCopies, openSources, type Prepared, prepareCopies, rebindAll } from "./root-copies.ts";
 
 /** The root that a container is to get. */
 export interface NewRoot extends Uppers {

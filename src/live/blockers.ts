@@ -1,11 +1,11 @@
 /** Files that a running container has open and that stand in the way of another root. */
 import { VeneerError } from "../errors.ts";
-import { type Opened, openForWriting } from "../input/open-files.ts";
-import { boundSockets } from "../input/sockets.ts";
-import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "../plan/open-files.ts";
 import type { Fd } from "../sys/fd.ts";
-import type { LiveContainer } from "./live-container.ts";
-import { type Found, findInParts, isJournal } from "./live-link.ts";
+import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "./file-blockers.ts";
+import type { LiveContainer } from "./inspect.ts";
+import { type Found, findInParts, isJournal } from "./link-open-files.ts";
+import { type Opened, openForWriting } from "./open-files.ts";
+import { boundSockets } from "./sockets.ts";
 
 /** A container's own uppers, open. */
 export interface Uppers {
