@@ -3,13 +3,13 @@ import { causes, formatError, VeneerError } from "../errors.ts";
 import { listRunning, type Running } from "../inventory/running.ts";
 import type { Obstacle } from "../live/file-blockers.ts";
 import type { StaleUse } from "../live/find-stale.ts";
-import type { Conflict } from "../plan/rebase.ts";
 import { inParallel } from "../process/parallel.ts";
 import type { Progress } from "../process/progress.ts";
+import type { Conflict } from "../rebase/conflicts.ts";
+import { type RebaseResult, rebase } from "../rebase/generations.ts";
 import type { Settings } from "../request/config.ts";
 import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { type RebaseResult, rebase } from "./generations.ts";
 import { type Check, runCheck } from "./rollout-check.ts";
 
 /**

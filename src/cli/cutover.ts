@@ -1,5 +1,5 @@
-import { cutover } from "../apply/generations.ts";
 import { cutoverRestarting } from "../engines/restart.ts";
+import { cutover } from "../rebase/generations.ts";
 import { checkName, parseBaseRef } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { noteGeneration } from "./generation.ts";

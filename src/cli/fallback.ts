@@ -1,4 +1,4 @@
-import { fallback } from "../apply/generations.ts";
+import { fallback } from "../rebase/generations.ts";
 import { checkName } from "../text/names.ts";
 import type { Command } from "./command.ts";
 import { noteGeneration, parseGeneration } from "./generation.ts";

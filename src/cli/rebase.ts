@@ -1,6 +1,6 @@
-import { type RebaseResult, rebase } from "../apply/generations.ts";
 import { obstacleLine } from "../live/file-blockers.ts";
-import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
+import { conflictLine, databaseWarnings } from "../rebase/conflicts.ts";
+import { type RebaseResult, rebase } from "../rebase/generations.ts";
 import { printablePath } from "../text/file-names.ts";
 import { checkName, formatBaseRef, parseBaseRef } from "../text/names.ts";
 import type { Command, Context } from "./command.ts";

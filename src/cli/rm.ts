@@ -21,7 +21,7 @@ deleted in the background.`,
       throw new UsageError("veneer rm --generation takes one ID");
     }
     if (generation !== undefined) {
-      const { removeGeneration } = await import("../apply/generations.ts");
+      const { removeGeneration } = await import("../rebase/generations.ts");
       const trash = removeGeneration(store, ids[0] as string, generation);
       if (trash !== undefined) await deleteAside(trash);
       return;

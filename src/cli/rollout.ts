@@ -2,8 +2,8 @@ import { type RolloutResult, type RolloutWishes, rollOut } from "../apply/rollou
 import type { Row } from "../apply/rollout-job.ts";
 import { UsageError } from "../errors.ts";
 import { obstacleLine } from "../live/file-blockers.ts";
-import { conflictLine, databaseWarnings } from "../plan/rebase.ts";
 import { onInterrupt } from "../process/interrupt.ts";
+import { conflictLine, databaseWarnings } from "../rebase/conflicts.ts";
 import { printablePath } from "../text/file-names.ts";
 import { parseBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";

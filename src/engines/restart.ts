@@ -1,8 +1,8 @@
 /** Cutover of what runs: its engine stops it, and starts it on the fresh upper. */
 import { execa } from "execa";
-import { cutover, liveHolder } from "../apply/generations.ts";
 import { VeneerError } from "../errors.ts";
 import { type RestartPlan, restartPlan } from "../plan/restart.ts";
+import { cutover, liveHolder } from "../rebase/generations.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";

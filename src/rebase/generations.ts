@@ -1,6 +1,5 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
 import { VeneerError } from "../errors.ts";
-import { rebaseFacts } from "../input/rebase-facts.ts";
 import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
@@ -12,7 +11,6 @@ import { recoverOf } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
-import { type Conflict, conflicts } from "../plan/rebase.ts";
 import type { Settings } from "../request/config.ts";
 import { refuseInUse } from "../start/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
@@ -38,6 +36,8 @@ import { type Fd, openDirectory, rename } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
+import { type Conflict, conflicts } from "./conflicts.ts";
+import { rebaseFacts } from "./facts.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { conflictLine, conflicts, databaseWarnings, type OwnFact } from "../../../src/plan/rebase.ts";
+import { conflictLine, conflicts, databaseWarnings, type OwnFact } from "../../../src/rebase/conflicts.ts";
 
 const fact = (path: string, own: OwnFact["own"], more: Partial<OwnFact> = {}): OwnFact => ({
   path,

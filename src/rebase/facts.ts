@@ -4,10 +4,10 @@ import { walkParts } from "../instances/frozen-uppers-walk.ts";
 import { type Found, isWhiteout, listMerged, lookupName } from "../overlay/merged-lookup.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
 import type { UpperEntry } from "../overlay/upper-entries.ts";
-import type { OwnFact } from "../plan/rebase.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType } from "../sys/stat.ts";
+import type { OwnFact } from "./conflicts.ts";
 
 /** A directory of both versions: layers that merge there, none where a version has no such directory. */
 interface Both {
