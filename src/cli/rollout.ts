@@ -1,9 +1,9 @@
-import { type RolloutResult, type RolloutWishes, rollOut } from "../apply/rollout.ts";
-import type { Row } from "../apply/rollout-job.ts";
 import { UsageError } from "../errors.ts";
 import { obstacleLine } from "../live/file-blockers.ts";
 import { onInterrupt } from "../process/interrupt.ts";
 import { conflictLine, databaseWarnings } from "../rebase/conflicts.ts";
+import type { Row } from "../rollout/member.ts";
+import { type RolloutResult, type RolloutWishes, rollOut } from "../rollout/rollout.ts";
 import { printablePath } from "../text/file-names.ts";
 import { parseBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";

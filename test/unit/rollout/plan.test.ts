@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { advance, batches, type Member, planRollout, toTakeBack } from "../../../src/plan/rollout.ts";
+import { advance, batches, type Member, planRollout, toTakeBack } from "../../../src/rollout/plan.ts";
 import type { Entry, Rollout } from "../../../src/store/rollouts.ts";
 
 const member = (id: string, version: number, state: Member["state"] = "running"): Member => ({

@@ -10,7 +10,7 @@ import { type RebaseResult, rebase } from "../rebase/generations.ts";
 import type { Settings } from "../request/config.ts";
 import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { type Check, runCheck } from "./rollout-check.ts";
+import { type Check, runCheck } from "./check.ts";
 
 /**
  * `planned`: not moved; `moved`, `checked`: on the version; `failed`: could not be moved, and is where it was;

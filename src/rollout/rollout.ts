@@ -2,14 +2,13 @@
 import { VeneerError } from "../errors.ts";
 import { listRunning } from "../inventory/running.ts";
 import { viewInstances } from "../inventory/view.ts";
-import { advance, batches, type Member, planRollout, toTakeBack } from "../plan/rollout.ts";
 import { hearSignals } from "../process/interrupt.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { type Entry, lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import type { Check } from "./rollout-check.ts";
+import type { Check } from "./check.ts";
 import {
   checkAll,
   type Job,
@@ -20,7 +19,8 @@ import {
   type Row,
   type Surroundings,
   tryMove,
-} from "./rollout-job.ts";
+} from "./member.ts";
+import { advance, batches, type Member, planRollout, toTakeBack } from "./plan.ts";
 
 export interface RolloutWishes {
   /** without a version: onto the current one */
