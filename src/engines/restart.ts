@@ -1,13 +1,13 @@
 /** Cutover of what runs: its engine stops it, and starts it on the fresh upper. */
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
-import { type RestartPlan, restartPlan } from "../plan/restart.ts";
 import { cutover, liveHolder } from "../rebase/generations.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
 import type { Record } from "../store/records.ts";
 import type { BaseRef } from "../text/names.ts";
+import { type RestartPlan, restartPlan } from "./restart-plan.ts";
 
 /** Milliseconds between the engine's word that a container has stopped and the end of its overlay. */
 const END_TIME = 20_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { restartPlan } from "../../../src/plan/restart.ts";
+import { restartPlan } from "../../../src/engines/restart-plan.ts";
 import type { Record } from "../../../src/store/records.ts";
 
 const record = (engine: Record["engine"], container: string, bundle: string): Record => ({
