@@ -1,8 +1,8 @@
 // Writes the manual pages into a directory. usage: bun packaging/man.ts DIR VERSION
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { commandPage, generalPage, pageName } from "../src/cli/man.ts";
-import { GROUPS } from "../src/cli/verbs.ts";
+import { commandPage, generalPage, pageName } from "../src/cli/framework/man.ts";
+import { GROUPS } from "../src/cli/framework/verbs.ts";
 
 const [dir, version] = process.argv.slice(2);
 if (dir === undefined || version === undefined) throw new Error("usage: man.ts DIR VERSION");

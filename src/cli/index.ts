@@ -9,11 +9,11 @@ import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { nearest } from "../text/did-you-mean.ts";
 import { quote } from "../text/quote.ts";
-import type { Context } from "./command.ts";
-import { NAMESPACE_MARK } from "./fleeting.ts";
-import { isTerminal, note, out } from "./output.ts";
-import { parseInput } from "./parse.ts";
-import { findVerb, isGroup, verbNames } from "./verbs.ts";
+import type { Context } from "./framework/command.ts";
+import { isTerminal, note, out } from "./framework/output.ts";
+import { parseInput } from "./framework/parse.ts";
+import { NAMESPACE_MARK } from "./framework/transient-mount.ts";
+import { findVerb, isGroup, verbNames } from "./framework/verbs.ts";
 
 declare const VERSION: string;
 
@@ -51,7 +51,7 @@ async function dispatch(
     return 0;
   }
   if (word === undefined || word === "--help" || word === "-h" || (word === "help" && words.length === 0)) {
-    const { generalHelp } = await import("./help.ts");
+    const { generalHelp } = await import("./framework/help.ts");
     const text = await generalHelp(VERSION);
     if (word !== undefined) out(text);
     else note(text);
@@ -60,7 +60,7 @@ async function dispatch(
   const asked = word === "help" ? words : [word, ...words];
   const [group = "", verb] = asked;
   if ((verb === undefined || verb === "--help" || verb === "-h") && isGroup(group)) {
-    const { groupHelp } = await import("./help.ts");
+    const { groupHelp } = await import("./framework/help.ts");
     const wanted = word === "help" || verb !== undefined;
     (wanted ? out : note)(await groupHelp(group));
     return wanted ? 0 : 2;
@@ -69,7 +69,7 @@ async function dispatch(
   const { command } = await load();
   const { input, help } = word === "help" ? { help: true } : parseInput(command, rest);
   if (help || input === undefined) {
-    const { commandHelp } = await import("./help.ts");
+    const { commandHelp } = await import("./framework/help.ts");
     out(commandHelp(command));
     return 0;
   }
@@ -85,7 +85,7 @@ async function dispatch(
 async function shareAgain(context: Context): Promise<void> {
   const { allShares } = await import("../store/shares.ts");
   if (allShares(context.settings.store).next().done) return;
-  const { refreshAllShares } = await import("./shares.ts");
+  const { refreshAllShares } = await import("./bases/refresh-shares.ts");
   try {
     await refreshAllShares(context);
   } catch (error) {
@@ -98,7 +98,7 @@ async function shareAgain(context: Context): Promise<void> {
 /** The same command line once more, as root of a user namespace: a new one, or that of a process. */
 async function again(context: Context, join: number | undefined): Promise<number> {
   const { requireRunDirectory } = await import("../process/account.ts");
-  const { runInside } = await import("./user-namespace.ts");
+  const { runInside } = await import("./framework/user-namespace.ts");
   requireRunDirectory(context.settings.store.run, context.defaultRun, context.env);
   return runInside(programPath(), process.argv.slice(2), context.env, "command", join);
 }

@@ -1,0 +1,108 @@
+import { runInSession } from "../../bases/edit-command.ts";
+import {
+  alreadyOpen,
+  attachSession,
+  commitSession,
+  detachSession,
+  dropAbandoned,
+  dropSession,
+  openSession,
+} from "../../bases/edit-session.ts";
+import { duringAsync, UsageError } from "../../errors.ts";
+import type { Store } from "../../store/paths.ts";
+import { makeRun, makeStore } from "../../store/paths.ts";
+import { lockSession, readSession } from "../../store/sessions.ts";
+import { checkName, formatBaseRef } from "../../text/names.ts";
+import { quote } from "../../text/quote.ts";
+import type { Command, Context } from "../framework/command.ts";
+import { drawProgress } from "../framework/progress.ts";
+import { refuseFleeting } from "../framework/transient-mount.ts";
+
+export const command: Command = {
+  name: "base edit",
+  publishes: true,
+  summary: "Change a base: open a writable session on its current version, or run a command in one",
+  operands: [{ name: "NAME", complete: "base" }],
+  options: [],
+  rest: "COMMAND...",
+  description: `Without a COMMAND: mounts a writable session and prints its mount point, below --run. Change what you like there,
+then 'veneer base commit NAME' publishes the changes as the next version, 'veneer base abort NAME' drops
+them. The session is on disk: after a reboot 'veneer base edit NAME' mounts it again.
+
+With a COMMAND: runs it with the session as its root, with /proc, /sys, a small /dev, the host's network and
+resolv.conf, in mount and pid namespaces of its own; none of these ends up in the layer. When it exits with 0, the
+changes are published and NAME@VERSION is printed after the command's own output; otherwise they are
+dropped. The status is the command's, 128+N when signal N ended it. Of the environment it gets PATH, HOME=/root,
+TERM, LANG and the proxy variables.
+
+A base has one session at a time. The earlier versions stay as they are, and so does what runs on them.`,
+  examples: [
+    "veneer base edit debian -- apt-get install -y nginx",
+    "veneer base edit debian -- sh -c 'apt-get update && apt-get upgrade -y'",
+    'dir=$(veneer base edit debian) && cp app.conf "$dir/etc/" && veneer base commit debian',
+  ],
+  async run(context, input) {
+    const name = checkName("base", input.operands[0] ?? "");
+    const { store } = context.settings;
+    makeStore(store);
+    makeRun(store);
+    if (await dropAbandoned(store, name)) {
+      context.note(`veneer: dropped a session of base ${name} that was left behind`);
+    }
+    if (input.rest === undefined) refuseFleeting("open a session", context.env);
+    if (input.rest === undefined) return openByHand(context, store, name);
+    if (input.rest.length === 0) throw new UsageError("no command after --");
+    return editBy(context, store, name, input.rest);
+  },
+};
+
+function openByHand(context: Context, store: Store, name: string): number {
+  const existing = readSession(store, name);
+  if (existing) {
+    using _lock = lockSession(store, name);
+    context.note(
+      `veneer: session of base ${name} on version ${existing.version}, opened ${existing.created}`,
+    );
+    context.out(attachSession(store, name, existing));
+    return 0;
+  }
+  const { session, lock } = openSession(store, name);
+  using _lock = lock;
+  context.out(attachSession(store, name, session));
+  return 0;
+}
+
+async function editBy(
+  context: Context,
+  store: Store,
+  name: string,
+  words: readonly string[],
+): Promise<number> {
+  if (readSession(store, name)) throw alreadyOpen(store, name);
+  const { session, lock } = openSession(store, name, words);
+  using _lock = lock;
+  // awaited here: the lock goes when this scope ends
+  return await duringAsync(`edit ${name}`, async () => {
+    let status = -1;
+    try {
+      status = await runInSession(store, name, words, context.env);
+    } finally {
+      if (status !== 0) {
+        detachSession(store, name, true);
+        await dropSession(store, name, session);
+      }
+    }
+    if (status !== 0) {
+      context.note(
+        `veneer: ${quote(words[0] as string)} ended with status ${status}: base ${name} is unchanged`,
+      );
+      return status;
+    }
+    detachSession(store, name);
+    using progress = drawProgress(context);
+    const version = await commitSession(store, name, session, words.join(" "), progress);
+    progress[Symbol.dispose]();
+    context.out(formatBaseRef(version));
+    return 0;
+  });
+}

@@ -1,0 +1,107 @@
+import { importOnce } from "../../bases/import-once.ts";
+import { importInPlace, importTree } from "../../bases/import-tree.ts";
+import { UsageError } from "../../errors.ts";
+import { importImage } from "../../images/import.ts";
+import { parseSource } from "../../images/source.ts";
+import { checkName, formatBaseRef } from "../../text/names.ts";
+import { quote } from "../../text/quote.ts";
+import type { Command } from "../framework/command.ts";
+import { drawProgress } from "../framework/progress.ts";
+import { registryOptions, TLS_VERIFY } from "./registry.ts";
+
+export const command: Command = {
+  name: "base import",
+  publishes: true,
+  summary: "Make a base, or the next version of one, from a directory, a tar or an image",
+  operands: [
+    { name: "NAME", complete: "base" },
+    { name: "SOURCE", complete: "file" },
+  ],
+  options: [
+    {
+      name: "--in-place",
+      help: "use the directory SOURCE as it stands, without a copy; / is allowed",
+    },
+    {
+      name: "--once",
+      help: "of a registry: where NAME has a version of that very image, make it the current one",
+    },
+    {
+      name: "--squash",
+      help: "give every file to root: for a user whose namespace has no other ids",
+    },
+    TLS_VERIFY,
+  ],
+  description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, found out by its content), or - for
+a tar on standard input, or an image of a container:
+  oci:DIR[:TAG]              an OCI image layout
+  oci-archive:FILE[:TAG]     a tar of one
+  docker-archive:FILE[:REF]  what 'docker save' writes
+  docker://HOST/NAME[:TAG]   from a registry; credentials are those of skopeo (skopeo login)
+
+Owners, modes, times, hard links, symbolic links, devices, extended attributes
+(file capabilities), ACLs and holes of sparse files are kept. A directory is copied by reflink where the file system can
+(xfs, btrfs), and without what is mounted below it.
+
+Each layer of an image becomes a layer of its own, which all bases share that have it: importing an image that
+stands on another one unpacks only what is new. Its environment, command, user and working directory are
+what 'veneer run' starts with. Digests of all blobs and of their content are checked before anything is
+published. Reading a registry or a docker-archive needs skopeo.
+
+A user without root keeps owners through the ids that belong to it (/etc/subuid and /etc/subgid, of which
+0 to 65535 in the archive need 65536); device files are left out, since only root makes them. Without such ids the
+import is refused unless --squash gives every file to root.
+
+The base appears whole or not at all, and is on disk when the command ends. Where NAME exists, the import
+becomes its next version and the current one; instances stay on the version that they were made on. Prints
+NAME@VERSION.
+
+With --once an image of a registry is fetched only where no version of NAME came from it: else that version, an
+older one too, becomes the current one. The image is what its digest says: a tag is looked up first, and
+docker://HOST/NAME@sha256:… asks nobody when the version is there. Versions imported without --once do not count.
+
+With --in-place nothing is copied, and nothing protects the directory: changing it while containers run on it
+is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
+  examples: [
+    "veneer base import debian /srv/debian-root",
+    "veneer base import debian rootfs.tar.zst",
+    "mmdebstrap --variant=minbase bookworm - | veneer base import debian -",
+    "veneer base import web oci-archive:web.tar",
+    "veneer base import debian docker://docker.io/library/debian:bookworm",
+    "veneer base import debian docker://registry.example/debian:12 --once",
+    "veneer base import host / --in-place",
+  ],
+  async run(context, input) {
+    const [nameText = "", sourceText = ""] = input.operands;
+    const name = checkName("base", nameText);
+    const source = parseSource(sourceText, process.cwd());
+    const { store } = context.settings;
+    let version: number;
+    let found = false;
+    if (input.has("--once") && !(source.kind === "image" && source.transport === "docker://")) {
+      throw new UsageError("--once takes an image of a registry", "write docker://HOST/NAME:TAG");
+    }
+    if (input.has("--in-place")) {
+      if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
+      version = importInPlace(store, name, source.path).version;
+      context.note(
+        `veneer: ${quote(source.path)} is used in place: changing it under running containers is undefined`,
+      );
+    } else {
+      if (source.kind === "stdin" && process.stdin.isTTY) {
+        throw new UsageError("standard input is a terminal", "pipe a tar into it");
+      }
+      using progress = drawProgress(context);
+      const options = { progress, note: context.note, squash: input.has("--squash") };
+      if (source.kind !== "image") ({ version } = await importTree(store, name, source, options));
+      else {
+        const all = { ...options, ...registryOptions(context, input) };
+        if (input.has("--once")) ({ version, found } = await importOnce(store, name, source, all));
+        else ({ version } = await importImage(store, name, source, all));
+      }
+    }
+    if (found) context.note(`veneer: that image is there already: version ${version} is the current one`);
+    else if (version > 1) context.note(`veneer: ${name} existed: version ${version} is now its current one`);
+    context.out(formatBaseRef({ name, version }));
+  },
+};

@@ -1,0 +1,25 @@
+import { during } from "../../errors.ts";
+import { deleteTrash } from "../../gc/empty-trash.ts";
+import { removeBase } from "../../inventory/remove-base.ts";
+import { formatBaseRef, parseBaseRef } from "../../text/names.ts";
+import type { Command } from "../framework/command.ts";
+import { drawProgress } from "../framework/progress.ts";
+
+export const command: Command = {
+  name: "base rm",
+  summary: "Remove a base with all its versions, or one version",
+  operands: [{ name: "NAME[@V]", complete: "base" }],
+  options: [],
+  description: `Refused while an instance, a container, a mount, an editing session or another base uses it; the error says
+which. Layers that another version or base shares stay. The current version goes only with the whole base:
+make another one current with 'veneer base use' first. Directories used in place are never touched.`,
+  examples: ["veneer base rm debian", "veneer base rm debian@2"],
+  async run(context, input) {
+    const { store } = context.settings;
+    const ref = parseBaseRef(input.operands[0] ?? "");
+    const trash = during(`remove ${formatBaseRef(ref)}`, () => removeBase(store, ref));
+    using progress = drawProgress(context);
+    progress.step("deleting");
+    await deleteTrash(trash);
+  },
+};

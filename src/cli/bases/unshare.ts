@@ -1,0 +1,35 @@
+import { unshareBase } from "../../bases/share.ts";
+import { uidOf } from "../../bases/user-ids.ts";
+import { duringAsync, UsageError } from "../../errors.ts";
+import { parseBaseRef } from "../../text/names.ts";
+import type { Command } from "../framework/command.ts";
+
+export const command: Command = {
+  name: "base unshare",
+  summary: "Take back what base share gave, from all or from some users",
+  operands: [
+    { name: "NAME[@V]", complete: "base" },
+    { name: "USER", optional: true, repeated: true },
+  ],
+  options: [{ name: "--force", help: "also while containers of users run on it" }],
+  description: `
+Without a USER the share ends for everybody, what is shared with all too; with @V for that version alone. Refused while a
+container of a user is seen to use it (on Linux 6.13 or later, where the kernel tells). With --force such containers
+go on until 'veneer base rm' removes layers below them.`,
+  examples: ["veneer base unshare debian", "veneer base unshare debian bob", "veneer base unshare debian@1"],
+  async run(context, input) {
+    const [text = "", ...users] = input.operands;
+    const { name, version } = parseBaseRef(text);
+    if (context.user !== undefined) throw new UsageError("bases are shared by root", "run as root");
+    if (version !== undefined && users.length > 0) {
+      throw new UsageError(
+        "a version is shared with all that the base is shared with",
+        "name users or a version",
+      );
+    }
+    const audiences = users.length > 0 ? { audiences: users.map(uidOf) } : {};
+    await duringAsync(`unshare ${text}`, () =>
+      unshareBase(context.settings.store, name, { version, ...audiences, force: input.has("--force") }),
+    );
+  },
+};

@@ -1,0 +1,52 @@
+import { verifyVersion } from "../../layers/verify.ts";
+import { unescapePath } from "../../store/listing.ts";
+import { formatBaseRef, parseBaseRef } from "../../text/names.ts";
+import type { Command } from "../framework/command.ts";
+import { drawProgress } from "../framework/progress.ts";
+import { formatBytes, JSON_OPTION } from "../framework/table.ts";
+
+/** Differences shown of a layer. */
+const SHOWN = 20;
+
+export const command: Command = {
+  name: "base verify",
+  summary: "Check that the layers of a base hold what they held when they were made",
+  operands: [{ name: "NAME[@V]", complete: "base" }],
+  options: [JSON_OPTION],
+  description: `Compares each layer's tree with the listing made when the layer was: names, types, modes, owners, sizes, times, links,
+devices and extended attributes; then reads every file and compares its SHA-256 digest. Digests of a layer of
+up to 64 MiB are made with the layer; those of a larger one at its first verification, which calls it "recorded": run
+it right after an import to have them from the start. Directories in place are not verified.
+
+Status 0 when all is as it was, else 1; the differences are on stdout, by layer.`,
+  examples: ["veneer base verify debian", "veneer base verify debian@2 --json"],
+  async run(context, input) {
+    const ref = parseBaseRef(input.operands[0] ?? "");
+    let verdict: Awaited<ReturnType<typeof verifyVersion>>;
+    {
+      using progress = drawProgress(context);
+      verdict = await verifyVersion(context.settings.store, ref, progress);
+    }
+    if (input.has("--json")) {
+      const layers = verdict.layers.map((layer) => ({
+        ...layer,
+        differences: layer.differences.map(({ path, what }) => ({ path: unescapePath(path), what })),
+      }));
+      context.out(JSON.stringify({ ...verdict, layers }, undefined, 2));
+      return verdict.ok ? 0 : 1;
+    }
+    for (const { layer, status, entries, bytes, differences } of verdict.layers) {
+      const size = bytes === undefined ? "" : `, ${entries} entries, ${formatBytes(bytes)}`;
+      context.out(`${layer}: ${status}${size}`);
+      for (const { path, what } of differences.slice(0, SHOWN)) context.out(`  ${path}: ${what.join(", ")}`);
+      if (differences.length > SHOWN) context.out(`  and ${differences.length - SHOWN} more`);
+    }
+    for (const problem of verdict.problems) context.out(problem);
+    if (!verdict.ok) {
+      context.note(
+        `veneer: ${formatBaseRef(verdict)} is not what it was; hint: import it again under another name`,
+      );
+    }
+    return verdict.ok ? 0 : 1;
+  },
+};

@@ -1,0 +1,43 @@
+import { resolve } from "node:path";
+import { ROOTFS, writeBundle } from "../../containers/bundle.ts";
+import { containerFacts } from "../../containers/facts.ts";
+import { ociConfig } from "../../containers/oci-config.ts";
+import { readInstance } from "../../store/instances.ts";
+import { programPath } from "../../sys/self.ts";
+import { rootOf } from "../../userns/of-container.ts";
+import type { Command } from "../framework/command.ts";
+import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./options.ts";
+
+export const command: Command = {
+  name: "bundle",
+  summary: "Write an OCI bundle on a base, which any runtime can run",
+  operands: [
+    { name: "BASE[@V]", complete: "base" },
+    { name: "DIR", complete: "directory" },
+  ],
+  options: CONTAINER_OPTIONS,
+  rest: "COMMAND...",
+  description: `
+DIR must be empty or absent. Its config.json has the annotation run.veneer.base and the hooks that give the
+container its root, so that runc and crun run it as it is; with veneer-runc or veneer-crun the hooks see that
+the root is there already. Without a COMMAND the one of the image is taken, else /bin/sh.`,
+  examples: ["veneer bundle debian /tmp/b -- sleep 60 && runc run --bundle /tmp/b web1"],
+  run(context, input) {
+    const wishes = readContainer(context, input);
+    const { store } = context.settings;
+    if (wishes.name !== undefined && readInstance(store, wishes.name)) refuseForExisting(wishes);
+    const directory = resolve(input.operands[1] as string);
+    const id = wishes.name ?? wishes.base.name;
+    const words = ["--root", store.root, "--run", store.run];
+    const config = context.handedConfig === "" ? [] : ["--config", context.handedConfig];
+    const hook = {
+      path: programPath(),
+      args: ["veneer", ...words, ...config, "hook", "oci", ...(wishes.shiftedCopy ? ["--shifted-copy"] : [])],
+      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    };
+    const facts = containerFacts(store, wishes, id, ROOTFS);
+    const root = wishes.idmap && rootOf(wishes.idmap);
+    writeBundle(directory, ociConfig({ ...facts, hooks: { createRuntime: [hook], poststop: [hook] } }), root);
+    context.out(directory);
+  },
+};

@@ -1,0 +1,137 @@
+/** The options that `run` and `bundle` share: what the container is to be. */
+import { existsSync } from "node:fs";
+import type { ContainerWishes } from "../../containers/facts.ts";
+import { parseVolume, type Volume } from "../../containers/volume.ts";
+import { UsageError } from "../../errors.ts";
+import { subordinateRanges } from "../../process/account.ts";
+import { inUserNamespace } from "../../sys/user-namespace.ts";
+import type { IdMap } from "../../sys/userns.ts";
+import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../../text/names.ts";
+import { quote } from "../../text/quote.ts";
+import { idMapOf } from "../../userns/id-mapping.ts";
+import { lineUp } from "../../userns/subordinate-ids.ts";
+import type { Context, Input, Option } from "../framework/command.ts";
+
+export const CONTAINER_OPTIONS: readonly Option[] = [
+  { name: "--name", value: "ID", help: "keep its writes in the instance ID", complete: "instance" },
+  { name: "--env", short: "-e", value: "K[=V]", help: "set a variable, or hand on the caller's" },
+  {
+    name: "--volume",
+    short: "-v",
+    value: "SRC:DST[:ro]",
+    help: "bind a file or directory",
+    complete: "file",
+  },
+  { name: "--workdir", short: "-w", value: "DIR", help: "working directory of the command" },
+  { name: "--user", short: "-u", value: "USER[:GROUP]", help: "run as this user: names or numbers" },
+  { name: "--tty", short: "-t", help: "give the command a terminal" },
+  {
+    name: "--uidmap",
+    value: "CONTAINER:HOST:SIZE",
+    help: "a user namespace with these ids of the host",
+  },
+  { name: "--gidmap", value: "CONTAINER:HOST:SIZE", help: "the same for groups; default as --uidmap" },
+  { name: "--userns", help: "a user namespace with root's ids in /etc/subuid and /etc/subgid" },
+  { name: "--shifted-copy", help: "where the base cannot be idmapped, copy it once for these ids" },
+  { name: "--network", value: "host|none", help: "default host", complete: ["host", "none"] },
+  {
+    name: "--opaque",
+    value: "PATH",
+    help: "start with this directory empty ('none': not even /tmp and /root)",
+  },
+  { name: "--mask", value: "PATH", help: "hide this file of the base" },
+  { name: "--tmpfs", value: "SIZE", help: "keep its writes in memory, at most SIZE" },
+];
+
+/** Reads operands and options. Throws UsageError. */
+export function readContainer(context: Context, input: Input): ContainerWishes {
+  const name = input.value("--name");
+  const network = input.value("--network") ?? "host";
+  const cwd = input.value("--workdir");
+  const user = input.value("--user");
+  const tmpfs = input.value("--tmpfs");
+  if (network !== "host" && network !== "none") {
+    throw new UsageError(`network ${quote(network)} is not valid`, "it is host or none");
+  }
+  if (input.rest?.length === 0) throw new UsageError("there is no command after --");
+  const opaque = input.values("--opaque");
+  const idmap = readIdMap(input);
+  return {
+    base: parseBaseRef(input.operands[0] as string),
+    ...(name !== undefined && { name: checkName("instance", name) }),
+    ...(opaque.length > 0 && { opaque: readOpaque(opaque) }),
+    mask: input.values("--mask").map((path) => checkAnnotated(checkInnerPath("masked path", path))),
+    ...(tmpfs !== undefined && { tmpfs: parseSize(tmpfs) }),
+    ...(input.rest && { command: input.rest }),
+    env: input
+      .values("--env")
+      .map((word) => readVariable(word, context.env))
+      .filter((word) => word !== ""),
+    ...(cwd !== undefined && { cwd: cwd === "/" ? cwd : checkInnerPath("working directory", cwd) }),
+    ...(user !== undefined && { user }),
+    terminal: input.has("--tty"),
+    ...(context.env.TERM !== undefined && { term: context.env.TERM }),
+    network,
+    volumes: input.values("--volume").map(readVolume),
+    ...(idmap && { idmap }),
+    ...(input.has("--shifted-copy") && { shiftedCopy: true }),
+  };
+}
+
+function readIdMap(input: Input): IdMap | undefined {
+  const map = idMapOf(input.values("--uidmap"), input.values("--gidmap"));
+  const userns = input.has("--userns");
+  if (!map && !userns) return undefined;
+  if (inUserNamespace()) {
+    throw new UsageError("a user's containers have a user namespace already", "leave out its options");
+  }
+  if (map && userns) throw new UsageError("--userns is for the ids of /etc/subuid", "leave it out");
+  return map ?? subordinateMap();
+}
+
+/** All that belongs to root in subuid(5) and subgid(5), from id 0 on. */
+function subordinateMap(): IdMap {
+  const { uid, gid } = subordinateRanges();
+  const map = { uids: lineUp(uid), gids: lineUp(gid) };
+  if (map.uids.length > 0 && map.gids.length > 0) return map;
+  throw new UsageError(
+    "root has no ids in /etc/subuid and /etc/subgid",
+    "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 root (a range of nobody else's), or give --uidmap",
+  );
+}
+
+function readOpaque(values: readonly string[]): string[] {
+  const paths = values.filter((path) => path !== "none");
+  return paths.map((path) => checkAnnotated(checkInnerPath("opaque path", path)));
+}
+
+/** The paths travel in an annotation, separated by commas. */
+function checkAnnotated(path: string): string {
+  if (!path.includes(",")) return path;
+  throw new UsageError(`path ${quote(path)} has a comma`, "make the instance first: 'veneer create --help'");
+}
+
+/** `K=V` as it is, `K` with the caller's value; empty when the caller has none. */
+function readVariable(word: string, env: NodeJS.ProcessEnv): string {
+  const name = word.split("=", 1)[0] as string;
+  if (name === "" || word.includes("\0")) {
+    throw new UsageError(`variable ${quote(word)} is not valid`, "write NAME=VALUE, or NAME to hand one on");
+  }
+  if (word.includes("=")) return word;
+  return env[name] === undefined ? "" : `${name}=${env[name]}`;
+}
+
+function readVolume(text: string): Volume {
+  const volume = parseVolume(text, process.cwd());
+  if (existsSync(volume.source)) return volume;
+  throw new UsageError(`volume's source ${quote(volume.source)} does not exist`, "make it first");
+}
+
+/** Throws UsageError for options that decide what a new upper holds: this instance has its upper. */
+export function refuseForExisting(wishes: ContainerWishes): void {
+  if (wishes.opaque === undefined && wishes.mask.length === 0 && wishes.tmpfs === undefined) return;
+  throw new UsageError(
+    `instance ${wishes.name} exists already: --opaque, --mask and --tmpfs are decided when it is made`,
+    "leave them out, or use another name",
+  );
+}

@@ -1,0 +1,98 @@
+/** What `setup` and `unsetup` share. */
+
+import { dirname } from "node:path";
+import type { Engine, SetupRequest } from "../../engines/engine.ts";
+import { ENGINES } from "../../engines/list.ts";
+import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc.ts";
+import { UsageError } from "../../errors.ts";
+import { placesOfEnvironment } from "../../request/default-paths.ts";
+import { programPath } from "../../sys/self.ts";
+import { lstatMaybe } from "../../sys/stat.ts";
+import { nearest } from "../../text/did-you-mean.ts";
+import { quote } from "../../text/quote.ts";
+import type { Context, Input, Operand, Option } from "../framework/command.ts";
+
+const names = ["lxc", ...ENGINES.map(({ name }) => name)];
+
+export const SETUP_OPERANDS: readonly Operand[] = [
+  { name: "ENGINE", complete: names },
+  { name: "NAME", optional: true, complete: "lxc" },
+];
+
+export const SETUP_OPTIONS: readonly Option[] = [
+  { name: "--dry-run", help: "print what would change, as a diff, and change nothing" },
+  {
+    name: "--etc",
+    value: "DIR",
+    help: "where the engine's configuration is (default /etc, of a user ~/.config)",
+    complete: "directory",
+  },
+];
+
+export const LXCPATH_OPTION: Option = {
+  name: "--lxcpath",
+  value: "DIR",
+  help: "lxc: the directory of the containers (default: LXC's own)",
+  complete: "directory",
+};
+
+/** The engine that is named, lxc aside. */
+export function engineOf(input: Input): Engine {
+  const word = input.operands[0] as string;
+  const engine = ENGINES.find(({ name }) => name === word);
+  if (engine) {
+    if (input.operands[1] === undefined) return engine;
+    throw new UsageError(`${word} has no containers to set up one by one`, "give the engine alone");
+  }
+  const near = nearest(word, names);
+  const hint = near === undefined ? `known are ${names.join(", ")}` : `did you mean ${near}?`;
+  throw new UsageError(`unknown engine ${quote(word)}`, hint);
+}
+
+export function setupRequest(context: Context, input: Input): SetupRequest {
+  const { user, env } = context;
+  if (user !== undefined && input.operands[0] !== "podman") {
+    throw new UsageError(`${quote(input.operands[0] ?? "")} is set up by root`, "a user sets up podman");
+  }
+  const home = user === undefined ? "/etc" : dirname(dirname(placesOfEnvironment(user, env).config));
+  const etc = input.value("--etc") ?? home;
+  if (!etc.startsWith("/")) throw new UsageError(`--etc ${quote(etc)} is not an absolute path`);
+  return {
+    etc: etc.replace(/\/+$/, ""),
+    bin: programDirectory(),
+    ...(user !== undefined && { user: hookGlobals(context) }),
+  };
+}
+
+/** Where the wrapping runtimes are beside the program: where its links are, when those are on the usual path. */
+function programDirectory(): string {
+  const own = programPath().slice(0, programPath().lastIndexOf("/"));
+  const linked = ["/usr/bin", "/usr/local/bin"].find((dir) => {
+    const program = lstatMaybe(`${dir}/veneer-runc`);
+    return program !== undefined && own === `${dir.slice(0, -"bin".length)}lib/veneer`;
+  });
+  return linked ?? own;
+}
+
+/** The container that is named; undefined where none is. */
+export function lxcContainerOf(
+  input: Input,
+  name: string | undefined,
+  etc = "/etc",
+): LxcContainer | undefined {
+  const given = input.value("--lxcpath");
+  if (given !== undefined && !given.startsWith("/")) {
+    throw new UsageError(`--lxcpath ${quote(given)} is not an absolute path`);
+  }
+  if (name === undefined) return undefined;
+  const path = (given ?? lxcPath(etc)).replace(/\/+$/, "");
+  return { name: checkLxcName(name), path };
+}
+
+/** Options before the command that a hook needs to find the store of this call. */
+export function hookGlobals({ settings, origins, handedConfig, user }: Context): string[] {
+  const words: string[] = handedConfig === "" ? [] : ["--config", handedConfig];
+  if (origins.root !== undefined || user !== undefined) words.push("--root", settings.store.root);
+  if (origins.run !== undefined || user !== undefined) words.push("--run", settings.store.run);
+  return words;
+}

@@ -1,0 +1,111 @@
+import type { Engine } from "../../engines/engine.ts";
+import { lxcContainer, lxcDefaults } from "../../engines/lxc.ts";
+import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../../engines/lxc-root.ts";
+import { carryOutSetup, formatEdits, planSetup } from "../../engines/setup.ts";
+import { UsageError } from "../../errors.ts";
+import { instanceOfRoot } from "../../instances/lxc-mount.ts";
+import { checkName, parseBaseRef } from "../../text/names.ts";
+import type { Command, Context, Input, Option } from "../framework/command.ts";
+import {
+  engineOf,
+  hookGlobals,
+  LXCPATH_OPTION,
+  lxcContainerOf,
+  SETUP_OPERANDS,
+  SETUP_OPTIONS,
+  setupRequest,
+} from "./setup-common.ts";
+
+const LXC_OPTIONS: readonly Option[] = [
+  { name: "--base", value: "BASE[@V]", help: "lxc NAME: the container's base", complete: "base" },
+  { name: "--persistent", help: "lxc NAME: keep the writes, in an instance of the container's name" },
+  {
+    name: "--instance",
+    value: "ID",
+    help: "lxc NAME: keep the writes, in this instance",
+    complete: "instance",
+  },
+  { name: "--hookless", help: "lxc NAME: LXC mounts the instance itself, with no hook at its start" },
+  LXCPATH_OPTION,
+];
+
+export const command: Command = {
+  name: "setup",
+  summary: "Make veneer known to an engine: lxc, podman, docker, containerd or crio",
+  operands: SETUP_OPERANDS,
+  options: [...SETUP_OPTIONS, ...LXC_OPTIONS],
+  outside: true,
+  description: `Writes a drop-in file, or merges a key into the engine's own configuration and leaves everything else
+in it as it is. What was there before is kept for 'veneer unsetup'. Running it twice changes nothing the second
+time. The engine is never restarted: what is to be done is printed.
+
+With lxc and a NAME it gives that container its base, in the container's own configuration; one that is not there
+is made. With lxc alone it puts the hooks into what new containers are made from: lxc.environment then names the
+base.`,
+  examples: [
+    "veneer setup docker --dry-run",
+    "veneer setup podman",
+    "veneer setup lxc web1 --base debian --persistent",
+  ],
+  run(context, input) {
+    const { store } = context.settings;
+    const { engine, begin } = input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(input);
+    const plan = () => planSetup(store, engine, setupRequest(context, input));
+    if (input.has("--dry-run")) {
+      const edits = plan();
+      if (edits.length > 0) context.out(formatEdits(edits).trimEnd());
+      return;
+    }
+    using _held = begin?.();
+    const edits = plan();
+    if (edits.length > 0) carryOutSetup(store, engine, edits);
+    for (const { path } of edits) context.out(path);
+    context.note(edits.length === 0 ? `${engine.name} is set up already` : `now: ${engine.restart}`);
+    context.note(`then: ${engine.use}`);
+  },
+};
+
+interface Prepared {
+  readonly engine: Engine;
+  /** makes what must be there before the engine is told of it, and holds it until it is */
+  readonly begin?: () => Disposable;
+}
+
+function otherEngine(input: Input): Prepared {
+  refuseLxcOptions(input);
+  return { engine: engineOf(input) };
+}
+
+function refuseLxcOptions(input: Input): void {
+  const given = LXC_OPTIONS.find(({ name }) => input.has(name));
+  if (given) throw new UsageError(`${given.name} is an option of 'veneer setup lxc NAME'`);
+}
+
+function lxcEngine(context: Context, input: Input): Prepared {
+  const { settings } = context;
+  const { etc } = setupRequest(context, input);
+  const container = lxcContainerOf(input, input.operands[1], etc);
+  const globals = hookGlobals(context);
+  if (!container) {
+    refuseLxcOptions(input);
+    return { engine: lxcDefaults(globals) };
+  }
+  const base = input.value("--base");
+  const instance = input.value("--instance");
+  const { store } = settings;
+  const hookless = input.has("--hookless");
+  const root = lxcRoot(store, container.name, {
+    ...(base !== undefined && { base: parseBaseRef(base) }),
+    ...(instance !== undefined && { instance: checkName("instance", instance) }),
+    persistent: input.has("--persistent") || hookless,
+  });
+  const line = hookless ? { line: lxcLine(store, root) } : root;
+  const isOurs = (overlay: string) => instanceOfRoot(store, overlay) !== undefined;
+  return {
+    engine: lxcContainer(container, line, globals, etc, isOurs),
+    begin() {
+      makeMissing(settings, root);
+      return holdRoots(store, container, hookless && "instance" in root ? root.instance : undefined);
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import type { Engine } from "../../engines/engine.ts";
+import { type LxcContainer, lxcContainerRemoval, lxcDefaults } from "../../engines/lxc.ts";
+import { holdRoots } from "../../engines/lxc-root.ts";
+import { carryOutUnsetup, formatEdits, planUnsetup } from "../../engines/setup.ts";
+import { UsageError } from "../../errors.ts";
+import type { Command, Input } from "../framework/command.ts";
+import {
+  engineOf,
+  LXCPATH_OPTION,
+  lxcContainerOf,
+  SETUP_OPERANDS,
+  SETUP_OPTIONS,
+  setupRequest,
+} from "./setup-common.ts";
+
+export const command: Command = {
+  name: "unsetup",
+  outside: true,
+  summary: "Take back what setup changed for an engine",
+  operands: SETUP_OPERANDS,
+  options: [...SETUP_OPTIONS, LXCPATH_OPTION],
+  description: `A file that is as setup left it becomes byte for byte what it was before. From one that somebody has
+changed since, only what setup put in is taken out. With lxc and a NAME: that container's configuration; its
+instance stays.`,
+  run(context, input) {
+    const container = lxcContainerOf(input, input.operands[1], setupRequest(context, input).etc);
+    const engine = engineFor(input, container);
+    const { store } = context.settings;
+    const plan = () => planUnsetup(store, engine, setupRequest(context, input));
+    if (input.has("--dry-run")) {
+      const edits = plan();
+      if (edits.length > 0) context.out(formatEdits(edits).trimEnd());
+      return;
+    }
+    using _held = container ? holdRoots(store, container) : undefined;
+    const edits = plan();
+    carryOutUnsetup(store, engine, edits);
+    for (const { path } of edits) context.out(path);
+    context.note(edits.length === 0 ? `${engine.name} is not set up` : `now: ${engine.restart}`);
+  },
+};
+
+function engineFor(input: Input, container: LxcContainer | undefined): Engine {
+  if (input.operands[0] === "lxc") return container ? lxcContainerRemoval(container) : lxcDefaults([]);
+  if (input.has(LXCPATH_OPTION.name))
+    throw new UsageError(`--lxcpath is an option of 'veneer unsetup lxc NAME'`);
+  return engineOf(input);
+}

@@ -1,0 +1,30 @@
+/** Standard output and error, written at once: the streams of node:process take longer to load than a verb to run. */
+import { errno } from "../../sys/errno.ts";
+import { check, syscall } from "../../sys/libc.ts";
+import { SYS } from "../../sys/numbers.ts";
+
+const encoder = new TextEncoder();
+
+export const out = (line: string): void => write(1, line, "standard output");
+export const note = (line: string): void => write(2, line, "standard error");
+
+function write(fd: number, line: string, name: string): void {
+  const bytes = encoder.encode(`${line}\n`);
+  for (let offset = 0; offset < bytes.length; ) {
+    const count = syscall(SYS.write, fd, bytes.subarray(offset), bytes.length - offset);
+    if (count === -(errno.EINTR as number)) continue;
+    // whoever shares the descriptor may have made it non-blocking
+    if (count === -(errno.EAGAIN as number)) Bun.sleepSync(1);
+    // a reader that has seen enough, as in `veneer ls | head`: end as SIGPIPE would
+    else if (count === -(errno.EPIPE as number)) process.exit(141);
+    else if (count < 0 && fd === 2) return;
+    else offset += check(count, "write", name);
+  }
+}
+
+const TCGETS = 0x5401;
+
+/** isatty(3) */
+export function isTerminal(fd: number): boolean {
+  return syscall(SYS.ioctl, fd, TCGETS, new Uint8Array(64)) === 0;
+}

@@ -1,0 +1,112 @@
+/** All verbs, by name in the order of help. A verb's file is read when the verb is called. */
+import type { Command } from "./command.ts";
+
+type Loader = () => Promise<{ command: Command }>;
+
+export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly<Record<string, Loader>> }[] =
+  [
+    {
+      title: "bases",
+      verbs: {
+        "base import": () => import("../bases/import.ts"),
+        "base ls": () => import("../bases/ls.ts"),
+        "base show": () => import("../bases/show.ts"),
+        "base rm": () => import("../bases/rm.ts"),
+        "base export": () => import("../bases/export.ts"),
+        "base log": () => import("../bases/log.ts"),
+        "base use": () => import("../bases/use.ts"),
+        "base new": () => import("../bases/new.ts"),
+        "base edit": () => import("../bases/edit.ts"),
+        "base commit": () => import("../bases/commit.ts"),
+        "base abort": () => import("../bases/abort.ts"),
+        "base shift": () => import("../bases/shift.ts"),
+        "base verify": () => import("../bases/verify.ts"),
+        "base share": () => import("../bases/share.ts"),
+        "base unshare": () => import("../bases/unshare.ts"),
+      },
+    },
+    {
+      title: "instances",
+      verbs: {
+        create: () => import("../instances/create.ts"),
+        mount: () => import("../instances/mount.ts"),
+        umount: () => import("../instances/umount.ts"),
+        clone: () => import("../instances/clone.ts"),
+        adopt: () => import("../instances/adopt.ts"),
+        commit: () => import("../instances/commit.ts"),
+        rm: () => import("../instances/rm.ts"),
+        cutover: () => import("../instances/cutover.ts"),
+        rebase: () => import("../instances/rebase.ts"),
+        fallback: () => import("../instances/fallback.ts"),
+        rollout: () => import("../instances/rollout.ts"),
+      },
+    },
+    {
+      title: "look",
+      verbs: {
+        ls: () => import("../look/ls.ts"),
+        ps: () => import("../look/ps.ts"),
+        inspect: () => import("../look/inspect.ts"),
+        diff: () => import("../look/diff.ts"),
+        df: () => import("../look/df.ts"),
+        config: () => import("../look/config.ts"),
+        doctor: () => import("../look/doctor.ts"),
+        completion: () => import("../look/completion.ts"),
+      },
+    },
+    {
+      title: "run",
+      verbs: {
+        run: () => import("../containers/run.ts"),
+        bundle: () => import("../containers/bundle.ts"),
+        unshare: () => import("../containers/unshare.ts"),
+      },
+    },
+    {
+      title: "keep tidy",
+      verbs: {
+        gc: () => import("../look/gc.ts"),
+      },
+    },
+    {
+      title: "for engines",
+      verbs: {
+        hook: () => import("../engines/hook.ts"),
+        runtime: () => import("../engines/runtime.ts"),
+        setup: () => import("../engines/setup.ts"),
+        unsetup: () => import("../engines/unsetup.ts"),
+      },
+    },
+  ];
+
+export function verbNames(): string[] {
+  return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
+}
+
+/** Whether it is the first word of verbs, as `base` is, and none by itself. */
+export function isGroup(word: string): boolean {
+  return verbNames().some((name) => name.startsWith(`${word} `));
+}
+
+/** The descriptions of all commands, in the order of help. */
+export async function loadCommands(): Promise<Command[]> {
+  const loaded = await Promise.all(GROUPS.flatMap(({ verbs }) => Object.values(verbs).map((load) => load())));
+  return loaded.map(({ command }) => command);
+}
+
+/** Called by veneer itself: in no help. */
+const INTERNAL: Readonly<Record<string, Loader>> = {
+  "internal complete": () => import("../internal/complete.ts"),
+  "internal doctor": () => import("../internal/doctor.ts"),
+  "internal sum-files": () => import("../internal/sum-files.ts"),
+  "internal merge": () => import("../internal/merge.ts"),
+  "internal recover": () => import("../internal/recover.ts"),
+  "internal enter-session": () => import("../internal/enter-session.ts"),
+};
+
+export function findVerb(name: string): Loader | undefined {
+  for (const verbs of [...GROUPS.map((group) => group.verbs), INTERNAL]) {
+    if (Object.hasOwn(verbs, name)) return verbs[name];
+  }
+  return undefined;
+}

@@ -1,0 +1,41 @@
+import { obstacleLine } from "../../live/file-blockers.ts";
+import type { StaleUse } from "../../live/find-stale.ts";
+import type { LiveReport } from "../../live/switch-root.ts";
+import { printablePath } from "../../text/file-names.ts";
+import type { Context } from "../framework/command.ts";
+
+/** Says what a live rebase or fallback did to a container. */
+export function noteLive(
+  context: Context,
+  id: string,
+  { pause, signals, obstacles, stale, kept }: LiveReport,
+): void {
+  if (signals) {
+    context.note(`veneer: ${id} has no control group of its own: its processes were stopped by SIGSTOP`);
+  }
+  for (const obstacle of obstacles)
+    context.note(`veneer: passed over: ${printablePath(obstacleLine(obstacle))}`);
+  for (const place of kept) context.note(`veneer: stays on the old version: ${printablePath(place)}`);
+  for (const line of staleSummary(stale)) context.note(`veneer: needs a restart: ${line}`);
+  context.note(`veneer: ${id} stood still for ${pause.toFixed(1)} ms`);
+}
+
+/** A line for each process: `process 12, nginx: worker: /usr/sbin/nginx (program), 14 libraries, /var/log/x`. */
+export function staleSummary(stale: readonly StaleUse[]): string[] {
+  const processes = new Map<number, StaleUse[]>();
+  for (const use of stale) processes.set(use.pid, [...(processes.get(use.pid) ?? []), use]);
+  return [...processes].map(([pid, uses]) => {
+    const count = (kind: StaleUse["kind"], word: string) => {
+      const found = uses.filter((use) => use.kind === kind);
+      return found.length < 3 ? found.map(staleWhat) : [`${found.length} ${word}`];
+    };
+    const others = uses.filter(({ kind }) => kind !== "library" && kind !== "file").map(staleWhat);
+    const what = [...others, ...count("library", "libraries"), ...count("file", "files")].join(", ");
+    return printablePath(`process ${pid}, ${uses[0]?.command}: ${what}`);
+  });
+}
+
+export function staleWhat({ path, kind }: StaleUse): string {
+  if (path === "") return kind;
+  return kind === "library" || kind === "file" ? path : `${path} (${kind})`;
+}

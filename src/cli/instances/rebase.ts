@@ -1,0 +1,62 @@
+import { obstacleLine } from "../../live/file-blockers.ts";
+import { conflictLine, databaseWarnings } from "../../rebase/conflicts.ts";
+import { type RebaseResult, rebase } from "../../rebase/generations.ts";
+import { printablePath } from "../../text/file-names.ts";
+import { checkName, formatBaseRef, parseBaseRef } from "../../text/names.ts";
+import type { Command, Context } from "../framework/command.ts";
+import { JSON_OPTION } from "../framework/table.ts";
+import { noteGeneration } from "./generation.ts";
+import { processOfOperand } from "./joined-namespace.ts";
+import { noteLive } from "./live.ts";
+
+export const command: Command = {
+  name: "rebase",
+  joins: processOfOperand,
+  summary: "Put an instance's changes on another version",
+  description: `
+Prints a line for each path that the instance and the base both changed, so that the instance's own copy hides
+the base's: a letter for what the instance did, one for what happened in the base between the two versions (A
+added, C changed, D deleted), and the path. A package database among them is called by its name on stderr.
+
+A running container goes on running: it is stopped for some milliseconds, gets its new root with all its mounts,
+and goes on. From then on it opens files of the new version; a process that has files or libraries of the old one
+open keeps them until it is restarted, and is listed on stderr, as it is by 'veneer ps --stale'. Files that it has
+open for reading and writing, locks and sockets stand in the way: see docs/live-rebase.md. ID may also be a
+container that has no named instance. An instance that is mounted by hand stays mounted where it is.`,
+  operands: [
+    { name: "ID", complete: "instance" },
+    { name: "BASE[@V]", complete: "base" },
+  ],
+  options: [
+    { name: "--dry-run", help: "change nothing; of what runs, tell which open files stand in the way" },
+    { name: "--force", help: "go on in spite of open files that stand in the way" },
+    JSON_OPTION,
+  ],
+  examples: ["veneer rebase web1 debian --dry-run", "veneer rebase web1 debian@4"],
+  run(context, input) {
+    const [name = "", base = ""] = input.operands;
+    const id = checkName("instance", name);
+    const wishes = { dryRun: input.has("--dry-run"), force: input.has("--force") };
+    const result = rebase(context.settings, id, parseBaseRef(base), wishes);
+    if (input.has("--json")) context.out(JSON.stringify(describe(id, result), undefined, 2));
+    else for (const conflict of result.conflicts) context.out(printablePath(conflictLine(conflict)));
+    note(context, id, result);
+  },
+};
+
+function describe(id: string, { before, after, rebased, conflicts, live, obstacles }: RebaseResult): object {
+  const [from, to] = [formatBaseRef(before), formatBaseRef(after)];
+  return { id, from, to, rebased, conflicts, obstacles, live };
+}
+
+function note(context: Context, id: string, result: RebaseResult): void {
+  const { before, after, conflicts, rebased, instance, live, obstacles = [] } = result;
+  const [from, to] = [formatBaseRef(before), formatBaseRef(after)];
+  for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${warning}`);
+  for (const obstacle of obstacles)
+    context.note(`veneer: in the way: ${printablePath(obstacleLine(obstacle))}`);
+  if (live) noteLive(context, id, live);
+  if (instance) noteGeneration(context, id, instance);
+  else if (rebased) context.note(`veneer: container ${id} is on ${to}`);
+  else if (from === to) context.note(`veneer: instance ${id} is on ${to} already`);
+}

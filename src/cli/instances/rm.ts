@@ -1,0 +1,31 @@
+import { UsageError } from "../../errors.ts";
+import { removeInstance } from "../../instances/remove.ts";
+import { checkName } from "../../text/names.ts";
+import type { Command } from "../framework/command.ts";
+import { deleteAside } from "../framework/delete-in-background.ts";
+import { parseGeneration } from "./generation.ts";
+
+export const command: Command = {
+  name: "rm",
+  summary: "Remove an instance and all its changes",
+  description: `
+Refused while something holds the instance. Its name is free at once, whatever its size; a large one is
+deleted in the background.`,
+  operands: [{ name: "ID", repeated: true, complete: "instance" }],
+  options: [{ name: "--generation", value: "N", help: "only a generation that is kept but not in use" }],
+  async run(context, input) {
+    const { store } = context.settings;
+    const ids = input.operands.map((name) => checkName("instance", name));
+    const generation = parseGeneration(input.value("--generation"));
+    if (generation !== undefined && ids.length > 1) {
+      throw new UsageError("veneer rm --generation takes one ID");
+    }
+    if (generation !== undefined) {
+      const { removeGeneration } = await import("../../rebase/generations.ts");
+      const trash = removeGeneration(store, ids[0] as string, generation);
+      if (trash !== undefined) await deleteAside(trash);
+      return;
+    }
+    for (const id of ids) await deleteAside(removeInstance(store, id));
+  },
+};

@@ -1,0 +1,170 @@
+import { UsageError } from "../../errors.ts";
+import { obstacleLine } from "../../live/file-blockers.ts";
+import { onInterrupt } from "../../process/interrupt.ts";
+import { conflictLine, databaseWarnings } from "../../rebase/conflicts.ts";
+import type { Row } from "../../rollout/member.ts";
+import { type RolloutResult, type RolloutWishes, rollOut } from "../../rollout/rollout.ts";
+import { printablePath } from "../../text/file-names.ts";
+import { parseBaseRef } from "../../text/names.ts";
+import { quote } from "../../text/quote.ts";
+import type { Command, Context, Input } from "../framework/command.ts";
+import { drawProgress } from "../framework/progress.ts";
+import { JSON_OPTION, printRows, shorten } from "../framework/table.ts";
+import { staleSummary } from "./live.ts";
+
+const CHECK_TIMEOUT = "30";
+
+export const command: Command = {
+  name: "rollout",
+  summary: "Move every instance of a base onto its current version, in batches that are checked",
+  description: `
+Rebases every instance that is on another version, and every running container without one, as 'veneer rebase'
+does: those that run first, and go on running, then those that are mounted, then those that are stopped. One that cannot be moved is told and stays where it was; the others
+are moved all the same, and the status is 1.
+
+--check is run after each batch for each of its members that runs or is mounted. When it does not exit with 0
+for one of them, the rollout stops, and all that it has moved goes back to the version that it was on, with what
+it changed meanwhile; the status is 1. The command finds VENEER_INSTANCE, VENEER_CONTAINER, VENEER_ENGINE, VENEER_PID (the
+container's first process), VENEER_ROOTFS (its root as the host sees it), VENEER_BASE, VENEER_VERSION and
+VENEER_FROM in its environment. When none of the canaries could be moved the rollout stops too.
+
+The same command goes on with a rollout that was interrupted (by SIGINT, a kill, a power loss): what is moved
+stays, and what was not checked is. --back takes back what such a one has moved. A rollout onto
+another version takes its place.
+
+Prints a table of what was to be moved (PAUSE: how long it stood still; STALE: processes that still use the
+version before) and, below it, what each hides of the version and what needs a restart.`,
+  operands: [{ name: "BASE[@V]", complete: "base" }],
+  options: [
+    { name: "--canary", value: "N", help: "move and check N of them first" },
+    { name: "--batch", value: "N", help: "then N at a time; default: all" },
+    { name: "--check", value: "COMMAND", help: "run by sh on the host for each that was moved" },
+    {
+      name: "--check-timeout",
+      value: "SECONDS",
+      help: `a check that takes longer has failed; default ${CHECK_TIMEOUT}`,
+    },
+    { name: "--no-rollback", help: "take nothing back when a check fails" },
+    { name: "--back", help: "take back what an unfinished rollout has moved" },
+    { name: "--force", help: "move what runs in spite of open files that stand in the way" },
+    { name: "--dry-run", help: "change nothing; report what would be moved and hidden" },
+    JSON_OPTION,
+  ],
+  examples: [
+    "veneer rollout debian --dry-run",
+    "veneer rollout debian --canary 1 --batch 10 \\",
+    "    --check 'nsenter -t \"$VENEER_PID\" -n curl -fsS http://127.0.0.1/health'",
+    "veneer rollout debian@3                      back to an older version",
+  ],
+  async run(context, input) {
+    const wishes = readWishes(context, input);
+    let result: RolloutResult;
+    {
+      using interrupted = onInterrupt();
+      using progress = drawProgress(context);
+      result = await rollOut(context.settings, wishes, { progress, stop: interrupted.signal });
+    }
+    print(context, input, result);
+    return result.outcome === "done" ||
+      result.outcome === "nothing" ||
+      isPlanned(result) ||
+      isBack(result, wishes)
+      ? 0
+      : 1;
+  },
+};
+
+function readWishes(context: Context, input: Input): RolloutWishes {
+  const command = input.value("--check");
+  const seconds = count(input, "--check-timeout") ?? Number(CHECK_TIMEOUT);
+  if (command?.trim() === "") throw new UsageError("--check needs a command");
+  const back = input.has("--back");
+  const ref = parseBaseRef(input.operands[0] ?? "");
+  if (back && ref.version !== undefined) {
+    throw new UsageError("--back takes no version", "each goes back to the one that it was on");
+  }
+  return {
+    ref,
+    canary: count(input, "--canary"),
+    batch: count(input, "--batch"),
+    check: command === undefined ? undefined : { command, seconds, env: context.env },
+    rollback: !input.has("--no-rollback"),
+    back,
+    force: input.has("--force"),
+    dryRun: input.has("--dry-run"),
+  };
+}
+
+/** Throws UsageError. */
+function count(input: Input, name: string): number | undefined {
+  const text = input.value(name);
+  if (text === undefined) return undefined;
+  if (/^[1-9][0-9]{0,5}$/.test(text)) return Number(text);
+  throw new UsageError(`${name} ${quote(text)} is not a number of 1 or more`);
+}
+
+/** A dry run in which every member could be looked at. */
+function isPlanned({ outcome, rows }: RolloutResult): boolean {
+  return outcome === "planned" && rows.every(({ state }) => state !== "failed");
+}
+
+/** All was taken back, as it was asked for. */
+function isBack({ outcome, rows }: RolloutResult, { back }: RolloutWishes): boolean {
+  return back && outcome === "back" && rows.every(({ state }) => state !== "stuck");
+}
+
+function print(context: Context, input: Input, result: RolloutResult): void {
+  const { base, to, outcome, rows, superseded } = result;
+  if (superseded !== undefined && outcome !== "planned") {
+    context.note(`veneer: took the place of the unfinished rollout onto ${superseded}`);
+  }
+  if (input.has("--json")) context.out(JSON.stringify({ base, to, outcome, members: rows }, undefined, 2));
+  else if (rows.length > 0) printTable(context, input, rows);
+  const count = (...states: Row["state"][]) => rows.filter(({ state }) => states.includes(state)).length;
+  const moved = count("moved", "checked", "refused");
+  const again = `'veneer rollout ${to}' goes on, 'veneer rollout ${base} --back' takes back what is moved`;
+  const notes: Record<RolloutResult["outcome"], string | undefined> = {
+    nothing: `nothing to do: no instance of ${base} is on another version than ${to}`,
+    planned: undefined,
+    done: `${moved} moved onto ${to}`,
+    incomplete: `${moved} moved onto ${to}, ${count("failed")} could not be`,
+    stopped: `stopped: ${count("refused")} failed their check, ${moved} are on ${to}; hint: ${again}`,
+    back: `${count("back")} taken back, ${count("stuck")} could not be`,
+    interrupted: `interrupted: ${moved} are on ${to}, ${rows.length - moved} are not; hint: ${again}`,
+  };
+  const note = notes[outcome];
+  if (note !== undefined) context.note(`veneer: ${note}`);
+}
+
+function printTable(context: Context, input: Input, rows: readonly Row[]): void {
+  printRows(context, input, rows, [
+    { title: "INSTANCE", cell: (row) => row.id },
+    { title: "FROM", cell: (row) => row.from },
+    { title: "TO", cell: (row) => row.to },
+    { title: "STATE", cell: (row) => row.state },
+    {
+      title: "PAUSE",
+      cell: ({ pause }) => (pause === undefined ? "" : `${pause.toFixed(1)} ms`),
+      right: true,
+    },
+    { title: "CONFLICTS", cell: (row) => String(row.conflicts.length), right: true },
+    { title: "STALE", cell: (row) => String(new Set(row.stale.map(({ pid }) => pid)).size), right: true },
+    { title: "MESSAGE", cell: (row) => shorten(row.message ?? "", 400) },
+  ]);
+  for (const { id, to, conflicts, stale, obstacles } of rows) {
+    const section = (title: string, lines: readonly string[]) => {
+      if (lines.length > 0)
+        for (const line of ["", `${id} ${title}:`, ...lines.map((one) => `  ${one}`)]) context.out(line);
+    };
+    section(
+      `hides of ${to}`,
+      conflicts.map((conflict) => printablePath(conflictLine(conflict))),
+    );
+    section(
+      "has open, in the way",
+      obstacles.map((obstacle) => printablePath(obstacleLine(obstacle))),
+    );
+    section("needs restarts", staleSummary(stale));
+    for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${id}: ${warning}`);
+  }
+}

@@ -1,0 +1,25 @@
+import { formatError } from "../../errors.ts";
+import { mergeInstance } from "../../instances/frozen-uppers-merge.ts";
+import { umountInstance } from "../../instances/mount.ts";
+import { checkName } from "../../text/names.ts";
+import type { Command } from "../framework/command.ts";
+import { refuseFleeting } from "../framework/transient-mount.ts";
+
+export const command: Command = {
+  name: "umount",
+  summary: "Unmount an instance that was mounted by hand",
+  description: "Refused while a process uses it. What was written stays in the instance.",
+  operands: [{ name: "ID", complete: "instance" }],
+  options: [],
+  run(context, input) {
+    refuseFleeting("umount", context.env);
+    const { store } = context.settings;
+    const id = checkName("instance", input.operands[0] ?? "");
+    umountInstance(store, id);
+    try {
+      mergeInstance(store, id);
+    } catch (error) {
+      context.note(`veneer: ${formatError(error)}`);
+    }
+  },
+};

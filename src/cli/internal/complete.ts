@@ -1,0 +1,96 @@
+import { lxcPath } from "../../engines/lxc.ts";
+import { listInstances } from "../../store/instances.ts";
+import type { Store } from "../../store/paths.ts";
+import { storeOfBase } from "../../store/shared.ts";
+import { namesOfBases } from "../../store/shares.ts";
+import { listVersions, readBaseFile } from "../../store/versions.ts";
+import { list } from "../../sys/stat.ts";
+import type { Command } from "../framework/command.ts";
+import { type Candidate, complete, countGlobals, fitting, type Wanted } from "../framework/complete.ts";
+import { GLOBAL_OPTIONS } from "../framework/global-options.ts";
+import { loadCommands } from "../framework/verbs.ts";
+
+/**
+ * Prints what can stand at the end of the command line, for the scripts of `completion`: a first line `words`,
+ * `files` or `directories`, then for words one line each, with a tab and a description.
+ */
+export const command: Command = {
+  name: "internal complete",
+  outside: true,
+  summary: "Complete a command line",
+  operands: [],
+  options: [],
+  rest: "WORD...",
+  async run(context, input) {
+    const words = input.rest ?? [""];
+    const answer = complete(words, await loadCommands(), GLOBAL_OPTIONS);
+    const store = { ...context.settings.store, ...rootOf(words) };
+    for (const line of lines(answer, store)) context.out(line);
+  },
+};
+
+/** --root among the words before the command. */
+function rootOf(words: readonly string[]): { root?: string } {
+  const globals = words.slice(0, countGlobals(words, GLOBAL_OPTIONS));
+  const index = globals.findIndex((word) => word === "--root" || word.startsWith("--root="));
+  const root = index < 0 ? undefined : (globals[index]?.split("=", 2)[1] ?? globals[index + 1]);
+  return root?.startsWith("/") ? { root } : {};
+}
+
+function lines(answer: Wanted, store: Store): string[] {
+  switch (answer.kind) {
+    case "file":
+      return ["files"];
+    case "directory":
+      return ["directories"];
+    case "words":
+      return print(answer.candidates);
+    case "base":
+      return print(known(() => bases(store, answer.begun), answer));
+    case "instance":
+      return print(known(() => listInstances(store).map((value) => ({ value })), answer));
+    case "runtime":
+      return print(known(() => ["runc", "crun"].map((value) => ({ value })), answer));
+    case "engine":
+      return print(known(() => ENGINES.map((value) => ({ value })), answer));
+    case "lxc":
+      return print(known(() => list(lxcPath("/etc")).map((value) => ({ value })), answer));
+  }
+}
+
+const ENGINES = ["lxc", "podman", "docker", "containerd", "crio"];
+
+/** What fits; nothing when the store cannot be read, as by a user who is not root. */
+function known(list: () => Candidate[], answer: { prefix: string; begun: string }): readonly Candidate[] {
+  try {
+    const candidates = list().map(({ value, help }) => ({
+      value: answer.prefix + value,
+      ...(help !== undefined && { help }),
+    }));
+    const fit = fitting(candidates, answer.prefix + answer.begun);
+    return fit.kind === "words" ? fit.candidates : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Names, and behind an @ the versions of one. */
+function bases(store: Store, begun: string): Candidate[] {
+  const at = begun.indexOf("@");
+  if (at < 0) return namesOfBases(store).map((value) => ({ value }));
+  const name = begun.slice(0, at);
+  if (!namesOfBases(store).includes(name)) return [];
+  const holder = storeOfBase(store, name);
+  const current = readBaseFile(holder, name)?.current;
+  return listVersions(holder, name).map((version) => ({
+    value: `${name}@${version}`,
+    ...(version === current && { help: "current" }),
+  }));
+}
+
+function print(candidates: readonly Candidate[]): string[] {
+  return [
+    "words",
+    ...candidates.map(({ value, help }) => (help === undefined ? value : `${value}\t${help}`)),
+  ];
+}

@@ -1,0 +1,15 @@
+import { kernelChecks } from "../../doctor/kernel.ts";
+import { storeChecks } from "../../doctor/store.ts";
+import type { Command } from "../framework/command.ts";
+
+/** The checks that need privilege, for `doctor` of a user without root: this runs in its user namespace. */
+export const command: Command = {
+  name: "internal doctor",
+  summary: "Look at the kernel and the store from inside a user namespace",
+  operands: [],
+  options: [],
+  async run(context) {
+    const checks = [...(await kernelChecks()), ...storeChecks(context.settings.store)];
+    context.out(JSON.stringify(checks));
+  },
+};

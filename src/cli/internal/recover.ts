@@ -1,0 +1,32 @@
+import { formatError } from "../../errors.ts";
+import { listMoving } from "../../live/journal.ts";
+import { recoverAll, recoveredLine } from "../../live/recover.ts";
+import type { Command } from "../framework/command.ts";
+
+/** Milliseconds for a process that was killed to be gone with all that it held. */
+const GONE_WITHIN = 1000;
+
+/** Called by the guard of a live rebase (apply/live-guard.ts). */
+export const command: Command = {
+  name: "internal recover",
+  summary: "Bring containers to order whose live rebase was killed",
+  operands: [],
+  options: [],
+  run(context) {
+    const { store } = context.settings;
+    const end = Date.now() + GONE_WITHIN;
+    let failures: unknown[];
+    do {
+      failures = [];
+      recoverAll(
+        store,
+        (moving, result) => context.note(recoveredLine(moving, result)),
+        (error) => failures.push(error),
+      );
+      if (listMoving(store).length === 0) break;
+      Bun.sleepSync(20);
+    } while (Date.now() < end);
+    for (const error of failures) context.note(`veneer: ${formatError(error)}`);
+    return failures.length > 0 ? 1 : 0;
+  },
+};

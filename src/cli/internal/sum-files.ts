@@ -1,0 +1,26 @@
+import { listingFile, readLines, sumFiles } from "../../store/sums.ts";
+import type { Command } from "../framework/command.ts";
+
+/** Lines written at once, and bytes of a file after which its line is written at once: for progress. */
+const CHUNK = 100;
+const LARGE = 2 ** 20;
+
+export const command: Command = {
+  name: "internal sum-files",
+  summary: "Digest a share of a layer's files: lines of size, digest, path",
+  operands: [{ name: "LAYER" }, { name: "INDEX" }, { name: "COUNT" }],
+  options: [],
+  run(context, input) {
+    const [directory = "", index, count] = input.operands;
+    const listing = readLines(listingFile(directory)) ?? [];
+    let chunk: string[] = [];
+    const emit = (line: string, bytes: number) => {
+      chunk.push(`${bytes} ${line}`);
+      if (chunk.length < CHUNK && bytes < LARGE) return;
+      context.out(chunk.join("\n"));
+      chunk = [];
+    };
+    sumFiles(directory, listing, emit, { index: Number(index), count: Number(count) });
+    if (chunk.length > 0) context.out(chunk.join("\n"));
+  },
+};

@@ -1,0 +1,48 @@
+import { inspectContainer, inspectInstance } from "../../inventory/inspect.ts";
+import { noSuchInstance } from "../../store/instances.ts";
+import { checkContainerId, checkName } from "../../text/names.ts";
+import type { Command } from "../framework/command.ts";
+import { JSON_OPTION } from "../framework/table.ts";
+
+export const command: Command = {
+  name: "inspect",
+  summary: "Show all that is known of an instance",
+  description: `
+Its definition, where its upper and its base's layers are, its generations, and what holds it. ID may also be
+that of a running container that has no named instance.`,
+  operands: [{ name: "ID", complete: "instance" }],
+  options: [JSON_OPTION],
+  run(context, input) {
+    const { store } = context.settings;
+    const id = checkContainerId(input.operands[0] ?? "");
+    const found = isName(id) ? inspectInstance(store, id) : undefined;
+    const all = found ?? inspectContainer(store, id);
+    if (!all) throw noSuchInstance(store, id);
+    if (input.has("--json")) context.out(JSON.stringify(all, undefined, 2));
+    else for (const line of lines(all, "")) context.out(line);
+  },
+};
+
+function isName(id: string): boolean {
+  try {
+    return checkName("instance", id) === id;
+  } catch {
+    return false;
+  }
+}
+
+/** `key: value`, indented below what it belongs to. */
+function* lines(value: object, indent: string): Generator<string> {
+  for (const [key, item] of Object.entries(value)) {
+    const label = `${indent}${Array.isArray(value) ? "-" : `${key}:`}`;
+    if (item === null || item === undefined) continue;
+    if (typeof item !== "object") yield `${label} ${item}`;
+    else if (Array.isArray(item) && item.every((part) => typeof part !== "object")) {
+      if (item.length > 0) yield label;
+      for (const part of item) yield `${indent}  ${part}`;
+    } else {
+      yield label;
+      yield* lines(item, `${indent}  `);
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import { formatError, VeneerError } from "../../errors.ts";
+import { makeBehind } from "../../inventory/behind.ts";
+import { listRunning, type Running } from "../../inventory/running.ts";
+import { staleOf } from "../../live/stale.ts";
+import { printablePath } from "../../text/file-names.ts";
+import { formatBaseRef } from "../../text/names.ts";
+import { quote } from "../../text/quote.ts";
+import type { Command, Context, Input } from "../framework/command.ts";
+import { JSON_OPTION, printRows } from "../framework/table.ts";
+
+export const command: Command = {
+  name: "ps",
+  summary: "List what runs: containers and instances mounted by hand",
+  description: `
+BEHIND is how many versions of its base came after the one that it runs on, up to the current one: 'veneer
+rollout BASE' moves what is behind. It is negative where an older version was made the current one.
+
+--stale lists what is still on a version from before a live rebase: processes that need a restart.`,
+  operands: [{ name: "ID", optional: true, complete: "instance" }],
+  options: [
+    { name: "--stale", help: "processes with files, libraries or directories of an earlier root open" },
+    JSON_OPTION,
+  ],
+  run(context, input) {
+    const [wanted] = input.operands;
+    // one damaged record hides no other
+    const report = (error: unknown) => context.note(`veneer: ${formatError(error)}`);
+    const running = listRunning(context.settings.store, report).filter(
+      ({ record }) => wanted === undefined || wanted === record.instance || wanted === record.container,
+    );
+    if (wanted !== undefined && running.length === 0) {
+      throw new VeneerError("NOT_RUNNING", `nothing called ${quote(wanted)} runs`, {
+        hint: "'veneer ps' lists what does",
+      });
+    }
+    if (input.has("--stale")) {
+      printStale(context, input, running);
+      return;
+    }
+    const behind = makeBehind(context.settings.store);
+    const rows = running.map(({ record, pid }) => ({
+      container: record.container ?? null,
+      engine: record.engine,
+      instance: record.instance ?? null,
+      base: record.base,
+      version: record.version,
+      behind: behind(record.base, record.version),
+      pid: pid ?? null,
+      since: record.created,
+      target: record.engine === "mount" ? (record.target ?? null) : null,
+    }));
+    printRows(context, input, rows, [
+      { title: "CONTAINER", cell: (row) => row.container ?? row.target ?? "-" },
+      { title: "ENGINE", cell: (row) => row.engine },
+      { title: "INSTANCE", cell: (row) => row.instance ?? "-" },
+      { title: "BASE", cell: ({ base: name, version }) => formatBaseRef({ name, version }) },
+      { title: "BEHIND", cell: (row) => String(row.behind ?? "?"), right: true },
+      { title: "PID", cell: (row) => String(row.pid ?? "-"), right: true },
+      { title: "SINCE", cell: (row) => row.since },
+    ]);
+  },
+};
+
+function printStale(context: Context, input: Input, running: readonly Running[]): void {
+  const rows = running.flatMap(({ record, pid }) => {
+    const uses = pid === undefined ? [] : staleOf(pid, record);
+    const { container = null, instance = null } = record;
+    return uses.map((use) => ({ container, instance, ...use }));
+  });
+  printRows(context, input, rows, [
+    { title: "CONTAINER", cell: (row) => row.container ?? "-" },
+    { title: "INSTANCE", cell: (row) => row.instance ?? "-" },
+    { title: "PID", cell: (row) => String(row.pid), right: true },
+    { title: "WHAT", cell: (row) => row.kind },
+    { title: "PATH", cell: (row) => (row.path === "" ? "-" : printablePath(row.path)) },
+    { title: "COMMAND", cell: (row) => printablePath(row.command) },
+  ]);
+}
