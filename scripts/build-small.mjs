@@ -157,6 +157,11 @@ async function bundle(architecture, version) {
     plugins: [ownModules, lateModules],
     logLevel: "warning",
   });
+  for (const { text } of result.outputFiles) {
+    const foreign = /(?<![.\w$])(?:Bun|process|Buffer|setTimeout|structuredClone)[.(]/.exec(text);
+    if (foreign)
+      throw new Error(`the small program has no '${foreign[0]}': ${text.substr(foreign.index - 100, 200)}`);
+  }
   // import() that waits, which QuickJS has not
   return result.outputFiles.map(({ path, text }) => ({
     name: basename(path),

@@ -4,6 +4,7 @@ import type { Settings } from "../request/config.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
+import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { IdMap, IdRange } from "../sys/userns.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
@@ -82,15 +83,10 @@ export function shiftedPaths(
 /** By a process of its own: it takes what a hook does not load. */
 function makeCopies(store: Store, ref: BaseRef, map: IdMap): void {
   const words = ["--root", store.root, "--run", store.run, ...shiftWords(ref, map)];
-  const { exitCode, stderr } = Bun.spawnSync([programPath(), ...words], {
-    cwd: "/",
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  if (exitCode === 0) return;
+  const { status, stderr } = runToEnd([programPath(), ...words]);
+  if (status === 0) return;
   const said =
     stderr
-      ?.toString()
       .trim()
       .split("\n")
       .at(-1)

@@ -33,6 +33,11 @@ export function ignoreBrokenPipes(): void {
   check(syscall(SYS.rt_sigaction, SIGPIPE, ignore, null, SIGNAL_SET_SIZE), "rt_sigaction");
 }
 
+/** In a child that becomes another program: what {@link ignoreBrokenPipes} changed is as it is for programs. */
+export function restoreBrokenPipes(): void {
+  syscall(SYS.rt_sigaction, SIGPIPE, new BigUint64Array(4), null, SIGNAL_SET_SIZE);
+}
+
 const SIGPIPE = 13;
 export const SIGSTOP = 19;
 export const SIGCONT = 18;

@@ -2,6 +2,7 @@
  * Processes of our own that are not waited for. This file is the large program's; the build of the small program takes
  * quickjs/spawn.ts in its place, which forks. Both export the same.
  */
+import { constants } from "node:os";
 import { readlink } from "./fd.ts";
 import { identify } from "./process.ts";
 import { sleep } from "./self.ts";
@@ -13,6 +14,32 @@ const PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 export function startDetached(argv: readonly string[]): void {
   const env = { PATH: PATH.slice(5) };
   Bun.spawn([...argv], { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
+}
+
+export interface Ended {
+  /** as a shell says it: 128 and the signal's number where one ended it; 127 where it could not be started */
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The environment of a program that we start for ourselves; `env` is NAME=VALUE each, in place of it. */
+export interface RunOptions {
+  readonly env?: readonly string[];
+}
+
+/** Runs a program to its end, in `/`, without input. */
+export function runToEnd(argv: readonly string[], options: RunOptions = {}): Ended {
+  const variables = options.env ?? [PATH];
+  const env = Object.fromEntries(variables.map((text) => text.split(/=(.*)/s, 2)));
+  try {
+    const child = Bun.spawnSync([...argv], { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"] });
+    const { stdout, stderr, exitCode, signalCode } = child;
+    const status = signalCode ? 128 + (constants.signals[signalCode as NodeJS.Signals] ?? 0) : exitCode;
+    return { status, stdout: stdout.toString(), stderr: stderr.toString() };
+  } catch (error) {
+    return { status: 127, stdout: "", stderr: String(error) };
+  }
 }
 
 /** A process that is in a new user namespace, without maps, until it is disposed. */

@@ -1,29 +1,60 @@
 /** Processes of the small program that it does not wait for: it forks. */
 
-import { openat } from "../fd.ts";
+import { Fd, openat, readAll } from "../fd.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
-import { duplicateTo, environmentOf, execve, exit, fork, pipe, waitFor } from "../fork.ts";
-import { syscall } from "../libc.ts";
+import { duplicateTo, execve, exit, fork, pipe, waitFor } from "../fork.ts";
+import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
-import type { NamespaceHolder } from "../spawn.ts";
+import { restoreBrokenPipes } from "../signals.ts";
+import type { Ended, NamespaceHolder, RunOptions } from "../spawn.ts";
 
 const CLOSE_RANGE_CLOEXEC = 4;
 const SIGKILL = 9;
 
-/** Starts a program in a session of its own, in `/`, without input and output. Throws where it cannot fork. */
-export function startDetached(argv: readonly string[]): void {
-  if (fork() !== 0) return;
+/** In the child: no input, no other descriptors, and the program, or the end. Output goes nowhere unless it is given. */
+function become(argv: readonly string[], env: readonly (string | Uint8Array)[], out = 0, err = 0): never {
   try {
-    syscall(SYS.setsid);
     syscall(SYS.chdir, new Uint8Array([0x2f, 0]));
-    const nothing = openat(AT_FDCWD, "/dev/null", O_RDWR);
-    for (const number of [0, 1, 2]) duplicateTo(nothing.number, number);
+    duplicateTo(openat(AT_FDCWD, "/dev/null", O_RDWR).number, 0);
+    duplicateTo(out, 1);
+    duplicateTo(err, 2);
     // what a caller left open without O_CLOEXEC is not for this one
     syscall(SYS.close_range, 3, 0xffffffff, CLOSE_RANGE_CLOEXEC);
-    execve(argv[0] as string, argv, environmentOf({ PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }));
+    restoreBrokenPipes();
+    execve(argv[0] as string, argv, env);
   } finally {
     exit(127);
   }
+}
+
+/** Runs a program to its end, in `/`, without input. */
+export function runToEnd(argv: readonly string[], options: RunOptions = {}): Ended {
+  using out = memoryFile();
+  using err = memoryFile();
+  const pid = fork();
+  if (pid === 0) become(argv, options.env ?? PATH, out.number, err.number);
+  return { status: waitFor(pid), stdout: contents(out), stderr: contents(err) };
+}
+
+const PATH = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+const OUTPUT_LIMIT = 16 * 1024 * 1024;
+const MFD_CLOEXEC = 1;
+
+/** Takes any amount without a reader (memfd_create(2)): one pipe after the other could block. */
+function memoryFile(): Fd {
+  return new Fd(check(syscall(SYS.memfd_create, cstring("output"), MFD_CLOEXEC), "memfd_create"));
+}
+
+function contents(file: Fd): string {
+  syscall(SYS.lseek, file.number, 0, 0);
+  return new TextDecoder().decode(readAll(file.number, OUTPUT_LIMIT, "output of a program"));
+}
+
+/** Starts a program in a session of its own, in `/`, without input and output. Throws where it cannot fork. */
+export function startDetached(argv: readonly string[]): void {
+  if (fork() !== 0) return;
+  syscall(SYS.setsid);
+  become(argv, PATH);
 }
 
 /** Undefined where the kernel or an administrator allows no new one. */
