@@ -10,6 +10,7 @@ import { addressOf, check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
 const SIGCHLD = 17;
+const F_SETFD = 2;
 
 /** 0 in the child, its pid in the parent. Memory, descriptors and dispositions are copied. */
 export function fork(): number {
@@ -77,7 +78,8 @@ export function shellStatus(status: number): number {
   return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }
 
-/** dup2(2) by dup3(2): `to` stays open when another program is executed. */
+/** dup2(2): `to` stays open when another program is executed, also when it is the same. */
 export function duplicateTo(from: number, to: number): void {
-  check(syscall(SYS.dup3, from, to, 0), "dup3");
+  if (from === to) check(syscall(SYS.fcntl, to, F_SETFD, 0), "fcntl");
+  else check(syscall(SYS.dup3, from, to, 0), "dup3");
 }

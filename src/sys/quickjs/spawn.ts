@@ -9,7 +9,6 @@ import { restoreBrokenPipes } from "../signals.ts";
 import type { Ended, NamespaceHolder, RunOptions } from "../spawn.ts";
 
 const CLOSE_RANGE_CLOEXEC = 4;
-const SIGKILL = 9;
 
 /** In the child: no input, no other descriptors, and the program, or the end. Output goes nowhere unless it is given. */
 function become(argv: readonly string[], env: readonly (string | Uint8Array)[], out = 0, err = 0): never {
@@ -39,10 +38,13 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
 const PATH = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
 const OUTPUT_LIMIT = 16 * 1024 * 1024;
 const MFD_CLOEXEC = 1;
+const F_DUPFD_CLOEXEC = 1030;
 
 /** Takes any amount without a reader (memfd_create(2)): one pipe after the other could block. */
 function memoryFile(): Fd {
-  return new Fd(check(syscall(SYS.memfd_create, cstring("output"), MFD_CLOEXEC), "memfd_create"));
+  using file = new Fd(check(syscall(SYS.memfd_create, cstring("output"), MFD_CLOEXEC), "memfd_create"));
+  // a caller may have closed its standard descriptors
+  return new Fd(check(syscall(SYS.fcntl, file.number, F_DUPFD_CLOEXEC, 3), "fcntl"));
 }
 
 function contents(file: Fd): string {
@@ -57,21 +59,24 @@ export function startDetached(argv: readonly string[]): void {
   become(argv, PATH);
 }
 
-/** Undefined where the kernel or an administrator allows no new one. */
+/** Undefined where the kernel or an administrator allows no new one. It ends with this process, however that ends. */
 export function holdNewUserNamespace(): NamespaceHolder | undefined {
   const inside = pipe();
+  const hold = pipe();
   const pid = fork();
   if (pid === 0) {
-    const failed = syscall(SYS.unshare, CLONE_NEWUSER) < 0;
-    if (failed) exit(1);
+    hold.write[Symbol.dispose]();
+    if (syscall(SYS.unshare, CLONE_NEWUSER) < 0) exit(1);
     syscall(SYS.write, inside.write.number, new Uint8Array(1), 1);
-    for (;;) syscall(SYS.ppoll, null, 0, null, null, 0);
+    syscall(SYS.read, hold.read.number, new Uint8Array(1), 1);
+    exit(0);
   }
+  hold.read[Symbol.dispose]();
   inside.write[Symbol.dispose]();
   const entered = syscall(SYS.read, inside.read.number, new Uint8Array(1), 1) === 1;
   inside.read[Symbol.dispose]();
   const end = () => {
-    syscall(SYS.kill, pid, SIGKILL);
+    hold.write[Symbol.dispose]();
     waitFor(pid);
   };
   if (entered) return { pid, [Symbol.dispose]: end };
