@@ -403,18 +403,27 @@ describe("a kernel that takes no detached layers", () => {
   it("gets them attached, in a mount namespace that goes", async () => {
     tryStrace();
     const file = join(host.dir, "attached");
-    // the call that makes the file system, in a version of one layer
     const trace = ["-f", "-qq", "-o", file, "-e", "trace=fsconfig,unshare,setns,move_mount"];
-    const words = [...trace, "-e", "inject=fsconfig:error=EINVAL:when=9", PROGRAM];
-    const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
-    const printed = await must("strace", [...words, ...options], { input: PRECREATE });
+    const words = [PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"];
+    const start = async (...injected: string[]) => {
+      const printed = await must("strace", [...trace, ...injected, ...words], { input: PRECREATE });
+      return JSON.parse(printed);
+    };
+    const stop = async ({ hooks }: { hooks: { poststop: { path: string; args: string[] }[] } }) => {
+      const [hook] = hooks.poststop;
+      const state = JSON.stringify({ ociVersion: "1.0.2", id: "x", status: "stopped", bundle: "/" });
+      await must(hook?.path ?? "", hook?.args.slice(1) ?? [], { input: state });
+    };
+    await stop(await start());
+    // the call that makes the file system: how many options come before it depends on the kernel
+    const calls = readFileSync(file, "utf8").match(/fsconfig\(.*/g) ?? [];
+    const when = calls.findIndex((call) => call.includes("FSCONFIG_CMD_CREATE")) + 1;
+    const changed = await start("-e", `inject=fsconfig:error=EINVAL:when=${when}`);
     expect(readFileSync(file, "utf8")).toMatch(/FSCONFIG_CMD_CREATE.*INJECTED/);
-    const { root, hooks } = JSON.parse(printed);
-    expect(await must("stat", ["-c", "%u", root.path, join(root.path, "etc/daemon")])).toBe("100000\n100033");
+    const { path } = changed.root;
+    expect(await must("stat", ["-c", "%u", path, join(path, "etc/daemon")])).toBe("100000\n100033");
     expect(mountTable().filter((line) => line.includes("overlay"))).toHaveLength(1);
-    const [hook] = hooks.poststop;
-    const state = JSON.stringify({ ociVersion: "1.0.2", id: "x", status: "stopped", bundle: "/" });
-    await must(hook.path, hook.args.slice(1), { input: state });
+    await stop(changed);
   });
 });
 

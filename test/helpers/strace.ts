@@ -56,18 +56,18 @@ export const killAt = ({ call, when }: Moment) => inject(call, `signal=KILL:when
 /** strace's arguments that let a call fail in place of being made. */
 export const failAt = ({ call, when }: Moment) => inject(call, `error=EIO:when=${when}`);
 
-/** Every moment of a recorded run. */
+/** Every moment of a recorded run. strace counts the calls of each process for itself, so one moment may be in several. */
 export function momentsOf(file: string): Moment[] {
   const counts = new Map<string, number>();
-  const moments: Moment[] = [];
+  const moments = new Map<string, Moment>();
   for (const line of readFileSync(file, "utf8").split("\n")) {
-    const call = /^(?:[0-9]+ +)?([a-z0-9_]+)\(/.exec(line)?.[1];
+    const [, pid, call] = /^([0-9]+ +)?([a-z0-9_]+)\(/.exec(line) ?? [];
     if (call === undefined || !MUTATING.includes(call)) continue;
-    const when = (counts.get(call) ?? 0) + 1;
-    counts.set(call, when);
-    moments.push({ call, when });
+    const when = (counts.get(`${pid} ${call}`) ?? 0) + 1;
+    counts.set(`${pid} ${call}`, when);
+    moments.set(`${call} ${when}`, { call, when });
   }
-  return moments;
+  return [...moments.values()];
 }
 
 /** Throws where processes cannot be traced. */
