@@ -13,7 +13,7 @@ import { reportingToLxc } from "./report/lxc-log.ts";
 import { reportingToParent } from "./report/parent-stderr.ts";
 import { Arguments, readGlobalOption, readWish } from "./request/arguments.ts";
 import { type GlobalOptions, readSettings } from "./request/config.ts";
-import type { LxcEnvironment } from "./request/lxc-hook.ts";
+import { isCloneHook, type LxcEnvironment } from "./request/lxc-hook.ts";
 import type { Wishes } from "./request/root-request.ts";
 import { startLargeProgram } from "./runtime/large-program.ts";
 import { prepareRuntime } from "./runtime/prepare.ts";
@@ -56,6 +56,7 @@ function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): voi
   const settings = readSettings(options);
   try {
     if (key !== undefined) releaseByKey(settings, key);
+    else if (kind === "lxc" && isCloneHook(env, extra)) startLargeProgram();
     else if (kind === "lxc") hookLxc(settings, wishes, extra, env);
     else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
     else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, wishes);

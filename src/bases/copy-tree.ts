@@ -11,6 +11,7 @@ import type { Store } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
+import { encodeName } from "../text/file-names.ts";
 import { quote } from "../text/quote.ts";
 
 /** Owners by number, as they are; file capabilities, ACLs and every other extended attribute too. */
@@ -63,29 +64,66 @@ export async function copyDirectory(
 }
 
 /** tar to tar: cp cannot leave a directory out. */
-async function copyAround(prefix: string, without: readonly string[], tree: string, options: TreeOptions) {
+function copyAround(prefix: string, without: readonly string[], tree: string, options: TreeOptions) {
   const excluded = without.map((path) => `--exclude=./${escapePattern(path.slice(prefix.length))}`);
-  const pack = ["-c", "-S", "--one-file-system", "--anchored", "--warning=no-file-ignored", ...TAR];
-  const packer = spawn(findProgram("tar"), [...pack, ...excluded, "-C", prefix, "-f", "-", "."], {
+  return tarToTar(prefix, ["--anchored", ...excluded, "."], tree, options);
+}
+
+/**
+ * Copies the entries at `paths` (relative to `source`, a directory before what is in it) and nothing else to `tree`,
+ * which exists and is empty. What vanishes meanwhile is left out.
+ */
+export async function copyEntries(
+  source: string,
+  paths: readonly string[],
+  tree: string,
+  options: TreeOptions,
+): Promise<void> {
+  const list = Readable.from(
+    (function* () {
+      for (const path of paths) yield Buffer.concat([encodeName(path === "." ? "." : `./${path}`), NUL]);
+    })(),
+    { objectMode: false },
+  );
+  const words = ["--no-recursion", "--ignore-failed-read", "--null", "--verbatim-files-from", "-T", "-"];
+  await tarToTar(source, words, tree, options, list);
+}
+
+const NUL = Buffer.from([0]);
+
+async function tarToTar(
+  source: string,
+  words: readonly string[],
+  tree: string,
+  options: TreeOptions,
+  list?: Readable,
+) {
+  const pack = ["-c", "-S", "--one-file-system", "--warning=no-file-ignored", ...TAR];
+  const packer = spawn(findProgram("tar"), [...pack, "-C", source, "-f", "-", ...words], {
     env: PROGRAM_ENVIRONMENT,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [list ? "pipe" : "ignore", "pipe", "pipe"],
   });
+  if (list && packer.stdin) {
+    // tar says itself why it stops reading
+    packer.stdin.on("error", () => {});
+    list.pipe(packer.stdin);
+  }
   let complaint = "";
-  packer.stderr.on("data", (chunk) => {
+  packer.stderr?.on("data", (chunk) => {
     if (complaint.length < 500) complaint += chunk;
   });
   const exited = new Promise<number>((resolve) => packer.on("exit", (status) => resolve(status ?? 128)));
   try {
     await runProgram("tar", [...EXTRACT, owners(options), "-C", tree, "-f", "-"], {
       ...withoutDevices(options.note),
-      stdin: packer.stdout,
+      stdin: packer.stdout as Readable,
       started: (pid) => options.progress.step("copying", () => written(pid)),
     });
   } finally {
     packer.kill();
   }
   // status 1: a file changed as it was read, as files of a living system do
-  if ((await exited) > 1) throw new VeneerError("PROGRAM", `tar of ${prefix} failed: ${complaint.trim()}`);
+  if ((await exited) > 1) throw new VeneerError("PROGRAM", `tar of ${source} failed: ${complaint.trim()}`);
 }
 
 function escapePattern(path: string): string {

@@ -1,9 +1,12 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
-import { VeneerError } from "../errors.ts";
+
+import { during, VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
 import { shortenLayers } from "../layers/flatten.ts";
+import type { CommitOptions, Published } from "../layers/published.ts";
 import { checkStackable } from "../layers/stackable.ts";
+import { changesNothing } from "../layers/unchanged.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountSource } from "../overlay/mount-source.ts";
@@ -19,7 +22,7 @@ import { lockSession, publishedAs, readSession, type Session } from "../store/se
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { publishVersion } from "../store/versions.ts";
+import { publishVersion, requireCurrent } from "../store/versions.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
@@ -147,8 +150,9 @@ export function detachSession(store: Store, name: string, force = false): void {
 }
 
 /**
- * Publishes a session, which is not mounted any more, as the next version. The caller holds {@link lockSession}.
- * A kill at any point leaves the session as it was, or one that a second commit finishes, or the new version.
+ * Publishes a session, which is not mounted any more, as the next version; drops it where it changed nothing, times
+ * aside. The caller holds {@link lockSession}. A kill at any point leaves the session as it was, or one that a second
+ * commit finishes, or the new version. Throws MOVED where the base is at another version now.
  */
 export async function commitSession(
   store: Store,
@@ -156,7 +160,8 @@ export async function commitSession(
   session: Session,
   origin: string,
   progress: Progress,
-): Promise<BaseVersion> {
+  options: CommitOptions = {},
+): Promise<Published> {
   const done = publishedAs(store, name, session);
   if (done) {
     await dropSession(store, name, session);
@@ -164,6 +169,12 @@ export async function commitSession(
   }
   const base = readVersion(store, { name, version: session.version });
   const directory = paths.sessionLayer(store, name);
+  const expected = options.force ? undefined : { current: session.version };
+  if (expected) requireGround(store, name, session);
+  if (!options.always && lstatMaybe(directory) && isUnchanged(store, name, base)) {
+    await dropSession(store, name, session);
+    return { ...base, unchanged: true };
+  }
   if (lstatMaybe(directory)) {
     progress.step("listing and writing to disk");
     const flushed = runProgram("sync", ["-f", directory]);
@@ -178,14 +189,39 @@ export async function commitSession(
   if (lstatMaybe(directory)) publishLayer(store, { id: session.layer, directory });
   else if (!layer) throw new VeneerError("NO_LAYER", `the layer of the session of base ${name} is gone`);
   const { layers, config, from } = base.manifest;
-  const version = publishVersion(store, name, {
+  const content = {
     layers: [{ id: session.layer }, ...(await shortenLayers(store, layers, progress))],
     origin,
     ...(config && { config }),
     ...(from && { from }),
-  });
+  };
+  const version = publishVersion(store, name, content, expected);
   await dropSession(store, name, session);
   return version;
+}
+
+function isUnchanged(store: Store, name: string, base: BaseVersion): boolean {
+  using layers = openLayers(store, base);
+  return changesNothing(paths.sessionUpper(store, name), layers.fds);
+}
+
+/** Says before the work what {@link publishVersion} would say after it. */
+function requireGround(store: Store, name: string, { version }: Session): void {
+  during(
+    `the session stands on version ${version}`,
+    () => requireCurrent(store, name, version),
+    () =>
+      `--force publishes it all the same, without what was changed since; 'veneer base abort ${name}' drops the session`,
+  );
+}
+
+/**
+ * Lets a session outlast its command: whoever comes after a kill, or a commit that was refused, can commit or abort it.
+ * Durable on return.
+ */
+export function keepSession(store: Store, name: string, session: Session): void {
+  const { command: _, ...kept } = session;
+  writeDocument(paths.sessionFile(store, name), kept, { sync: true });
 }
 
 /** Removes a session and what it holds. The caller holds {@link lockSession}. */

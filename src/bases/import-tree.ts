@@ -1,34 +1,42 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
+
 import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
-import { type ImportOptions, requireOwners } from "../layers/owners.ts";
+import { isSame, type TreeDifference } from "../layers/compare-trees.ts";
+import { shortenLayers } from "../layers/flatten.ts";
+import { type ImportOptions, refuseForeignOwners, requireOwners } from "../layers/owners.ts";
+import type { Published } from "../layers/published.ts";
+import { findSameLayer } from "../layers/same-layer.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
-import type { BaseVersion } from "../store/bases.ts";
+import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { publishVersion } from "../store/versions.ts";
+import { publishVersion, readBaseFile } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { copyDirectory, unpackFile, unpackStream } from "./copy-tree.ts";
+import { copyDirectory, copyEntries, unpackFile, unpackStream } from "./copy-tree.ts";
+import { differenceFrom, keepDelta, markRemoved, pathsOfDelta } from "./delta.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
 
 /**
- * Imports a tree as one layer and publishes a version of `name` with that layer alone: whole or not at all,
- * durable on return. What was made is removed on failure and on SIGINT and SIGTERM; after a kill `gc` does it.
+ * Imports a tree and publishes a version of `name` with it: whole or not at all, durable on return. Where little
+ * differs from the current version the layer holds what differs and stands on that version's layers; where nothing
+ * does (times aside) no version is published, unless `always`. What was made is removed on failure and on SIGINT and
+ * SIGTERM; after a kill `gc` does it.
  */
 export async function importTree(
   store: Store,
   name: string,
   source: TreeSource,
   options: ImportOptions,
-): Promise<BaseVersion> {
+): Promise<Published> {
   const text = source.kind === "stdin" ? "standard input" : source.path;
   return duringAsync(`import ${name} from ${quote(text)}`, async () => {
     if (geteuid() !== 0) {
@@ -41,10 +49,66 @@ export async function importTree(
     using staging = makeStaging(store);
     const layer = `${staging.path}/layer`;
     makeLayerDirectory(layer);
-    await fill(store, source, `${layer}/tree`, options);
+    const tree = `${layer}/tree`;
+    // the layers of the version below stay until the manifest that names them is published
+    using _layers = lockLayers(store);
+    const current = options.whole ? undefined : currentVersion(store, name);
+    const directory = directoryOf(source);
+    let difference: TreeDifference | undefined;
+    if (current && directory !== undefined && !options.squash) {
+      difference = await copyDifference(store, current, directory, tree, options);
+      if (!difference) await fill(store, source, tree, options);
+    } else {
+      await fill(store, source, tree, options);
+      options.progress.step("comparing");
+      if (current) difference = differenceFrom(store, current, tree);
+      if (difference && !isUnchanged(difference, options)) keepDelta(tree, difference);
+    }
+    if (current && difference && isUnchanged(difference, options) && isCurrent(store, current)) {
+      return { ...current, unchanged: true };
+    }
+    if (difference) markRemoved(tree, difference);
+    const below = difference ? current : undefined;
     // awaited here: the staging directory goes when this scope ends
-    return await publish(store, name, layer, `import of ${text}`, options.progress);
+    return await publish(store, name, layer, `import of ${text}`, below, options.progress);
   });
+}
+
+const isUnchanged = (difference: TreeDifference, { always }: ImportOptions) => !always && isSame(difference);
+
+function isCurrent(store: Store, { name, version }: BaseVersion): boolean {
+  return readBaseFile(store, name)?.current === version;
+}
+
+/** The version below a layer of what differs; undefined where there is none yet. */
+function currentVersion(store: Store, name: string): BaseVersion | undefined {
+  return readBaseFile(store, name) && readVersion(store, { name });
+}
+
+function directoryOf(source: TreeSource): string | undefined {
+  if (source.kind === "stdin" || !isType(stat(source.path), S_IFDIR)) return undefined;
+  return realpathSync(source.path);
+}
+
+/** Fills `tree` with what differs of a directory; leaves it empty where too much does. */
+async function copyDifference(
+  store: Store,
+  current: BaseVersion,
+  directory: string,
+  tree: string,
+  options: ImportOptions,
+): Promise<TreeDifference | undefined> {
+  refuseForeignOwners(directory);
+  options.progress.step("comparing");
+  const prefix = directory === "/" ? "/" : `${directory}/`;
+  const without = [store.root, store.run].flatMap((path) =>
+    path.startsWith(prefix) ? [path.slice(prefix.length)] : [],
+  );
+  const difference = differenceFrom(store, current, directory, new Set(without));
+  if (difference && !isUnchanged(difference, options)) {
+    await copyEntries(directory, pathsOfDelta(difference), tree, options);
+  }
+  return difference;
 }
 
 async function fill(store: Store, source: TreeSource, tree: string, options: ImportOptions) {
@@ -58,16 +122,32 @@ async function fill(store: Store, source: TreeSource, tree: string, options: Imp
   );
 }
 
-/** One layer to one version. The data goes to disk while the listing is made. */
-async function publish(store: Store, name: string, layer: string, origin: string, progress: Progress) {
+/**
+ * One layer to one version, on those of `below`. The data goes to disk while the listing is made. The caller holds the
+ * layers' lock.
+ */
+async function publish(
+  store: Store,
+  name: string,
+  layer: string,
+  origin: string,
+  below: BaseVersion | undefined,
+  progress: Progress,
+) {
   progress.step("listing and writing to disk");
   const flushed = runProgram("sync", ["-f", layer]);
   try {
     const sealed = sealLayer(layer, { origin });
     await flushed;
-    using _lock = lockLayers(store);
-    publishLayer(store, sealed);
-    return publishVersion(store, name, { layers: [{ id: sealed.id }], origin });
+    const same = findSameLayer(store, sealed);
+    if (same === undefined) publishLayer(store, sealed);
+    const others = below ? await shortenLayers(store, below.manifest.layers, progress) : [];
+    const from = below?.manifest.from;
+    return publishVersion(store, name, {
+      layers: [{ id: same ?? sealed.id }, ...others],
+      origin,
+      ...(from && { from }),
+    });
   } catch (error) {
     await flushed.catch(() => {});
     throw error instanceof SysError

@@ -124,10 +124,12 @@ function findCommand(words: readonly string[]) {
   const [first = ""] = words;
   const group = isGroup(first);
   const both = words.slice(0, 2).join(" ");
+  // what follows a word that is no group is an operand
+  const unknown = group ? both : first;
   const near = nearest(both, verbNames()) ?? (group ? undefined : nearest(first, verbNames()));
   const list = `'veneer ${group ? `${first} ` : ""}--help' lists the commands`;
   throw new UsageError(
-    `unknown command ${quote(both)}`,
+    `unknown command ${quote(unknown)}`,
     near === undefined ? list : `did you mean 'veneer ${near}'?`,
   );
 }

@@ -12,20 +12,28 @@ import type { Store } from "../store/paths.ts";
 import { mkdirMaybe } from "../sys/fd.ts";
 import { type BaseRef, checkName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { containerConfig, type LxcContainer, type LxcRoot, lxcRootOf } from "./lxc.ts";
+import { containerConfig, type LxcContainer, type LxcRoot, lxcRootOf, type UpperOptions } from "./lxc.ts";
 
 export interface LxcWishes {
   readonly base?: BaseRef;
   readonly instance?: string;
   readonly persistent: boolean;
+  readonly options?: UpperOptions;
 }
 
 /** Throws where the base is missing, or the instance is on another one. */
-export function lxcRoot(store: Store, container: string, { base, instance, persistent }: LxcWishes): LxcRoot {
+export function lxcRoot(store: Store, container: string, wishes: LxcWishes): LxcRoot {
+  const { base, instance, persistent, options } = wishes;
   const id = instance ?? (persistent ? instanceName(container) : undefined);
   const known = id === undefined ? undefined : readInstance(store, id);
   if (known) {
     checkInstanceBase(id as string, known, base);
+    if (options) {
+      throw new UsageError(
+        `instance ${id} is there already: --opaque, --mask and --tmpfs are for a new one`,
+        "leave them out",
+      );
+    }
     return { instance: id as string };
   }
   if (!base) {
@@ -35,14 +43,15 @@ export function lxcRoot(store: Store, container: string, { base, instance, persi
     );
   }
   const { name, version } = readVersion(store, base);
-  return id === undefined ? { base } : { instance: id, missing: { name, version } };
+  const more = options && { options };
+  return id === undefined ? { base, ...more } : { instance: id, missing: { name, version }, ...more };
 }
 
 /** Makes the instance where it is not there yet. Idempotent. */
 export function makeMissing({ store, config }: Settings, root: LxcRoot): void {
   if (!("missing" in root) || !root.missing || readInstance(store, root.instance)) return;
   const { opaque, mask } = config;
-  makeInstance(store, root.instance, root.missing, { opaque, mask });
+  makeInstance(store, root.instance, root.missing, { opaque, mask, ...root.options });
 }
 
 /** The container's name, as the hook would take it for `--persistent`. */

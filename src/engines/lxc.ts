@@ -4,7 +4,15 @@ import { UsageError, VeneerError } from "../errors.ts";
 import type { ForeignOverlay } from "../instances/adopt.ts";
 import { readAllLines } from "../request/lxc-config.ts";
 import { idMapOfLines } from "../request/lxc-idmap.ts";
-import { dropHooks, dropLines, isOurHook, setHooks, setValue, valuesOf } from "../request/lxc-text.ts";
+import {
+  dropHooks,
+  dropLines,
+  isOurHook,
+  setHooks,
+  setValue,
+  shellWord,
+  valuesOf,
+} from "../request/lxc-text.ts";
 import { lxcJournal } from "../store/setup-journal.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { readText } from "../sys/fd.ts";
@@ -27,18 +35,35 @@ export interface LxcContainer {
  * told: a cutover or rebase changes it.
  */
 export type LxcRoot =
-  | { readonly base: BaseRef }
+  | { readonly base: BaseRef; readonly options?: UpperOptions }
   | {
       readonly instance: string;
       /** it is not there yet: what it will stand on */
       readonly missing?: BaseRef;
+      readonly options?: UpperOptions;
     };
 
-/** A word as a shell takes it: LXC hands hooks to one. */
-function shellWord(word: string): string {
-  if (/^[A-Za-z0-9_+./@=,:-]+$/.test(word)) return word;
+/** What a fresh upper shall be; absent: as configured. */
+export interface UpperOptions {
+  readonly opaque?: readonly string[];
+  readonly mask?: readonly string[];
+  /** bytes */
+  readonly tmpfs?: number;
+}
+
+/** As options of the hook. */
+function wordsOf({ opaque, mask = [], tmpfs }: UpperOptions = {}): string[] {
+  return [
+    ...(opaque?.length === 0 ? ["--opaque", "none"] : (opaque ?? []).flatMap((path) => ["--opaque", path])),
+    ...mask.flatMap((path) => ["--mask", path]),
+    ...(tmpfs === undefined ? [] : ["--tmpfs", String(tmpfs)]),
+  ];
+}
+
+/** A line of the configuration ends a word. */
+function lineWord(word: string): string {
   if (word.includes("\n")) throw new UsageError(`${quote(word)} cannot stand in a configuration of LXC`);
-  return `'${word.replaceAll("'", "'\\''")}'`;
+  return shellWord(word);
 }
 
 /** `globals` are options that stand before the command: `--root DIR`. */
@@ -47,7 +72,7 @@ export function hookCommand(
   globals: readonly string[],
   options: readonly string[] = [],
 ): string {
-  return [`${bin}/veneer`, ...globals, "hook", "lxc", ...options].map(shellWord).join(" ");
+  return [`${bin}/veneer`, ...globals, "hook", "lxc", ...options].map(lineWord).join(" ");
 }
 
 /**
@@ -126,9 +151,11 @@ export function lxcContainer(
           if ("line" in root) return dropHooks(next);
           if (!isPlainName(container.name)) next = setValue(next, "hook.version", "1");
           const options =
-            "base" in root ? ["--base", formatBaseRef(root.base)] : ["--instance", root.instance];
+            "base" in root
+              ? ["--base", formatBaseRef(root.base), ...wordsOf(root.options)]
+              : ["--container", container.name, "--instance", root.instance];
           const [first, other] = [hookCommand(bin, globals, options), hookCommand(bin, globals)];
-          return setHooks(next, first, other, map !== undefined);
+          return setHooks(next, first, other, map !== undefined, "instance" in root);
         },
         remove: (text, before) => withoutOurs(text, before, directory),
       },

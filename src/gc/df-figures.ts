@@ -7,6 +7,8 @@ export interface DfFacts {
     readonly base: string;
     readonly version: number;
     readonly layers: readonly string[];
+    /** of its layers merged: without what upper ones hide */
+    readonly merged: number;
   }[];
   readonly uppers: readonly {
     readonly kind: "instance" | "container";
@@ -15,6 +17,10 @@ export interface DfFacts {
     readonly version: number;
     /** all generations; undefined when they could not be read */
     readonly bytes: number | undefined;
+    /** of the generation in use */
+    readonly own: number;
+    /** of the version, which the generation in use hides */
+    readonly hidden: number;
   }[];
 }
 
@@ -71,9 +77,9 @@ export function diskFree({ layers, versions, uppers }: DfFacts): Df {
     inPlace: sum([...ids].filter(inPlace)),
     users: uppers.filter((one) => one.base === base).length,
   }));
-  const instances = uppers.map((one): UpperRow => {
+  const instances = uppers.map(({ own, hidden, ...one }): UpperRow => {
     const ground = versions.find(({ base, version }) => base === one.base && version === one.version);
-    return { ...one, bytes: one.bytes ?? null, copy: sum(ground?.layers ?? []) + (one.bytes ?? 0) };
+    return { ...one, bytes: one.bytes ?? null, copy: (ground ? ground.merged - hidden : 0) + own };
   });
   const own = instances.reduce((total, row) => total + (row.bytes ?? 0), 0);
   const all = new Set(versions.flatMap((one) => one.layers));

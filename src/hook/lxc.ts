@@ -18,6 +18,7 @@ import {
 import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "../request/root-request.ts";
 import { mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
+import { dropCopy } from "../store/lxc-copy.ts";
 import { readRecord, recordKey } from "../store/records.ts";
 import { geteuid, identifyParent } from "../sys/process.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
@@ -77,6 +78,8 @@ function requestOf(
 ): RootRequest | undefined {
   const all = { ...wishesOfEnvironment(config.environment), ...wishes };
   refuseUnnamedCopy(all, hook, config);
+  refuseCopy(all, hook, config);
+  if (config.ephemeral && all.container !== undefined) dropCopy(settings.store, hook.name, hook.config);
   return mergeWishes(all, {}, settings.config, hook.name);
 }
 
@@ -107,6 +110,19 @@ function refuseUnnamedCopy(wishes: Wishes, hook: LxcHook, config: LxcConfig): vo
     "NO_INSTANCE",
     `container ${displayName(hook.name)} is an ephemeral copy of one with a persistent upper, which is not named`,
     { hint: "name the upper in the original's configuration with --instance ID, and stop the original" },
+  );
+}
+
+/** A copy of the configuration would have the copy write to the original's instance. */
+function refuseCopy({ container, instance }: Wishes, hook: LxcHook, config: LxcConfig): void {
+  if (container === undefined || container === hook.name || config.ephemeral) return;
+  const name = displayName(hook.name);
+  throw new VeneerError(
+    "OTHER_CONTAINER",
+    `the hooks of container ${name} were written for container ${displayName(container)}, whose instance is ${instance}`,
+    {
+      hint: `'veneer clone ${instance} NEW' copies the instance, 'veneer setup lxc ${name} --instance NEW' gives it to this container`,
+    },
   );
 }
 

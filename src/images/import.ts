@@ -1,8 +1,9 @@
 /** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. */
+
 import { duringAsync, VeneerError } from "../errors.ts";
 import { shortenLayers } from "../layers/flatten.ts";
-import type { ImportOptions } from "../layers/owners.ts";
-import { requireOwners } from "../layers/owners.ts";
+import { type ImportOptions, requireOwners } from "../layers/owners.ts";
+import { findSameLayer } from "../layers/same-layer.ts";
 import { inParallel } from "../process/parallel.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
@@ -197,8 +198,15 @@ async function publish(
   try {
     using _lock = lockLayers(store);
     if (parts.some(({ sealed, stored }) => !sealed && !hasLayer(store, stored ?? ""))) return undefined;
-    for (const { sealed } of parts) if (sealed) publishLayer(store, sealed);
-    const ids = parts.map((part) => part.sealed?.id ?? (part.stored as string));
+    for (const part of parts) {
+      if (!part.sealed) continue;
+      const same = findSameLayer(store, part.sealed);
+      // a version takes no layer twice
+      const taken = parts.some((other) => other !== part && other.stored === same);
+      if (same === undefined || taken) publishLayer(store, part.sealed);
+      else part.stored = same;
+    }
+    const ids = parts.map((part) => part.stored ?? (part.sealed?.id as string));
     const bottom = Math.max(
       0,
       ids.findLastIndex((id) => isBottom(paths.layerTree(store, id))),

@@ -1,7 +1,10 @@
 /** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
+
 import { during, VeneerError } from "../errors.ts";
 import { shortenLayers } from "../layers/flatten.ts";
+import type { CommitOptions, Published } from "../layers/published.ts";
 import { checkStackable } from "../layers/stackable.ts";
+import { changesNothing } from "../layers/unchanged.ts";
 import { walk } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import type { Progress } from "../process/progress.ts";
@@ -18,6 +21,7 @@ import {
   requireLock,
 } from "../store/instances.ts";
 import { lockLayers, publishLayer, sealLayer, syncStore } from "../store/layers.ts";
+import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
@@ -83,16 +87,18 @@ async function copyUpper(
 }
 
 /**
- * Publishes what the instance changed as a layer: of the next version of its own base where `name` is that
- * base and the instance stands on the current version, else of a new base. The instance stays as it is.
- * Durable on return; a kill in between leaves no version. Throws while anything holds the instance.
+ * Publishes what the instance changed as a layer: of the next version of its own base where `name` is that base and the
+ * instance stands on the current version (or any, with `force`), else of a new base. The next version is not published
+ * where the instance changed nothing, times aside, unless `always`. The instance stays as it is. Durable on return; a
+ * kill in between leaves no version. Throws while anything holds the instance.
  */
 export async function commitInstance(
   store: Store,
   id: string,
   name: string,
   progress: Progress,
-): Promise<BaseVersion> {
+  options: CommitOptions = {},
+): Promise<Published> {
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);
   refuseTmpfs(id, instance, "commit");
@@ -101,12 +107,15 @@ export async function commitInstance(
   const ground = readVersion(store, { name: instance.base, version: instance.version });
   checkInstanceDigest(id, instance, ground);
   const own = name === instance.base;
-  requireRoom(store, id, name, ground);
+  requireRoom(store, id, name, ground, options.force);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
   checkStackable(ground, `${staging.path}/layer`);
   await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress);
   dropPrivateXattrs(`${staging.path}/layer/tree`);
+  if (own && !options.always && isUnchanged(store, ground, `${staging.path}/layer/tree`)) {
+    return { ...ground, unchanged: true };
+  }
   progress.step("listing");
   const origin = `commit of instance ${id}`;
   const sealed = sealLayer(`${staging.path}/layer`, { origin });
@@ -124,12 +133,17 @@ export async function commitInstance(
       ...(config && { config }),
       ...(!own && { from: { name: ground.name, version: ground.version } }),
     },
-    own ? { current: ground.version } : "new",
+    !own ? "new" : options.force ? undefined : { current: ground.version },
   );
 }
 
+function isUnchanged(store: Store, ground: BaseVersion, tree: string): boolean {
+  using layers = openLayers(store, ground);
+  return changesNothing(tree, layers.fds);
+}
+
 /** Says before the copy what {@link publishVersion} would say after it. */
-function requireRoom(store: Store, id: string, name: string, ground: BaseVersion): void {
+function requireRoom(store: Store, id: string, name: string, ground: BaseVersion, force = false): void {
   const ref = formatBaseRef(ground);
   if (name !== ground.name && readBaseFile(store, name)) {
     throw new VeneerError("EXISTS", `base ${name} exists already, and instance ${id} is on ${ref}`, {
@@ -138,10 +152,12 @@ function requireRoom(store: Store, id: string, name: string, ground: BaseVersion
   }
   if (name !== ground.name) return;
   refuseShared(store, name);
+  if (force) return;
   during(
     `instance ${id} is on ${ref}`,
     () => requireCurrent(store, name, ground.version),
-    () => `'veneer rebase ${id} ${name}' brings its changes to the current version first`,
+    () =>
+      `'veneer rebase ${id} ${name}' brings its changes to the current version first; --force makes a version without what was changed since`,
   );
 }
 

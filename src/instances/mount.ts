@@ -14,10 +14,11 @@ import {
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord, recordKey } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
-import { mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
+import { mkdirMaybe, mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
 import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umount2, umountQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
+import { quote } from "../text/quote.ts";
 
 export interface MountWishes {
   /** absent: RUN/mnt/ID, which is made */
@@ -32,26 +33,45 @@ export interface MountWishes {
  */
 export function mountInstance(settings: Settings, id: string, wishes: MountWishes): string {
   const { store } = settings;
-  const own = wishes.directory === undefined;
   using _lock = requireLock(store, id);
   makeRun(store);
   const instance = requireInstance(store, id);
-  if (own) mkdirs(paths.mountPoint(store, id), 0o700);
+  const made = makeTarget(store, id, wishes.directory);
   const target = canonical(wishes.directory ?? paths.mountPoint(store, id));
   const mounted = { target, ...(wishes.suid && { suid: true }) };
   try {
     during(`mount ${id}`, () => mountLocked(settings, id, instance, mounted));
     remember(store, id, mounted);
   } catch (error) {
-    const made = readRecord(store, mountKey(id));
-    if (made && sameProcess(made.preparer, identifySelf())) {
+    const record = readRecord(store, mountKey(id));
+    if (record && sameProcess(record.preparer, identifySelf())) {
       umountQuietly(target, UMOUNT_NOFOLLOW);
-      reclaim(store, made);
+      reclaim(store, record);
     }
-    if (own) rmdirQuietly(target);
+    if (made) rmdirQuietly(target);
     throw error;
   }
   return target;
+}
+
+/** Makes the mount point where it is missing; returns whether it was. A directory above one of the caller's is not made. */
+function makeTarget(store: Store, id: string, directory: string | undefined): boolean {
+  if (directory === undefined) {
+    mkdirs(paths.mountPoint(store, id), 0o700);
+    return true;
+  }
+  try {
+    return mkdirMaybe(directory, 0o755);
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw new VeneerError("MOUNT_POINT", "mount point", { cause: error });
+    throw new VeneerError(
+      "MOUNT_POINT",
+      `mount point ${quote(directory)}: there is no directory to make it in`,
+      {
+        hint: `mkdir -p ${quote(directory)}`,
+      },
+    );
+  }
 }
 
 function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {

@@ -100,7 +100,8 @@ export function describeLine(store: Store, name: string): LineEntry[] {
     if (below.size === 0 && from) below = new Set(readVersion(store, from).manifest.layers.map(layerKey));
     const own = manifest.layers.filter((_, index) => !below.has(keys[index] as string));
     below = new Set(keys);
-    const inPlace = own.some((layer) => !("id" in layer));
+    // a further version of the same directory in place has no layer of its own, and its size is not known either
+    const inPlace = (own.length > 0 ? own : manifest.layers.slice(0, 1)).some((layer) => !("id" in layer));
     const bytes = own.map((layer) => ("id" in layer ? (readLayer(store, layer.id)?.bytes ?? 0) : 0));
     return {
       version,

@@ -11,6 +11,10 @@ export interface ImportOptions {
   readonly note: (line: string) => void;
   /** every file becomes root's, whatever the source says */
   readonly squash?: boolean;
+  /** publish a version though it shows the same as the current one */
+  readonly always?: boolean;
+  /** a layer with the whole tree, though little differs from the current version */
+  readonly whole?: boolean;
 }
 
 /** What files of ids that the namespace does not have belong to in it (/proc/sys/kernel/overflowuid). */

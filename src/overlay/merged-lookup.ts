@@ -1,8 +1,7 @@
 /** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
 
 import { VeneerError } from "../errors.ts";
-import type { Fd } from "../sys/fd.ts";
-import { openat2, readAll, readlink } from "../sys/fd.ts";
+import { type Fd, openat2, readAll, readlink } from "../sys/fd.ts";
 import {
   O_NONBLOCK,
   O_RDONLY,
@@ -76,6 +75,12 @@ export function lookup(layers: readonly Fd[], asked: string): PathFact {
  * resolved inside the root; of the layers, the topmost may be an upper that a container has written.
  */
 export function readMerged(layers: readonly Fd[], asked: string, limit: number): string | undefined {
+  const bytes = readMergedBytes(layers, asked, limit);
+  return bytes && new TextDecoder().decode(bytes);
+}
+
+/** Like {@link readMerged}, as it is. */
+export function readMergedBytes(layers: readonly Fd[], asked: string, limit: number): Uint8Array | undefined {
   const fact = lookup(layers, asked);
   if (fact.kind !== "other") return undefined;
   const parts = fact.path.split("/");
@@ -89,7 +94,7 @@ export function readMerged(layers: readonly Fd[], asked: string, limit: number):
   const flags = O_RDONLY | O_NONBLOCK;
   using fd = openat2(holder.number, fact.path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   if (!isType(fstat(fd.number), S_IFREG)) return undefined;
-  return new TextDecoder().decode(readAll(fd.number, limit, asked));
+  return readAll(fd.number, limit, asked);
 }
 
 /** Paths in the base that match `pattern`, whose last part may hold `*` and `?`. */

@@ -78,6 +78,9 @@ export function readWish(option: string, args: Arguments, wishes: Wishes): boole
     case "--mask":
       wishes.mask = [...(wishes.mask ?? []), checkInnerPath("masked path", args.value(option))];
       return true;
+    case "--container":
+      wishes.container = args.value(option);
+      return true;
     case "--shifted-copy":
       wishes.shiftedCopy = true;
       return true;

@@ -25,6 +25,11 @@ export interface LxcHook {
   readonly config: string;
 }
 
+/** lxc.hook.clone: with lxc.hook.version 0 the words are NAME, `lxc`, `clone` and those of lxc-copy's command line. */
+export function isCloneHook(env: LxcEnvironment, extra: readonly string[]): boolean {
+  return env.LXC_HOOK_TYPE === "clone" || (env.LXC_HOOK_TYPE === undefined && extra[2] === "clone");
+}
+
 const PLACE = "set it as lxc.hook.pre-mount and lxc.hook.post-stop in the container's configuration";
 
 /** `extra` are the words after the options: NAME, `lxc` and the type with lxc.hook.version 0, none with 1. */

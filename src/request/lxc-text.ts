@@ -50,13 +50,25 @@ export function setHook(text: string, type: string, command: string): string {
 }
 
 /** Places of LXC's at which a hook of ours can be, in the order in which LXC comes to them. */
-const PLACES = ["pre-start", "pre-mount", "start-host", "post-stop"] as const;
+const PLACES = ["clone", "pre-start", "pre-mount", "start-host", "post-stop"] as const;
 
-/** The hooks of a container: `first` mounts its root, `other` is for the rest. `mapped`: it has a user namespace. */
-export function setHooks(text: string, first: string, other: string, mapped: boolean): string {
-  const commands: Readonly<Record<string, string>> = mapped
-    ? { "pre-start": first, "start-host": other, "post-stop": other }
-    : { "pre-mount": first, "post-stop": other };
+/**
+ * The hooks of a container: `first` mounts its root, `other` is for the rest. `mapped`: it has a user namespace. `copied`:
+ * a copy of the container needs a root of its own.
+ */
+export function setHooks(
+  text: string,
+  first: string,
+  other: string,
+  mapped: boolean,
+  copied = false,
+): string {
+  const commands: Readonly<Record<string, string>> = {
+    ...(copied && { clone: first }),
+    ...(mapped
+      ? { "pre-start": first, "start-host": other, "post-stop": other }
+      : { "pre-mount": first, "post-stop": other }),
+  };
   return PLACES.reduce((all, type) => {
     const command = commands[type];
     return command === undefined ? dropLines(all, `hook.${type}`, isOurHook) : setHook(all, type, command);
@@ -65,4 +77,31 @@ export function setHooks(text: string, first: string, other: string, mapped: boo
 
 export function dropHooks(text: string): string {
   return PLACES.reduce((all, type) => dropLines(all, `hook.${type}`, isOurHook), text);
+}
+
+/** The text with other values of options that our hooks have; hooks without them stay as they are. */
+export function setHookOptions(text: string, values: Readonly<Record<string, string>>): string {
+  return PLACES.reduce((all, type) => {
+    const key = `hook.${type}`;
+    for (const command of valuesOf(all, key).filter(isOurHook)) {
+      let next = command;
+      for (const [option, value] of Object.entries(values)) {
+        next = next.replace(
+          new RegExp(`( ${option}) (?:'(?:[^']|'\\\\'')*'|[^ ]+)`),
+          (_, name) => `${name} ${shellWord(value)}`,
+        );
+      }
+      if (next !== command)
+        all = appendLine(
+          dropLines(all, key, (line) => line === command),
+          `lxc.${key} = ${next}`,
+        );
+    }
+    return all;
+  }, text);
+}
+
+/** A word as a shell takes it: LXC hands hooks to one. */
+export function shellWord(word: string): string {
+  return /^[A-Za-z0-9_+./@=,:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

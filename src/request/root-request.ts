@@ -19,6 +19,8 @@ export interface Wishes {
   layered?: boolean;
   /** copy the base where it cannot be idmapped to the container's user namespace: the administrator's to say */
   shiftedCopy?: boolean;
+  /** of LXC: the container for which all that was written; a copy of its configuration is refused */
+  container?: string;
 }
 
 export interface RootRequest {

@@ -21,6 +21,11 @@ export function checkName(what: "base" | "instance", name: string): string {
   );
 }
 
+/** Whether it can be the name of an instance. */
+export function isInstanceName(name: string): boolean {
+  return NAME.test(name);
+}
+
 /** A container id as an engine gives it, when it is well formed. Throws UsageError. */
 export function checkContainerId(id: string): string {
   if (CONTAINER_ID.test(id)) return id;

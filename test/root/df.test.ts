@@ -44,3 +44,30 @@ it("counts bases once, instances by their own bytes, and what copies would take"
   const drawn = await sh("script", ["-qec", `${join(host.bin, "veneer")} df`, "/dev/null"]);
   expect(drawn.stdout).toMatch(/web1 .* ████·{16}/);
 });
+
+it("counts in a copy nothing that layers or the instance hide", async () => {
+  const tree = join(host.dir, "hiding");
+  mkdirSync(join(tree, "d"), { recursive: true });
+  for (const name of ["a", "b", "d/c"]) writeFileSync(join(tree, name), new Uint8Array(2 * MiB));
+  await must("cp", ["/bin/busybox", join(tree, "sh")]);
+  await host.ok("base", "import", "hiding", tree);
+  const point = await host.ok("base", "edit", "hiding");
+  writeFileSync(join(point, "a"), "small");
+  await host.ok("base", "commit", "hiding");
+  await host.ok("create", "hider", "hiding");
+  const root = await host.ok("mount", "hider");
+  writeFileSync(join(root, "b"), new Uint8Array(MiB));
+  await must("rm", ["-r", join(root, "d")]);
+  await must("sync", []);
+  const { instances } = JSON.parse(await host.ok("df", "--json"));
+  const { copy } = instances.find(({ id }: { id: string }) => id === "hider");
+  const shown = Number((await must("du", ["-s", "-B1", "--apparent-size", root])).split("\t")[0]);
+  expect(Math.abs(copy - shown)).toBeLessThan(MiB / 4);
+});
+
+it("does not call a further version in place empty", async () => {
+  const tree = join(host.dir, "tree-in-place");
+  mkdirSync(tree);
+  for (const _ of [1, 2]) await host.ok("base", "import", "twice", tree, "--in-place");
+  expect((await host.ok("base", "log", "twice")).match(/in place {2}/g)).toHaveLength(2);
+});

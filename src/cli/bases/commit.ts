@@ -1,9 +1,10 @@
 import { commitSession, detachSession } from "../../bases/edit-session.ts";
 import { duringAsync } from "../../errors.ts";
-import { readBaseFile } from "../../store/versions.ts";
-import { checkName, formatBaseRef } from "../../text/names.ts";
+import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
+import { ALWAYS, tellPublished } from "../framework/published.ts";
+import { JSON_OPTION } from "../framework/table.ts";
 import { takeSession } from "./session.ts";
 
 export const command: Command = {
@@ -13,9 +14,13 @@ export const command: Command = {
   operands: [{ name: "NAME", complete: "base" }],
   options: [
     { name: "--message", short: "-m", value: "TEXT", help: "what 'base log' shows as the version's origin" },
+    ALWAYS,
+    { name: "--force", help: "though the base got another version meanwhile, whose changes are then undone" },
+    JSON_OPTION,
   ],
   description: `Unmounts the session that 'veneer base edit NAME' opened and publishes its changes in one step, as the current
-version. Refused while something works in it. A commit that was interrupted is finished by another one. Prints
+version; where they change nothing (times aside) no version is published. Refused while something works in it, and
+where the base got another version since the session was opened, unless --force is given. A commit that was interrupted is finished by another one. Prints
 NAME@VERSION.`,
   examples: ["veneer base commit debian -m 'nginx 1.22'"],
   async run(context, input) {
@@ -25,17 +30,12 @@ NAME@VERSION.`,
       const { session, lock } = takeSession(store, name);
       using _lock = lock;
       detachSession(store, name);
-      const before = readBaseFile(store, name)?.current;
       using progress = drawProgress(context);
       const origin = input.value("--message") ?? "edit";
-      const version = await commitSession(store, name, session, origin, progress);
+      const options = { always: input.has("--always"), force: input.has("--force") };
+      const version = await commitSession(store, name, session, origin, progress, options);
       progress[Symbol.dispose]();
-      if (before !== session.version && before !== version.version) {
-        context.note(
-          `veneer: the session stood on version ${session.version}: what version ${before} changed is not in ${formatBaseRef(version)}`,
-        );
-      }
-      context.out(formatBaseRef(version));
+      tellPublished(context, input, version);
     });
   },
 };

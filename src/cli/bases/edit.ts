@@ -6,16 +6,17 @@ import {
   detachSession,
   dropAbandoned,
   dropSession,
+  keepSession,
   openSession,
 } from "../../bases/edit-session.ts";
 import { duringAsync, UsageError } from "../../errors.ts";
-import type { Store } from "../../store/paths.ts";
-import { makeRun, makeStore } from "../../store/paths.ts";
+import { makeRun, makeStore, type Store } from "../../store/paths.ts";
 import { lockSession, readSession } from "../../store/sessions.ts";
-import { checkName, formatBaseRef } from "../../text/names.ts";
+import { checkName } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
-import type { Command, Context } from "../framework/command.ts";
+import type { Command, Context, Input } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
+import { ALWAYS, tellPublished } from "../framework/published.ts";
 import { refuseFleeting } from "../framework/transient-mount.ts";
 
 export const command: Command = {
@@ -23,7 +24,7 @@ export const command: Command = {
   publishes: true,
   summary: "Change a base: open a writable session on its current version, or run a command in one",
   operands: [{ name: "NAME", complete: "base" }],
-  options: [],
+  options: [ALWAYS],
   rest: "COMMAND...",
   description: `Without a COMMAND: mounts a writable session and prints its mount point, below --run. Change what you like there,
 then 'veneer base commit NAME' publishes the changes as the next version, 'veneer base abort NAME' drops
@@ -32,7 +33,7 @@ them. The session is on disk: after a reboot 'veneer base edit NAME' mounts it a
 With a COMMAND: runs it with the session as its root, with /proc, /sys, a small /dev, the host's network and
 resolv.conf, in mount and pid namespaces of its own; none of these ends up in the layer. When it exits with 0, the
 changes are published and NAME@VERSION is printed after the command's own output; otherwise they are
-dropped. The status is the command's, 128+N when signal N ended it. Of the environment it gets PATH, HOME=/root,
+dropped. Where they change nothing (times aside) no version is published, and the current one is printed. The status is the command's, 128+N when signal N ended it. Of the environment it gets PATH, HOME=/root,
 TERM, LANG and the proxy variables.
 
 A base has one session at a time. The earlier versions stay as they are, and so does what runs on them.`,
@@ -52,7 +53,7 @@ A base has one session at a time. The earlier versions stay as they are, and so 
     if (input.rest === undefined) refuseFleeting("open a session", context.env);
     if (input.rest === undefined) return openByHand(context, store, name);
     if (input.rest.length === 0) throw new UsageError("no command after --");
-    return editBy(context, store, name, input.rest);
+    return editBy(context, input, store, name, input.rest);
   },
 };
 
@@ -74,6 +75,7 @@ function openByHand(context: Context, store: Store, name: string): number {
 
 async function editBy(
   context: Context,
+  input: Input,
   store: Store,
   name: string,
   words: readonly string[],
@@ -100,9 +102,12 @@ async function editBy(
     }
     detachSession(store, name);
     using progress = drawProgress(context);
-    const version = await commitSession(store, name, session, words.join(" "), progress);
+    const options = { always: input.has("--always") };
+    // what the command did is not lost when the base got another version meanwhile
+    keepSession(store, name, session);
+    const version = await commitSession(store, name, session, words.join(" "), progress, options);
     progress[Symbol.dispose]();
-    context.out(formatBaseRef(version));
+    tellPublished(context, input, version);
     return 0;
   });
 }

@@ -3,10 +3,14 @@ import { importInPlace, importTree } from "../../bases/import-tree.ts";
 import { UsageError } from "../../errors.ts";
 import { importImage } from "../../images/import.ts";
 import { parseSource } from "../../images/source.ts";
-import { checkName, formatBaseRef } from "../../text/names.ts";
+import type { Published } from "../../layers/published.ts";
+import { readVersion } from "../../store/bases.ts";
+import { checkName } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
+import { ALWAYS, tellPublished } from "../framework/published.ts";
+import { JSON_OPTION } from "../framework/table.ts";
 import { registryOptions, TLS_VERIFY } from "./registry.ts";
 
 export const command: Command = {
@@ -30,7 +34,13 @@ export const command: Command = {
       name: "--squash",
       help: "give every file to root: for a user whose namespace has no other ids",
     },
+    ALWAYS,
+    {
+      name: "--whole",
+      help: "a layer with all of the tree, however little differs from the current version",
+    },
     TLS_VERIFY,
+    JSON_OPTION,
   ],
   description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, found out by its content), or - for
 a tar on standard input, or an image of a container:
@@ -53,7 +63,8 @@ A user without root keeps owners through the ids that belong to it (/etc/subuid 
 import is refused unless --squash gives every file to root.
 
 The base appears whole or not at all, and is on disk when the command ends. Where NAME exists, the import
-becomes its next version and the current one; instances stay on the version that they were made on. Prints
+becomes its next version and the current one: of a directory or tar that differs little, as a layer of what differs
+above the current version's own, and none where nothing does (times aside); instances stay on the version that they were made on. Prints
 NAME@VERSION.
 
 With --once an image of a registry is fetched only where no version of NAME came from it: else that version, an
@@ -76,14 +87,14 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     const name = checkName("base", nameText);
     const source = parseSource(sourceText, process.cwd());
     const { store } = context.settings;
-    let version: number;
+    let made: Published;
     let found = false;
     if (input.has("--once") && !(source.kind === "image" && source.transport === "docker://")) {
       throw new UsageError("--once takes an image of a registry", "write docker://HOST/NAME:TAG");
     }
     if (input.has("--in-place")) {
       if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
-      version = importInPlace(store, name, source.path).version;
+      made = importInPlace(store, name, source.path);
       context.note(
         `veneer: ${quote(source.path)} is used in place: changing it under running containers is undefined`,
       );
@@ -92,16 +103,28 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
         throw new UsageError("standard input is a terminal", "pipe a tar into it");
       }
       using progress = drawProgress(context);
-      const options = { progress, note: context.note, squash: input.has("--squash") };
-      if (source.kind !== "image") ({ version } = await importTree(store, name, source, options));
+      const options = {
+        progress,
+        note: context.note,
+        squash: input.has("--squash"),
+        always: input.has("--always"),
+        whole: input.has("--whole"),
+      };
+      if (source.kind !== "image") made = await importTree(store, name, source, options);
       else {
         const all = { ...options, ...registryOptions(context, input) };
-        if (input.has("--once")) ({ version, found } = await importOnce(store, name, source, all));
-        else ({ version } = await importImage(store, name, source, all));
+        if (input.has("--once")) {
+          const { version, found: there } = await importOnce(store, name, source, all);
+          found = there;
+          made = { ...readVersion(store, { name, version }), ...(there && { unchanged: true }) };
+        } else made = await importImage(store, name, source, all);
       }
     }
+    const { version } = made;
     if (found) context.note(`veneer: that image is there already: version ${version} is the current one`);
-    else if (version > 1) context.note(`veneer: ${name} existed: version ${version} is now its current one`);
-    context.out(formatBaseRef({ name, version }));
+    else if (version > 1 && !made.unchanged) {
+      context.note(`veneer: ${name} existed: version ${version} is now its current one`);
+    }
+    tellPublished(context, input, made, found);
   },
 };

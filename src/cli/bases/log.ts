@@ -1,7 +1,15 @@
-import { describeLine } from "../../inventory/describe.ts";
+import { packagesBetween } from "../../bases/packages.ts";
+import { describeLine, type LineEntry } from "../../inventory/describe.ts";
+import { readVersion } from "../../store/bases.ts";
+import type { Store } from "../../store/paths.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
-import { formatBytes, JSON_OPTION, printRows, shorten } from "../framework/table.ts";
+import { type Column, formatBytes, JSON_OPTION, printRows, shorten } from "../framework/table.ts";
+
+interface Row extends LineEntry {
+  /** how many packages are others than in the version before; absent: not known */
+  readonly packages?: { readonly added: number; readonly removed: number; readonly changed: number };
+}
 
 export const command: Command = {
   name: "base log",
@@ -9,9 +17,12 @@ export const command: Command = {
   operands: [{ name: "NAME", complete: "base" }],
   options: [JSON_OPTION],
   description: `Newest first; * marks the current version. SIZE is what the version's own layers take on disk: those that the version before
-it does not have.`,
+it does not have. PACKAGES, where the base has a database of dpkg, rpm or apk, is how many were added (+), removed (-) and
+changed (~) since the version before; 'veneer base diff' lists them.`,
   run(context, input) {
-    const rows = describeLine(context.settings.store, checkName("base", input.operands[0] ?? ""));
+    const { store } = context.settings;
+    const name = checkName("base", input.operands[0] ?? "");
+    const rows = withPackages(store, name, describeLine(store, name));
     printRows(context, input, rows, [
       { title: "VERSION", cell: (row) => `${row.current ? "*" : ""}${row.version}`, right: true },
       { title: "CREATED", cell: (row) => row.created },
@@ -21,8 +32,35 @@ it does not have.`,
         right: true,
       },
       { title: "LAYERS", cell: (row) => String(row.layers), right: true },
+      ...(rows.some(({ packages }) => packages) ? [PACKAGES] : []),
       { title: "ORIGIN", cell: (row) => shorten(row.origin) },
       { title: "USED BY", cell: (row) => row.uses.join(", ") },
     ]);
   },
 };
+
+const PACKAGES: Column<Row> = {
+  title: "PACKAGES",
+  cell: ({ packages }) => (packages ? `+${packages.added} -${packages.removed} ~${packages.changed}` : ""),
+};
+
+/** A database that cannot be read says nothing here. */
+function withPackages(store: Store, name: string, rows: readonly LineEntry[]): Row[] {
+  return rows.map((row, index) => {
+    const before = rows[index + 1];
+    if (!before) return row;
+    try {
+      const found = packagesBetween(
+        store,
+        readVersion(store, { name, version: before.version }),
+        readVersion(store, { name, version: row.version }),
+      );
+      if (!found) return row;
+      const { added, removed, changed } = found;
+      const packages = { added: added.length, removed: removed.length, changed: changed.length };
+      return { ...row, packages };
+    } catch {
+      return row;
+    }
+  });
+}

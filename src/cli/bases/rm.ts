@@ -7,19 +7,25 @@ import { drawProgress } from "../framework/progress.ts";
 
 export const command: Command = {
   name: "base rm",
-  summary: "Remove a base with all its versions, or one version",
-  operands: [{ name: "NAME[@V]", complete: "base" }],
+  summary: "Remove bases with all their versions, or single versions",
+  operands: [{ name: "NAME[@V]", repeated: true, complete: "base" }],
   options: [],
   description: `Refused while an instance, a container, a mount, an editing session or another base uses it; the error says
 which. Layers that another version or base shares stay. The current version goes only with the whole base:
-make another one current with 'veneer base use' first. Directories used in place are never touched.`,
-  examples: ["veneer base rm debian", "veneer base rm debian@2"],
+make another one current with 'veneer base use' first. Directories used in place are never touched.
+Of several the first that is refused ends it; those before it are gone.`,
+  examples: ["veneer base rm debian", "veneer base rm debian@2 debian@3"],
   async run(context, input) {
     const { store } = context.settings;
-    const ref = parseBaseRef(input.operands[0] ?? "");
-    const trash = during(`remove ${formatBaseRef(ref)}`, () => removeBase(store, ref));
-    using progress = drawProgress(context);
-    progress.step("deleting");
-    await deleteTrash(trash);
+    const refs = input.operands.map(parseBaseRef);
+    const trash: string[] = [];
+    try {
+      for (const ref of refs)
+        trash.push(...during(`remove ${formatBaseRef(ref)}`, () => removeBase(store, ref)));
+    } finally {
+      using progress = drawProgress(context);
+      progress.step("deleting");
+      await deleteTrash(trash);
+    }
   },
 };

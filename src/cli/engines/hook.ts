@@ -1,4 +1,5 @@
 import { UsageError } from "../../errors.ts";
+import { isCloneHook } from "../../request/lxc-hook.ts";
 import type { Command } from "../framework/command.ts";
 
 /** Described here for help and completion; main.ts runs it without this file. */
@@ -6,7 +7,10 @@ export const command: Command = {
   name: "hook",
   outside: true,
   summary: "Give a container its root, as a hook of its engine",
-  operands: [{ name: "KIND", optional: true, complete: ["oci", "precreate", "lxc"] }],
+  operands: [
+    { name: "KIND", optional: true, complete: ["oci", "precreate", "lxc"] },
+    { name: "WORD", optional: true, repeated: true },
+  ],
   options: [
     { name: "--base", value: "BASE[@V]", help: "the base; wins over annotations", complete: "base" },
     {
@@ -14,6 +18,11 @@ export const command: Command = {
       value: "ID",
       help: "name under which the upper is found again",
       complete: "instance",
+    },
+    {
+      name: "--container",
+      value: "NAME",
+      help: "lxc: refuse any other container, a copy of the configuration above all",
     },
     { name: "--persistent", help: "keep the upper; without --instance under the container's name" },
     {
@@ -30,9 +39,15 @@ export const command: Command = {
   ],
   description: `oci: at createRuntime (or prestart) and poststop, with the container's state on stdin.
 precreate: podman's stage of that name, with config.json on stdin and the changed one on stdout; and poststop.
-lxc: as lxc.hook.pre-mount and lxc.hook.post-stop.
+lxc: as lxc.hook.pre-mount and lxc.hook.post-stop; as lxc.hook.clone with --instance ID it gives a copy of the
+container a copy of the instance.
 A container that names no base is left alone, silently, with status 0.`,
-  run() {
+  async run(context, input) {
+    if (input.operands[0] === "lxc" && isCloneHook(context.env, input.operands.slice(1))) {
+      const { cloneForLxc } = await import("../../engines/lxc-clone.ts");
+      const instance = input.value("--instance");
+      return cloneForLxc(context.settings, context.env, input.operands.slice(1), instance);
+    }
     throw new UsageError("veneer hook is started by an engine");
   },
 };

@@ -6,6 +6,7 @@ import { UsageError } from "../../errors.ts";
 import { instanceOfRoot } from "../../instances/lxc-mount.ts";
 import { checkName, parseBaseRef } from "../../text/names.ts";
 import type { Command, Context, Input, Option } from "../framework/command.ts";
+import { readUpperOptions, UPPER_OPTIONS } from "../framework/upper-options.ts";
 import {
   engineOf,
   hookGlobals,
@@ -25,6 +26,7 @@ const LXC_OPTIONS: readonly Option[] = [
     help: "lxc NAME: keep the writes, in this instance",
     complete: "instance",
   },
+  ...UPPER_OPTIONS.map((option) => ({ ...option, help: `lxc NAME: ${option.help}` })),
   { name: "--hookless", help: "lxc NAME: LXC mounts the instance itself, with no hook at its start" },
   LXCPATH_OPTION,
 ];
@@ -98,6 +100,7 @@ function lxcEngine(context: Context, input: Input): Prepared {
     ...(base !== undefined && { base: parseBaseRef(base) }),
     ...(instance !== undefined && { instance: checkName("instance", instance) }),
     persistent: input.has("--persistent") || hookless,
+    ...(UPPER_OPTIONS.some(({ name }) => input.has(name)) && { options: readUpperOptions(input) }),
   });
   const line = hookless ? { line: lxcLine(store, root) } : root;
   const isOurs = (overlay: string) => instanceOfRoot(store, overlay) !== undefined;

@@ -67,6 +67,11 @@ export async function generalHelp(version: string): Promise<string> {
     option.help,
   ]);
   lines.push("", "Options before the command:", ...columns(options));
+  lines.push(
+    "",
+    "Hooks, veneer-runc and veneer-crun read no VENEER_… variable of the environment: their store is named by options or",
+    "by the configuration.",
+  );
   lines.push("", "'veneer COMMAND --help' tells more of each.");
   return lines.join("\n");
 }

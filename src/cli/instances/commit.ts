@@ -1,7 +1,9 @@
 import { commitInstance } from "../../instances/clone.ts";
-import { checkName, formatBaseRef } from "../../text/names.ts";
+import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
+import { ALWAYS, tellPublished } from "../framework/published.ts";
+import { JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
   name: "commit",
@@ -9,14 +11,22 @@ export const command: Command = {
   summary: "Make a version of a base from an instance's changes",
   description: `
 With the name of the instance's own base, its changes become the next version of that base, provided that the
-instance is on the current one. With another name they become a new base, stacked on the instance's version.
+instance is on the current one (else they undo what the versions since changed: --force); where it changed nothing
+(times aside) no version is published. With another name they become a new base, stacked on the instance's version.
 What the instance masked or removed is missing there; a directory that it started empty holds what the instance
 has in it. The instance stays as it is. Refused while anything holds it. Prints NAME@VERSION.`,
   operands: [
     { name: "ID", complete: "instance" },
     { name: "NAME", complete: "base" },
   ],
-  options: [],
+  options: [
+    ALWAYS,
+    {
+      name: "--force",
+      help: "though the base is at another version than the instance, whose changes are undone",
+    },
+    JSON_OPTION,
+  ],
   examples: [
     "veneer commit build1 debian-with-tools",
     "veneer rebase web1 debian && veneer commit web1 debian",
@@ -25,7 +35,10 @@ has in it. The instance stays as it is. Refused while anything holds it. Prints 
     const [id = "", name = ""] = input.operands;
     using progress = drawProgress(context);
     const { store } = context.settings;
-    const made = await commitInstance(store, checkName("instance", id), checkName("base", name), progress);
-    context.out(formatBaseRef(made));
+    const options = { always: input.has("--always"), force: input.has("--force") };
+    const base = checkName("base", name);
+    const made = await commitInstance(store, checkName("instance", id), base, progress, options);
+    progress[Symbol.dispose]();
+    tellPublished(context, input, made);
   },
 };

@@ -1,9 +1,12 @@
-import { UsageError } from "../../errors.ts";
+import { packageLines } from "../../bases/package-databases.ts";
+import { packagesBetween } from "../../bases/packages.ts";
+import { formatError, UsageError } from "../../errors.ts";
 import { obstacleLine } from "../../live/file-blockers.ts";
 import { onInterrupt } from "../../process/interrupt.ts";
 import { conflictLine, databaseWarnings } from "../../rebase/conflicts.ts";
 import type { Row } from "../../rollout/member.ts";
 import { type RolloutResult, type RolloutWishes, rollOut } from "../../rollout/rollout.ts";
+import { readVersion } from "../../store/bases.ts";
 import { printablePath } from "../../text/file-names.ts";
 import { parseBaseRef } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
@@ -33,7 +36,7 @@ stays, and what was not checked is. --back takes back what such a one has moved.
 another version takes its place.
 
 Prints a table of what was to be moved (PAUSE: how long it stood still; STALE: processes that still use the
-version before) and, below it, what each hides of the version and what needs a restart.`,
+version before) and, below it, what each hides of the version and what needs a restart, and which packages the version has added, removed and changed.`,
   operands: [{ name: "BASE[@V]", complete: "base" }],
   options: [
     { name: "--canary", value: "N", help: "move and check N of them first" },
@@ -119,7 +122,10 @@ function print(context: Context, input: Input, result: RolloutResult): void {
     context.note(`veneer: took the place of the unfinished rollout onto ${superseded}`);
   }
   if (input.has("--json")) context.out(JSON.stringify({ base, to, outcome, members: rows }, undefined, 2));
-  else if (rows.length > 0) printTable(context, input, rows);
+  else if (rows.length > 0) {
+    printTable(context, input, rows);
+    printPackages(context, result);
+  }
   const count = (...states: Row["state"][]) => rows.filter(({ state }) => states.includes(state)).length;
   const moved = count("moved", "checked", "refused");
   const again = `'veneer rollout ${to}' goes on, 'veneer rollout ${base} --back' takes back what is moved`;
@@ -166,5 +172,22 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
     );
     section("needs restarts", staleSummary(stale));
     for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${id}: ${warning}`);
+  }
+}
+
+/** What the version has of other packages than those that the members came from. */
+function printPackages(context: Context, { to, rows }: RolloutResult): void {
+  const { store } = context.settings;
+  for (const from of new Set(rows.map((row) => row.from))) {
+    let lines: string[] = [];
+    try {
+      const [before, after] = [from, to].map((ref) => readVersion(store, parseBaseRef(ref)));
+      const found = before && after && packagesBetween(store, before, after);
+      lines = found ? packageLines(found) : [];
+    } catch (error) {
+      context.note(`veneer: packages of ${from} and ${to}: ${formatError(error)}`);
+    }
+    if (lines.length > 0) for (const line of ["", `packages of ${to} against ${from}:`]) context.out(line);
+    for (const line of lines) context.out(`  ${line}`);
   }
 }

@@ -9,16 +9,16 @@ const facts: DfFacts = {
     ["/host", { bytes: 5000, inPlace: true }],
   ]),
   versions: [
-    { base: "debian", version: 1, layers: ["bottom"] },
-    { base: "debian", version: 2, layers: ["top", "bottom"] },
-    { base: "apps", version: 1, layers: ["apps", "bottom"] },
-    { base: "host", version: 1, layers: ["/host"] },
+    { base: "debian", version: 1, layers: ["bottom"], merged: 1000 },
+    { base: "debian", version: 2, layers: ["top", "bottom"], merged: 1060 },
+    { base: "apps", version: 1, layers: ["apps", "bottom"], merged: 1010 },
+    { base: "host", version: 1, layers: ["/host"], merged: 5000 },
   ],
   uppers: [
-    { kind: "instance", id: "web1", base: "debian", version: 2, bytes: 7 },
-    { kind: "instance", id: "web2", base: "debian", version: 1, bytes: undefined },
-    { kind: "container", id: "c", base: "host", version: 1, bytes: 1 },
-    { kind: "instance", id: "lost", base: "gone", version: 1, bytes: 2 },
+    { kind: "instance", id: "web1", base: "debian", version: 2, bytes: 7, own: 7, hidden: 30 },
+    { kind: "instance", id: "web2", base: "debian", version: 1, bytes: undefined, own: 0, hidden: 0 },
+    { kind: "container", id: "c", base: "host", version: 1, bytes: 1, own: 1, hidden: 0 },
+    { kind: "instance", id: "lost", base: "gone", version: 1, bytes: 2, own: 2, hidden: 0 },
   ],
 };
 
@@ -33,9 +33,9 @@ describe("df", () => {
     ]);
   });
 
-  it("sets an instance's own bytes against a full copy", () => {
+  it("sets an instance's own bytes against a full copy, which has nothing that is hidden", () => {
     expect(instances.map(({ id, bytes, copy }) => [id, bytes, copy])).toEqual([
-      ["web1", 7, 1107],
+      ["web1", 7, 1037],
       ["web2", null, 1000],
       ["c", 1, 5001],
       ["lost", 2, 2],
@@ -43,7 +43,7 @@ describe("df", () => {
   });
 
   it("counts layers that bases share once in all", () => {
-    expect(total).toEqual({ bytes: 1120, withInPlace: 6120, copies: 7110 });
+    expect(total).toEqual({ bytes: 1120, withInPlace: 6120, copies: 7040 });
   });
 
   it("is empty for an empty store", () => {

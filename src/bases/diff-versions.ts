@@ -1,0 +1,68 @@
+/** What a version shows that another does not. Reads layers by descriptor, mounts nothing. */
+
+import type { Change, Kind } from "../instances/changes.ts";
+import { walkParts } from "../instances/frozen-uppers-walk.ts";
+import { isWhiteout, lookupName } from "../overlay/merged-lookup.ts";
+import { sameEntry } from "../overlay/same-entry.ts";
+import { type BaseVersion, layerPaths } from "../store/bases.ts";
+import { openLayers } from "../store/open-layers.ts";
+import type { Store } from "../store/paths.ts";
+import type { Fd } from "../sys/fd.ts";
+import { S_IFDIR } from "../sys/flags.ts";
+import { fstat, isType } from "../sys/stat.ts";
+
+/**
+ * The changes from one version to another, sorted by path: contents, types, modes, owners, links, devices and extended
+ * attributes count, times do not. A directory counts as changed for its own attributes alone; of one that was added or
+ * deleted all entries are named. Files of layers that both versions have are not read.
+ */
+export function diffVersions(store: Store, before: BaseVersion, after: BaseVersion): Change[] {
+  const known = identities(layerPaths(store, before.manifest));
+  using layers = openLayers(store, before);
+  const changes: { kind: Kind; path: string }[] = [];
+  const below = new Map<string, readonly Fd[]>([["", layers.fds]]);
+  walkParts(layerPaths(store, after.manifest), ({ path, name, stat, dir }) => {
+    if (isWhiteout(stat)) return;
+    const identity = known.get(path);
+    known.delete(path);
+    const isDirectory = isType(stat, S_IFDIR);
+    if (identity === undefined) changes.push({ kind: "A", path });
+    if (identity === undefined || (!isDirectory && identity === identityOf(stat))) return;
+    const parent = path.slice(0, Math.max(path.lastIndexOf("/"), 0));
+    const found = lookupName(below.get(parent) ?? [], path);
+    const holder = found?.layers[0];
+    if (!found || !holder) return;
+    if (isDirectory && isType(found.stat, S_IFDIR)) below.set(path, found.layers);
+    const same = sameEntry({ dir, path: name, stat }, { dir: holder.number, path, stat: found.stat });
+    if (!same) changes.push({ kind: "C", path });
+  });
+  for (const path of known.keys()) changes.push({ kind: "D", path });
+  if (!sameRoot(store, before, after)) changes.push({ kind: "C", path: "" });
+  return changes.map(({ kind, path }) => ({ kind, path: `/${path}` })).sort(byPath);
+}
+
+const identityOf = ({ dev, ino }: { dev: string; ino: bigint }) => `${dev} ${ino}`;
+
+/** Every path that layers show, with what tells the same file from an equal one. */
+function identities(trees: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  walkParts(trees, ({ path, stat }) => {
+    if (!isWhiteout(stat)) found.set(path, identityOf(stat));
+  });
+  return found;
+}
+
+function sameRoot(store: Store, before: BaseVersion, after: BaseVersion): boolean {
+  using one = openLayers(store, before);
+  using two = openLayers(store, after);
+  const [a, b] = [one, two].map(({ fds }) => {
+    const dir = (fds[0] as Fd).number;
+    return { dir, path: ".", stat: fstat(dir) };
+  });
+  return a !== undefined && b !== undefined && sameEntry(a, b);
+}
+
+function byPath(a: Change, b: Change): number {
+  const [left, right] = [a.path.replaceAll("/", "\0"), b.path.replaceAll("/", "\0")];
+  return left < right ? -1 : left > right ? 1 : 0;
+}

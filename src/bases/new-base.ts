@@ -1,0 +1,40 @@
+/** New bases without an import: empty, or on a version of another. */
+
+import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { lockLayers, makeLayerDirectory, publishLayer, sealLayer, syncStore } from "../store/layers.ts";
+import { makeStore, type Store } from "../store/paths.ts";
+import { makeStaging } from "../store/staging.ts";
+import { publishVersion } from "../store/versions.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
+
+/** A base of one empty directory, 0755. Durable on return; throws EXISTS. A kill in between leaves what `gc` frees. */
+export function makeEmptyBase(store: Store, name: string): BaseVersion {
+  makeStore(store);
+  using staging = makeStaging(store);
+  const layer = `${staging.path}/layer`;
+  makeLayerDirectory(layer);
+  const origin = "empty";
+  const sealed = sealLayer(layer, { origin });
+  syncStore(store);
+  using _layers = lockLayers(store);
+  publishLayer(store, sealed);
+  return publishVersion(store, name, { layers: [{ id: sealed.id }], origin }, "new");
+}
+
+/** A base with the layers of another's version. Durable on return; throws EXISTS. */
+export function stackBase(store: Store, name: string, ref: BaseRef): BaseVersion {
+  using _lock = lockBase(store, ref);
+  const below = readVersion(store, ref);
+  const { layers, config } = below.manifest;
+  return publishVersion(
+    store,
+    name,
+    {
+      layers,
+      origin: `from ${formatBaseRef(below)}`,
+      from: { name: below.name, version: below.version },
+      ...(config && { config }),
+    },
+    "new",
+  );
+}

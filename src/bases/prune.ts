@@ -1,0 +1,43 @@
+/** Versions of a base that nobody needs any more. */
+import { during } from "../errors.ts";
+import { removeBase } from "../inventory/remove-base.ts";
+import { listUses } from "../inventory/uses.ts";
+import { readVersion } from "../store/bases.ts";
+import type { Store } from "../store/paths.ts";
+import { listVersions, readBaseFile } from "../store/versions.ts";
+import { formatBaseRef } from "../text/names.ts";
+
+export interface PruneOptions {
+  /** versions that stay beside the current one, the newest of those below it; default 0 */
+  readonly keep?: number | undefined;
+  /** only what was made before this time, in milliseconds */
+  readonly before?: number | undefined;
+}
+
+export interface Pruned {
+  readonly version: number;
+  /** absent: it is removed, or would be; else why it stays though it is old enough */
+  readonly kept?: string;
+}
+
+/**
+ * The versions that may go: neither the current one nor newer, nor among those kept, nor too young. With who uses those
+ * of them that stay. Lowest first. Throws where there is no such base.
+ */
+export function planPrune(store: Store, name: string, options: PruneOptions): Pruned[] {
+  const current = readBaseFile(store, name)?.current ?? readVersion(store, { name }).version;
+  const older = listVersions(store, name).filter((version) => version < current);
+  const keep = options.keep ?? 0;
+  const uses = listUses(store, name);
+  return older.slice(0, Math.max(older.length - keep, 0)).flatMap((version): Pruned[] => {
+    const { created } = readVersion(store, { name, version }).manifest;
+    if (options.before !== undefined && Date.parse(created) >= options.before) return [];
+    const user = uses.find((use) => use.version === version);
+    return [{ version, ...(user && { kept: `used by ${user.who}` }) }];
+  });
+}
+
+/** Removes a version of a plan; returns what went to the trash. Throws where something began to use it meanwhile. */
+export function pruneVersion(store: Store, name: string, version: number): string[] {
+  return during(`remove ${formatBaseRef({ name, version })}`, () => removeBase(store, { name, version }));
+}

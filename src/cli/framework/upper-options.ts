@@ -1,0 +1,29 @@
+/** What a fresh upper shall be, as options of `create`, `setup lxc` and others. */
+import type { Wishes } from "../../request/root-request.ts";
+import { checkInnerPath, parseSize } from "../../text/names.ts";
+import type { Input, Option } from "./command.ts";
+
+export const UPPER_OPTIONS: readonly Option[] = [
+  {
+    name: "--opaque",
+    value: "PATH",
+    help: "a directory that starts empty; default /tmp and /root; 'none'",
+  },
+  { name: "--mask", value: "PATH", help: "a file of the base to hide; the last part may hold * and ?" },
+  { name: "--tmpfs", value: "SIZE", help: "keep the writes in memory, anew at each start: 64m, 2g" },
+];
+
+/** Throws UsageError. */
+export function readUpperOptions(input: Input): Pick<Wishes, "opaque" | "mask" | "tmpfs"> {
+  const wishes: Wishes = {};
+  if (input.has("--opaque")) {
+    const given = input.values("--opaque").filter((path) => path !== "none");
+    wishes.opaque = given.map((path) => checkInnerPath("opaque path", path));
+  }
+  if (input.has("--mask")) {
+    wishes.mask = input.values("--mask").map((path) => checkInnerPath("masked path", path));
+  }
+  const size = input.value("--tmpfs");
+  if (size !== undefined) wishes.tmpfs = parseSize(size);
+  return wishes;
+}

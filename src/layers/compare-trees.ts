@@ -1,0 +1,151 @@
+/** What makes one tree another: read side by side, by descriptor, following no symbolic link. */
+import { VeneerError } from "../errors.ts";
+import { type Located, sameEntry } from "../overlay/same-entry.ts";
+import { MAX_DEPTH } from "../overlay/walk.ts";
+import { type Fd, openat } from "../sys/fd.ts";
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFREG } from "../sys/flags.ts";
+import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
+
+/** Paths relative to the roots. What is below a removed directory is not named, what is below an added one is. */
+export interface TreeDifference {
+  readonly added: readonly string[];
+  /** of another type, content, mode, owner, link, device or extended attribute; directories too */
+  readonly changed: readonly string[];
+  /** the same but for the time of its last change */
+  readonly touched: readonly string[];
+  readonly removed: readonly string[];
+  /** added or changed directories with something else in their place before */
+  readonly replaced: readonly string[];
+  /** of all regular files of the tree after, and of those that were added, changed or touched */
+  readonly bytes: { readonly all: number; readonly different: number };
+}
+
+export interface CompareOptions {
+  /** paths of the tree after that count as missing */
+  readonly without?: ReadonlySet<string>;
+  /** stop when more than this share of the bytes read so far is different, once `least` bytes were read */
+  readonly most?: { readonly share: number; readonly least: number };
+}
+
+/**
+ * Compares `after` with `before`, each a directory; what is mounted below `after` counts as an empty directory.
+ * Names of one file (hard links) are different together. Undefined where {@link CompareOptions.most} is exceeded.
+ */
+export function compareTrees(
+  before: Fd,
+  after: Fd,
+  options: CompareOptions = {},
+): TreeDifference | undefined {
+  const comparison = new Comparison(fstat(after.number).dev, options);
+  return comparison.directory(before.number, after.number, "", 0) ? comparison.result() : undefined;
+}
+
+class Comparison {
+  readonly #added: string[] = [];
+  readonly #changed: string[] = [];
+  readonly #touched: string[] = [];
+  readonly #removed: string[] = [];
+  readonly #replaced: string[] = [];
+  #all = 0;
+  #different = 0;
+  /** names that are the same, of files with several names, and the files that are different under one of theirs */
+  readonly #linked = new Map<bigint, { paths: string[]; size: number; different: boolean }>();
+
+  constructor(
+    readonly device: string,
+    readonly options: CompareOptions,
+  ) {}
+
+  /** Returns false to end it all. */
+  directory(before: number | undefined, after: number, prefix: string, depth: number): boolean {
+    if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
+    if (prefix === "") this.#compareRoots(before as number, after);
+    const names = new Set(listFd(after, prefix));
+    if (before !== undefined) {
+      for (const name of listFd(before, prefix).sort()) {
+        if (!names.has(name) || this.options.without?.has(prefix + name)) this.#removed.push(prefix + name);
+      }
+    }
+    for (const name of [...names].sort()) {
+      if (this.options.without?.has(prefix + name)) continue;
+      if (!this.#entry(before, after, name, prefix, depth)) return false;
+    }
+    return true;
+  }
+
+  #compareRoots(before: number, after: number): void {
+    const [old, now] = [before, after].map((dir) => ({ dir, path: ".", stat: fstat(dir) }));
+    if (!sameEntry(now as Located, old as Located)) this.#changed.push(".");
+    else if (!sameTime((now as Located).stat, (old as Located).stat)) this.#touched.push(".");
+  }
+
+  #entry(before: number | undefined, after: number, name: string, prefix: string, depth: number): boolean {
+    const stat = lstatMaybe(name, after);
+    if (!stat) return true;
+    const path = prefix + name;
+    const old = before === undefined ? undefined : lstatMaybe(name, before);
+    const isDirectory = isType(stat, S_IFDIR);
+    this.#note(path, stat, before, old, { dir: after, path: name, stat });
+    if (this.#exceeded()) return false;
+    if (!isDirectory || stat.dev !== this.device) return true;
+    const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    using inner = openat(after, name, flags);
+    using below = old && isType(old, S_IFDIR) ? openat(before as number, name, flags) : undefined;
+    if (old && !below) this.#replaced.push(path);
+    return this.directory(below?.number, inner.number, `${path}/`, depth + 1);
+  }
+
+  #note(path: string, stat: Stat, before: number | undefined, old: Stat | undefined, now: Located): void {
+    const size = isType(stat, S_IFREG) ? stat.size : 0;
+    this.#all += size;
+    const name = now.path;
+    const same = old !== undefined && sameEntry(now, { dir: before as number, path: name, stat: old });
+    const list = old === undefined ? this.#added : same ? this.#touched : this.#changed;
+    const equal = same && sameTime(stat, old);
+    if (stat.nlink > 1 && isType(stat, S_IFREG)) this.#noteLinked(path, stat, equal);
+    if (equal) return;
+    list.push(path);
+    this.#different += size;
+  }
+
+  #noteLinked(path: string, { ino, size }: Stat, equal: boolean): void {
+    const known = this.#linked.get(ino) ?? { paths: [], size, different: false };
+    if (equal) known.paths.push(path);
+    else known.different = true;
+    this.#linked.set(ino, known);
+  }
+
+  #exceeded(): boolean {
+    const { most } = this.options;
+    return most !== undefined && this.#all >= most.least && this.#different > this.#all * most.share;
+  }
+
+  result(): TreeDifference | undefined {
+    for (const { paths, size, different } of this.#linked.values()) {
+      if (!different) continue;
+      this.#touched.push(...paths);
+      this.#different += paths.length * size;
+    }
+    const { most } = this.options;
+    if (most && this.#different > this.#all * most.share) return undefined;
+    return {
+      added: this.#added,
+      changed: this.#changed,
+      touched: this.#touched,
+      removed: this.#removed,
+      replaced: this.#replaced,
+      bytes: { all: this.#all, different: this.#different },
+    };
+  }
+}
+
+/** Most archives keep whole seconds. */
+function sameTime(a: Stat, b: Stat): boolean {
+  const [one, two] = [a.mtime.nanoseconds, b.mtime.nanoseconds];
+  return a.mtime.seconds === b.mtime.seconds && (one === two || one === 0 || two === 0);
+}
+
+/** Whether the trees show the same, times aside. */
+export function isSame({ added, changed, removed }: TreeDifference): boolean {
+  return added.length + changed.length + removed.length === 0;
+}

@@ -1,0 +1,12 @@
+/** What a commit or an import makes. */
+import type { BaseVersion } from "../store/bases.ts";
+
+/** A version that an import or a commit made, or the current one where that shows the same. */
+export type Published = BaseVersion & { readonly unchanged?: true };
+
+export interface CommitOptions {
+  /** publish a version though it shows the same as the one that the changes stand on */
+  readonly always?: boolean;
+  /** publish it though the base has got another version since: what that one changed is not in the new one */
+  readonly force?: boolean;
+}

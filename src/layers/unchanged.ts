@@ -1,0 +1,46 @@
+/** Whether a layer changes anything of what the layers below it show: a version that shows the same is not published. */
+
+import { isOpaque, isWhiteout, listMerged, lookupName } from "../overlay/merged-lookup.ts";
+import { type Located, sameEntry } from "../overlay/same-entry.ts";
+import { walk } from "../overlay/walk.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { S_IFDIR } from "../sys/flags.ts";
+import { fstat, isType, list } from "../sys/stat.ts";
+
+/**
+ * True where `tree`, a layer in overlay form, on `layers` (top first) shows what they show without it: names, types,
+ * contents, modes, owners, links, devices and extended attributes. Times do not count. Ends at the first difference.
+ */
+export function changesNothing(tree: string, layers: readonly Fd[]): boolean {
+  using root = openDirectory(tree);
+  const top = layers[0] as Fd;
+  const rootOf = (fd: Fd): Located => ({ dir: fd.number, path: ".", stat: fstat(fd.number) });
+  let same = sameEntry(rootOf(root), rootOf(top)) && !isOpaque(`${root.path}/.`);
+  const below = new Map<string, readonly Fd[]>([["", layers]]);
+  walk(tree, ({ path, name, stat, dir }) => {
+    if (!same) return false;
+    const parent = path.slice(0, Math.max(path.lastIndexOf("/"), 0));
+    const found = lookupName(below.get(parent) ?? [], path);
+    if (isWhiteout(stat)) {
+      same = found === undefined;
+      return false;
+    }
+    const holder = found?.layers[0];
+    if (!found || !holder) same = false;
+    else {
+      same = sameEntry({ dir, path: name, stat }, { dir: holder.number, path, stat: found.stat });
+      if (same && isType(stat, S_IFDIR)) {
+        below.set(path, found.layers);
+        if (isOpaque(`/proc/self/fd/${dir}/${name}`)) same = showsAll(dir, name, found.layers, path);
+      }
+    }
+    return same;
+  });
+  return same;
+}
+
+/** Whether an opaque directory has every name that the layers below show there. */
+function showsAll(dir: number, name: string, layers: readonly Fd[], path: string): boolean {
+  const own = new Set(list(name, dir));
+  return listMerged(layers, path).every((one) => own.has(one));
+}
