@@ -1,11 +1,12 @@
 /** What of a layer goes into the tar of an image, and how: a list for GNU tar, and the markers of whiteouts. */
 import { VeneerError } from "../errors.ts";
+import { isOpaque, isWhiteout } from "../overlay/marks.ts";
 import { walk } from "../overlay/walk.ts";
-import { overlayPrefix, overlayXattr } from "../overlay/xattrs.ts";
+import { overlayPrefix } from "../overlay/xattrs.ts";
 import { escapePath } from "../store/listing.ts";
 import { createFile, type Fd, mkdirat, openat, writeAll } from "../sys/fd.ts";
-import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK } from "../sys/flags.ts";
-import { getxattr, isType, listxattr, type Stat, setTime } from "../sys/stat.ts";
+import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY, S_IFDIR, S_IFSOCK } from "../sys/flags.ts";
+import { isType, listxattr, type Stat, setTime } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { OPAQUE_MARKER, WHITEOUT_PREFIX } from "./whiteouts.ts";
 
@@ -63,7 +64,7 @@ export function listLayer(tree: Fd, markers: Fd, file: string, without: readonly
         return false;
       }
       const xattrs = listxattr(at).filter((attribute) => attribute.startsWith(overlayPrefix()));
-      if (isWhiteout(stat, xattrs)) {
+      if (isWhiteout(stat, at)) {
         mark(parent, WHITEOUT_PREFIX + name, stat);
         return false;
       }
@@ -78,23 +79,11 @@ export function listLayer(tree: Fd, markers: Fd, file: string, without: readonly
         );
       }
       emit(tree, path);
-      if (
-        isType(stat, S_IFDIR) &&
-        xattrs.includes(overlayXattr("opaque")) &&
-        getxattr(at, overlayXattr("opaque"))?.[0] === 0x79
-      ) {
-        mark(`${path}/`, OPAQUE_MARKER, stat);
-      }
+      if (isType(stat, S_IFDIR) && isOpaque(at)) mark(`${path}/`, OPAQUE_MARKER, stat);
       return true;
     },
     tree.number,
   );
   writeAll(out.number, encoder.encode(text), file);
   return sockets;
-}
-
-/** The second form: overlayfs.rst, "Whiteouts and opaque directories". */
-function isWhiteout(stat: Stat, xattrs: readonly string[]): boolean {
-  if (isType(stat, S_IFCHR)) return stat.rdevMajor === 0 && stat.rdevMinor === 0;
-  return isType(stat, S_IFREG) && stat.size === 0 && xattrs.includes(overlayXattr("whiteout"));
 }

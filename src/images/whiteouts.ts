@@ -3,19 +3,18 @@
  * device, `.wh..wh..opq` an opaque directory (layer.md of the image specification, "Whiteouts").
  */
 import { VeneerError } from "../errors.ts";
+import { isOpaque, makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { directoryFact, lookup } from "../overlay/merged-lookup.ts";
 import type { DirectoryFact } from "../overlay/upper-entries.ts";
 import { type Entry, walk } from "../overlay/walk.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
 import { removeTree } from "../store/trash.ts";
-import { type Fd, fchmodat, fchownat, mknodat, openDirectory, unlink } from "../sys/fd.ts";
-import { AT_SYMLINK_NOFOLLOW, S_IFCHR, S_IFDIR } from "../sys/flags.ts";
-import { fstat, getxattr, isType, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
+import { type Fd, fchmodat, fchownat, openDirectory, unlink } from "../sys/fd.ts";
+import { AT_SYMLINK_NOFOLLOW, S_IFDIR } from "../sys/flags.ts";
+import { fstat, isType, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
 export const WHITEOUT_PREFIX = ".wh.";
 export const OPAQUE_MARKER = ".wh..wh..opq";
-const YES = new Uint8Array([0x79]); // "y"
 
 /**
  * Translates all markers below `tree`, by descriptor, without following a symbolic link. What the same layer
@@ -40,7 +39,7 @@ export function translateWhiteouts(tree: string, impliedGid: number | undefined)
 function translate({ name, path, stat, dir }: Entry): void {
   if (isType(stat, S_IFDIR)) removeTree(name, undefined, dir);
   else unlink(name, dir);
-  if (name === OPAQUE_MARKER) setxattr(`/proc/self/fd/${dir}/.`, overlayXattr("opaque"), YES);
+  if (name === OPAQUE_MARKER) markOpaque(`/proc/self/fd/${dir}/.`);
   // aufs kept files of its own under such names; no other file can have one
   if (name.startsWith(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}`)) return;
   const hidden = name.slice(WHITEOUT_PREFIX.length);
@@ -48,9 +47,9 @@ function translate({ name, path, stat, dir }: Entry): void {
     throw new VeneerError("BAD_IMAGE", `the layer has a whiteout of nothing: ${quote(path)}`);
   }
   const own = lstatMaybe(hidden, dir);
-  if (isType(own, S_IFDIR)) setxattr(`/proc/self/fd/${dir}/${hidden}`, overlayXattr("opaque"), YES);
+  if (isType(own, S_IFDIR)) markOpaque(`/proc/self/fd/${dir}/${hidden}`);
   if (own) return;
-  mknodat(dir, hidden, S_IFCHR, 0);
+  makeWhiteout(dir, hidden);
   setTime(hidden, stat.mtime, dir);
 }
 
@@ -85,5 +84,5 @@ function lowerDirectory(path: string, below: readonly Fd[]): DirectoryFact | und
 
 /** Whether a layer hides everything below it: its root is opaque, which overlayfs itself does not heed. */
 export function isBottom(tree: string): boolean {
-  return getxattr(tree, overlayXattr("opaque"))?.[0] === YES[0];
+  return isOpaque(`${tree}/.`);
 }

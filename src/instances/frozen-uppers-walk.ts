@@ -1,6 +1,6 @@
 /** Walks the parts of an upper as one tree, as overlayfs merges them. By descriptor, like store/walk.ts. */
 import { VeneerError } from "../errors.ts";
-import { isOpaque, isWhiteout } from "../overlay/merged-lookup.ts";
+import { isOpaque, isWhiteout } from "../overlay/marks.ts";
 import { type Entry, MAX_DEPTH } from "../overlay/walk.ts";
 import { type Fd, openat } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
@@ -24,7 +24,7 @@ export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) =
     const names = new Set(dirs.flatMap((dir) => listFd(dir.number, prefix)));
     for (const name of [...names].sort()) {
       const found = look(dirs, name, mounts);
-      if (!found || (closed && isWhiteout(found.stat))) continue;
+      if (!found || (closed && isWhiteout(found.stat, `${(found.merged[0] as Fd).path}/${name}`))) continue;
       const { stat, merged, opaque } = found;
       const path = prefix + name;
       visit({ path, name, stat, dir: (merged[0] as Fd).number, opaque });

@@ -9,7 +9,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
-import { isOpaque, isWhiteout } from "../overlay/merged-lookup.ts";
+import { isOpaque, isWhiteout, makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -19,7 +19,6 @@ import {
   fchownat,
   linkat,
   mkdirat,
-  mknodat,
   openat,
   rename,
   uniqueSuffix,
@@ -32,7 +31,6 @@ import {
   O_NOFOLLOW,
   O_RDONLY,
   RENAME_EXCHANGE,
-  S_IFCHR,
   S_IFDIR,
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
@@ -123,7 +121,7 @@ function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean,
       });
     }
     const below = lstatMaybe(name, to.number);
-    if (isWhiteout(stat)) layWhiteout(work, to, name, below, hides);
+    if (isWhiteout(stat, `${from.path}/${name}`)) layWhiteout(work, to, name, below, hides);
     else if (!isType(stat, S_IFDIR)) {
       layFile(work, from, to, name, stat, below);
       // it was copied up meanwhile
@@ -150,10 +148,10 @@ function openMaybe(over: Fd, name: string): Cover {
 function layWhiteout(work: Work, to: Fd, name: string, below: Stat | undefined, hides: boolean): void {
   if (hides) {
     if (below) rename(name, uniqueSuffix(), 0, to.number, work.workshop.number);
-  } else if (!below) mknodat(to.number, name, S_IFCHR, 0);
-  else if (!isWhiteout(below)) {
+  } else if (!below) makeWhiteout(to.number, name);
+  else if (!isWhiteout(below, `${to.path}/${name}`)) {
     const staged = uniqueSuffix();
-    mknodat(work.workshop.number, staged, S_IFCHR, 0);
+    makeWhiteout(work.workshop.number, staged);
     replace(work, staged, to, name, below);
   }
 }
@@ -185,19 +183,17 @@ function laySubdirectory(
     // one step: without what was there before, the directory would merge with the base's
     const staged = uniqueSuffix();
     mkdirat(work.workshop.number, staged, 0o700);
-    setxattr(`${work.workshop.path}/${staged}`, overlayXattr("opaque"), YES);
+    markOpaque(`${work.workshop.path}/${staged}`);
     replace(work, staged, to, name, below);
   } else if (!below) {
     mkdirat(to.number, name, 0o700);
-    if (opaque) setxattr(`${to.path}/${name}`, overlayXattr("opaque"), YES);
+    if (opaque) markOpaque(`${to.path}/${name}`);
   }
   using inner = openat(from.number, name, DIRECTORY);
   using target = openat(to.number, name, DIRECTORY);
   const closed = hides || opaque || replaces || isOpaque(`${to.path}/${name}`);
   return layDirectory(work, inner, target, over, closed, depth + 1);
 }
-
-const YES = new Uint8Array([0x79]); // "y"
 
 /** Puts what is staged in the place of `below`, in one step; that is then in the workshop, unless it was replaced. */
 function replace(work: Work, staged: string, to: Fd, name: string, below: Stat, exchange = true): void {

@@ -1,6 +1,7 @@
 /** What an upper holds, compared with what it started with. Reads by descriptor, follows no symbolic link. */
 
-import { type Found, isWhiteout, listMerged, lookupName, xattrs } from "../overlay/merged-lookup.ts";
+import { isWhiteout } from "../overlay/marks.ts";
+import { type Found, listMerged, lookupName, xattrs } from "../overlay/merged-lookup.ts";
 import { sameXattrs } from "../overlay/same-entry.ts";
 import type { Timestamp, UpperEntry, XattrMap } from "../overlay/upper-entries.ts";
 import type { Entry } from "../overlay/walk.ts";
@@ -56,7 +57,13 @@ export function upperFacts(
     const start = startOf(path);
     const base = start ? { start: start.kind } : {};
     if (!isType(stat, S_IFDIR)) {
-      facts.push({ path, own: isWhiteout(stat) ? "whiteout" : "other", ...base, same: false, gone: [] });
+      facts.push({
+        path,
+        own: isWhiteout(stat, pathOf(entry)) ? "whiteout" : "other",
+        ...base,
+        same: false,
+        gone: [],
+      });
       return;
     }
     starts.set(path, start);

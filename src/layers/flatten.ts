@@ -1,7 +1,8 @@
 /** Many layers to one that shows the same, by hard links: directories are made anew, no file's data is copied. */
 import { mostLayers } from "../overlay/layer-form.ts";
+import { markOpaque } from "../overlay/marks.ts";
 import { type MergedEntry, mergeTrees } from "../overlay/merge-trees.ts";
-import { overlayPrefix, overlayXattr } from "../overlay/xattrs.ts";
+import { overlayPrefix } from "../overlay/xattrs.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { LayerRef } from "../store/bases.ts";
@@ -121,7 +122,7 @@ function copyAttributes(from: Fd, to: Fd, path: string, opaque: boolean): number
     const value = isDropped(name) ? undefined : getxattr(source, name);
     if (value) setxattr(target, name, value);
   }
-  if (opaque) setxattr(target, overlayXattr("opaque"), new Uint8Array([0x79]));
+  if (opaque) markOpaque(target);
   setTime(path, stat.mtime, to.number);
   return (lstatMaybe(path, to.number)?.blocks ?? 0) * 512;
 }

@@ -6,6 +6,7 @@
  */
 
 import { copyAttributes } from "../instances/frozen-uppers-add.ts";
+import { markImpure } from "../overlay/marks.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, linkat, mkdirMaybe, openat2, openDirectory, readSome } from "../sys/fd.ts";
 import {
@@ -19,7 +20,7 @@ import {
   RESOLVE_NO_SYMLINKS,
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import { fstat, lstatMaybe, type Stat, setTime, setxattr } from "../sys/stat.ts";
+import { fstat, lstatMaybe, type Stat, setTime } from "../sys/stat.ts";
 import type { Opened } from "./open-files.ts";
 
 const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
@@ -118,7 +119,7 @@ export function linkFiles(parts: readonly Fd[], upper: Fd, files: readonly Found
       using to = openParent(upper, path);
       check(linkat(from.number, nameOf(path), to.number, nameOf(path)), "link", path);
       // it holds a file that may have come from another layer: inode numbers of its listing are to be looked up
-      setxattr(`${to.path}/.`, "trusted.overlay.impure", new Uint8Array([0x79]));
+      markImpure(`${to.path}/.`);
     }
     for (const [directory, below] of [...made].reverse()) {
       setTime(directory, fstat(below.number).mtime, upper.number);

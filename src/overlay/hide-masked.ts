@@ -6,7 +6,6 @@ import {
   fchmodat,
   fchownat,
   mkdirat,
-  mknodat,
   openat2,
   openDirectory,
   rename,
@@ -20,11 +19,10 @@ import {
   RENAME_NOREPLACE,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
-  S_IFCHR,
 } from "../sys/flags.ts";
-import { getxattr, setxattr } from "../sys/stat.ts";
+import { setxattr } from "../sys/stat.ts";
+import { isOpaque, makeWhiteout } from "./marks.ts";
 import type { UpperEntry } from "./upper-entries.ts";
-import { overlayXattr } from "./xattrs.ts";
 
 /**
  * Hides what `entries` (of a fresh upper) hide, where the upper does not hide or replace it already. A file
@@ -48,13 +46,13 @@ function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntr
     if (!mergesOrMade(root, parent, directories.get(parent), workshop)) return;
   }
   using directory = openInside(root, parts.join("/") || ".") as Fd;
-  unlessThere(() => mknodat(directory.number, name, S_IFCHR, 0));
+  unlessThere(() => makeWhiteout(directory.number, name));
 }
 
 /** False where the upper has something else there than a directory that merges with the base's. */
 function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, workshop: Fd): boolean {
   using found = openInside(root, path);
-  if (found) return getxattr(found.path, overlayXattr("opaque"))?.[0] !== 0x79; // "y"
+  if (found) return !isOpaque(`${found.path}/.`);
   if (!made) return false;
   const slash = path.lastIndexOf("/");
   using parent = openInside(root, path.slice(0, Math.max(slash, 0)) || ".");

@@ -1,13 +1,13 @@
 /** Makes a fresh upper: every entry is created in a directory that no container has seen yet. */
 
-import { type Fd, fchmodat, fchownat, mkdirat, mknodat, openat } from "../sys/fd.ts";
-import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_IFCHR } from "../sys/flags.ts";
+import { type Fd, fchmodat, fchownat, mkdirat, openat } from "../sys/fd.ts";
+import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
 import { check, cstring, syscall } from "../sys/libc.ts";
 import { SYS } from "../sys/numbers.ts";
 import { setxattr } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import { makeWhiteout, markOpaque } from "./marks.ts";
 import type { UpperEntry, UpperRoot } from "./upper-entries.ts";
-import { overlayXattr } from "./xattrs.ts";
 
 /**
  * Makes `upper`, with the root's mode and owner and the given entries, and `work` in an open directory.
@@ -21,7 +21,7 @@ export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly Upp
   mkdirat(directory.number, "work", 0o700);
   using upper = openat(directory.number, "upper", O_PATH | O_DIRECTORY | O_NOFOLLOW);
   for (const entry of entries) {
-    if (entry.kind === "whiteout") mknodat(upper.number, entry.path, S_IFCHR, 0);
+    if (entry.kind === "whiteout") makeWhiteout(upper.number, entry.path);
     else makeDirectory(upper, entry);
   }
   // times last and innermost first: making an entry changes its parent's
@@ -48,7 +48,7 @@ function makeDirectory(upper: Fd, entry: UpperEntry): void {
   mkdirat(upper.number, entry.path, 0o700);
   const path = `${upper.path}/${entry.path}`;
   for (const [name, value] of entry.xattrs ?? []) setxattr(path, name, value);
-  if (entry.kind === "opaque") setxattr(path, overlayXattr("opaque"), new Uint8Array([0x79]));
+  if (entry.kind === "opaque") markOpaque(path);
   setOwner(upper, entry.path, entry);
 }
 

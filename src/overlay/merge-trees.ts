@@ -1,8 +1,8 @@
 /** What several layers show as one, as overlayfs merges them (overlayfs.rst, "Merging directories"). Only reads. */
-import { S_IFCHR, S_IFDIR, S_IFREG } from "../sys/flags.ts";
-import { getxattr, isType, type Stat } from "../sys/stat.ts";
+import { S_IFDIR } from "../sys/flags.ts";
+import { isType } from "../sys/stat.ts";
+import { isOpaque, isWhiteout } from "./marks.ts";
 import { type Entry, walk } from "./walk.ts";
-import { overlayXattr } from "./xattrs.ts";
 
 export interface MergedEntry {
   /** relative */
@@ -30,7 +30,7 @@ export function mergeTrees(trees: readonly string[]): MergedEntry[] {
       const known = states.get(path);
       if (known && known.closed < layer) return false;
       const kind = kindOf(entry);
-      const closed = kind === "directory" && !isOpaque(entry) ? Number.POSITIVE_INFINITY : layer;
+      const closed = kind === "directory" && !isOpaque(pathOf(entry)) ? Number.POSITIVE_INFINITY : layer;
       // a lower directory adds its entries to the upper one; anything else only ends what shows there
       if (known) known.closed = closed;
       else states.set(path, { kind, layer, closed });
@@ -47,20 +47,9 @@ export function mergeTrees(trees: readonly string[]): MergedEntry[] {
 
 function kindOf(entry: Entry): MergedEntry["kind"] {
   if (isType(entry.stat, S_IFDIR)) return "directory";
-  return isWhiteout(entry) ? "whiteout" : "other";
+  return isWhiteout(entry.stat, pathOf(entry)) ? "whiteout" : "other";
 }
 
-/** A 0/0 character device, or an empty file with an xattr (Linux 6.7). */
-function isWhiteout({ stat, dir, name }: Entry): boolean {
-  if (isType(stat, S_IFCHR)) return isZeroDevice(stat);
-  if (!isType(stat, S_IFREG) || stat.size > 0) return false;
-  return getxattr(`/proc/self/fd/${dir}/${name}`, overlayXattr("whiteout")) !== undefined;
-}
-
-function isZeroDevice(stat: Stat): boolean {
-  return stat.rdevMajor === 0 && stat.rdevMinor === 0;
-}
-
-function isOpaque({ dir, name }: Entry): boolean {
-  return getxattr(`/proc/self/fd/${dir}/${name}`, overlayXattr("opaque"))?.[0] === 0x79; // "y"
+function pathOf({ dir, name }: Entry): string {
+  return `/proc/self/fd/${dir}/${name}`;
 }

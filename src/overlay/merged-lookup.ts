@@ -7,15 +7,15 @@ import {
   O_RDONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
-  S_IFCHR,
   S_IFDIR,
   S_IFLNK,
   S_IFREG,
 } from "../sys/flags.ts";
 import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { matchesGlob } from "../text/glob.ts";
+import { isOpaque, isWhiteout } from "./marks.ts";
 import type { DirectoryFact, PathFact, XattrMap } from "./upper-entries.ts";
-import { overlayPrefix, overlayXattr } from "./xattrs.ts";
+import { overlayPrefix } from "./xattrs.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
 const MAX_LINKS = 40;
@@ -126,26 +126,13 @@ export function lookupName(layers: readonly Fd[], path: string): Found | undefin
   for (const layer of layers) {
     const stat = lstatMaybe(path, layer.number);
     if (!stat) continue;
-    if (isWhiteout(stat) || isFileWhiteout(stat, `${layer.path}/${path}`)) break;
+    if (isWhiteout(stat, `${layer.path}/${path}`)) break;
     if (!isType(stat, S_IFDIR)) return first ? { stat: first, layers: merged } : { stat, layers: [layer] };
     first ??= stat;
     merged.push(layer);
     if (isOpaque(`${layer.path}/${path}`)) break;
   }
   return first && { stat: first, layers: merged };
-}
-
-export function isWhiteout(stat: Stat): boolean {
-  return isType(stat, S_IFCHR) && stat.rdevMajor === 0 && stat.rdevMinor === 0;
-}
-
-/** The other form (Linux 6.7; overlayfs.rst, "Whiteouts and opaque directories"). */
-function isFileWhiteout(stat: Stat, path: string): boolean {
-  return isType(stat, S_IFREG) && stat.size === 0 && lgetxattr(path, overlayXattr("whiteout")) !== undefined;
-}
-
-export function isOpaque(path: string): boolean {
-  return lgetxattr(path, overlayXattr("opaque"))?.[0] === 0x79; // "y"
 }
 
 /** Names in the directory at `path` that is merged from `layers`, sorted. */

@@ -1,7 +1,8 @@
 /** What an upper hides of the change from one version to another. */
 
 import { walkParts } from "../instances/frozen-uppers-walk.ts";
-import { type Found, isWhiteout, listMerged, lookupName } from "../overlay/merged-lookup.ts";
+import { isWhiteout } from "../overlay/marks.ts";
+import { type Found, listMerged, lookupName } from "../overlay/merged-lookup.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
 import type { UpperEntry } from "../overlay/upper-entries.ts";
 import type { Fd } from "../sys/fd.ts";
@@ -54,7 +55,11 @@ export function rebaseFacts(
 }
 
 function ownFact(path: string, mine: Located, old: Found | undefined, next: Found | undefined): OwnFact {
-  const own = isType(mine.stat, S_IFDIR) ? "directory" : isWhiteout(mine.stat) ? "whiteout" : "other";
+  const own = isType(mine.stat, S_IFDIR)
+    ? "directory"
+    : isWhiteout(mine.stat, `/proc/self/fd/${mine.dir}/${mine.path}`)
+      ? "whiteout"
+      : "other";
   const unchanged = own === "whiteout" ? sameTree(path, old, next) : sameFound(path, old, next);
   return {
     path,

@@ -155,7 +155,7 @@ describe("a user without root", () => {
     ];
     await user.ok("create", "live", "deb");
     const text =
-      "trap 'exit 9' TERM; echo mine >/mine; while :; do ls /etc/newer 2>/dev/null; echo on; sleep 0.05; done";
+      "trap 'exit 9' TERM; echo mine >/mine; exec 5>>/log; while :; do ls /etc/newer 2>/dev/null; echo on; echo line >&5; echo \"log $(wc -l </log)\"; sleep 0.05; done";
     const child = execa(
       "unshare",
       [...user.prefix, ...words, "run", "deb", "--name", "live", "--", "sh", "-c", text],
@@ -174,6 +174,10 @@ describe("a user without root", () => {
     const moved = await user.veneer("rebase", "live", "deb");
     expect(moved).toMatchObject({ status: 0, stderr: expect.stringContaining(`instance live is on ${to}`) });
     await waitFor(() => said.includes("/etc/newer"));
+    // what goes on through the descriptor of before is seen under the name in the new root
+    const lines = () => Number(/.*log (\d+)\n/s.exec(said)?.[1]);
+    const seen = lines();
+    await waitFor(() => lines() > seen + 3);
     expect(await user.ok("diff", "live")).toContain("A /mine");
     child.kill("SIGTERM");
     expect((await child).exitCode).toBe(9);
