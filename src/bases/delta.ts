@@ -1,16 +1,16 @@
 /** The layer that makes a version show another tree: what differs, and whiteouts for what is gone. */
 
 import { compareTrees, type TreeDifference } from "../layers/compare-trees.ts";
+import { makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { mountOverlay } from "../overlay/mount.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { readLayer } from "../store/layers.ts";
 import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
 import { removeTree } from "../store/trash.ts";
-import { type Fd, mknodat, openat, openDirectory, unlink } from "../sys/fd.ts";
-import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFCHR, S_IFDIR } from "../sys/flags.ts";
-import { fstat, isType, listFd, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import { type Fd, openat, openDirectory, unlink } from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
+import { fstat, isType, listFd, lstatMaybe, setTime } from "../sys/stat.ts";
 
 /** More than this share of a tree's bytes different: a layer of its own with all of it is better than one above the old. */
 const MOST_DIFFERENT = 0.5;
@@ -68,12 +68,11 @@ export function pathsOfDelta({ added, changed, touched, removed }: TreeDifferenc
 /** Marks in a layer what is gone from the version below. Times of directories stay. */
 export function markRemoved(tree: string, { removed, replaced }: TreeDifference): void {
   using root = openDirectory(tree);
-  for (const path of replaced)
-    setxattr(`${root.path}/${path}`, overlayXattr("opaque"), new Uint8Array([0x79]));
+  for (const path of replaced) markOpaque(`${root.path}/${path}`);
   for (const path of removed) {
     const parent = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : ".";
     const before = lstatMaybe(parent, root.number);
-    mknodat(root.number, path, S_IFCHR, 0);
+    makeWhiteout(root.number, path);
     if (before) setTime(parent, before.mtime, root.number);
   }
 }

@@ -2,8 +2,10 @@
 
 import type { Change, Kind } from "../instances/changes.ts";
 import { walkParts } from "../instances/frozen-uppers-walk.ts";
-import { isWhiteout, lookupName } from "../overlay/merged-lookup.ts";
+import { isWhiteout } from "../overlay/marks.ts";
+import { lookupName } from "../overlay/merged-lookup.ts";
 import { sameEntry } from "../overlay/same-entry.ts";
+import { entryPath } from "../overlay/walk.ts";
 import { type BaseVersion, layerPaths } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
@@ -22,7 +24,7 @@ export function diffVersions(store: Store, before: BaseVersion, after: BaseVersi
   const changes: { kind: Kind; path: string }[] = [];
   const below = new Map<string, readonly Fd[]>([["", layers.fds]]);
   walkParts(layerPaths(store, after.manifest), ({ path, name, stat, dir }) => {
-    if (isWhiteout(stat)) return;
+    if (isWhiteout(stat, entryPath({ dir, name }))) return;
     const identity = known.get(path);
     known.delete(path);
     const isDirectory = isType(stat, S_IFDIR);
@@ -46,8 +48,8 @@ const identityOf = ({ dev, ino }: { dev: string; ino: bigint }) => `${dev} ${ino
 /** Every path that layers show, with what tells the same file from an equal one. */
 function identities(trees: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
-  walkParts(trees, ({ path, stat }) => {
-    if (!isWhiteout(stat)) found.set(path, identityOf(stat));
+  walkParts(trees, (entry) => {
+    if (!isWhiteout(entry.stat, entryPath(entry))) found.set(entry.path, identityOf(entry.stat));
   });
   return found;
 }

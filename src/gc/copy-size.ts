@@ -1,7 +1,9 @@
 /** What full copies of versions and instances would take on disk. Reads by descriptor, follows no symbolic link. */
 
 import { walkParts } from "../instances/frozen-uppers-walk.ts";
-import { isWhiteout, lookupName } from "../overlay/merged-lookup.ts";
+import { isWhiteout } from "../overlay/marks.ts";
+import { lookupName } from "../overlay/merged-lookup.ts";
+import { entryPath } from "../overlay/walk.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, lstatMaybe, type Stat } from "../sys/stat.ts";
@@ -12,8 +14,9 @@ const allocated = (stat: Stat | undefined) => (stat?.blocks ?? 0) * 512;
 export function mergedBytes(trees: readonly string[]): number {
   const linked = new Set<string>();
   let bytes = allocated(trees[0] === undefined ? undefined : lstatMaybe(`${trees[0]}/.`));
-  walkParts(trees, ({ stat }) => {
-    if (isWhiteout(stat)) return;
+  walkParts(trees, (entry) => {
+    const { stat } = entry;
+    if (isWhiteout(stat, entryPath(entry))) return;
     if (stat.nlink > 1 && !isType(stat, S_IFDIR)) {
       const key = `${stat.dev} ${stat.ino}`;
       if (linked.has(key)) return;

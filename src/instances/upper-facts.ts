@@ -4,7 +4,7 @@ import { isWhiteout } from "../overlay/marks.ts";
 import { type Found, listMerged, lookupName, xattrs } from "../overlay/merged-lookup.ts";
 import { sameXattrs } from "../overlay/same-entry.ts";
 import type { Timestamp, UpperEntry, XattrMap } from "../overlay/upper-entries.ts";
-import type { Entry } from "../overlay/walk.ts";
+import { type Entry, entryPath } from "../overlay/walk.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
@@ -59,7 +59,7 @@ export function upperFacts(
     if (!isType(stat, S_IFDIR)) {
       facts.push({
         path,
-        own: isWhiteout(stat, pathOf(entry)) ? "whiteout" : "other",
+        own: isWhiteout(stat, entryPath(entry)) ? "whiteout" : "other",
         ...base,
         same: false,
         gone: [],
@@ -84,11 +84,6 @@ export function upperFacts(
 
 function parentOf(path: string): string {
   return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
-}
-
-/** Reaches the entry itself, through no symbolic link. */
-function pathOf({ dir, name }: Entry): string {
-  return `/proc/self/fd/${dir}/${name}`;
 }
 
 function findStart(above: readonly Fd[], path: string, entry: UpperEntry | undefined): Start | undefined {
@@ -120,7 +115,7 @@ function baseAttributes(path: string, { stat, layers }: Found): Attributes {
 
 function ownAttributes(entry: Entry): Attributes {
   const { mode, uid, gid, mtime } = entry.stat;
-  return { mode: mode & 0o7777, uid, gid, mtime, xattrs: xattrs(pathOf(entry)) };
+  return { mode: mode & 0o7777, uid, gid, mtime, xattrs: xattrs(entryPath(entry)) };
 }
 
 /** Times count where both are known. */

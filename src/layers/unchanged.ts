@@ -1,8 +1,9 @@
 /** Whether a layer changes anything of what the layers below it show: a version that shows the same is not published. */
 
-import { isOpaque, isWhiteout, listMerged, lookupName } from "../overlay/merged-lookup.ts";
+import { isOpaque, isWhiteout } from "../overlay/marks.ts";
+import { listMerged, lookupName } from "../overlay/merged-lookup.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
-import { walk } from "../overlay/walk.ts";
+import { entryPath, walk } from "../overlay/walk.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, list } from "../sys/stat.ts";
@@ -21,7 +22,7 @@ export function changesNothing(tree: string, layers: readonly Fd[]): boolean {
     if (!same) return false;
     const parent = path.slice(0, Math.max(path.lastIndexOf("/"), 0));
     const found = lookupName(below.get(parent) ?? [], path);
-    if (isWhiteout(stat)) {
+    if (isWhiteout(stat, entryPath({ dir, name }))) {
       same = found === undefined;
       return false;
     }
@@ -31,7 +32,7 @@ export function changesNothing(tree: string, layers: readonly Fd[]): boolean {
       same = sameEntry({ dir, path: name, stat }, { dir: holder.number, path, stat: found.stat });
       if (same && isType(stat, S_IFDIR)) {
         below.set(path, found.layers);
-        if (isOpaque(`/proc/self/fd/${dir}/${name}`)) same = showsAll(dir, name, found.layers, path);
+        if (isOpaque(entryPath({ dir, name }))) same = showsAll(dir, name, found.layers, path);
       }
     }
     return same;

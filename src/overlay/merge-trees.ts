@@ -2,7 +2,7 @@
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
 import { isOpaque, isWhiteout } from "./marks.ts";
-import { type Entry, walk } from "./walk.ts";
+import { type Entry, entryPath, walk } from "./walk.ts";
 
 export interface MergedEntry {
   /** relative */
@@ -30,7 +30,7 @@ export function mergeTrees(trees: readonly string[]): MergedEntry[] {
       const known = states.get(path);
       if (known && known.closed < layer) return false;
       const kind = kindOf(entry);
-      const closed = kind === "directory" && !isOpaque(pathOf(entry)) ? Number.POSITIVE_INFINITY : layer;
+      const closed = kind === "directory" && !isOpaque(entryPath(entry)) ? Number.POSITIVE_INFINITY : layer;
       // a lower directory adds its entries to the upper one; anything else only ends what shows there
       if (known) known.closed = closed;
       else states.set(path, { kind, layer, closed });
@@ -47,9 +47,5 @@ export function mergeTrees(trees: readonly string[]): MergedEntry[] {
 
 function kindOf(entry: Entry): MergedEntry["kind"] {
   if (isType(entry.stat, S_IFDIR)) return "directory";
-  return isWhiteout(entry.stat, pathOf(entry)) ? "whiteout" : "other";
-}
-
-function pathOf({ dir, name }: Entry): string {
-  return `/proc/self/fd/${dir}/${name}`;
+  return isWhiteout(entry.stat, entryPath(entry)) ? "whiteout" : "other";
 }

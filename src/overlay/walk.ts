@@ -16,6 +16,11 @@ export interface Entry {
   readonly dir: number;
 }
 
+/** Reaches the entry itself, through no symbolic link; valid during the call. */
+export function entryPath({ dir, name }: Pick<Entry, "dir" | "name">): string {
+  return `/proc/self/fd/${dir}/${name}`;
+}
+
 /**
  * Calls `visit` for each entry below a directory, sorted by name, a directory before what is in it; false
  * keeps it from descending there. An entry that vanishes meanwhile is left out. Throws SysError, and
