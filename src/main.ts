@@ -17,9 +17,9 @@ import { isCloneHook, type LxcEnvironment } from "./request/lxc-hook.ts";
 import type { Wishes } from "./request/root-request.ts";
 import { startLargeProgram } from "./runtime/large-program.ts";
 import { prepareRuntime } from "./runtime/prepare.ts";
-import { exit } from "./sys/fork.ts";
+import { exit } from "./sys/process/fork.ts";
+import { ignoreBrokenPipes } from "./sys/process/signals.ts";
 import { warn } from "./sys/self.ts";
-import { ignoreBrokenPipes } from "./sys/signals.ts";
 import { decodeName } from "./text/file-names.ts";
 import { quote } from "./text/quote.ts";
 

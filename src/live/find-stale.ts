@@ -1,6 +1,6 @@
 /** What of a container's processes is still on a root that was taken away from it. */
 import { readlink, readText } from "../sys/fd.ts";
-import { commandOf, gone } from "../sys/processes.ts";
+import { commandOf, gone } from "../sys/process/processes.ts";
 import { list, type Stat } from "../sys/stat.ts";
 import { isOfRoot, type RootMarks, statLink } from "./open-files.ts";
 

@@ -3,9 +3,9 @@ import { VeneerError } from "../errors.ts";
 import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readText, writeFile } from "../sys/fd.ts";
+import { signalProcess, stateOf, threadsOf } from "../sys/process/processes.ts";
+import { SIGCONT, SIGSTOP } from "../sys/process/signals.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
-import { signalProcess, stateOf, threadsOf } from "../sys/processes.ts";
-import { SIGCONT, SIGSTOP } from "../sys/signals.ts";
 import type { Halt } from "./journal.ts";
 import { findMembers, type Members } from "./processes.ts";
 

@@ -3,7 +3,7 @@
 import { isErrno } from "../sys/errno.ts";
 import { readlink, readText } from "../sys/fd.ts";
 import { S_IFIFO, S_IFMT, S_IFREG } from "../sys/flags.ts";
-import { commandOf, gone } from "../sys/processes.ts";
+import { commandOf, gone } from "../sys/process/processes.ts";
 import { list, type Stat, statMaybe } from "../sys/stat.ts";
 
 /** What tells the files of a root: its mounts, and the device of its directories. */

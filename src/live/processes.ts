@@ -4,8 +4,8 @@ import { type Freezer, freezersOf } from "../sys/cgroup.ts";
 import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { gone, listPids, namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
-import { gone, listPids, namespaceOf } from "../sys/processes.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 
 export interface Members {

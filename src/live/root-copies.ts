@@ -20,8 +20,8 @@ import {
 import { attachBeneath, clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
+import { gone, namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
-import { gone, namespaceOf } from "../sys/processes.ts";
 import { isShared } from "../sys/propagation.ts";
 import { fstat, isType, statMaybe } from "../sys/stat.ts";
 import { attributesOf, rootStack } from "./mounts.ts";

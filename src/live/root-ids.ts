@@ -1,7 +1,7 @@
 /** By what the files of a container's roots are told: the root that it has, and those that it had. */
 import type { Remains } from "../store/records.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
-import { gone, namespaceOf } from "../sys/processes.ts";
+import { gone, namespaceOf } from "../sys/process/processes.ts";
 import type { RootMarks } from "./open-files.ts";
 
 /**

@@ -2,7 +2,7 @@
 import { isErrno } from "../sys/errno.ts";
 import { openat2, openDirectory, readlink, readText } from "../sys/fd.ts";
 import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, S_IFSOCK } from "../sys/flags.ts";
-import { commandOf, gone } from "../sys/processes.ts";
+import { commandOf, gone } from "../sys/process/processes.ts";
 import { fstat, isType, list } from "../sys/stat.ts";
 import { isOfRoot, type RootMarks } from "./open-files.ts";
 

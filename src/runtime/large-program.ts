@@ -2,7 +2,7 @@
 
 import { VeneerError } from "../errors.ts";
 import { errnoName } from "../sys/errno.ts";
-import { execve } from "../sys/fork.ts";
+import { execve } from "../sys/process/fork.ts";
 import { LARGE_PROGRAM, ownExecutable } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { decodeName } from "../text/file-names.ts";

@@ -18,7 +18,7 @@ import { MNT_DETACH, MS_PRIVATE } from "../sys/flags.ts";
 import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
 import { changeRoot, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
-import { seize, type Tracee } from "../sys/ptrace.ts";
+import { seize, type Tracee } from "../sys/process/ptrace.ts";
 import { fstat, type Stat, statMaybe } from "../sys/stat.ts";
 import { USE_WRAPPER } from "./runtime-root-fd.ts";
 

@@ -1,10 +1,10 @@
 /** The process that follows init, see follow-pivot.ts: it outlives the hook, until init stands in the overlay. */
 import { causes, formatError, VeneerError } from "../errors.ts";
-import { detachSelf } from "../sys/daemon.ts";
 import { type Fd, readAll, writeAll } from "../sys/fd.ts";
-import { exit, fork, pipe } from "../sys/fork.ts";
 import { type Place, returnTo } from "../sys/namespace.ts";
-import { canWrite } from "../sys/poll.ts";
+import { detachSelf } from "../sys/process/daemon.ts";
+import { exit, fork, pipe } from "../sys/process/fork.ts";
+import { canWrite } from "../sys/process/poll.ts";
 import { borrowFromParent, killProcess } from "../sys/process.ts";
 import { type CoveredRoot, followPivot } from "./follow-pivot.ts";
 

@@ -2,10 +2,10 @@
 
 import { Fd, openat, readAll } from "../fd.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
-import { duplicateTo, execve, exit, fork, pipe, waitFor } from "../fork.ts";
 import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
-import { restoreBrokenPipes } from "../signals.ts";
+import { duplicateTo, execve, exit, fork, pipe, waitFor } from "../process/fork.ts";
+import { restoreBrokenPipes } from "../process/signals.ts";
 import type { Ended, NamespaceHolder, RunOptions } from "../spawn.ts";
 
 const CLOSE_RANGE_CLOEXEC = 4;

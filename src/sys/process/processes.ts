@@ -1,10 +1,10 @@
 /** What runs on this machine (proc(5)). Not for the hot path. */
-import { isErrno } from "./errno.ts";
-import { Fd, readlink, readText } from "./fd.ts";
-import { syscall } from "./libc.ts";
-import { SYS } from "./numbers.ts";
-import { identify, type ProcessIdentity } from "./process.ts";
-import { list } from "./stat.ts";
+import { isErrno } from "../errno.ts";
+import { Fd, readlink, readText } from "../fd.ts";
+import { syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
+import { identify, type ProcessIdentity } from "../process.ts";
+import { list } from "../stat.ts";
 
 export function listPids(): number[] {
   return list("/proc")

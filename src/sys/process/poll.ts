@@ -1,7 +1,7 @@
 /** ppoll(2). */
-import type { Fd } from "./fd.ts";
-import { syscall } from "./libc.ts";
-import { SYS } from "./numbers.ts";
+import type { Fd } from "../fd.ts";
+import { syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
 
 const POLLOUT = 4;
 const POLLERR = 8;

@@ -2,12 +2,12 @@
  * fork(2), execve(2) and waiting, of the small program alone: it has one thread, and what it forks or executes finds
  * all that the caller had. The large program must not use them: the other threads of its run time are not copied.
  */
-import { encodeName } from "../text/file-names.ts";
-import { errno } from "./errno.ts";
-import { Fd } from "./fd.ts";
-import { O_CLOEXEC } from "./flags.ts";
-import { addressOf, check, cstring, syscall } from "./libc.ts";
-import { SYS } from "./numbers.ts";
+import { encodeName } from "../../text/file-names.ts";
+import { errno } from "../errno.ts";
+import { Fd } from "../fd.ts";
+import { O_CLOEXEC } from "../flags.ts";
+import { addressOf, check, cstring, syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
 
 const SIGCHLD = 17;
 const F_SETFD = 2;

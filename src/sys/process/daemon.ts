@@ -1,9 +1,9 @@
 /** What a forked process does to go on by itself, after the one that a caller waits for has ended. */
-import { type Fd, openat } from "./fd.ts";
-import { AT_FDCWD, O_RDWR } from "./flags.ts";
+import { type Fd, openat } from "../fd.ts";
+import { AT_FDCWD, O_RDWR } from "../flags.ts";
+import { check, syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
 import { duplicateTo } from "./fork.ts";
-import { check, syscall } from "./libc.ts";
-import { SYS } from "./numbers.ts";
 
 /**
  * Takes the process out of its terminal's session, puts /dev/null in place of its standard descriptors, and closes every

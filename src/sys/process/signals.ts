@@ -1,6 +1,6 @@
 /** Signals kept from ending this process in the middle of what must not be left half done. */
-import { check, syscall } from "./libc.ts";
-import { SYS } from "./numbers.ts";
+import { check, syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
 
 /** HUP, INT, QUIT, PIPE, TERM, TSTP, TTIN, TTOU (signal(7); the same numbers on x86-64 and arm64) */
 const HELD_OFF = [1, 2, 3, 13, 15, 20, 21, 22];

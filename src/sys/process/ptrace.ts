@@ -2,9 +2,9 @@
  * ptrace(2), for following the system calls of one thread. By PTRACE_SEIZE, so that the thread gets no signal, and with
  * PTRACE_O_EXITKILL: whatever ends this process ends the one that it follows.
  */
-import { errno } from "./errno.ts";
-import { check, syscall } from "./libc.ts";
-import { SYS } from "./numbers.ts";
+import { errno } from "../errno.ts";
+import { check, syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
 
 // linux/ptrace.h
 const PTRACE_DETACH = 17;
