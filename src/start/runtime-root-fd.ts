@@ -1,6 +1,6 @@
 /** Runtimes that keep the root open across their hooks, and so may not see what is mounted over it. */
 import { isErrno } from "../sys/errno.ts";
-import { readlink, readText } from "../sys/fd.ts";
+import { readlink } from "../sys/fd.ts";
 import { list, type Stat, statMaybe } from "../sys/stat.ts";
 
 export const USE_WRAPPER = "use the wrapping runtime veneer-runc (or veneer-crun) in place of the hook";
@@ -17,17 +17,22 @@ export function rootHolder(pid: number, root: Stat): "free" | "crun" | "held" {
   return [...places, "cwd"].some((place) => isSame(pid, place, root)) ? "held" : "free";
 }
 
+const CRUN_PLACES = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/bin", "/sbin"];
+
 /**
- * By its executable or its name: where crun protects itself, it runs from a copy in memory
- * (`/memfd:crun_cloned:…`) or from a mount that is nowhere attached (`/`).
+ * By its executable: where crun protects itself, it runs from a copy in memory (`/memfd:crun_cloned:…`), or from a
+ * mount of its file that is nowhere attached (`/`), which is then the very file of an installed crun. The name of the
+ * process says nothing: before Linux 6.14 it is a descriptor's number there.
  */
 function isCrun(pid: number): boolean {
-  const executable = readlink(`/proc/${pid}/exe`) ?? "";
-  return /(^|[/:])crun/.test(executable) || (executable === "/" && nameOf(pid) === "crun");
-}
-
-function nameOf(pid: number): string {
-  return readText(`/proc/${pid}/comm`)?.trim() ?? "";
+  const path = `/proc/${pid}/exe`;
+  const executable = readlink(path) ?? "";
+  if (executable !== "/") return /(^|[/:])crun/.test(executable);
+  const file = statMaybe(path);
+  return CRUN_PLACES.some((place) => {
+    const installed = statMaybe(`${place}/crun`);
+    return installed !== undefined && installed.ino === file?.ino && installed.dev === file.dev;
+  });
 }
 
 function isSame(pid: number, place: string, root: Stat): boolean {
