@@ -50,6 +50,31 @@ export const inject = (call: string, what: string) => [
   `inject=${call}:${what}`,
 ];
 
+/** strace's arguments that write one kind of call to `file`. */
+export const traceTo = (file: string, call: string) => [
+  "-f",
+  "-qq",
+  "-o",
+  file,
+  "-e",
+  `trace=${call}`,
+  "-e",
+  "signal=none",
+];
+
+/**
+ * strace's arguments that do something at the call that contains `text` in an earlier run, which {@link traceTo} has
+ * written to `trace`; strace counts the calls of each process. What happens is written to `trace` with `-injected`.
+ */
+export function injectAt(trace: string, call: string, text: string, what: string): string[] {
+  const lines = readFileSync(trace, "utf8").trimEnd().split("\n");
+  const found = lines.findIndex((line) => line.includes(text));
+  if (found < 0) throw new Error(`no ${call} with ${text} in ${trace}`);
+  const process = `${lines[found]?.split(" ")[0]} `;
+  const when = lines.slice(0, found + 1).filter((line) => line.startsWith(process)).length;
+  return [...traceTo(`${trace}-injected`, call), "-e", `inject=${call}:${what}:when=${when}`];
+}
+
 /** strace's arguments that kill the program when it is about to make a call. */
 export const killAt = ({ call, when }: Moment) => inject(call, `signal=KILL:when=${when}`);
 

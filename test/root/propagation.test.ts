@@ -5,6 +5,7 @@ import { plantBase } from "../helpers/base.ts";
 import { hookAt, makeBundle, nextId } from "../helpers/bundle.ts";
 import { makeHost, PROGRAM } from "../helpers/host.ts";
 import { type SharedRoot, sharedRoot } from "../helpers/shared-root.ts";
+import { injectAt, traceTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 
@@ -25,34 +26,19 @@ afterAll(async () => {
   await host.remove();
 });
 
-const strace = ["-f", "-qq", "-e", "trace=fsconfig", "-e", "signal=none"];
 const commandLine = (...args: string[]) => [PROGRAM, "--root", host.root, "--run", host.run, ...args];
 
-/**
- * strace's arguments with which overlayfs seems to take no mounts that are nowhere attached, as before Linux 6.15:
- * they are attached for a while. `trace`: of the same command without.
- */
-function attaching(trace: string): string[] {
-  const calls = readFileSync(trace, "utf8").trimEnd().split("\n");
-  const asked = calls.findIndex((line) => line.includes('"override_creds"'));
-  const pid = calls[asked]?.split(" ")[0];
-  const count = calls.slice(0, asked + 1).filter((line) => line.startsWith(`${pid} `)).length;
-  expect(count).toBeGreaterThan(0);
-  return [...strace, "-o", `${trace}-failing`, "-e", `inject=fsconfig:error=EINVAL:when=${count}`];
-}
+/** What tells the program that overlayfs takes mounts that are nowhere attached, as from Linux 6.15 on. */
+const QUESTION = '"override_creds"';
 
-function expectAttached(trace: string): void {
-  expect(readFileSync(`${trace}-failing`, "utf8")).toMatch(/"override_creds".*INJECTED/);
-}
-
-/** Both ways in which the program gives mounts that are nowhere attached to overlayfs. */
+/** Both ways in which overlayfs is given mounts that are nowhere attached: as they are, and attached for a while. */
 async function bothWays(name: string, action: (prefix: readonly string[]) => Promise<void>): Promise<void> {
   const trace = join(host.dir, `trace-${name}`);
   const before = shared.mounts();
-  await action(["strace", ...strace, "-o", trace]);
+  await action(["strace", ...traceTo(trace, "fsconfig")]);
   expect(shared.mounts()).toEqual(before);
-  await action(["strace", ...attaching(trace)]);
-  expectAttached(trace);
+  await action(["strace", ...injectAt(trace, "fsconfig", QUESTION, "error=EINVAL")]);
+  expect(readFileSync(`${trace}-injected`, "utf8")).toMatch(/"override_creds".*INJECTED/);
   expect(shared.mounts()).toEqual(before);
 }
 
