@@ -16,9 +16,8 @@ mkdir -p "$out"
 tree() {
   local root=$work/$1 programs=$2
   install -d "$root"/{DEBIAN,usr/bin,usr/lib/veneer,usr/lib/systemd/system,usr/share/{man/man1,doc/veneer,veneer}}
-  for name in veneer veneer-cli veneer-runc veneer-crun veneer-release; do
-    install -m 755 "$programs/$name" "$root/usr/lib/veneer/$name"
-  done
+  for name in veneer veneer-cli; do install -m 755 "$programs/$name" "$root/usr/lib/veneer/$name"; done
+  for name in veneer-runc veneer-crun veneer-release; do ln -s veneer "$root/usr/lib/veneer/$name"; done
   for name in veneer veneer-runc veneer-crun; do ln -s "../lib/veneer/$name" "$root/usr/bin/$name"; done
   install -m 644 hooks/systemd/* packaging/veneer-warm.service "$root/usr/lib/systemd/system/"
   "$bun" packaging/man.ts "$root/usr/share/man/man1" "$version"
@@ -26,7 +25,7 @@ tree() {
   install -m 644 README.md CHANGELOG.md docs/*.md "$root/usr/share/doc/veneer/"
   install -m 644 LICENSE "$root/usr/share/doc/veneer/copyright"
   cp -r hooks/* schemas "$root/usr/share/veneer/"
-  rm -rf "$root/usr/share/veneer/"{runtime,systemd}
+  rm -rf "$root/usr/share/veneer/systemd"
   grep -rlF @PREFIX@ "$root/usr/share/veneer" | xargs -r sed -i "s|@PREFIX@|/usr|g"
   completions "$root"
   install -m 755 packaging/deb/{postinst,prerm,postrm} "$root/DEBIAN/"

@@ -94,6 +94,9 @@ const LATE = [
   "src/hook/precreate.ts",
   "src/hook/poststop.ts",
   "src/runtime/prepare.ts",
+  "src/runtime/release.ts",
+  "src/runtime/wrap.ts",
+  "src/start/checkpoint.ts",
 ];
 
 const lateModules = {

@@ -1,11 +1,11 @@
 // Builds dist/: schemas to standalone validators, then the small program that engines call (build-small.mjs), the large
-// one for all else, and the scripts beside them. Flags and their reasons: docs/security.md. Bun accepts unknown flags
+// one for all else, and the names of the small one beside them. Flags and their reasons: docs/security.md. Bun accepts unknown flags
 // silently, so a test runs the built file in a hostile working directory.
 //
 // usage: build.mjs [--schemas-only | --arm64 RUNTIME]    RUNTIME: the bun executable of @oven/bun-linux-aarch64;
 // the programs then go to dist/arm64/.
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -66,15 +66,11 @@ function version() {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
 }
 
-function copyScripts(dist) {
-  const scripts = {
-    "veneer-runc": "veneer-runtime.sh",
-    "veneer-crun": "veneer-runtime.sh",
-    "veneer-release": "veneer-release.sh",
-  };
-  for (const [name, source] of Object.entries(scripts)) {
-    copyFileSync(join(root, "hooks/runtime", source), join(dist, name));
-    chmodSync(join(dist, name), 0o755);
+/** The names by which engines call the small program. */
+function linkNames(dist) {
+  for (const name of ["veneer-runc", "veneer-crun", "veneer-release"]) {
+    rmSync(join(dist, name), { force: true });
+    symlinkSync("veneer", join(dist, name));
   }
 }
 
@@ -89,11 +85,10 @@ if (!process.argv.includes("--schemas-only")) {
   } else {
     const runtime = process.argv[arm64 + 1];
     await buildSmall(join(dist, "veneer"), "arm64", version());
-    compile(
-      join(dist, "veneer-cli"),
-      [],
-      ["--target=bun-linux-arm64", `--compile-executable-path=${runtime}`],
-    );
+    compileLarge(join(dist, "veneer-cli"), [
+      "--target=bun-linux-arm64",
+      `--compile-executable-path=${runtime}`,
+    ]);
   }
-  copyScripts(dist);
+  linkNames(dist);
 }

@@ -52,13 +52,14 @@ place() { # MODE SOURCE TARGET, with the prefix filled in where the file is not 
   mv -f -- "$3.new" "$3"
 }
 
-for file in veneer veneer-runc veneer-crun veneer-release; do
-  place 755 "dist/$file" "$prefix/bin/$file"
+place 755 dist/veneer "$prefix/bin/veneer"
+for name in veneer-runc veneer-crun veneer-release; do
+  ln -sf veneer "$prefix/bin/$name.new"
+  mv -fT -- "$prefix/bin/$name.new" "$prefix/bin/$name"
 done
 place 755 dist/veneer-cli "$prefix/libexec/veneer/veneer-cli"
 while IFS= read -r file; do
   case $file in
-  hooks/runtime/*) ;;
   hooks/systemd/*) place 644 "$file" "$prefix/lib/systemd/system/${file##*/}" ;;
   *.sh) place 755 "$file" "$prefix/share/veneer/${file#hooks/}" ;;
   *) place 644 "$file" "$prefix/share/veneer/${file#hooks/}" ;;

@@ -16,7 +16,8 @@ import { type GlobalOptions, readSettings } from "./request/config.ts";
 import { isCloneHook, type LxcEnvironment } from "./request/lxc-hook.ts";
 import type { Wishes } from "./request/root-request.ts";
 import { startLargeProgram } from "./runtime/large-program.ts";
-import { prepareRuntime } from "./runtime/prepare.ts";
+import { releaseContainer } from "./runtime/release.ts";
+import { wrapRuntime } from "./runtime/wrap.ts";
 import { exit } from "./sys/process/fork.ts";
 import { ignoreBrokenPipes } from "./sys/process/signals.ts";
 import { warn } from "./sys/self.ts";
@@ -35,7 +36,18 @@ function main(argv: readonly string[]): void {
     reportingToLxc(env, () => reportingToParent(() => hook(args, options, env)));
     exit(0);
   }
-  if (word === "runtime" && prepareRuntime(args, options) !== "help") exit(0);
+  if (word === "runtime") runtime(args.rest(), options);
+}
+
+/** `runtime --real NAME -- ARGS...`: the wrapping runtime without its name. */
+function runtime(words: readonly string[], options: GlobalOptions): void {
+  const [option = "", ...rest] = words;
+  const attached = option.startsWith("--real=");
+  const name = attached ? option.slice("--real=".length) : rest[0];
+  const behind = attached ? rest : rest.slice(1);
+  if ((option !== "--real" && !attached) || !name || behind[0] !== "--") return;
+  const all = host.arguments();
+  wrapRuntime(name, all.slice(all.length - behind.length + 1), options);
 }
 
 function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): void {
@@ -77,9 +89,32 @@ function lxcEnvironment(): LxcEnvironment {
   );
 }
 
-try {
-  main(host.arguments().slice(1).map(decodeName));
+/** What this process is by the name that it was called by: copies and links stand where engines call a runtime. */
+function dispatch(): void {
+  const [path = new Uint8Array(), ...words] = host.arguments();
+  const name = decodeName(path).replace(/^.*\//s, "");
+  if (isVeneer(name) || isHook(name, words)) main(words.map(decodeName));
+  else if (name === "veneer-release") releaseContainer(words.map(decodeName));
+  else wrapRuntime(name, words);
   startLargeProgram();
+}
+
+/** `veneer`, `veneer.new`, `veneer-0.2`; but not `veneer-runc`. */
+function isVeneer(name: string): boolean {
+  return /^(veneer([^a-z-].*|-[0-9].*)?)?$/s.test(name);
+}
+
+/** An engine may call a hook by any name, and no runtime has such a command. */
+function isHook(name: string, words: readonly Uint8Array[]): boolean {
+  if (/^(veneer-.*|runc|crun)$/s.test(name)) return false;
+  const args = new Arguments(words.map(decodeName));
+  let word = args.next();
+  while (word !== undefined && readGlobalOption(word, args, {})) word = args.next();
+  return word === "hook";
+}
+
+try {
+  dispatch();
 } catch (error) {
   warn(`veneer: ${formatError(error)}`);
   exit(exitStatus(error));

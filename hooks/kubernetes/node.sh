@@ -49,9 +49,6 @@ install_programs() {
   # later starts find it in the page cache
   cat -- "$bin/veneer" "$bin/veneer-cli" >/dev/null
   veneer --version >/dev/null || fail "$bin/veneer-cli does not run on this node; hint: it needs glibc 2.31 or later"
-  for name in sh grep unshare; do
-    host sh -c 'command -v "$1" >/dev/null' sh "$name" || fail "this node has no $name, which veneer-runc needs"
-  done
 }
 
 # The node's own file is kept, and comes back at the end.

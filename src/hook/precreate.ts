@@ -5,8 +5,8 @@
  */
 
 import { UsageError } from "../errors.ts";
+import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Settings } from "../request/config.ts";
-import { appendToArray, replaceValue } from "../request/json-edit.ts";
 import { parseBundleConfig } from "../request/oci-config.ts";
 import { containerIdOf } from "../request/podman.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-request.ts";
@@ -56,11 +56,11 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
   using userns = usernsOfConfig(store, config);
   const target = userns ? paths.mappedPoint(store, key) : paths.rootPoint(store, key);
   const print = (record: Record): Operation[] => {
-    const moved = replaceValue(text, config, ["root", "path"], JSON.stringify(target));
+    const moved = replaceValue(text, ["root", "path"], JSON.stringify(target));
     return [
       {
         op: "print",
-        text: appendToArray(moved, config, ["hooks", "poststop"], releaseHook(store, record.key)),
+        text: appendToArray(moved, ["hooks", "poststop"], releaseHook(store, record.key)),
       },
     ];
   };

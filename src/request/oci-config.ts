@@ -16,11 +16,16 @@ export interface BundleConfig {
   readonly process?: { readonly env?: readonly string[] | null; readonly cwd?: string } | null;
   readonly annotations?: Readonly<Record<string, string>> | null;
   readonly mounts?:
-    | readonly { readonly source?: string; readonly options?: readonly string[] | null }[]
+    | readonly {
+        readonly destination?: string;
+        readonly source?: string;
+        readonly options?: readonly string[] | null;
+      }[]
     | null;
   readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
   readonly linux?: {
     readonly cgroupsPath?: string;
+    readonly rootfsPropagation?: string;
     readonly namespaces?: readonly { readonly type?: string; readonly path?: string }[] | null;
     readonly uidMappings?: readonly IdRange[] | null;
     readonly gidMappings?: readonly IdRange[] | null;

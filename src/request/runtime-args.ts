@@ -1,4 +1,9 @@
-/** The command line of an OCI runtime, as engines write it for runc and crun. */
+/**
+ * The command line of an OCI runtime, read as runc and crun read theirs. Pure. Words are strings that stand for any
+ * bytes (text/bytes.ts), and are only read here: the real runtime gets the caller's own.
+ */
+import { type Dialect, dialectOf, ENDING, PREPARED, type RuntimeOption } from "./runtime-options.ts";
+
 export interface RuntimeCall {
   readonly command: string;
   readonly id: string;
@@ -13,95 +18,178 @@ export interface RuntimeCall {
   readonly logFormat?: string;
 }
 
-/** Options that take a value in the next word, by either runtime. Go's flags know one dash as well as two. */
-const GLOBAL_VALUES = new Set([
-  "log",
-  "log-format",
-  "root",
-  "log-level",
-  "criu",
-  "rootless",
-  "cgroup-manager",
-]);
-const COMMAND_VALUES = new Set([
-  "bundle",
-  "b",
-  "config",
-  "f",
-  "console-socket",
-  "pid-file",
-  "pidfd-socket",
-  "preserve-fds",
-  // restore and checkpoint
-  "image-path",
-  "work-path",
-  "manage-cgroups-mode",
-  "empty-ns",
-  "lsm-profile",
-  "lsm-mount-context",
-  // checkpoint
-  "parent-path",
-  "page-server",
-  "status-fd",
-]);
+export type Reading =
+  /** of a container to prepare */
+  | { readonly kind: "call"; readonly call: RuntimeCall }
+  /** an option that is not known leaves it open what is called: one of these, or nothing */
+  | { readonly kind: "unclear"; readonly option: string; readonly calls: readonly RuntimeCall[] }
+  /** another command, help, or what every runtime refuses */
+  | { readonly kind: "other" };
 
-/**
- * Reads what is needed of `create`, `run`, `restore` or `checkpoint`. Undefined where no container is named or help is asked
- * for: a runtime then starts nothing, and says what is wrong in its own words.
- */
-export function parseRuntimeCall(words: readonly string[]): RuntimeCall | undefined {
-  const values = new Map<string, string>();
-  let command: string | undefined;
-  let id: string | undefined;
-  for (let index = 0; index < words.length; index++) {
-    const word = words[index] as string;
-    if (word === "--") {
-      id = words[index + 1];
-      break;
-    }
-    if (word === "--help" || word === "-h") return undefined;
-    if (word.startsWith("-") && word !== "-") {
-      index += readOption(
-        word,
-        words[index + 1],
-        command === undefined ? GLOBAL_VALUES : COMMAND_VALUES,
-        values,
-      );
-    } else if (command === undefined) command = word;
-    else {
-      id = word;
-      break;
-    }
+const OTHER: Reading = { kind: "other" };
+
+/** Unknown options on one line that are followed both ways, with a value and without. */
+const MOST_UNKNOWN = 8;
+
+/** Reads the words behind the program's name. */
+export function readRuntimeArguments(runtime: string, words: readonly string[]): Reading {
+  // the most frequent calls end here: another command in the first place
+  const first = words[0];
+  if (first === undefined || (!first.startsWith("-") && !PREPARED.has(first))) return OTHER;
+  const dialect = dialectOf(runtime);
+  const calls: RuntimeCall[] = [];
+  const unknown: string[] = [];
+  for (const found of readings(dialect, words, unknown)) {
+    if (!calls.some((call) => sameCall(call, found))) calls.push(found);
   }
+  const [option] = unknown;
+  if (unknown.length > MOST_UNKNOWN) return { kind: "unclear", option: option as string, calls };
+  const [call] = calls;
+  if (!call) return OTHER;
+  return calls.length === 1 ? { kind: "call", call } : { kind: "unclear", option: option as string, calls };
+}
+
+interface State {
+  readonly at: number;
+  /** undefined: still before the command */
+  readonly command?: string;
+  readonly operands: readonly string[];
+  /** every further word is an operand */
+  readonly ended?: boolean;
+  readonly values: Readonly<Record<string, string>>;
+  readonly unknown: number;
+}
+
+/** All that the words may mean: an option that is not known either takes the next word or does not. */
+function* readings(dialect: Dialect, words: readonly string[], unknown: string[]): Generator<RuntimeCall> {
+  const open: State[] = [{ at: 0, operands: [], values: {}, unknown: 0 }];
+  for (let state = open.pop(); state; state = open.pop()) {
+    const word = words[state.at];
+    if (word === undefined) {
+      const call = finish(dialect, state);
+      if (call) yield call;
+    } else if (state.ended || !isOption(dialect, word)) open.push(...operand(dialect, state, word));
+    else if (word === "--") open.push({ ...state, at: state.at + 1, ended: state.command !== undefined });
+    else open.push(...option(dialect, state, words, unknown));
+  }
+}
+
+function isOption(dialect: Dialect, word: string): boolean {
+  if (!word.startsWith("-") || word === "-") return false;
+  // runc from 1.6 on takes `-1` for an operand; before that it refuses it
+  return dialect.style === "getopt" || /^-(-|[a-zA-Z])/.test(word);
+}
+
+function operand(dialect: Dialect, state: State, word: string): State[] {
+  const next = { ...state, at: state.at + 1 };
+  if (state.command === undefined) return dialect.operands.has(word) ? [{ ...next, command: word }] : [];
+  const ended = state.ended || dialect.style === "getopt";
+  return [{ ...next, operands: [...state.operands, word], ended }];
+}
+
+function finish(dialect: Dialect, { command, operands, values }: State): RuntimeCall | undefined {
+  const [id] = operands;
   if (command === undefined || id === undefined) return undefined;
-  const optional = (key: string, ...names: string[]) => {
-    const value = names.map((name) => values.get(name)).find((found) => found !== undefined);
-    return value === undefined ? {} : { [key]: value };
-  };
+  if (operands.length > (dialect.operands.get(command) as number)) return undefined;
+  const { bundle, config, root, log } = values;
+  const logFormat = values["log-format"];
   return {
     command,
     id,
-    ...optional("bundle", "bundle", "b"),
-    ...optional("config", "config", "f"),
-    ...optional("root", "root"),
-    ...optional("log", "log"),
-    ...optional("logFormat", "log-format"),
+    // an empty one is none, to runc as to crun
+    ...(bundle && { bundle }),
+    ...(config !== undefined && { config }),
+    ...(root !== undefined && { root }),
+    ...(log !== undefined && { log }),
+    ...(logFormat !== undefined && { logFormat }),
   };
 }
 
-/** Notes an option's value; returns how many more words it took. */
-function readOption(
-  word: string,
-  following: string | undefined,
-  takesValue: ReadonlySet<string>,
-  values: Map<string, string>,
-): number {
+/** What follows an option word: no state where every runtime ends there. */
+function option(dialect: Dialect, state: State, words: readonly string[], unknown: string[]): State[] {
+  const word = words[state.at] as string;
+  const { style } = dialect;
+  if (style === "getopt" && !word.startsWith("--")) return letters(dialect, state, words, 1, unknown);
   const equals = word.indexOf("=");
   const name = word.slice(0, equals < 0 ? undefined : equals).replace(/^--?/, "");
-  if (equals >= 0) values.set(name, word.slice(equals + 1));
-  else if (takesValue.has(name)) {
-    if (following !== undefined) values.set(name, following);
-    return 1;
-  } else if (/^-[bf]./.test(word)) values.set(word[1] as string, word.slice(2)); // crun: -bDIR
-  return 0;
+  const attached = equals < 0 ? undefined : word.slice(equals + 1);
+  if (name === "") return [];
+  const found = lookUp(dialect, state, name);
+  if (found.length === 0) return bothWays(state, words, word, attached !== undefined, unknown);
+  // an abbreviation of several is an error to getopt_long(3), but not in every version
+  if (found.length > 1 && unknown.length === 0) unknown.push(word);
+  return found.flatMap((known) => {
+    if (known.value) return take(state, words, known, attached);
+    // --help=false is not help; other values of a flag change nothing here
+    const off = style === "go" && attached !== undefined && /^(0|f|F|false|FALSE|False)$/.test(attached);
+    return ENDING.has(known.name) && !off ? [] : [{ ...state, at: state.at + 1 }];
+  });
+}
+
+/** getopt's short options, joined: `-db DIR`, `-bDIR`. */
+function letters(
+  dialect: Dialect,
+  state: State,
+  words: readonly string[],
+  from: number,
+  unknown: string[],
+): State[] {
+  const word = words[state.at] as string;
+  for (let index = from; index < word.length; index++) {
+    const letter = word[index] as string;
+    const rest = word.slice(index + 1) || undefined;
+    const known = table(dialect, state).get(letter);
+    if (known?.value) return take(state, words, known, rest);
+    if (known && ENDING.has(known.name)) return [];
+    if (known) continue;
+    const taking = bothWays(state, words, `-${letter}`, false, unknown);
+    if (rest === undefined || taking.length === 0) return taking;
+    // the letter takes the rest of the word, or the rest are letters too
+    return [{ ...state, at: state.at + 1 }, ...letters(dialect, state, words, index + 1, unknown)];
+  }
+  return [{ ...state, at: state.at + 1 }];
+}
+
+function table(dialect: Dialect, state: State): ReadonlyMap<string, RuntimeOption> {
+  return state.command === undefined ? dialect.global : dialect.command;
+}
+
+/** Long options of that name, or with that beginning where getopt_long(3) takes abbreviations. */
+function lookUp(dialect: Dialect, state: State, name: string): RuntimeOption[] {
+  const known = table(dialect, state);
+  const exact = known.get(name);
+  if (dialect.style === "go") return exact ? [exact] : [];
+  if (exact && name.length > 1) return [exact];
+  return [...known].filter(([key]) => key.length > 1 && key.startsWith(name)).map(([, found]) => found);
+}
+
+function take(
+  state: State,
+  words: readonly string[],
+  known: RuntimeOption,
+  attached: string | undefined,
+): State[] {
+  const value = attached ?? words[state.at + 1];
+  if (value === undefined) return [];
+  const at = state.at + (attached === undefined ? 2 : 1);
+  return [{ ...state, at, values: { ...state.values, [known.name]: value } }];
+}
+
+function bothWays(
+  state: State,
+  words: readonly string[],
+  word: string,
+  attached: boolean,
+  unknown: string[],
+): State[] {
+  const count = state.unknown + 1;
+  if (unknown.length < count) unknown.push(word);
+  if (count > MOST_UNKNOWN) return [];
+  const without = { ...state, at: state.at + 1, unknown: count };
+  if (attached || state.at + 1 >= words.length) return [without];
+  return [without, { ...without, at: state.at + 2 }];
+}
+
+function sameCall(a: RuntimeCall, b: RuntimeCall): boolean {
+  return a.command === b.command && a.id === b.id && a.bundle === b.bundle && a.config === b.config;
 }

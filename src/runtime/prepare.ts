@@ -1,163 +1,85 @@
-/**
- * `veneer runtime`: prepares a container for the wrapping runtime, which execs the real one afterwards. With
- * placement `private` the caller is in a mount namespace of its own, so the rewritten config.json is bound
- * over the bundle's, which stays as it is; with `host` it is published in its place.
- */
+/** Prepares a container for the real runtime, which this process becomes afterwards. */
 
-import { during, UsageError } from "../errors.ts";
-import { logEvent } from "../report/event-log.ts";
-import { reportToRuntimeLog } from "../report/runtime-log.ts";
-import { type Arguments, readGlobalOption } from "../request/arguments.ts";
-import { type GlobalOptions, readSettings, type Settings } from "../request/config.ts";
-import { actingUser } from "../request/default-paths.ts";
+import { during, VeneerError } from "../errors.ts";
 import { dockerOwner, ownedInstance } from "../request/docker.ts";
-import { appendToArray } from "../request/json-edit.ts";
-import { type BundleConfig, parseBundleConfig, readBundleText, rootPath } from "../request/oci-config.ts";
+import { type BundleConfig, rootPath } from "../request/oci-config.ts";
 import {
   isSandbox,
   mergeWishes,
   type RootRequest,
-  type Wishes,
   wishesOfAnnotations,
   wishesOfProcess,
 } from "../request/root-request.ts";
-import { parseRuntimeCall, type RuntimeCall } from "../request/runtime-args.ts";
-import { hasHiddenRoot, showRoot } from "../start/checkpoint.ts";
+import type { RuntimeCall } from "../request/runtime-args.ts";
 import type { Operation } from "../start/operations.ts";
 import { checkRestorable } from "../start/restore.ts";
 import { start } from "../start/start.ts";
 import { paths } from "../store/paths.ts";
 import { type Record, recordKey } from "../store/records.ts";
-import { Fd, uniqueSuffix, writeAll } from "../sys/fd.ts";
-import { programPath, workingDirectory } from "../sys/self.ts";
-import { lstatMaybe } from "../sys/stat.ts";
+import { type Fd, openDirectory, uniqueSuffix } from "../sys/fd.ts";
+import { keepMountsHere, keepsGroups, unshareMounts } from "../sys/mount-here.ts";
+import { geteuid } from "../sys/process.ts";
+import { lstatMaybe, type Stat, statMaybe } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 import { checkContainerId } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { usernsOfConfig } from "../userns/of-container.ts";
+import { type Bundle, type Caller, openBundle, type Wanted } from "./bundle.ts";
+import { clearFailedStarts, markStart } from "./earlier-starts.ts";
+import { refuseRootAbove, refuseTwoRoots, requireGroups, requireOwnNamespace } from "./placement.ts";
+import { type MovedSource, rewriteConfig } from "./poststop.ts";
 
-/** Returns "help" when that is what the arguments ask for. */
-export function prepareRuntime(args: Arguments, options: GlobalOptions): "help" | undefined {
-  let placement: "private" | "host" | undefined;
-  let which: string | undefined;
-  let real = "runc";
-  let byHand = false;
-  let onBase = false;
-  let script: number | undefined;
-  for (let word = args.next(); word !== "--"; word = args.next()) {
-    if (word === "--real") real = args.value(word);
-    else if (word === "--which") which = args.value(word);
-    else if (word === "--by-hand") byHand = true;
-    else if (word === "--on-base") onBase = true;
-    else if (word === "--script") script = Number(args.value(word));
-    else if (word === "--placement") placement = checkPlacement(args.value(word));
-    else if (word === "--help" || word === "-h") return "help";
-    else if (word === undefined) break;
-    else if (!readGlobalOption(word, args, options)) {
-      throw new UsageError(
-        `unknown option ${quote(word)} of runtime`,
-        "it is called by veneer-runc and veneer-crun",
-      );
-    }
-  }
-  if (which !== undefined) {
-    print(readSettings(options).config.runtimes[which] ?? "");
-    return undefined;
-  }
-  if (onBase) {
-    const call = parseRuntimeCall(args.rest());
-    if (call && hasHiddenRoot(readSettings(options).store, call.id)) print("yes");
-    return undefined;
-  }
-  if (!placement)
-    throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
-  const call = parseRuntimeCall(args.rest());
-  if (!call) {
-    sayReady();
-    return undefined;
-  }
-  let settings: Settings | undefined;
-  try {
-    settings = readSettings(options);
-    if (call.command === "checkpoint") showRoot(settings.store, call.id);
-    else if (!existsAlready(real, call)) prepare(settings, call, { placement, byHand, script });
-  } catch (error) {
-    logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
-    reportToRuntimeLog(real, call, error);
-    throw error;
-  }
-  sayReady();
-  return undefined;
-}
-
-function print(text: string): void {
-  writeAll(1, new TextEncoder().encode(text), "stdout");
-}
-
-/** The script goes on when it reads this and sees the end of stdout, while this process still ends. */
-function sayReady(): void {
-  print("ready");
-  new Fd(1)[Symbol.dispose]();
-}
-
-/** The runtime refuses a second container of one id by itself, and nothing shall be made for it. */
-function existsAlready(real: string, call: RuntimeCall): boolean {
-  const user = call.root === undefined ? actingUser() : undefined;
-  const root = call.root ?? (user === undefined ? `/run/${real}` : `/run/user/${user}/${real}`);
-  return lstatMaybe(`${root}/${checkContainerId(call.id)}`) !== undefined;
-}
-
-function checkPlacement(text: string): "private" | "host" {
-  if (text === "private" || text === "host") return text;
-  throw new UsageError(`placement ${quote(text)} is not valid`, "it is private or host");
-}
-
-interface Calling {
-  readonly placement: "private" | "host";
-  /** `veneer run` wrote the annotations, so they are the administrator's own wishes */
-  readonly byHand: boolean;
-  /** the process of the wrapping runtime's script */
-  readonly script: number | undefined;
-}
-
-function prepare(settings: Settings, call: RuntimeCall, calling: Calling): void {
-  const { placement, byHand, script } = calling;
-  const bundle = absolute(call.bundle ?? ".");
-  const file = call.config?.startsWith("/") ? call.config : `${bundle}/${call.config ?? "config.json"}`;
-  const text = readBundleText(file);
-  const config: BundleConfig = parseBundleConfig(text, file);
-  const wishes = during(file, () => wishesOfAnnotations(config.annotations));
-  const request = byHand
-    ? mergeWishes(wishes, {}, settings.config, call.id)
-    : requestOfContainer(settings, call.id, config, wishes);
+/**
+ * Mounts the root of a container that names a base, in a mount namespace of its own, which this process enters. On
+ * return everything is in place. Does nothing for a pod's sandbox, which has the pod's annotations, and for a
+ * container with annotations of ours that name neither base nor instance.
+ */
+export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, config }: Wanted): void {
+  const { settings, runtime } = caller;
+  const { store } = settings;
+  const request = isSandbox(config.annotations) ? undefined : requestOf(caller, call.id, bundle, config);
   if (!request) return;
   const id = checkContainerId(call.id);
-  if (call.command === "restore") during(`restore ${id}`, () => checkRestorable(settings.store, request));
-  using userns = usernsOfConfig(settings.store, config, placement === "private" ? script : undefined);
+  refuseExisting(runtime.name, id, call.root);
+  requireOwnNamespace(config);
+  requireGroups(config);
+  if (call.command === "restore") during(`restore ${id}`, () => checkRestorable(store, request));
+  clearFailedStarts(store);
+  using userns = usernsOfConfig(store, config);
+  enterNamespace();
+  using again = reopen(bundle, call);
+  const target = rootPath(config, again.path);
+  checkRoot(target, config, again);
+  const moved = movedSources(config, again);
   const addHook = (record: Record): Operation[] => {
-    const rewritten = withPoststop(text, config, settings, record);
-    return placement === "host"
-      ? [{ op: "replace-file", path: file, text: rewritten }]
-      : [{ op: "bind-file", file: paths.config(settings.store, record.key), text: rewritten, target: file }];
+    const file = paths.config(store, record.key);
+    const sources = moved.map((index): MovedSource => ({ index, source: file }));
+    const text = rewriteConfig(again.text, store, record, sources);
+    return [{ op: "bind-file", file, text, target: again.file, ...(moved.length > 0 && { exchange: true }) }];
   };
+  // a name of its own for each start: the teardown of an earlier one may still be under way
+  const key = recordKey("runtime", id, `${again.path}\0${uniqueSuffix()}`);
   const consumer = {
     engine: "runtime",
-    // a name of its own for each start: the teardown of an earlier one may still be under way
-    key: recordKey("runtime", id, `${bundle}\0${uniqueSuffix()}`),
+    key,
     container: id,
-    bundle,
+    bundle: again.path,
     ...(userns && { userns }),
-    place: { placement, target: rootPath(config, bundle) },
+    place: { placement: "private", target },
   } as const;
   start(settings, request, consumer, addHook);
+  markStart(store, key);
 }
 
-function requestOfContainer(
-  settings: Settings,
+function requestOf(
+  caller: Caller,
   id: string,
+  bundle: Bundle,
   config: BundleConfig,
-  annotations: Wishes,
 ): RootRequest | undefined {
-  if (isSandbox(config.annotations)) return undefined;
+  const { settings, byHand } = caller;
+  const annotations = during(bundle.file, () => wishesOfAnnotations(config.annotations));
+  if (byHand) return mergeWishes(annotations, {}, settings.config, id);
   const environment = wishesOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
   const owner = dockerOwner(config, id);
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);
@@ -165,42 +87,54 @@ function requestOfContainer(
   return request && owned ? { ...request, owner } : request;
 }
 
-function absolute(path: string): string {
-  const joined = path.startsWith("/") ? path : `${workingDirectory()}/${path}`;
-  const parts: string[] = [];
-  for (const part of joined.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  return `/${parts.join("/")}`;
+/** In the namespace that was entered meanwhile. Throws where it is another file now. */
+function reopen(before: Bundle, call: RuntimeCall): Bundle {
+  const again = openBundle(call);
+  if (again?.status.ino === before.status.ino && again.text === before.text) return again;
+  throw new VeneerError("CHANGED", `${before.file} changed while the container was prepared`, {
+    hint: "start the container again",
+  });
 }
 
-const STRING = String.raw`"(?:[^"\\]|\\.)*"`;
-/** Our hook as it is written below, with a comma that parts it from another. */
-const HOOK = String.raw`\{"path":"/bin/sh","args":\["sh","[^"]*/veneer-release"(?:,${STRING})*\],"env":\[${STRING}\]\}`;
-
-/** The text with our hook at the end of hooks.poststop, in place of one that an earlier run left there. */
-function withPoststop(text: string, config: BundleConfig, settings: Settings, record: Record): string {
-  const { store } = settings;
-  const ephemeral = record.ephemeral === undefined ? "" : paths.ephemeral(store, record.ephemeral);
-  const mounted = record.placement === "host" ? (record.target ?? "") : "";
-  const script = `${programPath().slice(0, programPath().lastIndexOf("/"))}/veneer-release`;
-  // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
-  const hook = JSON.stringify({
-    path: "/bin/sh",
-    args: [
-      "sh",
-      script,
-      paths.record(store, record.key),
-      paths.config(store, record.key),
-      ephemeral,
-      mounted,
-      record.instance === undefined ? "" : paths.instance(store, record.instance),
-    ],
-    env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+/** The runtime's own refusal comes too late where the other container is just being removed. */
+function refuseExisting(runtime: string, id: string, given: string | undefined): void {
+  // other defaults depend on environment variables: a runtime that refuses leaves what the next start clears
+  const known = runtime === "runc" && geteuid() === 0 && !inUserNamespace() ? "/run/runc" : undefined;
+  const root = given ?? known;
+  if (root === undefined || !lstatMaybe(`${root}/${id}`)) return;
+  throw new VeneerError("EXISTS", `container ${id} already exists in ${quote(root)}`, {
+    hint: `'${runtime} delete ${id}' removes one that has stopped`,
   });
-  const clean = text.includes('/veneer-release"')
-    ? text.replaceAll(new RegExp(`,${HOOK}|${HOOK},?`, "g"), "")
-    : text;
-  return appendToArray(clean, config, ["hooks", "poststop"], hook);
+}
+
+function enterNamespace(): void {
+  const shares = keepsGroups();
+  unshareMounts();
+  if (!shares) keepMountsHere();
+}
+
+function checkRoot(target: string, config: BundleConfig, bundle: Bundle): void {
+  using root = openDirectory(target);
+  refuseTwoRoots(root, bundle.path, config.root.path);
+  using directory = openDirectory(bundle.file.slice(0, bundle.file.lastIndexOf("/")) || "/");
+  refuseRootAbove(root, directory, quote(config.root.path));
+}
+
+/** Mounts of the container whose source is its own config.json: they get the bundle's, not the rewritten one. */
+function movedSources(config: BundleConfig, bundle: Bundle): number[] {
+  const { ino, dev } = bundle.status;
+  return (config.mounts ?? []).flatMap(({ source, options }, index) => {
+    if (source === undefined || !options?.some((option) => option === "bind" || option === "rbind"))
+      return [];
+    const status = statQuietly(source, bundle.directory);
+    return status?.ino === ino && status.dev === dev ? [index] : [];
+  });
+}
+
+function statQuietly(path: string, directory: Fd): Stat | undefined {
+  try {
+    return statMaybe(path, directory.number);
+  } catch {
+    return undefined;
+  }
 }

@@ -42,8 +42,8 @@ export type Operation =
     }
   /** makes a directory to mount on; `owner`: who reaches it besides root */
   | { readonly op: "mount-point"; readonly path: string; readonly owner?: FsIds }
-  /** mounts the overlay on a directory */
-  | { readonly op: "attach"; readonly target: string }
+  /** mounts the overlay on a directory; `here`: seen in this mount namespace alone */
+  | { readonly op: "attach"; readonly target: string; readonly here?: boolean }
   /** directories at the top of the overlay that a runtime writes to or mounts on must not be symbolic links */
   | { readonly op: "refuse-links"; readonly names: readonly string[] }
   /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
@@ -53,9 +53,14 @@ export type Operation =
       readonly root: string;
       readonly options: RootOptions;
     }
-  /** writes `text` to `file` and binds that over `target`, in this mount namespace alone */
-  | { readonly op: "bind-file"; readonly file: string; readonly text: string; readonly target: string }
-  /** publishes a file in place of another */
-  | { readonly op: "replace-file"; readonly path: string; readonly text: string }
+  /** writes `text` to `file` and binds that over `target`, seen in this mount namespace alone */
+  | {
+      readonly op: "bind-file";
+      readonly file: string;
+      readonly text: string;
+      readonly target: string;
+      /** `target` as it was is then seen at `file` */
+      readonly exchange?: boolean;
+    }
   /** hands a text to whoever reads stdout */
   | { readonly op: "print"; readonly text: string };

@@ -118,7 +118,7 @@ export function planStart(facts: StartFacts): Operation[] {
   operations.push(
     "pid" in place
       ? { op: "cover", pid: place.pid, root: place.root, options: place.options }
-      : { op: "attach", target: place.target },
+      : { op: "attach", target: place.target, ...(place.placement === "private" && { here: true }) },
   );
   return operations;
 }

@@ -9,18 +9,10 @@ import { removeTree } from "../store/trash.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
 import { explainError } from "../sys/explain.ts";
-import {
-  createFile,
-  type Fd,
-  mkdirat,
-  openDirectory,
-  replaceFile,
-  unlinkQuietly,
-  writeAll,
-} from "../sys/fd.ts";
-import { AT_FDCWD, MNT_DETACH, MS_BIND } from "../sys/flags.ts";
-import { attach, createMount, fsopen, mount, setOption, umountQuietly } from "../sys/mount.ts";
-import { stat } from "../sys/stat.ts";
+import { createFile, type Fd, mkdirat, openat, openDirectory, unlinkQuietly, writeAll } from "../sys/fd.ts";
+import { AT_FDCWD, MNT_DETACH, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
+import { attach, cloneTree, createMount, fsopen, setOption, umountQuietly } from "../sys/mount.ts";
+import { attachHere } from "../sys/mount-here.ts";
 import { quote } from "../text/quote.ts";
 import { cover } from "./cover.ts";
 import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point.ts";
@@ -100,8 +92,6 @@ export function describe(operation: Operation): string {
       return `cover the root ${quote(operation.root)} of process ${operation.pid}`;
     case "bind-file":
       return `bind ${quote(operation.file)} over ${quote(operation.target)}`;
-    case "replace-file":
-      return `write ${quote(operation.path)}`;
     case "print":
       return "write to stdout";
   }
@@ -147,7 +137,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     case "attach": {
       using target = openDirectory(operation.target);
-      attach(held.overlay as Fd, target, operation.target);
+      (operation.here ? attachHere : attach)(held.overlay as Fd, target, operation.target);
       undo.push(() => umountQuietly(operation.target, MNT_DETACH));
       return;
     }
@@ -161,15 +151,28 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       undo.push(() => unlinkQuietly(operation.file));
       unlinkQuietly(operation.file);
       createFile(operation.file, operation.text);
-      mount(operation.file, operation.target, null, MS_BIND);
-      return;
-    case "replace-file":
-      replaceFile(operation.path, operation.text, { like: stat(operation.path) });
+      bindFile(operation);
       return;
     case "print":
       writeAll(1, new TextEncoder().encode(operation.text), "stdout");
       return;
   }
+}
+
+function bindFile({ file, target, exchange }: Operation & { op: "bind-file" }): void {
+  using written = openat(AT_FDCWD, file, O_PATH | O_NOFOLLOW);
+  using before = openat(AT_FDCWD, target, O_PATH);
+  using directory = openDirectory(parent(target));
+  using original = exchange ? cloneTree(before.number, "", false) : undefined;
+  using copy = cloneTree(written.number, "", false);
+  attachHere(copy, before, target, directory);
+  if (!original) return;
+  using place = openDirectory(parent(file));
+  attachHere(original, written, file, place);
+}
+
+function parent(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
 function publishRecord(store: Store, record: Record): void {

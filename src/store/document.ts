@@ -1,10 +1,9 @@
 /** JSON documents: bounded, validated, published whole. */
-import type { ErrorObject } from "ajv";
 import { VeneerError } from "../errors.ts";
 import { DOCUMENT_LIMIT, readText, replaceFile } from "../sys/fd.ts";
-import { quote } from "../text/quote.ts";
+import { checkDocument, type Validator } from "./check-document.ts";
 
-export type Validator = ((data: unknown) => boolean) & { errors?: ErrorObject[] | null };
+export type { Validator };
 
 /** Parses and validates; throws an error that names the document and the place in it that is wrong. */
 export function parseDocument<T>(text: string, name: string, validate: Validator, hint?: string): T {
@@ -15,10 +14,7 @@ export function parseDocument<T>(text: string, name: string, validate: Validator
     const empty = text.trim() === "" ? "is empty" : `is not JSON (${text.length} characters)`;
     throw new VeneerError("BAD_DOCUMENT", `${name} ${empty}`, { cause: plain(cause), hint });
   }
-  if (validate(data)) return data as T;
-  const error = validate.errors?.[0];
-  const where = error?.instancePath ? ` at ${quote(error.instancePath)}` : "";
-  throw new VeneerError("BAD_DOCUMENT", `${name}${where} ${error?.message ?? "is not valid"}`, { hint });
+  return checkDocument(data, name, validate, hint);
 }
 
 /** A parser's error without the input that it may quote; a stack overflow comes from nesting that is too deep. */

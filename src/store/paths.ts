@@ -58,6 +58,9 @@ export const paths = {
   held: (store: Store, instance: string) => `${store.run}/held/${instance}`,
   /** the rewritten config.json of a container that the wrapping runtime prepared */
   config: (store: Store, key: string) => `${store.run}/configs/${key}.json`,
+  /** marks of starts of the wrapping runtime of which nobody has seen yet whether they became a container */
+  starts: (store: Store) => `${store.run}/starts`,
+  startMark: (store: Store, key: string) => `${store.run}/starts/${key}`,
   /** bundles of `veneer run` */
   bundles: (store: Store) => `${store.run}/bundles`,
   bundle: (store: Store, id: string) => `${store.run}/bundles/${id}`,

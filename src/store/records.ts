@@ -127,6 +127,7 @@ export function removeRecord(store: Store, record: Record): void {
     unlinkQuietly(paths.held(store, record.instance));
   }
   unlinkQuietly(paths.config(store, record.key));
+  unlinkQuietly(paths.startMark(store, record.key));
   unlinkQuietly(paths.record(store, record.key));
 }
 

@@ -99,6 +99,8 @@ const x64 = {
   statx: 332,
   fstatfs: 138,
   statfs: 137,
+  faccessat: 269,
+  uname: 63,
 } as const;
 
 const arm64: typeof x64 extends infer T ? { readonly [K in keyof T]: number } : never = {
@@ -183,6 +185,8 @@ const arm64: typeof x64 extends infer T ? { readonly [K in keyof T]: number } : 
   statx: 291,
   fstatfs: 44,
   statfs: 43,
+  faccessat: 48,
+  uname: 160,
 };
 
 export const SYS: { readonly [K in keyof typeof x64]: number } & Numbers =

@@ -91,6 +91,11 @@ export function fstat(fd: number): Stat {
   throw new Error("unreachable");
 }
 
+/** faccessat(2) X_OK: whether this process may execute the file. */
+export function isExecutable(path: string): boolean {
+  return syscall(SYS.faccessat, -100, cstring(path), 1) === 0;
+}
+
 export function isType(stat: Stat | undefined, type: number): boolean {
   return stat !== undefined && (stat.mode & S_IFMT) === type;
 }

@@ -1,12 +1,12 @@
 /** docker --userns-remap and ctr --uidmap: a base for containers with user namespaces. */
-import { chownSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label, makeImage } from "../helpers/app-image.ts";
 import { makeBase } from "../helpers/base.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
 import { type Docker, startDocker } from "../helpers/docker.ts";
-import { type Host, makeHost, must } from "../helpers/host.ts";
+import { type Host, makeHost, must, PROJECT } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -100,7 +100,17 @@ describe("ctr --uidmap", () => {
     openTo(host);
     const archive = await makeImage(host.dir, "app", label(makeTree(join(host.dir, "image")), "image"));
     // with --uidmap, ctr 1.6 forgets --runc-binary: the shim then calls the runc that is first on PATH
-    symlinkSync("veneer-runc", join(host.bin, "runc"));
+    const config = join(host.dir, "runc-first.json");
+    const store = { root: host.root, run: host.run };
+    writeFileSync(
+      config,
+      JSON.stringify({
+        ...store,
+        runtimes: { runc: ["/usr/sbin/runc", "/usr/bin/runc"].find((file) => existsSync(file)) },
+      }),
+    );
+    const line = `exec ${join(PROJECT, "dist/veneer-runc")} --veneer-store '' '' ${config} "$@"`;
+    writeFileSync(join(host.bin, "runc"), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
     containerd = await startContainerd(host);
     const imported = await containerd.ctr("image", "import", "--base-name", "localhost/app", archive);
     expect(imported).toMatchObject({ status: 0 });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { type Config, defaultConfig, nextId, RUNTIMES } from "../helpers/bundle.ts";
-import { makeHost, type Outcome, plainCrun, sh } from "../helpers/host.ts";
+import { makeHost, type Outcome, PROJECT, plainCrun, sh } from "../helpers/host.ts";
 import { storeArguments } from "../helpers/wrapper.ts";
 
 const host = makeHost();
@@ -84,7 +84,7 @@ interface Session {
 function session(name: string, way: Way): Session {
   const id = nextId();
   const real = realPath(name);
-  const program = way === "real" ? [real] : [join(host.bin, `veneer-${name}`), ...storeArguments(host)];
+  const program = way === "real" ? [real] : [join(PROJECT, `dist/veneer-${name}`), ...storeArguments(host)];
   const callWith: Session["callWith"] = async ({ prefix = [], input, unlogged }, ...words) => {
     const log = join(scratch, "log");
     rmSync(log, { force: true });
@@ -222,7 +222,7 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
       results.push(Number(readFileSync(file("pid"), "utf8")) === pid);
       await step("state", id);
       await step("list", "-q");
-      await step("create", id);
+      results.push(existsAlready(await call("create", id)));
       await step("start", id);
       await until("exec", id, "test", "-e", "/up");
       await step("start", id);
@@ -385,6 +385,12 @@ const INSIDE = [
   "cat /proc/self/limits /proc/self/oom_score_adj /proc/self/personality",
   "umask; env; pwd; id",
 ].join("; ");
+
+/** A container on a base is refused in our words: the runtime's own look would come too late. */
+function existsAlready(outcome: unknown): boolean {
+  const { status, stderr } = outcome as Outcome;
+  return status !== 0 && /exist/.test(stderr);
+}
 
 /** The list of process ids that was seen last, as a number. */
 function countPids(results: unknown[]): void {

@@ -3,14 +3,14 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFi
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
-import { makeBundle } from "../helpers/bundle.ts";
+import { makeBundle, nextId } from "../helpers/bundle.ts";
 import { makeHost, PROJECT, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { plantObserver, storeArguments } from "../helpers/wrapper.ts";
 
 const host = makeHost();
 const observer = plantObserver(host, "runc");
-const wrapper = join(host.bin, "veneer-runc");
+const wrapper = join(PROJECT, "dist/veneer-runc");
 const path = `${observer}:/usr/bin:/bin`;
 let plain: string;
 let based: string;
@@ -162,7 +162,7 @@ it("shows the real runtime a config.json with one hook more, with an environment
 function tools(): string {
   const dir = join(host.dir, "tools");
   mkdirSync(dir, { recursive: true });
-  for (const name of ["sh", "env", "grep", "head", "readlink"]) {
+  for (const name of ["sh", "bash", "env", "sort", "sed", "grep", "cat", "readlink"]) {
     if (!existsSync(join(dir, name))) symlinkSync(`/usr/bin/${name}`, join(dir, name));
   }
   return dir;
@@ -181,9 +181,49 @@ it("never takes itself for the real runtime: links and copies named runc come fi
     expect(outcome).toMatchObject({ status: 0, stderr: "" });
     expect(outcome.stdout).toMatch(/^arg state\narg id\n/);
   }
-  const alone = await sh("env", [`PATH=${links}:${more}:${copies}:${tools()}`, "runc", "state", "id"]);
-  expect(alone).toMatchObject({ status: 1, stdout: "" });
-  expect(alone.stderr).toMatch(/^\S+runc: no runc on PATH besides this script; hint: install runc[^\n]*$/);
+  // also where one before it would be a copy that finds this one again
+  for (const order of [`${links}:${more}:${copies}`, `${copies}:${links}`, links]) {
+    const alone = await sh("env", [`PATH=${order}:${tools()}`, join(links, "runc"), "state", "id"]);
+    expect(alone).toMatchObject({ status: 1, stdout: "" });
+    expect(alone.stderr).toMatch(/^veneer: no runc on PATH behind this program; hint: install runc[^\n]*$/);
+  }
+});
+
+describe("a copy under a name that stands for no runtime", () => {
+  const copy = join(host.dir, "myruntime");
+  const call = (where: string, ...words: string[]) => sh(copy, words, { env: { PATH: where } });
+  beforeAll(() => copyFileSync(wrapper, copy));
+
+  it("becomes the default runtime", async () => {
+    const outcome = await call(path, "state", "id");
+    expect(outcome).toMatchObject({ status: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^arg state\narg id\n/);
+  });
+
+  it("becomes the one of that name, where there is one", async () => {
+    const dir = join(host.dir, "others");
+    mkdirSync(dir);
+    writeFileSync(join(dir, "myruntime"), '#!/bin/sh\necho mine "$@"\n', { mode: 0o755 });
+    expect(await call(`${path}:${dir}`, "state", "id")).toMatchObject({ stdout: "mine state id" });
+  });
+
+  it("prepares a container on a base, whose end it cleans up after", async () => {
+    const config = join(host.dir, "copy.json");
+    writeFileSync(config, JSON.stringify({ root: host.root, run: host.run }));
+    const bundle = makeBundle(join(host.dir, "copied"), "cat /etc/os-release", (own) => {
+      own.annotations["run.veneer.base"] = "b";
+    });
+    const words = ["--veneer-store", "", "", config, "--root", join(host.dir, "state"), "run", "-b", bundle];
+    const outcome = await sh(copy, [...words, nextId()], { env: { PATH: "/usr/sbin:/usr/bin:/bin" } });
+    expect(outcome).toEqual({ status: 0, stdout: "ID=veneer-test", stderr: "" });
+    await expect.poll(() => leftovers(host).filter((name) => name.includes("veneer-test-"))).toEqual([]);
+  });
+
+  it("says what to do where there is no runtime at all", async () => {
+    const outcome = await call(tools(), "state", "id");
+    expect(outcome).toMatchObject({ status: 1, stdout: "" });
+    expect(outcome.stderr).toMatch(/^veneer: no runc and no crun on PATH behind this program; hint: [^\n]*$/);
+  });
 });
 
 it("says so when the real runtime is missing, and makes nothing", async () => {
@@ -198,17 +238,15 @@ it.each([
   ["is there", "{}"],
   ["is gone", ""],
 ])("the poststop hook reads what a slow runtime writes, when the record %s", async (_what, text) => {
-  const record = join(host.dir, `record${Math.random()}`);
-  writeFileSync(record, text);
+  const dir = join(host.dir, `release${Math.random()}`);
+  mkdirSync(join(dir, "records"), { recursive: true });
+  const key = `c~${"0".repeat(16)}`;
+  writeFileSync(join(dir, "records", `${key}.json`), text);
   // biome-ignore lint/suspicious/noTemplateCurlyInString: for the shell
-  const script = '(sleep 0.3; printf state) | sh "$0" "$1" "$2" "" ""; echo "${PIPESTATUS[*]}"';
-  const outcome = await sh("bash", [
-    "-c",
-    script,
-    join(PROJECT, "dist/veneer-release"),
-    record,
-    `${record}.config`,
-  ]);
+  const script = '(sleep 0.3; printf state) | "$@"; echo "${PIPESTATUS[*]}"';
+  const words = ["--root", dir, "--run", dir, key, "", ""];
+  const release = join(PROJECT, "dist/veneer-release");
+  const outcome = await sh("bash", ["-c", script, "bash", release, ...words]);
   expect(outcome).toEqual({ status: 0, stdout: "0 0", stderr: "" });
 });
 
@@ -229,17 +267,6 @@ it("says what is wrong with the configuration file", async () => {
   });
   expect(outcome).toMatchObject({ status: 1, stdout: "" });
   expect(outcome.stderr).toMatch(/^veneer: \S*bad\.json at '\/runtimes\/runc' .*$/);
-});
-
-it("does not start the container on its own root when the program is missing", async () => {
-  const dir = join(host.dir, "without-program");
-  mkdirSync(dir);
-  copyFileSync(wrapper, join(dir, "veneer-runc"));
-  const outcome = await sh("sh", [join(dir, "veneer-runc"), "create", "-b", based, "id"], {
-    env: { PATH: path },
-  });
-  expect(outcome).toMatchObject({ status: 1, stdout: "" });
-  expect(outcome.stderr).toMatch(/the program veneer is not beside this script; hint: /);
 });
 
 it("lets nothing in the caller's environment run in the program", async () => {

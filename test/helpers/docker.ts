@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Containerd, startContainerd } from "./containerd.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
-import { type Host, type Outcome, sh } from "./host.ts";
+import { type Host, type Outcome, PROJECT, sh } from "./host.ts";
 
 export interface Docker {
   docker(...args: string[]): Promise<Outcome>;
@@ -29,12 +29,13 @@ export async function startDocker(host: Host, daemonConfig: object = {}): Promis
   const socket = `unix://${dir}/docker.sock`;
   const config = join(dir, "veneer.json");
   const runtime = {
-    path: join(host.bin, "veneer-runc"),
-    // the store is that of bin/veneer; Docker writes these words into a shell script as they are
+    path: join(PROJECT, "dist/veneer-runc"),
+    // Docker writes these words into a shell script as they are
     runtimeArgs: ["--veneer-store", "''", "''", config],
   };
   writeFileSync(join(dir, "daemon.json"), JSON.stringify({ runtimes: { veneer: runtime }, ...daemonConfig }));
-  const configure = (content: object) => writeFileSync(config, JSON.stringify(content));
+  const store = { root: host.root, run: host.run };
+  const configure = (content: object) => writeFileSync(config, JSON.stringify({ ...store, ...content }));
   configure({});
   const docker = (...args: string[]) =>
     sh(CLIENT, args, { env: { PATH: host.path, DOCKER_HOST: socket, DOCKER_CONFIG: dir } });

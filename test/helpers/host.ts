@@ -1,20 +1,14 @@
 /** A host of its own for a test: store, records, the compiled program, the wrapping runtimes. */
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
 
 export const PROJECT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 export const PROGRAM = join(PROJECT, "dist/veneer");
+
+/** The names by which engines call the wrapping runtime. */
+export const WRAPPERS = ["veneer-runc", "veneer-crun"] as const;
 
 export interface Outcome {
   readonly status: number;
@@ -75,9 +69,11 @@ export function makeHost(parent = "/tmp"): Host {
   const run = join(dir, "run");
   mkdirSync(bin);
   script(join(bin, "veneer"), `exec ${PROGRAM} --root ${root} --run ${run} "$@"`);
-  for (const name of ["veneer-runc", "veneer-crun"]) {
-    copyFileSync(join(PROJECT, "dist", name), join(bin, name));
-    chmodSync(join(bin, name), 0o755);
+  // the store by a configuration file: an engine's annotations stay an engine's
+  const config = join(dir, "veneer.json");
+  writeFileSync(config, JSON.stringify({ root, run }));
+  for (const name of WRAPPERS) {
+    script(join(bin, name), `exec ${join(PROJECT, "dist", name)} --veneer-store '' '' ${config} "$@"`);
   }
   // crun refuses a cgroup v1 host that also mounts a v2 hierarchy on unified/
   if (existsSync("/sys/fs/cgroup/unified") && existsSync("/usr/bin/crun")) {

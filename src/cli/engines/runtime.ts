@@ -1,25 +1,21 @@
 import { UsageError } from "../../errors.ts";
 import type { Command } from "../framework/command.ts";
 
-/** Described here for help and completion; main.ts runs it without this file. */
+/** Described here for help and completion; the small program runs it (runtime/wrap.ts). */
 export const command: Command = {
   name: "runtime",
   outside: true,
-  summary: "Prepare a container for the wrapping runtimes veneer-runc and veneer-crun",
+  summary: "Prepare a container and become its runtime, as veneer-runc and veneer-crun do",
   operands: [],
-  options: [
-    { name: "--real", value: "NAME", help: "the real runtime", complete: "runtime" },
-    {
-      name: "--placement",
-      value: "WHERE",
-      help: "private: in the caller's mount namespace; host",
-      complete: ["private", "host"],
-    },
-    { name: "--which", value: "NAME", help: "print the path of a real runtime in the configuration" },
-  ],
+  options: [{ name: "--real", value: "NAME", help: "the real runtime", complete: "runtime" }],
   rest: "ARGS...",
-  description: "Called by the scripts veneer-runc and veneer-crun: use those.",
+  description:
+    "The program does the same by the names veneer-runc and veneer-crun, which engines call: \
+'veneer runtime --real runc -- run web1' is 'veneer-runc run web1'.",
   run() {
-    throw new UsageError("veneer runtime is called by veneer-runc and veneer-crun", "use those");
+    throw new UsageError(
+      "runtime needs --real and the runtime's own arguments behind --",
+      "'veneer runtime --real runc -- run web1', or veneer-runc",
+    );
   },
 };

@@ -1,0 +1,88 @@
+/** A bundle's config.json as the wrapping runtime reads it: parsed where every runtime reads it alike, else refused. */
+import { VeneerError } from "../errors.ts";
+import validateBundleConfig from "../generated/oci-config.js";
+import { checkDocument } from "../store/check-document.ts";
+import { parseUnambiguous, type Shape } from "./json-check.ts";
+import type { BundleConfig } from "./oci-config.ts";
+
+const leaves = (...names: string[]): Shape => ({
+  fields: Object.fromEntries(names.map((name) => [name, undefined])),
+});
+
+const HOOK = leaves("path", "args", "env", "timeout");
+const MAPPING = leaves("containerID", "hostID", "size");
+
+/** The fields that decide something here, or that an edit touches (config.md, config-linux.md). */
+const SHAPE: Shape = {
+  fields: {
+    root: leaves("path", "readonly"),
+    process: leaves("env", "cwd"),
+    annotations: undefined,
+    mounts: leaves("destination", "source", "type", "options"),
+    hooks: {
+      fields: {
+        prestart: HOOK,
+        createRuntime: HOOK,
+        createContainer: HOOK,
+        startContainer: HOOK,
+        poststart: HOOK,
+        poststop: HOOK,
+      },
+    },
+    linux: {
+      fields: {
+        cgroupsPath: undefined,
+        maskedPaths: undefined,
+        readonlyPaths: undefined,
+        rootfsPropagation: undefined,
+        namespaces: leaves("type", "path"),
+        uidMappings: MAPPING,
+        gidMappings: MAPPING,
+      },
+    },
+  },
+};
+
+const PREFIX = "run.veneer.";
+const VARIABLE = "VENEER_";
+
+/**
+ * The configuration of a container that names a base or an instance, or might: its annotations have a run.veneer.*
+ * key or, with `environment`, its process a VENEER_* variable. Undefined for every other container, also where the
+ * text is not valid: the real runtime says so better. Throws where the text names a base but parsers disagree about
+ * it, or what is used of it is not valid.
+ */
+export function readBundleConfig(text: string, name: string, environment: boolean): BundleConfig | undefined {
+  let data: unknown;
+  try {
+    data = parseUnambiguous(text, SHAPE);
+  } catch (cause) {
+    if (!mayName(text, environment)) return undefined;
+    throw new VeneerError("AMBIGUOUS_CONFIG", `${name} names a base, but runtimes read it differently`, {
+      cause: new Error(cause instanceof Error ? cause.message.slice(0, 200) : "not JSON"),
+      hint: "write it again with a JSON library; the container was not started",
+    });
+  }
+  if (!names(data, environment)) return undefined;
+  return checkDocument<BundleConfig>(data, name, validateBundleConfig);
+}
+
+/** Of a document whose types nobody has checked yet. */
+function names(data: unknown, environment: boolean): boolean {
+  const { annotations, process } = (data ?? {}) as Record<string, unknown>;
+  if (isObject(annotations) && Object.keys(annotations).some((key) => key.startsWith(PREFIX))) return true;
+  if (!environment || !isObject(process) || !Array.isArray(process.env)) return false;
+  return process.env.some((entry) => typeof entry === "string" && entry.startsWith(VARIABLE));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether the text could name a base to any parser; only asked in order to refuse. */
+function mayName(text: string, environment: boolean): boolean {
+  const plain = text
+    .replace(/\\u([0-9a-fA-F]{4})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 16)))
+    .replaceAll("\\", "");
+  return plain.includes(PREFIX) || (environment && plain.includes(VARIABLE));
+}

@@ -1,0 +1,162 @@
+/**
+ * Whether a JSON text means the same to every parser that will read it. Go's encoding/json merges keys that occur
+ * twice or differ in case alone and stops behind the first value; yajl takes the first of two keys, C strings end at a
+ * NUL; JavaScript takes the last. One pass, linear in the text; the grammar itself is JSON.parse's to check.
+ */
+
+/** Fields of an object that matter; keys of other case are then taken for them by Go. */
+export interface Shape {
+  readonly fields: Readonly<Record<string, Shape | undefined>>;
+}
+
+/** Deepest nesting of a document; config.json has 8 levels. */
+export const DEPTH_LIMIT = 64;
+
+/** What makes a document ambiguous, in words. */
+export class AmbiguousJson extends Error {}
+
+/**
+ * The parsed text. Throws AmbiguousJson where parsers disagree about it, SyntaxError where it is not JSON. `shape`
+ * says which objects have fields that matter, through arrays.
+ */
+export function parseUnambiguous(text: string, shape: Shape): unknown {
+  if (!text.isWellFormed()) throw new AmbiguousJson("bytes that are not UTF-8");
+  const check: Check = { text, decodes: text.includes("\\u") };
+  const end = skipSpace(text, checkValue(check, skipSpace(text, 0), shape, 0));
+  if (end !== text.length) throw new AmbiguousJson("something behind the end of the document");
+  return JSON.parse(text);
+}
+
+interface Check {
+  readonly text: string;
+  /** strings may have escapes that stand for any character */
+  readonly decodes: boolean;
+}
+
+const QUOTE = 34;
+const BACKSLASH = 92;
+const COMMA = 44;
+const COLON = 58;
+const OPEN_OBJECT = 123;
+const CLOSE_OBJECT = 125;
+const OPEN_ARRAY = 91;
+const CLOSE_ARRAY = 93;
+
+/** Returns the position behind the value at `at`. */
+function checkValue(check: Check, at: number, shape: Shape | undefined, depth: number): number {
+  const { text } = check;
+  const first = text.charCodeAt(at);
+  if (first === QUOTE) return checkString(check, at);
+  if (first !== OPEN_OBJECT && first !== OPEN_ARRAY) return scalarEnd(text, at);
+  if (depth === DEPTH_LIMIT) throw new AmbiguousJson(`values nested more than ${DEPTH_LIMIT} deep`);
+  return first === OPEN_OBJECT
+    ? checkObject(check, at, shape, depth + 1)
+    : checkArray(check, at, shape, depth + 1);
+}
+
+function checkArray(check: Check, from: number, shape: Shape | undefined, depth: number): number {
+  const { text } = check;
+  let at = skipSpace(text, from + 1);
+  if (text.charCodeAt(at) === CLOSE_ARRAY) return at + 1;
+  for (;;) {
+    at = skipSpace(text, checkValue(check, at, shape, depth));
+    const next = text.charCodeAt(at);
+    if (next === CLOSE_ARRAY) return at + 1;
+    if (next !== COMMA) throw malformed(at);
+    at = skipSpace(text, at + 1);
+  }
+}
+
+function checkObject(check: Check, from: number, shape: Shape | undefined, depth: number): number {
+  const { text } = check;
+  const keys: string[] = [];
+  let at = skipSpace(text, from + 1);
+  if (text.charCodeAt(at) === CLOSE_OBJECT) return at + 1;
+  for (;;) {
+    if (text.charCodeAt(at) !== QUOTE) throw malformed(at);
+    const end = checkString(check, at);
+    const raw = text.slice(at + 1, end - 1);
+    const key = raw.includes("\\") ? (JSON.parse(text.slice(at, end)) as string) : raw;
+    keys.push(key);
+    at = skipSpace(text, end);
+    if (text.charCodeAt(at) !== COLON) throw malformed(at);
+    at = skipSpace(text, checkValue(check, skipSpace(text, at + 1), fieldShape(shape, key), depth));
+    const next = text.charCodeAt(at);
+    if (next === CLOSE_OBJECT) break;
+    if (next !== COMMA) throw malformed(at);
+    at = skipSpace(text, at + 1);
+  }
+  if (keys.length > 1 && new Set(keys).size < keys.length) {
+    throw new AmbiguousJson(`the key ${JSON.stringify(repeated(keys))} twice in one object`);
+  }
+  return at + 1;
+}
+
+function repeated(keys: readonly string[]): string | undefined {
+  const seen = new Set<string>();
+  return keys.find((key) => seen.size === seen.add(key).size);
+}
+
+/** Of a member's value; undefined for one that does not matter. Throws for a key that only Go takes for a field. */
+function fieldShape(shape: Shape | undefined, key: string): Shape | undefined {
+  if (!shape) return undefined;
+  if (Object.hasOwn(shape.fields, key)) return shape.fields[key];
+  const folded = fold(key);
+  for (const field of Object.keys(shape.fields)) {
+    if (fold(field) !== folded) continue;
+    throw new AmbiguousJson(`the key ${JSON.stringify(key)}, which some runtimes take for ${field}`);
+  }
+  return undefined;
+}
+
+/** Keys that Go compares as equal: among them are U+212A for k and U+017F for s. */
+function fold(key: string): string {
+  return key.toUpperCase().toLowerCase();
+}
+
+/** Position behind the string at `at`. */
+function checkString(check: Check, from: number): number {
+  const { text } = check;
+  let at = from;
+  do {
+    at = text.indexOf('"', at + 1);
+    if (at < 0) throw malformed(from);
+  } while (text.charCodeAt(at - 1) === BACKSLASH && isEscaped(text, at));
+  if (check.decodes) checkEscapes(text.slice(from, at + 1));
+  return at + 1;
+}
+
+/** Whether the number of backslashes before `at` is odd. */
+function isEscaped(text: string, at: number): boolean {
+  let first = at;
+  while (text.charCodeAt(first - 1) === BACKSLASH) first--;
+  return (at - first) % 2 === 1;
+}
+
+function checkEscapes(quoted: string): void {
+  if (!quoted.includes("\\u")) return;
+  const value = JSON.parse(quoted) as string;
+  if (value.includes("\0")) throw new AmbiguousJson("a string with a NUL character");
+  if (!value.isWellFormed()) throw new AmbiguousJson("a string with half a surrogate pair");
+}
+
+function scalarEnd(text: string, from: number): number {
+  let at = from;
+  for (let code = text.charCodeAt(at); code > 32 && code !== COMMA; code = text.charCodeAt(++at)) {
+    if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) break;
+  }
+  if (at === from) throw malformed(at);
+  return at;
+}
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  for (let code = text.charCodeAt(at); code <= 32; code = text.charCodeAt(++at)) {
+    if (code !== 32 && code !== 10 && code !== 13 && code !== 9) break;
+  }
+  return at;
+}
+
+function malformed(at: number): SyntaxError {
+  return new SyntaxError(`not JSON at character ${at}`);
+}

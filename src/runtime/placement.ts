@@ -1,0 +1,91 @@
+/** Whether a container's overlay can be placed by the wrapping runtime, from the parsed config.json. */
+import { VeneerError } from "../errors.ts";
+import type { BundleConfig } from "../request/oci-config.ts";
+import { type Fd, openat } from "../sys/fd.ts";
+import { O_DIRECTORY, O_PATH } from "../sys/flags.ts";
+import { keepsGroups } from "../sys/mount-here.ts";
+import { fstat, statMaybe } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
+
+/** Throws unless the container gets a new mount namespace, which is copied from the one that the overlay is in. */
+export function requireOwnNamespace(config: BundleConfig): void {
+  const mounts = (config.linux?.namespaces ?? []).filter(({ type }) => type === "mount");
+  if (mounts.length === 0) {
+    throw new VeneerError("NO_NAMESPACE", "the container has no mount namespace of its own", {
+      hint: 'add { "type": "mount" } to linux.namespaces in config.json, or name no base',
+    });
+  }
+  if (mounts.some(({ path }) => path !== undefined && path !== "")) {
+    throw new VeneerError("NO_NAMESPACE", "the container joins a mount namespace, which has a root already", {
+      hint: 'take the path from { "type": "mount" } in linux.namespaces in config.json, or name no base',
+    });
+  }
+}
+
+/** Mounts made in the container, or by its volumes, are to be seen on the host (config-linux.md, config.md#mounts). */
+export function wantsSharedMounts(config: BundleConfig): boolean {
+  const isShared = (word: string) => word === "shared" || word === "rshared";
+  if (isShared(config.linux?.rootfsPropagation ?? "")) return true;
+  return (config.mounts ?? []).some(({ options }) => options?.some(isShared));
+}
+
+/** Throws where such mounts would be lost in a namespace of ours. */
+export function requireGroups(config: BundleConfig): void {
+  if (!wantsSharedMounts(config)) return;
+  const why = !keepsGroups()
+    ? "needs Linux 5.15"
+    : inUserNamespace()
+      ? "is not possible in a user namespace"
+      : undefined;
+  if (why === undefined) return;
+  throw new VeneerError("NO_SHARED_MOUNTS", `shared mount propagation of a container on a base ${why}`, {
+    hint: "use slave or private in linux.rootfsPropagation and in the mounts' options",
+  });
+}
+
+/**
+ * Throws where the root is the directory of config.json or holds it: the runtime would look for it in the base. Both are
+ * compared by mount and inode.
+ */
+export function refuseRootAbove(root: Fd, directory: Fd, path: string): void {
+  const { ino, dev, mountId } = fstat(root.number);
+  let at = directory;
+  try {
+    for (;;) {
+      const status = fstat(at.number);
+      if (status.ino === ino && status.dev === dev && status.mountId === mountId) throw holdsBundle(path);
+      const parent = openat(at.number, "..", O_PATH | O_DIRECTORY);
+      if (at !== directory) at[Symbol.dispose]();
+      at = parent;
+      const above = fstat(at.number);
+      if (above.ino === status.ino && above.dev === status.dev && above.mountId === status.mountId) return;
+    }
+  } finally {
+    if (at !== directory) at[Symbol.dispose]();
+  }
+}
+
+function holdsBundle(path: string): VeneerError {
+  return new VeneerError("ROOT_HOLDS_BUNDLE", `root.path ${path} is the bundle, or holds it`, {
+    hint: "give the container a directory of its own for its root, such as an empty rootfs in the bundle",
+  });
+}
+
+/**
+ * Throws where a root.path with `..` leads elsewhere for a runtime that shortens the words (runc) than for one
+ * that asks the kernel (crun).
+ */
+export function refuseTwoRoots(root: Fd, bundle: string, path: string): void {
+  if (!path.split("/").includes("..")) return;
+  const parts: string[] = [];
+  for (const part of (path.startsWith("/") ? path : `${bundle}/${path}`).split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  const short = statMaybe(`/${parts.join("/")}`);
+  const { ino, dev, mountId } = fstat(root.number);
+  if (short && short.ino === ino && short.dev === dev && short.mountId === mountId) return;
+  throw new VeneerError("AMBIGUOUS_ROOT", "root.path leads to different places for different runtimes", {
+    hint: "write root.path without ..",
+  });
+}

@@ -1,0 +1,70 @@
+/** Which program the wrapping runtime becomes. */
+import { VeneerError } from "../errors.ts";
+import { S_IFREG } from "../sys/flags.ts";
+import { isExecutable, isType, type Stat, statMaybe } from "../sys/stat.ts";
+
+export interface RealRuntime {
+  /** what its command line is like: runc, crun or another */
+  readonly name: string;
+  readonly path: string;
+}
+
+/** Taken in this order by a copy or link whose name stands for no runtime. */
+const DEFAULTS = ["runc", "crun"];
+
+/** Where execvp(3) looks when there is no PATH. */
+const DEFAULT_PATH = "/bin:/usr/bin";
+
+/**
+ * `invoked`: the name that this program was called by: `veneer-runc`, or `runc` for a link in front of the real one.
+ * The configuration counts first, then PATH: behind this program where it is on PATH under the runtime's name, so that
+ * copies of it never call each other in a circle. Another name, as of a copy that an engine is given by its path, leads to
+ * the default runtime. Throws where there is none.
+ */
+export function findRealRuntime(
+  invoked: string,
+  configured: Readonly<Record<string, string>>,
+  path: string = DEFAULT_PATH,
+): RealRuntime {
+  const called = invoked.replace(/^veneer-/, "");
+  const own = statMaybe("/proc/self/exe");
+  const names = [...new Set(DEFAULTS.includes(called) ? [called] : [called, ...DEFAULTS])];
+  for (const name of names) {
+    const file = Object.hasOwn(configured, name) ? configured[name] : onPath(name, path, own);
+    if (file !== undefined) return { name: dialectName(name, file), path: file };
+  }
+  const [first, ...others] = DEFAULTS.includes(called) ? names : DEFAULTS;
+  const place = own ? "on PATH behind this program" : "on PATH";
+  throw new VeneerError("NO_RUNTIME", `no ${[first, ...others].join(" and no ")} ${place}`, {
+    hint: `install ${first}, or name it in /etc/veneer/config.json under "runtimes"`,
+  });
+}
+
+/** A configured path may lead to another runtime than its name says. */
+function dialectName(name: string, file: string): string {
+  const base = file.slice(file.lastIndexOf("/") + 1);
+  return DEFAULTS.includes(base) ? base : name;
+}
+
+function onPath(name: string, path: string, own: Stat | undefined): string | undefined {
+  let first: string | undefined;
+  let passed = false;
+  for (const directory of path.split(":")) {
+    const candidate = `${directory || "."}/${name}`;
+    const found = statQuietly(candidate);
+    if (!found || !isType(found, S_IFREG) || !isExecutable(candidate)) continue;
+    if (own && found.ino === own.ino && found.dev === own.dev) passed = true;
+    else if (passed) return candidate;
+    else first ??= candidate;
+  }
+  return passed ? undefined : first;
+}
+
+function statQuietly(path: string): Stat | undefined {
+  try {
+    return statMaybe(path);
+  } catch {
+    // a directory of PATH that may not be searched
+    return undefined;
+  }
+}

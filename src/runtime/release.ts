@@ -1,0 +1,108 @@
+/**
+ * `veneer-release`: the poststop hook that `veneer-runc` and `veneer-crun` put into config.json. Emptying the record says
+ * that the instance is free and costs no process; the rest is deleted by a child that nobody waits for, so that the
+ * end of a container takes the same time for any upper. A kill in between leaves it to `veneer gc`.
+ */
+import { UsageError } from "../errors.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { moveToTrash, removeTree } from "../store/trash.ts";
+import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, O_NOFOLLOW, O_RDWR, O_TRUNC, O_WRONLY } from "../sys/flags.ts";
+import { duplicateTo, execve, exit, fork } from "../sys/fork.ts";
+import { ownExecutable } from "../sys/self.ts";
+import { ignoreSignals } from "../sys/signals.ts";
+import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+import { checkName } from "../text/names.ts";
+
+interface Release {
+  readonly store: Store;
+  readonly key: string;
+  readonly ephemeral: string;
+  readonly instance: string;
+}
+
+/** Idempotent. `words` as `rewriteConfig` writes them behind the hook's name. */
+export function releaseContainer(words: readonly string[]): never {
+  const release = parse(words);
+  if (!emptyRecord(paths.record(release.store, release.key))) {
+    drain();
+    exit(0);
+  }
+  if (fork() !== 0) exit(0);
+  try {
+    // the terminal of a container in the foreground may close now, and a runtime waits for the end of these two
+    ignoreSignals();
+    const nothing = openat(AT_FDCWD, "/dev/null", O_RDWR);
+    duplicateTo(nothing.number, 1);
+    duplicateTo(nothing.number, 2);
+    takeDown(release);
+    drain();
+    mergeParts(release);
+  } finally {
+    exit(0);
+  }
+}
+
+function parse(words: readonly string[]): Release {
+  const [rootOption, root, runOption, run, key, ephemeral, instance, ...more] = words;
+  const named = rootOption === "--root" && runOption === "--run" && more.length === 0;
+  const isKey = key !== undefined && /^[A-Za-z0-9_+.-]{1,128}~[0-9a-f]{16}$/.test(key);
+  const isDirectory = ephemeral === "" || /^[0-9a-f]{12}$/.test(ephemeral ?? "x");
+  if (!named || !isKey || !isDirectory || !root?.startsWith("/") || !run?.startsWith("/")) {
+    throw new UsageError(
+      "veneer-release is the hook that veneer-runc and veneer-crun put into config.json",
+      "use those",
+    );
+  }
+  if (instance) checkName("instance", instance);
+  return { store: { root, run }, key, ephemeral: ephemeral ?? "", instance: instance ?? "" };
+}
+
+/** False where there is none, or it is empty already. */
+function emptyRecord(path: string): boolean {
+  using record = openatMaybe(AT_FDCWD, path, O_WRONLY | O_NOFOLLOW);
+  if (!record || fstat(record.number).size === 0) return false;
+  openat(AT_FDCWD, path, O_WRONLY | O_NOFOLLOW | O_TRUNC)[Symbol.dispose]();
+  return true;
+}
+
+function takeDown({ store, key, ephemeral, instance }: Release): void {
+  if (ephemeral !== "") {
+    const trash = moveToTrash(store, paths.ephemeral(store, ephemeral));
+    if (trash !== undefined) quietly(() => removeTree(trash));
+  }
+  if (instance !== "" && readlink(paths.held(store, instance)) === key) {
+    unlinkQuietly(paths.held(store, instance));
+  }
+  unlinkQuietly(paths.startMark(store, key));
+  unlinkQuietly(paths.config(store, key));
+  unlinkQuietly(paths.record(store, key));
+}
+
+/** Left where a live rebase changed the instance while it ran. */
+function hasParts(directory: string): boolean {
+  return list(directory).some((name) => /^[0-9]/.test(name) && lstatMaybe(`${directory}/${name}/parts`));
+}
+
+/** Becomes the program that merges them; this executable may have any name. */
+function mergeParts({ store, instance }: Release): void {
+  if (instance === "" || !hasParts(paths.instance(store, instance))) return;
+  const words = ["veneer", "--root", store.root, "--run", store.run, "internal", "merge", instance];
+  execve(ownExecutable(), words, ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+}
+
+function quietly(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // it stays for `gc`
+  }
+}
+
+/** Somebody has to read what the runtime writes to stdin, however late: crun would die of SIGPIPE. */
+function drain(): void {
+  const buffer = new Uint8Array(65536);
+  quietly(() => {
+    while (readSome(0, buffer, "stdin") > 0);
+  });
+}

@@ -1,0 +1,94 @@
+/**
+ * Mounts that only this mount namespace sees, in one that shares all else with the namespace that it was copied from.
+ *
+ * unshare(2) leaves the copies of shared mounts in their peer groups (mount_namespaces(7)), so what a runtime, its
+ * hooks and containers with shared volumes mount is seen on the host, as without us. A mount of ours must not be: the
+ * mount that it goes on leaves its group for that moment. A detached copy of it stays in the group, from which the
+ * group is given back (move_mount(2), MOVE_MOUNT_SET_GROUP, Linux 5.15).
+ */
+import { errno, isErrno, SysError } from "./errno.ts";
+import { type Fd, openat } from "./fd.ts";
+import {
+  CLONE_NEWNS,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_SET_GROUP,
+  MOVE_MOUNT_T_EMPTY_PATH,
+  MS_PRIVATE,
+  MS_REC,
+  MS_SLAVE,
+  O_DIRECTORY,
+  O_PATH,
+} from "./flags.ts";
+import { check, cstring, syscall } from "./libc.ts";
+import { attach, clonePeer, mount, setMountAttributes } from "./mount.ts";
+import { SYS } from "./numbers.ts";
+import { fstat } from "./stat.ts";
+
+/** Whether the kernel can give a mount its group back: Linux 5.15. */
+export function keepsGroups(): boolean {
+  const buffer = new Uint8Array(6 * 65);
+  check(syscall(SYS.uname, buffer), "uname");
+  const release = new TextDecoder().decode(buffer.subarray(2 * 65, 3 * 65));
+  const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
+  return major > 5 || (major === 5 && minor >= 15);
+}
+
+/** Enters a copy of this mount namespace, which goes with the last process in it. */
+export function unshareMounts(): void {
+  check(syscall(SYS.unshare, CLONE_NEWNS), "unshare", "CLONE_NEWNS");
+}
+
+/** From now on nothing that is mounted in this namespace is seen in others; theirs is seen here. */
+export function keepMountsHere(): void {
+  mount(null, "/", null, MS_REC | MS_SLAVE);
+}
+
+/**
+ * Like `attach`, but seen in this mount namespace alone. `target` is a directory, or a file in `directory`. In a user
+ * namespace the mount that it goes on may have to stay outside of its group: a mount that holds others which belong
+ * to a more privileged namespace cannot be copied.
+ */
+export function attachHere(what: Fd, target: Fd, name: string, directory = target): void {
+  const place = fstat(target.number).isMountRoot ? target : mountRoot(directory);
+  try {
+    using peer = copyMaybe(place);
+    setMountAttributes(place, { propagation: MS_PRIVATE }, name);
+    try {
+      attach(what, target, name);
+    } finally {
+      if (peer) joinGroup(place, peer, name);
+    }
+  } finally {
+    if (place !== target && place !== directory) place[Symbol.dispose]();
+  }
+}
+
+/** A detached copy in the same group; undefined where the kernel makes none. */
+function copyMaybe(place: Fd): Fd | undefined {
+  try {
+    return clonePeer(place.number, "", false);
+  } catch (error) {
+    if (isErrno(error, "EINVAL")) return undefined;
+    throw error;
+  }
+}
+
+function joinGroup(place: Fd, peer: Fd, name: string): void {
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_SET_GROUP;
+  const empty = cstring("");
+  const result = syscall(SYS.move_mount, peer.number, empty, place.number, empty, flags);
+  // EINVAL: it was in no group, or the kernel does not know the flag
+  if (result === 0 || result === -(errno.EINVAL as number)) return;
+  throw new SysError(-result, "move_mount MOVE_MOUNT_SET_GROUP", name);
+}
+
+/** The root of the mount that holds a directory: upwards from there, whatever else covers the way to it. */
+function mountRoot(directory: Fd): Fd {
+  let at = directory;
+  while (!fstat(at.number).isMountRoot) {
+    const parent = openat(at.number, "..", O_PATH | O_DIRECTORY);
+    if (at !== directory) at[Symbol.dispose]();
+    at = parent;
+  }
+  return at;
+}
