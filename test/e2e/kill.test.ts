@@ -14,7 +14,7 @@ import {
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { type Host, makeHost, must, PROGRAM, type sh } from "../helpers/host.ts";
+import { type Host, makeHost, must, PROJECT, type sh, WRAPPERS } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
 import { need } from "../helpers/need.ts";
@@ -59,15 +59,15 @@ function traceHook(config: Config, options: readonly string[]): void {
   hook.path = "/usr/bin/strace";
 }
 
-/** A host with the same store, whose program is started by strace. */
+/** A host with the same store, whose wrapping runtime is traced until it becomes the real one. */
 function tracedHost(options: readonly string[]): Host {
   const bin = join(host.dir, `traced${++count}`);
   mkdirSync(bin);
-  for (const name of ["veneer-runc", "veneer-crun"]) {
-    writeFileSync(join(bin, name), "", { mode: 0o755 });
+  const words = ["-b", "execve", ...options].map((word) => `'${word}'`).join(" ");
+  for (const name of WRAPPERS) {
+    const line = `exec strace ${words} ${join(PROJECT, "dist", name)} "$@"`;
+    writeFileSync(join(bin, name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
   }
-  const words = options.map((word) => `'${word}'`).join(" ");
-  writeFileSync(join(bin, "veneer"), `#!/bin/sh\nexec strace ${words} ${PROGRAM} "$@"\n`, { mode: 0o755 });
   return { ...host, bin };
 }
 
@@ -124,7 +124,6 @@ describe("a kill -9 of the program at each call that changes something", () => {
     const trace = join(host.dir, "trace");
     const run = async (options: readonly string[]) => {
       const traced = tracedHost(options);
-      for (const name of ["veneer-runc"]) await must("cp", [join(host.bin, name), join(traced.bin, name)]);
       const path = bundle("cat /etc/os-release", (config) => {
         config.annotations = { "run.veneer.base": "b", ...annotations };
       });
