@@ -8,9 +8,9 @@ import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
 import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, O_NOFOLLOW, O_RDWR, O_TRUNC, O_WRONLY } from "../sys/flags.ts";
-import { duplicateTo, execve, exit, fork } from "../sys/fork.ts";
+import { duplicateTo, execve, exit, fork } from "../sys/process/fork.ts";
+import { ignoreSignals } from "../sys/process/signals.ts";
 import { ownExecutable } from "../sys/self.ts";
-import { ignoreSignals } from "../sys/signals.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import { checkName } from "../text/names.ts";
 

@@ -12,8 +12,8 @@ import { type GlobalOptions, readSettings, type Settings } from "../request/conf
 import { type RuntimeCall, readRuntimeArguments } from "../request/runtime-args.ts";
 import { hasHiddenRoot, showRoot } from "../start/checkpoint.ts";
 import { errnoName } from "../sys/errno.ts";
-import { execve, exit } from "../sys/fork.ts";
 import { keepMountsHere, unshareMounts } from "../sys/mount-here.ts";
+import { execve, exit } from "../sys/process/fork.ts";
 import { warn } from "../sys/self.ts";
 import { decodeName } from "../text/file-names.ts";
 import { type Caller, readWanted, unclearArguments } from "./bundle.ts";
