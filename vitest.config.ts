@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-// unit: pure modules on Node. root: the compiled program with real mounts. e2e: with real engines.
-// root and e2e run in one worker each: they share the kernel, and two cores are few.
+// unit: pure modules on Node. root: the compiled program with real mounts. e2e: with real engines. security: attackers' programs.
+// All but unit run in one worker each: they share the kernel, and two cores are few.
 const serial = {
   fileParallelism: false,
   maxWorkers: 1,
@@ -15,6 +15,7 @@ export default defineConfig({
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
       { test: { name: "root", include: ["test/root/**/*.test.ts"], ...serial } },
+      { test: { name: "security", include: ["test/security/**/*.test.ts"], ...serial } },
       { test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], ...serial } },
     ],
   },

@@ -14,7 +14,8 @@ import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
-import { isMountedHere, waitUntilFree } from "../store/in-use.ts";
+import { isMountedOn } from "../store/identity.ts";
+import { waitUntilFree } from "../store/in-use.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
@@ -117,7 +118,7 @@ export function mountSession(store: Store, name: string, session: Session, more:
 export function attachSession(store: Store, name: string, session: Session): string {
   makeRun(store);
   const target = paths.editPoint(store, name);
-  if (isMountedHere(target, sourceOf(name))) return target;
+  if (isMountedOn(paths.sessionUpper(store, name), target)) return target;
   mkdirs(target, 0o700);
   using overlay = mountSession(store, name, session);
   using directory = openDirectory(target);
@@ -128,7 +129,7 @@ export function attachSession(store: Store, name: string, session: Session): str
 /** Unmounts a session; throws BUSY while something uses it, unless `force`. Idempotent. */
 export function detachSession(store: Store, name: string, force = false): void {
   const target = paths.editPoint(store, name);
-  if (isMountedHere(target, sourceOf(name))) {
+  if (isMountedOn(paths.sessionUpper(store, name), target)) {
     try {
       if (force) umountQuietly(target, MNT_DETACH | UMOUNT_NOFOLLOW);
       else umount2(target, UMOUNT_NOFOLLOW);

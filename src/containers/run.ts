@@ -7,7 +7,7 @@ import { installHint, isExecutable } from "../process/find-program.ts";
 import { runForeground } from "../process/foreground.ts";
 import { release } from "../start/release.ts";
 import { heldBy } from "../start/start.ts";
-import { isLive } from "../store/in-use.ts";
+import { isLive } from "../store/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { programPath } from "../sys/self.ts";

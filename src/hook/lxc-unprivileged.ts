@@ -11,7 +11,9 @@ import type { RootRequest } from "../request/root-request.ts";
 import { isReached } from "../start/mount-point.ts";
 import { reclaim } from "../start/release.ts";
 import { start } from "../start/start.ts";
-import { isLive, readMountTable } from "../store/in-use.ts";
+import { isMountedAtTarget } from "../store/identity.ts";
+import { isLive } from "../store/liveness.ts";
+import { readMountTable } from "../store/mount-tables.ts";
 import type { Store } from "../store/paths.ts";
 import { listRecords, readRecord, replaceRecord } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
@@ -163,17 +165,20 @@ function forgetEarlier(store: Store, key: string, monitor: ProcessIdentity): voi
  */
 export function leaveHost(store: Store, key: string, init: string | undefined): void {
   const record = readRecord(store, key);
-  const { placement, source, target } = record ?? {};
-  if (!record || placement !== "host" || source === undefined || target === undefined) return;
+  const { placement, target } = record ?? {};
+  if (!record || placement !== "host" || target === undefined || !isMountedAtTarget(record)) return;
   const process = identify(Number(init));
-  if (!process || !isRoot(readMountTable(process.pid) ?? "", source, target)) return;
+  if (!process || !isRoot(readMountTable(process.pid) ?? "", record.overlay?.device, target)) return;
   umountQuietly(target, MNT_DETACH | UMOUNT_NOFOLLOW);
   // not before: what the host still has is to be found by the record
   replaceRecord(store, { ...record, placement: "container", process });
 }
 
-/** Whether a container has the overlay as its root, or as the lower layer of the overlay that LXC puts on it for a copy. */
-function isRoot(table: string, source: string, target: string): boolean {
+/**
+ * Whether a container has the overlay as its root, or as the lower layer of the overlay that LXC puts on it for a
+ * copy, which LXC names after the directory: nothing of the container has run by now that could choose that name.
+ */
+function isRoot(table: string, device: string | undefined, target: string): boolean {
   const roots = parseMountinfo(table).filter((mount) => mount.target === "/" && mount.type === "overlay");
-  return roots.some((mount) => mount.source === source || mount.source === target);
+  return roots.some((mount) => mount.device === device || mount.source === target);
 }

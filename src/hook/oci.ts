@@ -14,7 +14,7 @@ import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-r
 import { isCovered } from "../start/cover.ts";
 import { deleteLater, mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
-import { readNamespace } from "../store/in-use.ts";
+import { readNamespace } from "../store/mount-tables.ts";
 import { readRecord, recordKey } from "../store/records.ts";
 import { explainError } from "../sys/explain.ts";
 import { identify } from "../sys/process.ts";
@@ -46,7 +46,8 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
   const root = rootPath(config, bundle);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
-  if (during(`look at the root of container ${id}`, () => isCovered(pid, root), explainError)) return;
+  if (during(`look at the root of container ${id}`, () => isCovered(settings.store, pid, root), explainError))
+    return;
   if (readNamespace(pid) === readNamespace("self")) {
     throw new VeneerError("NO_NAMESPACE", `container ${id} has no mount namespace of its own`, {
       hint: 'add { "type": "mount" } to linux.namespaces in config.json: the root would be covered on the host',

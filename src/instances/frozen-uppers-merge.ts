@@ -1,7 +1,9 @@
 /** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
+
 import { during, VeneerError } from "../errors.ts";
 import { deleteLater } from "../start/release.ts";
-import { type Parts, partUppers } from "../store/frozen-uppers.ts";
+import type { Parts } from "../store/frozen-uppers.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
 import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import {
   type Instance,

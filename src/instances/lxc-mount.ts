@@ -84,7 +84,7 @@ const RELEASE_WAIT = 2000;
 function refuseLxcRunning(store: Store, id: string, config: string): void {
   const instance = readInstance(store, id);
   if (!instance || instance.tmpfs !== undefined) return;
-  const record = lxcMountRecord(store, id, instance, makeLiveTest().isMounted);
+  const record = lxcMountRecord(store, id, instance, makeLiveTest().isInUse);
   const [running] = record ? withProcesses([record]) : [];
   if (running) {
     const { pid } = running;

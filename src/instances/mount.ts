@@ -1,9 +1,10 @@
 /** Instances mounted on the host by hand. */
+
 import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { reclaim } from "../start/release.ts";
 import { heldBy, startLocked } from "../start/start.ts";
-import { isLive, isMountedHere, mountersOf } from "../store/in-use.ts";
+import { isMountedAtTarget } from "../store/identity.ts";
 import {
   type Instance,
   readInstance,
@@ -11,6 +12,8 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
+import { isLive } from "../store/liveness.ts";
+import { mountersOf } from "../store/mount-tables.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord, recordKey } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -146,7 +149,7 @@ export function umountInstance(store: Store, id: string): void {
   const holder = findHolder(store, id);
   if (holder && holder.engine !== "mount" && isLive(holder)) throw heldBy(id, holder);
   const target = holder?.engine === "mount" ? holder.target : undefined;
-  if (holder && target !== undefined && isMountedHere(target, holder.source ?? "")) unmount(id, target);
+  if (holder && target !== undefined && isMountedAtTarget(holder)) unmount(id, target);
   else if ((holder && isLive(holder)) || !readInstance(store, id)?.mounted) throw notMountedHere(id, holder);
   if (holder) reclaim(store, holder);
   if (target === paths.mountPoint(store, id)) rmdirQuietly(target);
@@ -155,13 +158,14 @@ export function umountInstance(store: Store, id: string): void {
 
 function notMountedHere(id: string, holder: Record | undefined): VeneerError {
   const elsewhere = holder?.engine === "mount" && isLive(holder);
-  const pid = elsewhere ? mountersOf(holder.source ?? "").next().value : undefined;
+  const device = elsewhere ? holder.overlay?.device : undefined;
+  const pid = device === undefined ? undefined : mountersOf(device).next().value;
   return new VeneerError(
     "NOT_MOUNTED",
     elsewhere
-      ? `instance ${id} is not mounted in this mount namespace, but in that of process ${pid}`
+      ? `instance ${id} is not mounted in this mount namespace, but in ${pid === undefined ? "another" : `that of process ${pid}`}`
       : `instance ${id} is not mounted`,
-    { hint: elsewhere ? `nsenter -m -t ${pid} veneer umount ${id}` : "'veneer ls' shows what is" },
+    { hint: pid === undefined ? "'veneer ls' shows what is" : `nsenter -m -t ${pid} veneer umount ${id}` },
   );
 }
 

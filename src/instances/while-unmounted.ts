@@ -1,11 +1,14 @@
 /** Changes of instances that nothing may use meanwhile. */
+
 import { during } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { reclaim } from "../start/release.ts";
-import { refuseHeld, refuseInUse } from "../start/start.ts";
+import { inUse, refuseHeld, refuseInUse } from "../start/start.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
-import { isMountedHere } from "../store/in-use.ts";
+import { isMountedAtTarget } from "../store/identity.ts";
+
 import type { Instance } from "../store/instances.ts";
+import { keeperOfCopy } from "../store/mount-copies.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { holdLxc } from "./lxc-mount.ts";
@@ -26,12 +29,14 @@ export function changeUnmounted(
   using _lxc = holdLxc(store, id);
   const holder = findHolder(store, id);
   const { target } = holder ?? {};
-  const here =
-    holder?.engine === "mount" && target !== undefined && isMountedHere(target, holder.source ?? "");
+  const here = holder?.engine === "mount" && target !== undefined && isMountedAtTarget(holder);
   if (!here) {
     refuseMounted(store, id, instance);
     return change();
   }
+  // before anything is unmounted: what is refused is unchanged
+  const keeper = holder.overlay?.device && keeperOfCopy(holder.overlay.device, target);
+  if (keeper) throw inUse(id, keeper);
   const mounted = instance.mounted?.target === target ? instance.mounted : { target };
   unmount(id, target);
   reclaim(store, holder);

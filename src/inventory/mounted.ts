@@ -1,43 +1,44 @@
 /** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
 
-import { isLive, isUpperInUse, readMountTable, readNamespace } from "../store/in-use.ts";
+import { isUpperInUse } from "../store/in-use.ts";
+import { isLive } from "../store/liveness.ts";
+import { readMountTable, readNamespace } from "../store/mount-tables.ts";
 import type { Record } from "../store/records.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";
-import { belowStore } from "./root-processes.ts";
+import { rootUppers } from "./root-processes.ts";
 
 /** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
 export interface LiveTest {
   isLive(record: Record): boolean;
   isInUse(upper: string): boolean;
-  /** whether a process shows it as mounted, under this path */
-  isMounted(upper: string): boolean;
+  /**
+   * Whether an overlay on it lives that no process has as its root: in a mount namespace that was left, or that
+   * copied this one. Asks the kernel only about what some mount table shows, which is a hint and no proof.
+   */
+  isLeftMounted(upper: string): boolean;
 }
 
 /**
- * Each probe of an upper ({@link isUpperInUse}) leaves a line in the kernel's log; so what some mount namespace
- * shows as mounted is believed, and the kernel is asked about the rest alone: overlays that no process sees any
- * more, and those that were mounted since.
+ * Each probe of an upper ({@link isUpperInUse}) leaves a line in the kernel's log; so the roots of processes are
+ * looked at first, and the kernel is asked about the rest alone.
  */
 export function makeLiveTest(): LiveTest {
-  let read: ReadonlySet<string> | undefined;
-  const shows = (upper: string, idmapped: boolean) => {
-    read ??= mountedUppers();
-    return read.has(upper) || (idmapped && read.has(belowStore(upper) ?? upper));
-  };
-  const isMounted = (upper: string) => shows(upper, false);
+  const isRoot = rootUppers();
+  let shown: ReadonlySet<string> | undefined;
   return {
     isLive: (record) =>
-      isLive(record, (upper) => shows(upper, record.idmap !== undefined) || isUpperInUse(upper)),
-    // names of ephemeral uppers are random: no other store has the same
-    isInUse: (upper) =>
-      shows(upper, /\/ephemeral\/[^/]+(\/parts\/[0-9]+)?\/upper$/.test(upper)) || isUpperInUse(upper),
-    isMounted,
+      isLive(record, (upper) => isRoot(upper === record.upper ? record : { upper }) || isUpperInUse(upper)),
+    isInUse: (upper) => isRoot({ upper }) || isUpperInUse(upper),
+    isLeftMounted(upper) {
+      shown ??= shownUppers();
+      return shown.has(upper) && isUpperInUse(upper);
+    },
   };
 }
 
-/** The upper directories of the overlays in all mount namespaces that some process is in, as they were given. */
-function mountedUppers(): ReadonlySet<string> {
+/** The upper directories that mount tables name: text, which anyone who mounts may choose. */
+function shownUppers(): ReadonlySet<string> {
   const uppers = new Set<string>();
   const seen = new Set<string>();
   for (const name of list("/proc")) {

@@ -1,28 +1,25 @@
 /** The processes of containers that have no pid in their record, found by the overlay that is their root. */
 
-import { readMountTable, readNamespace } from "../store/in-use.ts";
+import { type Identified, upperHandleOf } from "../store/identity.ts";
+import { readMountTable, readNamespace } from "../store/mount-tables.ts";
 import type { Record } from "../store/records.ts";
-import { openatMaybe, readlink } from "../sys/fd.ts";
-import { AT_FDCWD, O_PATH } from "../sys/flags.ts";
-import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
+import { isRootOf, openRoot, rootIn } from "../store/roots.ts";
+import { isErrno } from "../sys/errno.ts";
+
+import { upperHandle } from "../sys/file-handle.ts";
+
 import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
-import { list } from "../sys/stat.ts";
+import { list, mountStatus } from "../sys/stat.ts";
 
-/** An overlay of ours that is the root of a mount namespace. */
-interface Root {
-  /** `veneer:NAME`; of one that LXC mounted, its upper */
-  readonly source: string;
-  /** as mountinfo shows it */
-  readonly upper: string | undefined;
-}
-
-interface RootProcess extends Root {
+/** A mount namespace whose root is an overlay, of whosoever. */
+export interface RootProcess {
+  readonly device: string;
   /** the first that there is in the namespace */
   readonly process: ProcessIdentity;
 }
 
 /** Found before: one who moves many containers asks for each, and the machine has many processes. */
-let found: readonly RootProcess[] = [];
+let found: RootsByDevice = new Map();
 
 /**
  * The first process of each record's container. The wrapping runtime leaves no pid, since the container's process
@@ -30,63 +27,39 @@ let found: readonly RootProcess[] = [];
  * its root.
  */
 export function findRootProcesses(records: readonly Record[]): Map<Record, number> {
-  const before = new Map(records.flatMap((record) => stillThere(record) ?? []));
-  if (before.size === records.length) return before;
-  found = findRoots();
-  return new Map(
-    records.flatMap((record) => {
-      const test = makeTest(record);
-      const first = found.filter(test).sort((a, b) => a.process.startTime - b.process.startTime)[0];
-      return first ? [[record, first.process.pid]] : [];
-    }),
+  const before = new Map(
+    records.flatMap((record) => (record.overlay ? match(found, record) : undefined) ?? []),
   );
+  if (before.size === records.length) return before;
+  found = byDevice(findRoots());
+  return new Map(records.flatMap((record) => match(found, record) ?? []));
 }
 
-function stillThere(record: Record): (readonly [Record, number])[] | undefined {
-  const test = makeTest(record);
-  for (const { source, process } of found) {
-    if (source !== record.source || !isAlive(process)) continue;
-    const root = rootIn(readMountTable(process.pid) ?? "");
-    if (root && test(root)) return [[record, process.pid]];
+function byDevice(roots: readonly RootProcess[]): RootsByDevice {
+  const groups = new Map<string, RootProcess[]>();
+  for (const root of roots) {
+    const group = groups.get(root.device);
+    if (group) group.push(root);
+    else groups.set(root.device, [root]);
   }
-  return undefined;
+  return groups;
 }
 
-/** An upper of a store, of whichever. */
-const UPPER = /\/(instances\/[^/]+\/[0-9]+|ephemeral\/[^/]+)(\/parts\/[0-9]+)?\/upper$/;
+type RootsByDevice = ReadonlyMap<string, readonly RootProcess[]>;
 
-/**
- * An upper as an idmapped overlay shows it, which has it from a clone of its store: the path below that. Undefined
- * for what is no upper of a store.
- */
-export function belowStore(upper: string): string | undefined {
-  return UPPER.exec(upper)?.[0];
+function match(roots: RootsByDevice, record: Record): (readonly [Record, number])[] | undefined {
+  const device = record.overlay?.device;
+  // one of version 0.1, and an instance that LXC mounts, have no device of their overlay: the upper alone tells
+  const candidates = device === undefined ? [...roots.values()].flat() : (roots.get(device) ?? []);
+  const first = candidates
+    .filter(({ process }) => isAlive(process) && isRootOf(process.pid, record))
+    .sort((a, b) => a.process.startTime - b.process.startTime)[0];
+  return first && [[record, first.process.pid]];
 }
 
-/**
- * Whether a root is that of the record's container. Another store may have an instance of the same name: its
- * upper tells, unless both are idmapped. What shows no upper of a store (in memory, by descriptor before Linux
- * 6.13) is believed.
- */
-function makeTest(record: Record): (root: Root) => boolean {
-  const { source, upper } = record;
-  let own: ReadonlySet<string> | undefined;
-  return (root) => {
-    if (root.source !== source) return false;
-    if (upper === undefined || root.upper === undefined || !UPPER.test(root.upper)) return true;
-    own ??= new Set([upper, canonical(upper), (record.idmap && belowStore(upper)) ?? upper]);
-    return own.has(root.upper);
-  };
-}
-
-/** Without symbolic links, as the kernel shows it. */
-function canonical(path: string): string {
-  using fd = openatMaybe(AT_FDCWD, path, O_PATH);
-  return (fd && readlink(fd.path)) ?? path;
-}
-
-function findRoots(): RootProcess[] {
-  const roots = new Map<string, Root | undefined>();
+/** A process in each mount namespace whose root is an overlay. */
+export function findRoots(): RootProcess[] {
+  const roots = new Map<string, string | undefined>();
   const first = new Map<string, RootProcess>();
   for (const name of list("/proc")) {
     if (!/^[0-9]+$/.test(name)) continue;
@@ -98,25 +71,42 @@ function findRoots(): RootProcess[] {
       if (table === undefined) continue;
       roots.set(namespace, rootIn(table));
     }
-    const root = roots.get(namespace);
-    const process = root && identify(pid);
-    if (!root || !process) continue;
+    const device = roots.get(namespace);
+    const process = device === undefined ? undefined : identify(pid);
+    if (device === undefined || !process) continue;
     const known = first.get(namespace);
-    if (!known || process.startTime < known.process.startTime) first.set(namespace, { ...root, process });
+    if (!known || process.startTime < known.process.startTime) first.set(namespace, { device, process });
   }
   return [...first.values()];
 }
 
-/** The topmost overlay at `/`. */
-function rootIn(table: string): Root | undefined {
-  let root: Root | undefined;
-  for (const line of table.split("\n")) {
-    if (!line.includes(" / / ")) continue;
-    const entry = parseMountLine(line);
-    if (entry?.target !== "/" || entry.type !== "overlay") continue;
-    const upper = upperOf(entry.superOptions);
-    const source = entry.source.startsWith("veneer:") ? entry.source : upper;
-    if (source !== undefined) root = { source, upper };
+/** Which uppers are below the root of some process, told by their handles; read once for many questions. */
+export function rootUppers(): (record: Identified) => boolean {
+  let known: ReadonlyMap<string, ReadonlySet<string>> | undefined;
+  return (record) => {
+    const handle = upperHandleOf(record);
+    if (handle === undefined) return false;
+    known ??= handlesOf(findRoots());
+    const devices = known.get(handle);
+    return (
+      devices !== undefined && (record.overlay?.device === undefined || devices.has(record.overlay.device))
+    );
+  };
+}
+
+/** The devices of the overlays of each upper. */
+function handlesOf(roots: readonly RootProcess[]): Map<string, Set<string>> {
+  const devices = new Map<string, Set<string>>();
+  for (const { process } of roots) {
+    try {
+      using root = openRoot(process.pid);
+      const handle = root && upperHandle(root);
+      if (!root || handle === undefined) continue;
+      const { device } = mountStatus(root.number);
+      devices.set(handle, (devices.get(handle) ?? new Set()).add(device));
+    } catch (error) {
+      if (!isErrno(error, "EACCES", "EPERM")) throw error;
+    }
   }
-  return root;
+  return devices;
 }

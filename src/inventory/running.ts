@@ -24,18 +24,18 @@ export function listRunning(
   const test = makeLiveTest();
   const live = [
     ...listRecords(store, "", report).filter(wanted).filter(test.isLive),
-    ...mountedByLxc(store, test.isMounted).filter(wanted),
+    ...mountedByLxc(store, test.isInUse).filter(wanted),
   ];
   return withProcesses(live).sort((a, b) => (a.record.created < b.record.created ? -1 : 1));
 }
 
 /** Containers that LXC gave their root itself: there is no record of them. Damaged instances are left out. */
-function mountedByLxc(store: Store, isMounted: (upper: string) => boolean): Record[] {
+function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): Record[] {
   return listInstances(store).flatMap((id) => {
     if (lxcConfigOf(store, id) === undefined) return [];
     try {
       const instance = readInstance(store, id);
-      return (instance && lxcMountRecord(store, id, instance, isMounted)) ?? [];
+      return (instance && lxcMountRecord(store, id, instance, isInUse)) ?? [];
     } catch {
       return [];
     }

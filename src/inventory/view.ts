@@ -1,15 +1,18 @@
 /** Named instances as people look at them. */
 import { formatError } from "../errors.ts";
 import { measure } from "../overlay/walk.ts";
-import { isLive, partsOnDisk } from "../store/in-use.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
+import { partsOnDisk } from "../store/in-use.ts";
 import { type Instance, listInstances, readInstance } from "../store/instances.ts";
+
 import { lxcMountRecord } from "../store/lxc-mount.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
 
-export type State = "running" | "mounted" | "stopped" | "damaged";
+/** `in-use`: an overlay on it lives on in a mount namespace of others, so that nothing may use it, and no record says so */
+export type State = "running" | "mounted" | "in-use" | "stopped" | "damaged";
 
 export interface InstanceView {
   readonly id: string;
@@ -32,10 +35,7 @@ export function viewInstances(store: Store): InstanceView[] {
 export function viewInstance(
   store: Store,
   id: string,
-  live: Pick<LiveTest, "isLive" | "isMounted"> = {
-    isLive,
-    isMounted: (upper) => makeLiveTest().isMounted(upper),
-  },
+  live: LiveTest = makeLiveTest(),
 ): InstanceView | undefined {
   const record = findHolder(store, id);
   const holder = record && live.isLive(record) ? { holder: record } : {};
@@ -49,13 +49,19 @@ export function viewInstance(
     if (!lstatMaybe(paths.instance(store, id))) return undefined;
     return { id, state: "damaged", error: `${paths.instanceFile(store, id)} is missing`, ...holder };
   }
-  const byLxc = record ? undefined : lxcMountRecord(store, id, instance, live.isMounted);
+  const byLxc = record ? undefined : lxcMountRecord(store, id, instance, live.isInUse);
   if (byLxc) return { id, state: "running", instance, holder: byLxc };
-  return { id, state: stateOf(holder.holder), instance, ...holder };
+  return { id, state: stateOf(holder.holder) ?? idleState(store, id, instance, live), instance, ...holder };
 }
 
-function stateOf(holder: Record | undefined): State {
-  if (!holder) return "stopped";
+function idleState(store: Store, id: string, instance: Instance, live: LiveTest): State {
+  if (instance.tmpfs !== undefined) return "stopped";
+  const uppers = partUppers(paths.generation(store, id, instance.generation), instance);
+  return uppers.some((upper) => live.isLeftMounted(upper)) ? "in-use" : "stopped";
+}
+
+function stateOf(holder: Record | undefined): State | undefined {
+  if (!holder) return undefined;
   return holder.engine === "mount" ? "mounted" : "running";
 }
 

@@ -72,14 +72,17 @@ const PATIENCE = 10_000;
 const PERSISTENCE = 1500;
 const LONGEST_WAIT = 60;
 
-/** Tries until nothing stands in the way. */
-export function insist(work: Work): Done {
-  const { next, container } = work;
-  using upper = openDirectory(`${next.directory}/upper`);
-  const { layers, directory, volatile } = next;
+/** The overlay that the container is to get, detached. */
+export function mountNext({ layers, directory, volatile }: NewRoot, container: LiveContainer, store: Store) {
   const source = container.record.source as string;
   const mapped = container.mapped ? container.init.pid : undefined;
-  using overlay = mountNew({ layers, directory, root: work.store.root, volatile, source }, mapped);
+  return mountNew({ layers, directory, root: store.root, volatile, source }, mapped);
+}
+
+/** Tries until nothing stands in the way. */
+export function insist(work: Work, overlay: NewOverlay): Done {
+  const { next } = work;
+  using upper = openDirectory(`${next.directory}/upper`);
   const begin = performance.now();
   let persistent: readonly Obstacle[] | undefined;
   for (;;) {
@@ -141,19 +144,19 @@ function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
 
 /** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
 function exchange(work: Work, { mount, ids }: NewOverlay): string[] {
-  const { init, bound, copies, root } = work.container;
+  const { init, bound, copies, root, marks } = work.container;
   const shared = isShared(root);
   const sources = openSources(mount, [...bound, ...copies.flatMap((copy) => copy.bound)]);
   let prepared: Prepared | undefined;
   try {
     const kept = insideMountNamespace(init.pid, (proc) => {
-      const swap = () => swapRoot(mount, proc, init.pid);
+      const swap = () => swapRoot(mount, proc, init.pid, new Set([root.device]));
       try {
         during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
         work.swapped = true;
       } catch (error) {
         try {
-          work.swapped = settle(work.moving, proc) === "new";
+          work.swapped = settle(work.moving, proc, root.device) === "new";
         } catch (cause) {
           throw new VeneerError(BETWEEN, "the root is half exchanged", {
             cause,
@@ -166,7 +169,7 @@ function exchange(work: Work, { mount, ids }: NewOverlay): string[] {
       prepared = prepareCopies(mount, bound, copies, sources);
       return rebindAll(bound, prepared.bound, shared);
     });
-    return [...kept, ...(prepared ? exchangeCopies(prepared, shared) : [])];
+    return [...kept, ...(prepared ? exchangeCopies(prepared, marks.devices, shared) : [])];
   } finally {
     prepared?.[Symbol.dispose]();
     for (const source of sources.values()) source[Symbol.dispose]();

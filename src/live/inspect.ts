@@ -2,11 +2,14 @@
 import { VeneerError } from "../errors.ts";
 import { withProcesses } from "../inventory/running.ts";
 import type { Record } from "../store/records.ts";
+import { isRootOf } from "../store/roots.ts";
 import { isErrno } from "../sys/errno.ts";
+import { openDirectory } from "../sys/fd.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { stat } from "../sys/stat.ts";
+import { mountStatus } from "../sys/stat.ts";
 import type { RootMarks } from "./open-files.ts";
 import { requireRoot } from "./pivot.ts";
 import { findMembers, type Members } from "./processes.ts";
@@ -41,19 +44,35 @@ function rootMountOf(name: string, pid: number): number {
   }
 }
 
+/** Of a container whose record is of version 0.1: {@link isRootOf} tells whether it is the right one. */
+function deviceOfRoot(pid: number): string {
+  using root = openDirectory(`/proc/${pid}/root`);
+  return mountStatus(root.number).device;
+}
+
 /** Throws where the container cannot get another root while it runs. Changes nothing. */
 export function inspectLive(record: Record): LiveContainer {
   const name = record.container ?? record.key;
   refuseKinds(record, name);
   const [running] = withProcesses([record]);
   const init = running?.pid === undefined ? undefined : identify(running.pid);
-  if (!init)
+  if (!init) {
+    if (!record.overlay) {
+      throw new VeneerError(
+        "UNKNOWN",
+        `cannot tell which process is container ${name}: version 0.1 started it`,
+        {
+          hint: "stop it, and start it again",
+        },
+      );
+    }
     throw new VeneerError("NOT_RUNNING", `container ${name} is being started or stopped`, {
       hint: "try again in a moment",
     });
+  }
   const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
-  const root = requireRoot(mounts);
-  if (root.source !== record.source || rootMountOf(name, init.pid) !== root.id) {
+  const root = requireRoot(mounts, new Set([record.overlay?.device ?? deviceOfRoot(init.pid)]));
+  if (rootMountOf(name, init.pid) !== root.id || !isRootOf(init.pid, record)) {
     throw new VeneerError(
       "NO_ROOT",
       `process ${init.pid} of container ${name} does not have the container's root`,

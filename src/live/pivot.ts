@@ -29,12 +29,18 @@ export interface Swapped {
 
 /**
  * Makes `overlay`, a detached mount, the root, in the mount namespace that this thread is in. `init` has the
- * namespace's root as its own. The caller has stopped all processes. `propagation`: MS_PRIVATE or MS_SLAVE. Returns
+ * namespace's root as its own, an overlay of one of the `devices`. The caller has stopped all processes. `propagation`: MS_PRIVATE or MS_SLAVE. Returns
  * when all is as before but the root; on failure everything is put back, and the error says what could not be.
  */
-export function swapRoot(overlay: Fd, proc: Fd, init: number, propagation = MS_PRIVATE): Swapped {
+export function swapRoot(
+  overlay: Fd,
+  proc: Fd,
+  init: number,
+  devices: ReadonlySet<string>,
+  propagation = MS_PRIVATE,
+): Swapped {
   const before = mountsSeenBy(init, proc);
-  const root = requireRoot(before);
+  const root = requireRoot(before, devices);
   using old = openDirectory("/");
   if (Number(fstat(old.number).mountId) !== root.id) throw hasOtherRoot();
   const places = placesOn(before, root.id);
@@ -73,11 +79,11 @@ export function swapRoot(overlay: Fd, proc: Fd, init: number, propagation = MS_P
   }
 }
 
-/** The overlay of ours that is the root, and nothing over it. */
-export function requireRoot(mounts: readonly MountEntry[]): MountEntry {
+/** The overlay of one of the `devices` that is the root, and nothing over it. */
+export function requireRoot(mounts: readonly MountEntry[], devices: ReadonlySet<string>): MountEntry {
   const stack = rootStack(mounts);
   const [root] = stack;
-  if (root && stack.length === 1 && root.type === "overlay" && root.source.startsWith("veneer:")) return root;
+  if (root && stack.length === 1 && root.type === "overlay" && devices.has(root.device)) return root;
   const what =
     stack.length > 1
       ? "something is mounted over the container's root"
@@ -134,11 +140,12 @@ function check(different: readonly string[]): void {
 
 /**
  * Ends what {@link swapRoot} was killed in, in the mount namespace that this thread is in: before the pivot all
- * goes back, after it what is left of the old root goes. Returns the root that the container has. Idempotent.
+ * goes back, after it what is left of the old root, of `oldDevice`, goes. Returns the root that the container has. Idempotent.
  */
 export function settle(
   { init, root: oldRoot, shared }: Pick<Moving, "init" | "root" | "shared">,
   proc: Fd,
+  oldDevice: string | undefined,
 ): "old" | "new" {
   const mounts = mountsSeenBy(init.pid, proc);
   const [bottom, top] = rootStack(mounts);
@@ -146,7 +153,7 @@ export function settle(
   if (bottom?.id !== oldRoot) {
     if (top?.id === oldRoot) detach(seen);
     if (shared && bottom && !isShared(bottom)) share(openDirectory("/"));
-    for (const part of halfExchanged(mounts)) uncoverAt(part);
+    for (const part of halfExchanged(mounts, oldDevice, bottom?.device)) uncoverAt(part);
     return "new";
   }
   using old = openDirectory(`${init.pid}/root`, proc.number);
@@ -160,11 +167,16 @@ function share(root: Fd): void {
 }
 
 /** Parts of an old root that lie on what takes their place (live-copies.ts): the last step is missing. */
-function halfExchanged(mounts: readonly MountEntry[]): MountEntry[] {
+function halfExchanged(
+  mounts: readonly MountEntry[],
+  oldDevice: string | undefined,
+  newDevice: string | undefined,
+): MountEntry[] {
+  const byId = new Map(mounts.map((mount) => [mount.id, mount]));
   return mounts.filter((mount) => {
-    const below = mounts.find(({ id }) => id === mount.parent);
-    if (below?.target !== mount.target || !mount.source.startsWith("veneer:")) return false;
-    return below.source === mount.source && below.device !== mount.device;
+    if (mount.device !== oldDevice) return false;
+    const below = byId.get(mount.parent);
+    return below?.target === mount.target && below.device === newDevice;
   });
 }
 

@@ -68,8 +68,9 @@ function recover(store: Store, moving: Moving): Recovered {
     using _signals = ignoreSignals();
     let result: "old" | "new";
     try {
-      result = insideMountNamespace(init.pid, (proc) => settle(moving, proc));
-      for (const copy of moving.copies ?? []) settleCopy(copy);
+      const device = record.overlay?.device;
+      result = insideMountNamespace(init.pid, (proc) => settle(moving, proc, device));
+      for (const copy of moving.copies ?? []) settleCopy(copy, device);
     } finally {
       letGo(halt);
     }
@@ -83,6 +84,6 @@ function recover(store: Store, moving: Moving): Recovered {
 }
 
 /** A copy of the root in another namespace: on either root it is in order. */
-function settleCopy(copy: Pick<Moving, "init" | "root" | "shared">): void {
-  if (isAlive(copy.init)) insideMountNamespace(copy.init.pid, (proc) => settle(copy, proc));
+function settleCopy(copy: Pick<Moving, "init" | "root" | "shared">, device: string | undefined): void {
+  if (isAlive(copy.init)) insideMountNamespace(copy.init.pid, (proc) => settle(copy, proc, device));
 }

@@ -121,16 +121,21 @@ export function prepareCopies(
 }
 
 /** Brings the copies of the root onto the new one. Returns where something stays on the old one. */
-export function exchangeCopies({ copies }: Prepared, shared: boolean): string[] {
+export function exchangeCopies(
+  { copies }: Prepared,
+  devices: ReadonlySet<string>,
+  shared: boolean,
+): string[] {
   return copies.flatMap(({ copy, root, bound }) => {
     const { pid } = copy.init;
     const propagation = shared ? MS_SLAVE : MS_PRIVATE;
     try {
       return insideMountNamespace(pid, (proc) => {
         try {
-          swapRoot(root, proc, pid, propagation);
+          swapRoot(root, proc, pid, devices, propagation);
         } catch {
-          settle({ init: copy.init, root: copy.root.id, shared: isShared(copy.root) }, proc);
+          const { init, root: before } = copy;
+          settle({ init, root: before.id, shared: isShared(before) }, proc, before.device);
           return [`/ of process ${pid}`];
         }
         return rebindAll(copy.bound, bound, shared).map((target) => `${target} of process ${pid}`);

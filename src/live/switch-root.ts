@@ -3,8 +3,10 @@
  * before (the intent, the definition, the record), so that a kill at any point leaves what live-recover.ts puts
  * right; a failure before the root is exchanged leaves all as it was.
  */
+
 import { VeneerError } from "../errors.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
+import { identityOf } from "../store/identity.ts";
 import { waitUntilFree } from "../store/in-use.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
@@ -14,9 +16,10 @@ import { isShared } from "../sys/propagation.ts";
 import { refuseObstacles, socketObstacles } from "./blockers.ts";
 import type { StaleUse } from "./find-stale.ts";
 import { planHalt } from "./freeze.ts";
-import { type Done, insist, type NewRoot, type Work } from "./freeze-and-switch.ts";
+import { type Done, insist, mountNext, type NewRoot, type Work } from "./freeze-and-switch.ts";
 import type { LiveContainer } from "./inspect.ts";
-import { type Moving, publishMoving, removeMoving } from "./journal.ts";
+import type { Moving } from "./journal.ts";
+import { publishMoving, removeMoving } from "./journal.ts";
 import { staleOf } from "./stale.ts";
 import { startGuard } from "./watchdog.ts";
 
@@ -44,7 +47,6 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     device: root.device,
     ...(copies.length > 0 && { copies }),
   };
-  const after: Record = { ...next.record, remains: [...remainsInUse(record), former] };
   const moving: Moving = {
     key: record.key,
     init,
@@ -75,11 +77,19 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   try {
     next.make?.();
     if (next.instance) writeInstance(store, next.instance.id, next.instance.after);
+    using overlay = mountNext(next, container, store);
+    const hostOverlay = record.hostOverlay ?? record.overlay;
+    const moved: Record = {
+      ...next.record,
+      overlay: identityOf(overlay.mount),
+      ...(record.placement === "host" && hostOverlay && { hostOverlay }),
+    };
+    const after: Record = { ...moved, remains: [...remainsInUse(record), former] };
     changeRecord(store, after);
-    const done = insist(work);
+    const done = insist(work, overlay);
     const stale = staleOf(init.pid, after);
     const remains = remainsInUse(after);
-    changeRecord(store, remains.length > 0 ? { ...after, remains } : next.record);
+    changeRecord(store, remains.length > 0 ? { ...after, remains } : moved);
     removeMoving(store, record.key);
     const passed = [...sockets, ...done.obstacles];
     return { ...done, obstacles: passed, stale, signals: members.freezer === undefined };

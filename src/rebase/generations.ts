@@ -1,4 +1,5 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
+
 import { VeneerError } from "../errors.ts";
 import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
 import { cutOver, dropGeneration, fallBack, rebased } from "../instances/generations.ts";
@@ -15,7 +16,7 @@ import type { Settings } from "../request/config.ts";
 import { refuseInUse } from "../start/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
-import { isLive, partsOnDisk } from "../store/in-use.ts";
+import { partsOnDisk } from "../store/in-use.ts";
 import {
   checkInstanceDigest,
   type Generation,
@@ -27,6 +28,7 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
+import { isLive } from "../store/liveness.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";

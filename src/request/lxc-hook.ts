@@ -3,6 +3,7 @@ import { UsageError, VeneerError } from "../errors.ts";
 import type { Store } from "../store/paths.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
+import { fileHandle, upperHandle } from "../sys/file-handle.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { fstat, isType, lstatMaybe, stat } from "../sys/stat.ts";
@@ -82,7 +83,9 @@ export function isMountedBefore(hook: LxcHook): boolean {
   using directory = openDirectory(path);
   const id = Number(fstat(directory.number).mountId);
   const mount = parseMountinfo(readMountinfo("self") ?? "").find((entry) => entry.id === id);
-  return mount?.type === "overlay" && mount.source.startsWith("veneer:");
+  if (mount?.type !== "overlay" || !mount.source.startsWith("veneer:")) return false;
+  // records are out of reach in this user namespace: one that was mounted in such a namespace is none of root's
+  return upperHandle(directory) !== undefined || fileHandle(directory) === undefined;
 }
 
 function isDirectory(path: string): boolean {

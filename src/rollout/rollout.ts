@@ -94,7 +94,9 @@ function findMembers(store: Store, name: string): Member[] {
   const instances = viewInstances(store);
   const named = instances.flatMap(({ id, state, instance }): Member[] => {
     if (instance?.base !== name || state === "damaged") return [];
-    return [{ kind: "instance", id, version: instance.version, state }];
+    return [
+      { kind: "instance", id, version: instance.version, state: state === "in-use" ? "stopped" : state },
+    ];
   });
   const ids = new Set(instances.map(({ id }) => id));
   const containers = new Map<string, Member>();

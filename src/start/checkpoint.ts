@@ -2,32 +2,31 @@
  * `checkpoint` of a container on a base. The root is mounted in the container's namespace alone, but runc and crun
  * look a volume's place up below root.path before they tell CRIU: a link in the base would lead elsewhere.
  */
-import { during } from "../errors.ts";
-import { mountersOf } from "../store/in-use.ts";
+import { during, VeneerError } from "../errors.ts";
+import { isOverlayOf } from "../store/identity.ts";
+import { mountersOf } from "../store/mount-tables.ts";
 import type { Store } from "../store/paths.ts";
 import { listRecords, type Record } from "../store/records.ts";
+import { isRootOf } from "../store/roots.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { attach, cloneTree } from "../sys/mount.ts";
-import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 
 /** What runs under this container id with a root that the host does not see. */
 function hiddenRoots(store: Store, container: string): { record: Record; pid: number }[] {
   return listRecords(store, `${container.slice(0, 128)}~`, () => {}).flatMap((record) => {
-    const { source, placement } = record;
-    if (record.container !== container || placement !== "private" || source === undefined) return [];
-    const pid = rootedIn(source);
+    if (record.container !== container || record.placement !== "private") return [];
+    const pid = rootedIn(record);
     return pid === undefined ? [] : [{ record, pid }];
   });
 }
 
-/** A process whose root the overlay of that name is. */
-function rootedIn(source: string): number | undefined {
-  for (const pid of mountersOf(source)) {
-    const table = parseMountinfo(readMountinfo(pid) ?? "");
-    if (table.some((entry) => entry.target === "/" && entry.source === source)) return pid;
-  }
+/** A process whose root is the record's overlay. */
+function rootedIn(record: Record): number | undefined {
+  const device = record.overlay?.device;
+  if (device === undefined) return undefined;
+  for (const pid of mountersOf(device)) if (isRootOf(pid, record)) return pid;
   return undefined;
 }
 
@@ -42,6 +41,8 @@ export function showRoot(store: Store, container: string): void {
     during(`show the root of ${container} on ${path}`, () => {
       using target = openDirectory(path);
       using root = insideMountNamespace(pid, () => cloneTree(AT_FDCWD, "/", false));
+      // between the look and the clone the pid may have become another's
+      if (!isOverlayOf(record, root)) throw new VeneerError("GONE", `process ${pid} has ended`);
       attach(root, target, path);
     });
   }

@@ -6,6 +6,8 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../request/oci-config.ts";
+import { isAnyOverlay } from "../store/any-overlay.ts";
+import type { Store } from "../store/paths.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
@@ -21,7 +23,8 @@ import {
 import { attach, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
-import { fstat, isType, type Stat } from "../sys/stat.ts";
+import { fstat, isType, mountStatus, type Stat } from "../sys/stat.ts";
+
 import { copyDevices } from "./devices.ts";
 import { forkFollower } from "./fork-follower.ts";
 import { openMountPoint } from "./open-mount-point.ts";
@@ -32,14 +35,12 @@ import { rootHolder, USE_WRAPPER } from "./runtime-root-fd.ts";
  * Whether the root that process `pid` is about to get is an overlay of ours already. A bundle that merely lies
  * inside an overlay of ours, as in a container that runs containers, is a directory of it and not its root.
  */
-export function isCovered(pid: number, rootPath: string): boolean {
-  const text = readMountinfo(pid);
-  if (!text?.includes("- overlay veneer:")) return false;
+export function isCovered(store: Store, pid: number, rootPath: string): boolean {
+  // only a hint, which spares most starts the rest: who chooses that name is looked at, and not believed
+  if (!readMountinfo(pid)?.includes("- overlay veneer:")) return false;
   using top = openDirectory(`/proc/${pid}/root`);
   using root = openRoot(top, rootPath);
-  const id = Number(fstat(root.number).mountId);
-  const mount = parseMountinfo(text).find((entry) => entry.id === id);
-  return mount?.type === "overlay" && mount.source.startsWith("veneer:") && mount.root === "/";
+  return mountStatus(root.number).isMountRoot && isAnyOverlay(store, root);
 }
 
 /**

@@ -138,6 +138,7 @@ function recordOf(facts: StartFacts, source: string): Record {
     placement: place.placement,
     target: "pid" in place ? place.root : place.target,
     source,
+    overlay: {},
     ...(upper.kind === "tmpfs" ? { tmpfs: true } : { upper: `${upper.directory}/upper` }),
     ...(facts.image && { image: true }),
     preparer: facts.preparer,

@@ -1,5 +1,7 @@
 /** Takes down what a record stands for. */
-import { isMountedHere } from "../store/in-use.ts";
+
+import { isMountedAtTarget } from "../store/identity.ts";
+
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
@@ -21,9 +23,8 @@ const INLINE_REMOVALS = 64;
  */
 export function release(store: Store, record: Record): string | undefined {
   let left: string | undefined;
-  if (record.placement === "host" && record.target !== undefined && record.source !== undefined) {
-    if (isMountedHere(record.target, record.source))
-      umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
+  if (record.placement === "host" && record.target !== undefined) {
+    if (isMountedAtTarget(record)) umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
     const mapped = record.target === paths.mappedPoint(store, record.key);
     if (mapped || record.target === paths.rootPoint(store, record.key)) {
       removeMountPoint(record.target, mapped);

@@ -3,8 +3,9 @@ import { during, VeneerError } from "../errors.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
+import { identityOf } from "../store/identity.ts";
 import type { Store } from "../store/paths.ts";
-import { type Record, removeRecord, writeRecord } from "../store/records.ts";
+import { type Record, removeRecord, replaceRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
@@ -27,6 +28,7 @@ interface Held {
   report: (error: unknown) => void;
   tmpfs?: Fd;
   overlay?: Fd;
+  record?: Record;
   /** root of the user namespace as the host counts */
   ids?: FsIds;
 }
@@ -101,6 +103,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
   switch (operation.op) {
     case "record":
       publishRecord(store, operation.record);
+      held.record = operation.record;
       undo.push(() => removeRecord(store, operation.record));
       return;
     case "upper": {
@@ -120,6 +123,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       if (operation.as) held.ids = operation.as;
       if (operation.idmapped && held.userns) {
         mountForNamespace(store, operation, held, held.userns, parent);
+        identify(store, held);
         return;
       }
       using upper = openDirectory("upper", parent.number);
@@ -128,6 +132,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       const detached = directory ? [] : [parent];
       const { layers } = held;
       held.overlay = mountOverlay({ layers, upper, work, source, volatile, restricted, image, detached });
+      identify(store, held);
       return;
     }
     case "mount-point":
@@ -173,6 +178,13 @@ function bindFile({ file, target, exchange }: Operation & { op: "bind-file" }): 
 
 function parent(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
+/** Adds to the record by what the overlay is known, while nobody else can have it. */
+function identify(store: Store, held: Held): void {
+  if (!held.record || !held.overlay) return;
+  held.record = { ...held.record, overlay: identityOf(held.overlay) };
+  replaceRecord(store, held.record);
 }
 
 function publishRecord(store: Store, record: Record): void {

@@ -9,7 +9,7 @@ import type { RootRequest } from "../request/root-request.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { makeInstance } from "../store/create-instance.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
-import { isLive, mountersOf, waitUntilFree } from "../store/in-use.ts";
+import { waitUntilFree } from "../store/in-use.ts";
 import {
   checkInstanceBase,
   checkInstanceDigest,
@@ -17,7 +17,10 @@ import {
   lockInstance,
   readInstance,
 } from "../store/instances.ts";
+import { isLive } from "../store/liveness.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
+import type { Keeper } from "../store/mount-copies.ts";
+
 import { freshUpper, type OpenLayers, openLayers } from "../store/open-layers.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";
@@ -216,11 +219,23 @@ export function refuseHeld(store: Store, id: string): void {
 export function refuseInUse(id: string, parts: readonly string[]): void {
   const isFree = (part: string) => isEmpty(`${part}/work`) || waitUntilFree(`${part}/upper`, RELEASE_WAIT);
   if (parts.every(isFree)) return;
-  const pid = mountersOf(mountSource(id)).next().value;
-  const where = pid === undefined ? "" : `, seen by process ${pid}`;
-  throw new VeneerError("IN_USE", `instance ${id} is mounted without a record of ours${where}`, {
-    hint: "'findmnt -t overlay' in that process's mount namespace shows where; unmount it there",
-  });
+  throw inUse(id);
+}
+
+/** Of an instance whose overlay lives on in a mount namespace that others have copied, or that is kept. */
+export function inUse(id: string, keeper?: Keeper): VeneerError {
+  const pid = keeper?.pid;
+  const where = pid === undefined ? "" : `, that of process ${pid}`;
+  return new VeneerError(
+    "IN_USE",
+    `the overlay on instance ${id} lives on in another mount namespace${where}`,
+    {
+      hint:
+        pid === undefined
+          ? "end what keeps that namespace: a process in it, or a mount of its file ('findmnt -t nsfs')"
+          : `end that process, or 'nsenter -m -t ${pid} umount' it there`,
+    },
+  );
 }
 
 function isEmpty(directory: string): boolean {

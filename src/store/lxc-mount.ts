@@ -126,12 +126,12 @@ export function lxcMountRecord(
   store: Store,
   id: string,
   generation: Generation,
-  isMounted: (upper: string) => boolean,
+  isInUse: (upper: string) => boolean,
 ): Record | undefined {
   const config = lxcConfigOf(store, id);
   if (config === undefined) return undefined;
   const upper = viewUpper(store, id, generation);
-  if (!isMounted(upper)) return undefined;
+  if (!isInUse(upper)) return undefined;
   return {
     key: id,
     engine: "lxc",

@@ -8,6 +8,7 @@ import { list } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { parseDocument, writeDocument } from "./document.ts";
 import type { Parts } from "./frozen-uppers.ts";
+import type { OverlayIdentity } from "./identity.ts";
 
 import { paths, type Store } from "./paths.ts";
 
@@ -44,8 +45,12 @@ export interface Record extends Parts {
   readonly placement: Placement;
   /** mount point */
   readonly target?: string;
-  /** what mountinfo shows as the source of the overlay */
+  /** what mountinfo shows as the source of the overlay: for people, anyone can choose the same */
   readonly source?: string;
+  /** by what the overlay is known; empty until it is mounted, absent in records of version 0.1 */
+  readonly overlay?: OverlayIdentity;
+  /** of what stays mounted on the host, when a live rebase has given the container another overlay than that */
+  readonly hostOverlay?: OverlayIdentity;
   readonly upper?: string;
   /** the topmost layer is the tree of an image */
   readonly image?: boolean;

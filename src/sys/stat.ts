@@ -2,7 +2,7 @@
 import { decodeName } from "../text/file-names.ts";
 import { errno } from "./errno.ts";
 import { openat } from "./fd.ts";
-import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFMT } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
@@ -53,6 +53,39 @@ function statx(dir: number, path: string, flags: number): Stat | number {
     rdevMinor: view.getUint32(132, true),
     dev: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
     mountId: view.getBigUint64(144, true),
+    isMountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
+  };
+}
+
+const STATX_TYPE = 0x1;
+const STATX_MNT_ID_UNIQUE = 0x4000;
+const AT_STATX_DONT_SYNC = 0x4000;
+
+/** The mount that an open file is on, of which its file system is not asked. */
+export interface MountStatus {
+  /** of the superblock, `major:minor`, as in mountinfo */
+  readonly device: string;
+  /** STATX_MNT_ID_UNIQUE (Linux 6.8): no other mount has it before the next boot */
+  readonly unique?: number;
+  /** STATX_MNT_ID, as in mountinfo; absent where there is a unique one */
+  readonly id?: number;
+  readonly isMountRoot: boolean;
+}
+
+/** Never waits for a file system, a network or FUSE server among them (statx(2), AT_STATX_DONT_SYNC). */
+export function mountStatus(fd: number): MountStatus {
+  const buffer = new Uint8Array(256);
+  const mask = STATX_TYPE | STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
+  check(
+    syscall(SYS.statx, fd, cstring(""), AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask, buffer),
+    "statx",
+    `descriptor ${fd}`,
+  );
+  const view = new DataView(buffer.buffer);
+  const id = Number(view.getBigUint64(144, true));
+  return {
+    device: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
+    ...((view.getUint32(0, true) & STATX_MNT_ID_UNIQUE) === 0 ? { id } : { unique: id }),
     isMountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
   };
 }

@@ -1,0 +1,14 @@
+/** Whether a root that somebody prepared is one of ours already. */
+import type { Fd } from "../sys/fd.ts";
+import { mountStatus } from "../sys/stat.ts";
+import { isOverlayOf } from "./identity.ts";
+import type { Store } from "./paths.ts";
+import { listRecords } from "./records.ts";
+
+/** Whether `root` is the root of an overlay that a record of this store holds. */
+export function isAnyOverlay(store: Store, root: Fd): boolean {
+  const { device } = mountStatus(root.number);
+  return listRecords(store, "", () => {}).some(
+    (record) => record.overlay?.device === device && isOverlayOf(record, root),
+  );
+}
