@@ -1,5 +1,5 @@
 /** Names in a mount table are text that anyone who may mount chooses: nobody is taken for another by them. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Attacker, attack, lyingOverlay } from "../helpers/attacker.ts";
@@ -35,7 +35,21 @@ function rootedLiar(source: string): Promise<Attacker> {
 const shows = (pid: number, source: string) =>
   readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(source);
 
-const running = async () => JSON.parse(await host.ok("ps", "--json")) as { pid: number; instance: string }[];
+/** What `ps` shows of an instance. */
+async function running(instance: string): Promise<readonly unknown[]> {
+  const rows = JSON.parse(await host.ok("ps", "--json")) as { instance: string | null }[];
+  return rows.filter((row) => row.instance === instance);
+}
+
+/** Its record, with the name of the file. */
+function recordOf(instance: string) {
+  const dir = join(host.run, "records");
+  for (const name of readdirSync(dir)) {
+    const record = JSON.parse(readFileSync(join(dir, name), "utf8"));
+    if (record.instance === instance) return { record, file: join(dir, name) };
+  }
+  throw new Error(`no record of ${instance}`);
+}
 
 describe.each(["runc wrapped", "runc with the hook"])(
   "%s, beside one who mounts an overlay of the same name",
@@ -47,7 +61,7 @@ describe.each(["runc wrapped", "runc with the hook"])(
       const attacker = await rootedLiar(`veneer:${instance}`);
       expect(shows(attacker.pid, `veneer:${instance} `)).toBe(true);
       victim = await begin(host, way, LOOP, instance);
-      expect(await running()).toMatchObject([{ instance, pid: victim.pid }]);
+      expect(await running(instance)).toMatchObject([{ instance, pid: victim.pid }]);
       await host.ok("rebase", instance, "b@2");
       expect(await victim.exec("cat /etc/version")).toBe("2");
       expect(shows(attacker.pid, victim.id)).toBe(false);
@@ -58,7 +72,7 @@ describe.each(["runc wrapped", "runc with the hook"])(
 
     it("inspect, ps and a fallback name the container's own process", async () => {
       await rootedLiar(`veneer:${instance}`);
-      expect(await running()).toMatchObject([{ instance, pid: victim.pid }]);
+      expect(await running(instance)).toMatchObject([{ instance, pid: victim.pid }]);
       expect(JSON.parse(await host.ok("inspect", instance, "--json"))).toMatchObject({ state: "running" });
     });
   },
@@ -79,7 +93,7 @@ describe("what a liar mounts keeps nothing alive", () => {
   it("a tmpfs of the instance's name", async () => {
     await orphan("named");
     await liar("mkdir m; mount -t tmpfs veneer:named m; echo ready; exec sleep 1000");
-    await waitFor(async () => (await running()).length === 0);
+    await waitFor(async () => (await running("named")).length === 0);
     expect(await host.ok("gc")).toMatch(/^freed [0-9]+ record/);
     await host.ok("rm", "named");
   });
@@ -91,7 +105,7 @@ describe("what a liar mounts keeps nothing alive", () => {
       mkdir -p '${upper}' '${upper.replace(/upper$/, "work")}' l m
       mount -t overlay veneer:faked -o 'userxattr,lowerdir=l,upperdir=${upper},workdir=${upper.replace(/upper$/, "work")}' m
       grep -q 'upperdir=${upper}' /proc/self/mountinfo; echo ready; exec sleep 1000`);
-    await waitFor(async () => (await running()).length === 0);
+    await waitFor(async () => (await running("faked")).length === 0);
     const ls = JSON.parse(await host.ok("ls", "--json")) as { id: string; state: string }[];
     expect(ls.find(({ id }) => id === "faked")).toMatchObject({ state: "stopped" });
     await host.ok("rm", "faked");
@@ -100,18 +114,15 @@ describe("what a liar mounts keeps nothing alive", () => {
   it("overlays that get the device number of one that is gone", async () => {
     const name = "recycled";
     await orphan(name);
-    const [key] = (await must("ls", [join(host.run, "records")]))
-      .split("\n")
-      .filter((one) => one.includes("~"));
-    const record = JSON.parse(readFileSync(join(host.run, "records", key as string), "utf8"));
+    const { record, file } = recordOf(name);
     expect(record).toMatchObject({ instance: name, overlay: { device: expect.stringMatching(/^0:/) } });
     const attacker =
       await liar(`mkdir l e; for i in $(seq 200); do mkdir m$i; mount -t overlay veneer:${name} -o lowerdir=l:e m$i
       grep -q ' ${record.overlay.device} / ' /proc/self/mountinfo && break; done; echo ready; exec sleep 1000`);
     expect(shows(attacker.pid, ` ${record.overlay.device} / `)).toBe(true);
-    expect(await running()).toEqual([]);
+    expect(await running(name)).toEqual([]);
     await host.ok("gc");
-    expect(existsSync(join(host.run, "records", key as string))).toBe(false);
+    expect(existsSync(file)).toBe(false);
     await host.ok("rm", name);
   });
 });
