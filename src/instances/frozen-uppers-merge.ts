@@ -2,8 +2,7 @@
 
 import { during, VeneerError } from "../errors.ts";
 import { deleteLater } from "../start/release.ts";
-import type { Parts } from "../store/frozen-uppers.ts";
-import { partUppers } from "../store/frozen-uppers.ts";
+import { type Parts, partUppers } from "../store/frozen-uppers.ts";
 import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import {
   type Instance,

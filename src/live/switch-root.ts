@@ -18,8 +18,7 @@ import type { StaleUse } from "./find-stale.ts";
 import { planHalt } from "./freeze.ts";
 import { type Done, insist, mountNext, type NewRoot, type Work } from "./freeze-and-switch.ts";
 import type { LiveContainer } from "./inspect.ts";
-import type { Moving } from "./journal.ts";
-import { publishMoving, removeMoving } from "./journal.ts";
+import { type Moving, publishMoving, removeMoving } from "./journal.ts";
 import { staleOf } from "./stale.ts";
 import { startGuard } from "./watchdog.ts";
 
