@@ -29,7 +29,9 @@ const BEGUN = "begun";
  */
 const INIT = `cd /
 why=$(HOME=/ "$1" --root "$2" --run "$3" internal enter-session "$4" 2>&1) || { printf %s "$why" >&3; exit 1; }
-shift 4
+n=$5
+shift 5
+while [ "$n" -gt 0 ]; do export "$1"; shift; n=$((n - 1)); done
 ulimit -S -n 1024 2>/dev/null
 printf ${BEGUN} >&3
 exec 3>&-
@@ -39,16 +41,18 @@ exit $?`;
 /**
  * Runs a command in the session of a base, with mount and pid namespaces of its own, the host's network,
  * /proc, /sys and a /dev of its own, and the caller's stdin, stdout and stderr. Returns its status, 128+N for a
- * signal. Every process it started is gone on return. SIGTERM and SIGHUP end it. Throws when it cannot begin.
+ * signal. `extra` are further variables, `K=V`. Every process it started is gone on return. SIGTERM and SIGHUP end it. Throws when it cannot begin.
  */
 export async function runInSession(
   store: Store,
   name: string,
   command: readonly string[],
   env: NodeJS.ProcessEnv,
+  extra: readonly string[] = [],
 ): Promise<number> {
   const unshare = ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"];
-  const init = ["sh", "-c", INIT, "sh", programPath(), store.root, store.run, name, ...command];
+  const init = ["sh", "-c", INIT, "sh", programPath(), store.root, store.run, name];
+  init.push(String(extra.length), ...extra, ...command);
   const args = ["--pdeathsig", "KILL", "--", findProgram("env"), "--default-signal", findProgram("unshare")];
   const passed = Object.fromEntries(
     PASSED.flatMap((key) => (env[key] === undefined ? [] : [[key, env[key]]])),

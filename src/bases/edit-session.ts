@@ -3,6 +3,7 @@
 import { during, VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
+import { discard } from "../layers/discard.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
 import { checkStackable } from "../layers/stackable.ts";
@@ -19,7 +20,13 @@ import { waitUntilFree } from "../store/in-use.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
-import { lockSession, publishedAs, readSession, type Session } from "../store/sessions.ts";
+import {
+  lockSession,
+  publishedAs,
+  readSession,
+  type Session,
+  type SessionVolume,
+} from "../store/sessions.ts";
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
@@ -56,7 +63,12 @@ export interface OpenSession {
  * Opens a session on the current version: durable, whole or not at all, and held. Throws SESSION when the
  * base has one.
  */
-export function openSession(store: Store, name: string, command?: readonly string[]): OpenSession {
+export function openSession(
+  store: Store,
+  name: string,
+  command?: readonly string[],
+  volumes: readonly SessionVolume[] = [],
+): OpenSession {
   refuseShared(store, name);
   using _base = lockBase(store, { name });
   const base = readVersion(store, { name });
@@ -67,6 +79,7 @@ export function openSession(store: Store, name: string, command?: readonly strin
     layer: uniqueSuffix(),
     created: new Date().toISOString(),
     ...(command && { command }),
+    ...(volumes.length > 0 && { volumes }),
   };
   using staging = makeStaging(store);
   {
@@ -124,6 +137,11 @@ export function attachSession(store: Store, name: string, session: Session): str
   using directory = openDirectory(target);
   attach(overlay, directory, target);
   return target;
+}
+
+/** Drops what a session, which is not mounted any more, changed at paths and below them. */
+export function discardFromSession(store: Store, name: string, paths_: readonly string[]): void {
+  for (const path of paths_) discard(paths.sessionUpper(store, name), path);
 }
 
 /** Unmounts a session; throws BUSY while something uses it, unless `force`. Idempotent. */
@@ -193,6 +211,7 @@ export async function commitSession(
   const content = {
     layers: [{ id: session.layer }, ...(await shortenLayers(store, layers, progress))],
     origin,
+    candidate: options.candidate,
     ...(config && { config }),
     ...(from && { from }),
   };
@@ -221,7 +240,7 @@ function requireGround(store: Store, name: string, { version }: Session): void {
  * Durable on return.
  */
 export function keepSession(store: Store, name: string, session: Session): void {
-  const { command: _, ...kept } = session;
+  const { command: _1, volumes: _2, ...kept } = session;
   writeDocument(paths.sessionFile(store, name), kept, { sync: true });
 }
 

@@ -2,7 +2,9 @@
  * Makes the surroundings of a command that edits a base: runs inside the command's own mount and pid
  * namespaces, before it, and leaves the process tree there in the session's root.
  */
-import { VeneerError } from "../errors.ts";
+
+import type { Volume } from "../containers/volume.ts";
+import { during, VeneerError } from "../errors.ts";
 import { mostLayers } from "../overlay/layer-form.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { lookup, rootFact } from "../overlay/merged-lookup.ts";
@@ -25,6 +27,7 @@ import {
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
+  AT_RECURSIVE,
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
   O_CREAT,
@@ -32,12 +35,15 @@ import {
   O_PATH,
   O_WRONLY,
   S_IFCHR,
+  S_IFDIR,
 } from "../sys/flags.ts";
 import { check, cstring, syscall } from "../sys/libc.ts";
 import { attach, cloneTree, createMount, fsopen, setOption, umount2 } from "../sys/mount.ts";
 import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
+import { isType, stat } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
+import { quote } from "../text/quote.ts";
 import { mountSession } from "./edit-session.ts";
 import { planScaffold } from "./missing-mount-points.ts";
 
@@ -56,10 +62,11 @@ export function enterSession(store: Store, name: string): void {
   mkdirs(target, 0o700);
   using layers = openLayers(store, base);
   using hostResolvConf = openatMaybe(AT_FDCWD, RESOLV_CONF, O_PATH);
-  const files = hostResolvConf ? [lookup(layers.fds, RESOLV_CONF)] : [];
+  using shown = openVolumes(session.volumes ?? []);
+  const find = (path: string) => lookup(layers.fds, path);
   const scaffold = planScaffold(
-    DIRECTORIES.map((path) => lookup(layers.fds, path)),
-    files,
+    [...DIRECTORIES, ...shown.of("directory")].map(find),
+    [...(hostResolvConf ? [RESOLV_CONF] : []), ...shown.of("file")].map(find),
   );
   using tmpfs = mountTmpfs("0700");
   // before Linux 6.15 overlayfs takes no layer on a mount that is nowhere attached; it goes with the old root
@@ -88,6 +95,7 @@ export function enterSession(store: Store, name: string): void {
     makeReadOnly(file);
     putOn(root, file, RESOLV_CONF, "file");
   }
+  shown.attachTo(root);
   fchdir(root.number, target);
   pivotRoot(".", ".");
   umount2(".", MNT_DETACH);
@@ -97,6 +105,32 @@ export function enterSession(store: Store, name: string): void {
 function attachAt(mounted: Fd, path: string): void {
   using place = openDirectory(path);
   attach(mounted, place, path);
+}
+
+/** What of the host the command sees, and where: never a part of the layer. Held before anything is mounted. */
+function openVolumes(volumes: readonly Volume[]) {
+  const stack = new DisposableStack();
+  try {
+    const all = volumes.map(({ source, destination, readonly }) =>
+      during(`volume ${quote(source)}`, () => {
+        const isDirectory = isType(stat(source), S_IFDIR);
+        const tree = stack.use(cloneTree(AT_FDCWD, source, isDirectory));
+        if (readonly) makeReadOnly(tree, isDirectory);
+        return { tree, destination, kind: isDirectory ? ("directory" as const) : ("file" as const) };
+      }),
+    );
+    return {
+      of: (kind: "directory" | "file") =>
+        all.filter((one) => one.kind === kind).map(({ destination }) => destination),
+      attachTo(root: Fd) {
+        for (const { tree, destination, kind } of all) putOn(root, tree, destination, kind);
+      },
+      [Symbol.dispose]: () => stack.dispose(),
+    };
+  } catch (error) {
+    stack.dispose();
+    throw error;
+  }
 }
 
 function putOn(root: Fd, mounted: Fd, path: string, kind: "directory" | "file"): void {
@@ -172,14 +206,14 @@ function addDeviceMounts(devices: Fd): void {
 }
 
 /** mount_setattr(2), Linux 5.12: the host's file is not the command's to change. */
-function makeReadOnly(mounted: Fd): void {
+function makeReadOnly(mounted: Fd, recursive = false): void {
   const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_RDONLY), 0n, 0n, 0n]);
   const { byteLength } = attributes;
   const result = syscall(
     SYS.mount_setattr,
     mounted.number,
     cstring(""),
-    AT_EMPTY_PATH,
+    recursive ? AT_EMPTY_PATH | AT_RECURSIVE : AT_EMPTY_PATH,
     attributes,
     byteLength,
   );

@@ -7,7 +7,6 @@ import { shortenLayers } from "../layers/flatten.ts";
 import { type ImportOptions, refuseForeignOwners, requireOwners } from "../layers/owners.ts";
 import type { Published } from "../layers/published.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
-import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
@@ -70,7 +69,7 @@ export async function importTree(
     if (difference) markRemoved(tree, difference);
     const below = difference ? current : undefined;
     // awaited here: the staging directory goes when this scope ends
-    return await publish(store, name, layer, `import of ${text}`, below, options.progress);
+    return await publish(store, name, layer, `import of ${text}`, below, options);
   });
 }
 
@@ -132,7 +131,7 @@ async function publish(
   layer: string,
   origin: string,
   below: BaseVersion | undefined,
-  progress: Progress,
+  { progress, candidate }: ImportOptions,
 ) {
   progress.step("listing and writing to disk");
   const flushed = runProgram("sync", ["-f", layer]);
@@ -146,6 +145,7 @@ async function publish(
     return publishVersion(store, name, {
       layers: [{ id: same ?? sealed.id }, ...others],
       origin,
+      candidate,
       ...(from && { from }),
     });
   } catch (error) {

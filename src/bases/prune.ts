@@ -21,15 +21,19 @@ export interface Pruned {
 }
 
 /**
- * The versions that may go: neither the current one nor newer, nor among those kept, nor too young. With who uses those
+ * The versions that may go: those whose check failed, and those older than the current one, but not among those kept, nor too young. With who uses those
  * of them that stay. Lowest first. Throws where there is no such base.
  */
 export function planPrune(store: Store, name: string, options: PruneOptions): Pruned[] {
   const current = readBaseFile(store, name)?.current ?? readVersion(store, { name }).version;
-  const older = listVersions(store, name).filter((version) => version < current);
+  const failed = readBaseFile(store, name)?.failed ?? {};
+  const all = listVersions(store, name);
+  const older = all.filter((version) => version < current && !failed[version]);
   const keep = options.keep ?? 0;
   const uses = listUses(store, name);
-  return older.slice(0, Math.max(older.length - keep, 0)).flatMap((version): Pruned[] => {
+  const rejected = all.filter((version) => version !== current && failed[version]);
+  const going = [...older.slice(0, Math.max(older.length - keep, 0)), ...rejected].sort((a, b) => a - b);
+  return going.flatMap((version): Pruned[] => {
     const { created } = readVersion(store, { name, version }).manifest;
     if (options.before !== undefined && Date.parse(created) >= options.before) return [];
     const user = uses.find((use) => use.version === version);

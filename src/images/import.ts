@@ -18,7 +18,7 @@ import {
 } from "../store/layers.ts";
 import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { publishVersion } from "../store/versions.ts";
+import { publishVersion, type VersionContent } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
@@ -87,7 +87,11 @@ export async function importImage(
     for (;;) {
       await fill(store, image, parts, staging.path, options);
       // `gc` may have taken a layer that was counted on: then once more
-      const content = { origin: importedFrom(source), config: described.config };
+      const content = {
+        origin: importedFrom(source),
+        config: described.config,
+        candidate: options.candidate,
+      };
       const version = await publish(store, name, parts, content, options.progress);
       if (version) return version;
     }
@@ -192,7 +196,7 @@ async function publish(
   store: Store,
   name: string,
   parts: readonly Part[],
-  content: { readonly origin: string; readonly config: object | undefined },
+  content: Pick<VersionContent, "origin" | "candidate"> & { readonly config: object | undefined },
   progress: Progress,
 ): Promise<BaseVersion | undefined> {
   try {
@@ -214,8 +218,8 @@ async function publish(
     const refs = ids.slice(bottom).map((id) => ({ id }));
     // a kernel may not take as many layers as images can have
     const layers = await shortenLayers(store, refs.reverse(), progress);
-    const { origin, config } = content;
-    return publishVersion(store, name, { layers, origin, ...(config && { config }) });
+    const { config, ...about } = content;
+    return publishVersion(store, name, { layers, ...about, ...(config && { config }) });
   } catch (error) {
     throw storeError(error);
   }

@@ -1,6 +1,6 @@
 /** Everything known about a version, for people and programs. */
 
-import { type LayerRef, readVersion } from "../store/bases.ts";
+import { type FailedVersion, type LayerRef, readVersion } from "../store/bases.ts";
 import { readLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { readSession } from "../store/sessions.ts";
@@ -76,6 +76,8 @@ export function describeVersion(store: Store, ref: BaseRef): VersionDescription 
 export interface LineEntry {
   readonly version: number;
   readonly current: boolean;
+  /** when and why its check failed */
+  readonly failed?: FailedVersion;
   readonly created: string;
   /** of the layers that the version before it does not have; absent when one of them is in place */
   readonly bytes?: number;
@@ -90,7 +92,10 @@ const layerKey = (layer: LayerRef) => ("id" in layer ? layer.id : layer.path);
 /** All versions of a base, newest first. Throws where there is no such base. */
 export function describeLine(store: Store, name: string): LineEntry[] {
   const holder = storeOfBase(store, name);
-  const { current } = readBaseFile(holder, name) ?? { current: readVersion(store, { name }).version };
+  const { current, failed } = readBaseFile(holder, name) ?? {
+    current: readVersion(store, { name }).version,
+    failed: undefined,
+  };
   const uses = listUses(store, name);
   let below = new Set<string>();
   const entries = listVersions(holder, name).map((version): LineEntry => {
@@ -106,6 +111,7 @@ export function describeLine(store: Store, name: string): LineEntry[] {
     return {
       version,
       current: version === current,
+      ...(failed?.[version] && { failed: failed[version] }),
       created: manifest.created,
       ...(!inPlace && { bytes: bytes.reduce((sum, one) => sum + one, 0) }),
       layers: keys.length,

@@ -15,6 +15,8 @@ export interface ImportOptions {
   readonly always?: boolean;
   /** a layer with the whole tree, though little differs from the current version */
   readonly whole?: boolean;
+  /** the version before stays the current one */
+  readonly candidate?: boolean;
 }
 
 /** What files of ids that the namespace does not have belong to in it (/proc/sys/kernel/overflowuid). */

@@ -4,7 +4,12 @@ import type { BaseVersion } from "../store/bases.ts";
 /** A version that an import or a commit made, or the current one where that shows the same. */
 export type Published = BaseVersion & { readonly unchanged?: true };
 
-export interface CommitOptions {
+export interface CandidateOption {
+  /** the version before stays the current one, until a rollout or `base use` makes this one that */
+  readonly candidate?: boolean;
+}
+
+export interface CommitOptions extends CandidateOption {
   /** publish a version though it shows the same as the one that the changes stand on */
   readonly always?: boolean;
   /** publish it though the base has got another version since: what that one changed is not in the new one */

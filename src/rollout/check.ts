@@ -21,6 +21,7 @@ export async function runCheck(
   { command, seconds, env }: Check,
   about: Readonly<Record<string, string>>,
   stop: AbortSignal,
+  what = "check",
 ): Promise<string | undefined> {
   // timeout makes a process group of its own for the command: what that has started ends with it
   const limit = [findProgram("timeout"), `--kill-after=${GRACE}`, String(seconds)];
@@ -37,8 +38,8 @@ export async function runCheck(
   });
   if (result.exitCode === 0) return undefined;
   if (stop.aborted) return `interrupted by ${stop.reason}`;
-  if (result.exitCode === 124 || result.exitCode === 137) return `check did not end within ${seconds} s`;
+  if (result.exitCode === 124 || result.exitCode === 137) return `${what} did not end within ${seconds} s`;
   const said =
     result.stderr.trim() === "" ? result.stdout.trim().split("\n").slice(-1).join() : result.stderr;
-  return failed("check", result.exitCode, result.signal, said).message;
+  return failed(what, result.exitCode, result.signal, said).message;
 }

@@ -35,6 +35,8 @@ export interface Row {
   /** of a dry run: open files that stand in the way; else those that were passed over */
   obstacles: readonly Obstacle[];
   message?: string;
+  /** why its check failed, wherever it is by now */
+  failure?: string;
 }
 
 export interface Surroundings {
@@ -182,11 +184,29 @@ export async function checkAll(
       row.state = "checked";
       passed.push({ ...entry, state: "checked" });
     } else if (!job.stop.aborted) {
-      Object.assign(row, { state: "refused", message: why });
+      Object.assign(row, { state: "refused", message: why, failure: why });
       failures++;
     }
   });
   return { passed, failures };
+}
+
+/**
+ * Runs a command for each of the entries that has processes of the version before, which it may restart: `VENEER_STALE`
+ * holds their ids. What fails is told with the member, and stops nothing.
+ */
+export async function runAfter(job: Job, after: Check, entries: readonly Entry[]): Promise<void> {
+  const running = listRunning(job.settings.store);
+  for (const entry of entries) {
+    const row = rowOf(job, entry);
+    const found = running.find((one) => isOn(entry, one));
+    const pids = [...new Set(row.stale.map(({ pid }) => pid))];
+    if (!found || pids.length === 0 || job.stop.aborted) continue;
+    job.progress.step(`after ${entry.id}`);
+    const about = { ...variables(job, entry, found), VENEER_STALE: pids.join(" ") };
+    const why = await runCheck(after, about, job.stop, "command after the move");
+    if (why !== undefined) row.message = row.message === undefined ? why : `${row.message}; ${why}`;
+  }
 }
 
 /** What a container is called that has no instance of its own. */

@@ -1,4 +1,5 @@
 /** Moves everything that stands on a base onto one of its versions, in batches, and back when a check fails. */
+import { setTimeout } from "node:timers/promises";
 import { VeneerError } from "../errors.ts";
 import { listRunning } from "../inventory/running.ts";
 import { viewInstances } from "../inventory/view.ts";
@@ -7,6 +8,7 @@ import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { type Entry, lockRollout, readRollout, removeRollout, writeRollout } from "../store/rollouts.ts";
+import { changeBase, failureOf, noteFailed, setCurrent } from "../store/versions.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import type { Check } from "./check.ts";
 import {
@@ -17,6 +19,7 @@ import {
   moveForward,
   nameOf,
   type Row,
+  runAfter,
   type Surroundings,
   tryMove,
 } from "./member.ts";
@@ -28,6 +31,14 @@ export interface RolloutWishes {
   readonly canary?: number | undefined;
   readonly batch?: number | undefined;
   readonly check?: Check | undefined;
+  /** run on the host for each member that was moved, and has processes of the version before */
+  readonly after?: Check | undefined;
+  /** seconds between two batches */
+  readonly pause?: number | undefined;
+  /** make the version the current one when all has gone well */
+  readonly use?: boolean;
+  /** try a version again whose check failed before */
+  readonly retry?: boolean;
   /** take all back when a check fails */
   readonly rollback: boolean;
   /** take back what an unfinished rollout moved, move nothing */
@@ -76,11 +87,44 @@ export async function rollOut(
   const rollout = wishes.back ? advance(planned, [], "back") : planned;
   const rows = makeRows(name, rollout);
   const job: Job = { ...surroundings, settings, base: name, force: wishes.force, rollout, rows };
+  if (!wishes.dryRun && !wishes.back) refuseFailed(store, name, to, wishes);
   // awaited here: the lock goes when this scope ends
   const outcome = await carryOut(job, wishes);
+  if (!wishes.dryRun && !wishes.back) settle(job, wishes, outcome);
   const ref = (number: number) => formatBaseRef({ name, version: number });
   const result = { base: name, to: ref(to), outcome, rows: [...job.rows.values()] };
   return unfinished && unfinished.to !== to ? { ...result, superseded: ref(unfinished.to) } : result;
+}
+
+function refuseFailed(store: Store, name: string, version: number, { use, retry }: RolloutWishes): void {
+  const failure = use ? failureOf(store, name, version) : undefined;
+  if (!failure || retry) return;
+  const ref = formatBaseRef({ name, version });
+  throw new VeneerError("FAILED_BEFORE", `${ref} failed its check at ${failure.at}: ${failure.why}`, {
+    hint: "--retry tries it again",
+  });
+}
+
+/** What a rollout has proved of the version: it becomes the current one, or is remembered as one that failed. */
+function settle(
+  { settings, base, rollout, rows }: Job,
+  { use, check }: RolloutWishes,
+  outcome: Outcome,
+): void {
+  const { store } = settings;
+  const { to } = rollout;
+  const refused = [...rows.values()].filter(({ failure }) => failure !== undefined);
+  const [first] = refused;
+  if (first && (outcome === "back" || outcome === "stopped")) {
+    noteFailed(store, base, to, `${first.id}: ${first.failure}`);
+    return;
+  }
+  if (outcome !== "done" && outcome !== "nothing") return;
+  if (check || use) noteFailed(store, base, to, undefined);
+  if (!use) return;
+  using lock = changeBase(store, base);
+  if (!lock) throw new VeneerError("NO_BASE", `base ${base} is gone`);
+  setCurrent(store, base, to);
 }
 
 function nothingToTakeBack(name: string): VeneerError {
@@ -144,11 +188,22 @@ async function goForward(job: Job, wishes: RolloutWishes): Promise<Outcome> {
       save(job, passed);
       if (failures > 0) return wishes.rollback ? takeBack(job) : "stopped";
     }
+    if (wishes.after && !job.stop.aborted) await runAfter(job, wishes.after, moved);
     if (job.stop.aborted && isUnfinished(job, wishes)) return "interrupted";
+    if (wishes.pause !== undefined && index + 1 < all.length) {
+      job.progress.step(`waiting ${wishes.pause} s before the next batch`);
+      await waitFor(wishes.pause, job.stop);
+      if (job.stop.aborted) return "interrupted";
+    }
     if (moved.length === 0 && batch.every(({ id }) => canaries.has(id))) return "stopped";
   }
   removeRollout(job.settings.store, job.base);
   return [...job.rows.values()].some(({ state }) => state === "failed") ? "incomplete" : "done";
+}
+
+/** Ends early when `stop` is aborted. */
+async function waitFor(seconds: number, stop: AbortSignal): Promise<void> {
+  await setTimeout(seconds * 1000, undefined, { signal: stop }).catch(() => {});
 }
 
 function isUnfinished(job: Job, { check }: RolloutWishes): boolean {

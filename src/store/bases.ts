@@ -32,6 +32,13 @@ export interface BaseFile {
   readonly current: number;
   /** highest version ever published; a manifest above it was left by a publication that did not finish */
   readonly last?: number;
+  /** versions whose check failed: when (ISO 8601), and why */
+  readonly failed?: Readonly<Record<string, FailedVersion>>;
+}
+
+export interface FailedVersion {
+  readonly at: string;
+  readonly why: string;
 }
 
 export interface BaseVersion {

@@ -22,6 +22,16 @@ export interface Session {
   readonly created: string;
   /** of a session that lasts as long as a command; absent: it is mounted */
   readonly command?: readonly string[];
+  /** what of the host the command sees */
+  readonly volumes?: readonly SessionVolume[];
+}
+
+export interface SessionVolume {
+  /** absolute, on the host */
+  readonly source: string;
+  /** absolute, in the session */
+  readonly destination: string;
+  readonly readonly: boolean;
 }
 
 /** The session of a base; undefined where there is none. */

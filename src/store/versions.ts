@@ -9,6 +9,7 @@ import { formatBaseRef } from "../text/names.ts";
 import {
   type BaseFile,
   type BaseVersion,
+  type FailedVersion,
   type LayerRef,
   lockBase,
   type Manifest,
@@ -68,6 +69,8 @@ export function versionDigest(store: Store, layers: readonly LayerRef[]): string
 export interface VersionContent extends Pick<Manifest, "origin" | "config" | "from"> {
   /** top layer first; those of the store are published already, and {@link lockLayers} is held since before */
   readonly layers: readonly LayerRef[];
+  /** the current version stays the current one, where there is one; else the new one becomes that */
+  readonly candidate?: boolean | undefined;
 }
 
 /**
@@ -97,7 +100,7 @@ export function publishVersion(
     // removed since the attempt above
     if (!lock && mayBeNew) continue;
     if (expected) requireCurrent(store, name, expected.current);
-    return { name, version: publishNext(store, name, manifest), manifest };
+    return { name, version: publishNext(store, name, manifest, content.candidate), manifest };
   }
 }
 
@@ -131,12 +134,16 @@ function publishBase(store: Store, name: string, manifest: Manifest): boolean {
 }
 
 /** The manifest counts from the moment when base.json says so. */
-function publishNext(store: Store, name: string, manifest: Manifest): number {
+function publishNext(store: Store, name: string, manifest: Manifest, candidate = false): number {
   const base = readBaseFile(store, name);
   const version = (base?.last ?? manifestNumbers(store, name).at(-1) ?? 0) + 1;
   mkdirMaybe(paths.versions(store, name), 0o700);
   writeDocument(paths.manifest(store, name, version), manifest, { sync: true });
-  writeDocument(paths.baseFile(store, name), { ...base, current: version, last: version }, { sync: true });
+  writeDocument(
+    paths.baseFile(store, name),
+    { ...base, current: (candidate && base?.current) || version, last: version },
+    { sync: true },
+  );
   return version;
 }
 
@@ -168,6 +175,22 @@ export function setCurrent(store: Store, name: string, version: number): void {
     { last, ...readBaseFile(store, name), current: version },
     { sync: true },
   );
+}
+
+/** Notes that a version failed its check, or with undefined that it shall be tried again. Durable on return. */
+export function noteFailed(store: Store, name: string, version: number, why: string | undefined): void {
+  using lock = changeBase(store, name);
+  const base = lock && readBaseFile(store, name);
+  if (!base) return;
+  const { [version]: before, ...others } = base.failed ?? {};
+  if (why === undefined && before === undefined) return;
+  const failed = why === undefined ? others : { ...others, [version]: { at: new Date().toISOString(), why } };
+  writeDocument(paths.baseFile(store, name), { ...base, failed }, { sync: true });
+}
+
+/** What is noted of a version that failed its check. */
+export function failureOf(store: Store, name: string, version: number): FailedVersion | undefined {
+  return readBaseFile(store, name)?.failed?.[version];
 }
 
 /** Removes one version, which is not the current one. The caller holds {@link changeBase}. Durable on return. */

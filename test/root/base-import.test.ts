@@ -69,7 +69,7 @@ describe("base import", () => {
   }
 
   it("makes the next version of a base that exists, and says so", async () => {
-    const again = await host.veneer("base", "import", "dir", source);
+    const again = await host.veneer("base", "import", "dir", source, "--always");
     expect(again.stdout).toBe("dir@2");
     expect(again.stderr).toBe("veneer: dir existed: version 2 is now its current one");
   });
@@ -165,15 +165,23 @@ describe("base import", () => {
 
 describe("base rm", () => {
   it("removes a version with its layer, but not the current one", async () => {
+    const own = join(host.dir, "own");
+    mkdirSync(own);
+    for (const version of [1, 2]) {
+      writeFileSync(join(own, "version"), `${version}`);
+      expect(await host.ok("base", "import", "own", own)).toBe(`own@${version}`);
+    }
     const layers = store("layers").length;
-    expect((await host.veneer("base", "rm", "dir@2")).stderr).toMatch(/is the current version/);
-    expect(await host.veneer("base", "rm", "dir@1")).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect((await host.veneer("base", "rm", "own@2")).stderr).toMatch(/is the current version/);
+    expect(await host.veneer("base", "rm", "own@1")).toMatchObject({ status: 0, stdout: "", stderr: "" });
     expect(store("layers")).toHaveLength(layers - 1);
-    expect((await host.veneer("base", "show", "dir@1")).stderr).toMatch(/no base dir@1/);
+    expect((await host.veneer("base", "show", "own@1")).stderr).toMatch(/no base own@1/);
   });
 
   it("never gives a number again", async () => {
-    expect(await host.ok("base", "import", "dir", source)).toBe("dir@3");
+    await host.ok("base", "use", "dir@1");
+    await host.ok("base", "rm", "dir@2");
+    expect(await host.ok("base", "import", "dir", source, "--always")).toBe("dir@3");
   });
 
   it("refuses while a container or an instance uses it, and says which", async () => {

@@ -105,7 +105,7 @@ describe("a kill at each step", () => {
 
   it("of the import of a next version leaves the old version or both", { timeout: 120_000 }, async () => {
     await killAtEachStep(
-      ["base", "import", "line", source],
+      ["base", "import", "line", source, "--always"],
       async () => {
         if (existsSync(join(host.root, "bases/line"))) await host.ok("base", "rm", "line");
         await host.ok("base", "import", "line", source, "--in-place");
@@ -313,7 +313,7 @@ describe("two at once", () => {
   afterAll(() => host.remove());
 
   it("import the same base: each gets a version, and gc takes none", async () => {
-    const imports = [1, 2, 3, 4].map(() => host.ok("base", "import", "debian", source));
+    const imports = [1, 2, 3, 4].map(() => host.ok("base", "import", "debian", source, "--always"));
     const collectors = [host.veneer("gc"), host.veneer("gc")];
     const names = await Promise.all(imports);
     expect((await Promise.all(collectors)).map(({ status }) => status)).toEqual([0, 0]);

@@ -1,9 +1,9 @@
-import { commitSession, detachSession } from "../../bases/edit-session.ts";
+import { commitSession, detachSession, discardFromSession } from "../../bases/edit-session.ts";
 import { duringAsync } from "../../errors.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
-import { ALWAYS, tellPublished } from "../framework/published.ts";
+import { ALWAYS, CANDIDATE, DISCARD, readDiscarded, tellPublished } from "../framework/published.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 import { takeSession } from "./session.ts";
 
@@ -14,7 +14,9 @@ export const command: Command = {
   operands: [{ name: "NAME", complete: "base" }],
   options: [
     { name: "--message", short: "-m", value: "TEXT", help: "what 'base log' shows as the version's origin" },
+    DISCARD,
     ALWAYS,
+    CANDIDATE,
     { name: "--force", help: "though the base got another version meanwhile, whose changes are then undone" },
     JSON_OPTION,
   ],
@@ -29,10 +31,16 @@ NAME@VERSION.`,
     await duringAsync(`commit ${name}`, async () => {
       const { session, lock } = takeSession(store, name);
       using _lock = lock;
+      const discarded = readDiscarded(input);
       detachSession(store, name);
+      discardFromSession(store, name, discarded);
       using progress = drawProgress(context);
       const origin = input.value("--message") ?? "edit";
-      const options = { always: input.has("--always"), force: input.has("--force") };
+      const options = {
+        always: input.has("--always"),
+        force: input.has("--force"),
+        candidate: input.has("--candidate"),
+      };
       const version = await commitSession(store, name, session, origin, progress, options);
       progress[Symbol.dispose]();
       tellPublished(context, input, version);

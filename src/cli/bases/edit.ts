@@ -4,11 +4,13 @@ import {
   attachSession,
   commitSession,
   detachSession,
+  discardFromSession,
   dropAbandoned,
   dropSession,
   keepSession,
   openSession,
 } from "../../bases/edit-session.ts";
+import { parseVolume } from "../../containers/volume.ts";
 import { duringAsync, UsageError } from "../../errors.ts";
 import { makeRun, makeStore, type Store } from "../../store/paths.ts";
 import { lockSession, readSession } from "../../store/sessions.ts";
@@ -16,7 +18,8 @@ import { checkName } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
-import { ALWAYS, tellPublished } from "../framework/published.ts";
+import { ALWAYS, CANDIDATE, DISCARD, readDiscarded, tellPublished } from "../framework/published.ts";
+import { JSON_OPTION } from "../framework/table.ts";
 import { refuseFleeting } from "../framework/transient-mount.ts";
 
 export const command: Command = {
@@ -24,7 +27,25 @@ export const command: Command = {
   publishes: true,
   summary: "Change a base: open a writable session on its current version, or run a command in one",
   operands: [{ name: "NAME", complete: "base" }],
-  options: [ALWAYS],
+  options: [
+    {
+      name: "--env",
+      short: "-e",
+      value: "KEY=VALUE",
+      help: "with a COMMAND: add a variable to its environment",
+    },
+    {
+      name: "--volume",
+      short: "-v",
+      value: "SRC:DST[:ro]",
+      help: "with a COMMAND: show a file or directory of the host, which does not become part of the base",
+      complete: "file",
+    },
+    DISCARD,
+    ALWAYS,
+    CANDIDATE,
+    JSON_OPTION,
+  ],
   rest: "COMMAND...",
   description: `Without a COMMAND: mounts a writable session and prints its mount point, below --run. Change what you like there,
 then 'veneer base commit NAME' publishes the changes as the next version, 'veneer base abort NAME' drops
@@ -34,11 +55,14 @@ With a COMMAND: runs it with the session as its root, with /proc, /sys, a small 
 resolv.conf, in mount and pid namespaces of its own; none of these ends up in the layer. When it exits with 0, the
 changes are published and NAME@VERSION is printed after the command's own output; otherwise they are
 dropped. Where they change nothing (times aside) no version is published, and the current one is printed. The status is the command's, 128+N when signal N ended it. Of the environment it gets PATH, HOME=/root,
-TERM, LANG and the proxy variables.
+TERM, LANG and the proxy variables, and what -e adds. What -v shows is there for the command alone; what it changed at the paths of
+--discard (downloads, logs, keys) is dropped before the changes are published.
 
 A base has one session at a time. The earlier versions stay as they are, and so does what runs on them.`,
   examples: [
     "veneer base edit debian -- apt-get install -y nginx",
+    "veneer base edit debian --discard /var/cache/apt --discard /var/lib/apt/lists -- apt-get install -y nginx",
+    "veneer base edit debian -v ./playbooks:/mnt:ro -e ANSIBLE_NOCOLOR=1 -- ansible-playbook -c local -i localhost, /mnt/site.yml",
     "veneer base edit debian -- sh -c 'apt-get update && apt-get upgrade -y'",
     'dir=$(veneer base edit debian) && cp app.conf "$dir/etc/" && veneer base commit debian',
   ],
@@ -50,6 +74,8 @@ A base has one session at a time. The earlier versions stay as they are, and so 
     if (await dropAbandoned(store, name)) {
       context.note(`veneer: dropped a session of base ${name} that was left behind`);
     }
+    const alone = ["--env", "--volume", "--discard"].find((option) => input.has(option));
+    if (input.rest === undefined && alone) throw new UsageError(`${alone} is for a session with a COMMAND`);
     if (input.rest === undefined) refuseFleeting("open a session", context.env);
     if (input.rest === undefined) return openByHand(context, store, name);
     if (input.rest.length === 0) throw new UsageError("no command after --");
@@ -81,13 +107,15 @@ async function editBy(
   words: readonly string[],
 ): Promise<number> {
   if (readSession(store, name)) throw alreadyOpen(store, name);
-  const { session, lock } = openSession(store, name, words);
+  const volumes = input.values("--volume").map((text) => parseVolume(text, process.cwd()));
+  const discarded = readDiscarded(input);
+  const { session, lock } = openSession(store, name, words, volumes);
   using _lock = lock;
   // awaited here: the lock goes when this scope ends
   return await duringAsync(`edit ${name}`, async () => {
     let status = -1;
     try {
-      status = await runInSession(store, name, words, context.env);
+      status = await runInSession(store, name, words, context.env, readVariables(input));
     } finally {
       if (status !== 0) {
         detachSession(store, name, true);
@@ -101,8 +129,9 @@ async function editBy(
       return status;
     }
     detachSession(store, name);
+    discardFromSession(store, name, discarded);
     using progress = drawProgress(context);
-    const options = { always: input.has("--always") };
+    const options = { always: input.has("--always"), candidate: input.has("--candidate") };
     // what the command did is not lost when the base got another version meanwhile
     keepSession(store, name, session);
     const version = await commitSession(store, name, session, words.join(" "), progress, options);
@@ -110,4 +139,13 @@ async function editBy(
     tellPublished(context, input, version);
     return 0;
   });
+}
+
+/** Throws UsageError. */
+function readVariables(input: Input): string[] {
+  for (const text of input.values("--env")) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*=/.test(text))
+      throw new UsageError(`variable ${quote(text)} is not KEY=VALUE`);
+  }
+  return [...input.values("--env")];
 }

@@ -9,7 +9,7 @@ import { checkName } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
-import { ALWAYS, tellPublished } from "../framework/published.ts";
+import { ALWAYS, CANDIDATE, tellPublished } from "../framework/published.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 import { registryOptions, TLS_VERIFY } from "./registry.ts";
 
@@ -35,6 +35,7 @@ export const command: Command = {
       help: "give every file to root: for a user whose namespace has no other ids",
     },
     ALWAYS,
+    CANDIDATE,
     {
       name: "--whole",
       help: "a layer with all of the tree, however little differs from the current version",
@@ -92,6 +93,9 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     if (input.has("--once") && !(source.kind === "image" && source.transport === "docker://")) {
       throw new UsageError("--once takes an image of a registry", "write docker://HOST/NAME:TAG");
     }
+    if (input.has("--candidate") && (input.has("--once") || input.has("--in-place"))) {
+      throw new UsageError("--candidate goes neither with --once nor with --in-place");
+    }
     if (input.has("--in-place")) {
       if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
       made = importInPlace(store, name, source.path);
@@ -108,6 +112,7 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
         note: context.note,
         squash: input.has("--squash"),
         always: input.has("--always"),
+        candidate: input.has("--candidate"),
         whole: input.has("--whole"),
       };
       if (source.kind !== "image") made = await importTree(store, name, source, options);
@@ -122,7 +127,7 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     }
     const { version } = made;
     if (found) context.note(`veneer: that image is there already: version ${version} is the current one`);
-    else if (version > 1 && !made.unchanged) {
+    else if (version > 1 && !made.unchanged && !input.has("--candidate")) {
       context.note(`veneer: ${name} existed: version ${version} is now its current one`);
     }
     tellPublished(context, input, made, found);

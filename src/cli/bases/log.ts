@@ -33,10 +33,16 @@ changed (~) since the version before; 'veneer base diff' lists them.`,
       },
       { title: "LAYERS", cell: (row) => String(row.layers), right: true },
       ...(rows.some(({ packages }) => packages) ? [PACKAGES] : []),
+      ...(rows.some(({ failed }) => failed) ? [CHECK] : []),
       { title: "ORIGIN", cell: (row) => shorten(row.origin) },
       { title: "USED BY", cell: (row) => row.uses.join(", ") },
     ]);
   },
+};
+
+const CHECK: Column<Row> = {
+  title: "CHECK",
+  cell: ({ failed }) => (failed ? shorten(`failed: ${failed.why}`) : ""),
 };
 
 const PACKAGES: Column<Row> = {

@@ -35,6 +35,9 @@ The same command goes on with a rollout that was interrupted (by SIGINT, a kill,
 stays, and what was not checked is. --back takes back what such a one has moved. A rollout onto
 another version takes its place.
 
+With --use a version that is not the current one (a candidate: 'base edit --candidate') becomes that at the end, when
+nothing failed. A version whose check failed is remembered, and is refused until --retry is given.
+
 Prints a table of what was to be moved (PAUSE: how long it stood still; STALE: processes that still use the
 version before) and, below it, what each hides of the version and what needs a restart, and which packages the version has added, removed and changed.`,
   operands: [{ name: "BASE[@V]", complete: "base" }],
@@ -47,6 +50,14 @@ version before) and, below it, what each hides of the version and what needs a r
       value: "SECONDS",
       help: `a check that takes longer has failed; default ${CHECK_TIMEOUT}`,
     },
+    { name: "--pause", value: "SECONDS", help: "wait between two batches" },
+    {
+      name: "--after",
+      value: "COMMAND",
+      help: "run by sh on the host for each that was moved and needs restarts: VENEER_STALE has the processes",
+    },
+    { name: "--use", help: "when all has gone well, make the version the current one" },
+    { name: "--retry", help: "with --use: try a version again whose check failed before" },
     { name: "--no-rollback", help: "take nothing back when a check fails" },
     { name: "--back", help: "take back what an unfinished rollout has moved" },
     { name: "--force", help: "move what runs in spite of open files that stand in the way" },
@@ -81,6 +92,7 @@ function readWishes(context: Context, input: Input): RolloutWishes {
   const command = input.value("--check");
   const seconds = count(input, "--check-timeout") ?? Number(CHECK_TIMEOUT);
   if (command?.trim() === "") throw new UsageError("--check needs a command");
+  const after = input.value("--after");
   const back = input.has("--back");
   const ref = parseBaseRef(input.operands[0] ?? "");
   if (back && ref.version !== undefined) {
@@ -91,6 +103,10 @@ function readWishes(context: Context, input: Input): RolloutWishes {
     canary: count(input, "--canary"),
     batch: count(input, "--batch"),
     check: command === undefined ? undefined : { command, seconds, env: context.env },
+    after: after === undefined ? undefined : { command: after, seconds, env: context.env },
+    pause: count(input, "--pause"),
+    use: input.has("--use"),
+    retry: input.has("--retry"),
     rollback: !input.has("--no-rollback"),
     back,
     force: input.has("--force"),
