@@ -30,7 +30,7 @@ it("shows a command what -v names, writable or not, and keeps none of it", async
     volumes,
     "cat /mnt/playbooks/playbook /etc/secret; echo back >/mnt/playbooks/back; ! echo x >/etc/secret; touch /new",
   );
-  expect(done).toMatchObject({ status: 0, stdout: "from the hostpassword\ndebian@2" });
+  expect(done).toMatchObject({ status: 0, stdout: "from the hostpassworddebian@2" });
   expect(readFileSync(join(given, "back"), "utf8")).toBe("back\n");
   expect(readFileSync(join(host.dir, "secret"), "utf8")).toBe("password");
   expect(readdirSync(await tree())).toEqual(["new"]);
@@ -41,9 +41,9 @@ it("adds variables to its environment, with any value", async () => {
   const value = "a 'b' \"c\" $d\n\\e";
   const done = await edit(
     ["-e", `VALUE=${value}`, "-e", "EMPTY="],
-    'printf %s "$VALUE"; echo "${EMPTY-unset}"',
+    'printf %s "$VALUE"; env | grep -c "^EMPTY=$"',
   );
-  expect(done.stdout).toBe(`${value}\ndebian@2`);
+  expect(done.stdout).toBe(`${value}1\ndebian@2`);
 });
 
 it("drops what was changed at the discarded paths", async () => {
