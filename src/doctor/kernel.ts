@@ -1,29 +1,22 @@
 /** What the kernel can do: tried rather than looked up, since distributions backport. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cgroupLayout } from "../sys/cgroup.ts";
-import { errno, errnoName } from "../sys/errno.ts";
-import { Fd, openat, openDirectory } from "../sys/fd.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, O_PATH, O_RDONLY, RESOLVE_BENEATH } from "../sys/flags.ts";
-import { cstring, syscall } from "../sys/libc.ts";
-import { cloneTree, fsopen, setFdOption, setOption } from "../sys/mount.ts";
+import type { Fd } from "../sys/fd.ts";
+import { fsopen } from "../sys/mount.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
-import { SYS } from "../sys/numbers.ts";
 import { geteuid } from "../sys/process.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
+import { makeNamespace } from "../userns/create.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
+import { type FeatureName, KERNEL_FEATURES, type KernelFeature, OLDEST_TESTED } from "./kernel-features.ts";
+import { tryFeatures, type Verdict } from "./kernel-trials.ts";
 import { isAtLeast, parseVersion } from "./version.ts";
 
-const NEWER = "use a newer kernel";
-const MOUNT_ATTR_IDMAP = 0x0010_0000n;
-
-export async function kernelChecks(): Promise<Check[]> {
+export function kernelChecks(): Check[] {
   const root = geteuid() === 0;
   const inside = inUserNamespace();
-  const privileged = (look: () => Finding): Finding =>
-    root ? look() : not("unknown", "needs root to try", "run veneer doctor as root");
-  const namespace = root ? await userNamespace() : undefined;
-  const checks = [
+  return [
     ...(inside
       ? []
       : [
@@ -31,32 +24,26 @@ export async function kernelChecks(): Promise<Check[]> {
             root ? ok("runs as root") : not("missing", `runs as uid ${geteuid()}`, "run as root"),
           ),
         ]),
-    check("kernel", "version", true, version),
-    check("kernel", "overlayfs", true, () => privileged(overlay)),
-    check("kernel", "mount API", true, () => privileged(mountApi)),
-    check("kernel", "openat2", true, openat2),
-    check("kernel", "lowerdir+", false, () => privileged(lowerdirPlus)),
-    check("kernel", "volatile", false, () => privileged(() => accepts("volatile", undefined, "5.10"))),
-    check("kernel", "index", false, () => privileged(() => accepts("index", "off", "4.13"))),
-    // only the machine's root may idmap, and a user's doctor has looked at user namespaces already
-    ...(inside
-      ? []
-      : [
-          check("kernel", "idmapped mounts", false, () => privileged(() => idmap(namespace))),
-          check("kernel", "user namespaces", false, userNamespaces),
-        ]),
+    check("kernel", "version", false, version),
+    check("kernel", "overlayfs", true, () => (root ? overlay() : untried())),
+    ...features(root, inside),
+    ...(inside ? [] : [check("kernel", "user namespaces", false, userNamespaces)]),
     check("kernel", "control groups", false, controlGroups),
   ];
-  namespace?.kill("SIGKILL");
-  return checks;
 }
+
+const untried = () => not("unknown", "needs root to try", "run veneer doctor as root");
 
 function version(): Finding {
   const text = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim();
-  const numbers = parseVersion(text) ?? [];
-  return isAtLeast(numbers, [5, 12])
+  const least = parseVersion(OLDEST_TESTED) ?? [];
+  return isAtLeast(parseVersion(text) ?? [], least)
     ? ok(`Linux ${text}`)
-    : not("missing", `Linux ${text}`, "Linux 5.12 or later is needed");
+    : not(
+        "limited",
+        `Linux ${text}`,
+        `Linux ${OLDEST_TESTED} is the oldest that the tests run on; the lines below say what this one can do`,
+      );
 }
 
 function overlay(): Finding {
@@ -64,73 +51,43 @@ function overlay(): Finding {
   return ok("there");
 }
 
-/** open_tree(2), move_mount(2), fsopen(2) and mount_setattr(2): bad descriptors tell EBADF from ENOSYS. */
-function mountApi(): Finding {
-  const empty = cstring("");
-  const attributes = new BigUint64Array(4);
-  const results: [string, number][] = [
-    ["open_tree", syscall(SYS.open_tree, -1, empty, AT_EMPTY_PATH)],
-    ["move_mount", syscall(SYS.move_mount, -1, empty, -1, empty, 0)],
-    [
-      "mount_setattr",
-      syscall(SYS.mount_setattr, -1, empty, AT_EMPTY_PATH, attributes, attributes.byteLength),
-    ],
-  ];
-  const absent = results.filter(([, result]) => result === -(errno.ENOSYS as number)).map(([name]) => name);
-  return absent.length === 0
-    ? ok("fsopen, open_tree, move_mount, mount_setattr")
-    : not("missing", `no ${absent.join(", ")}`, `${NEWER}, or lift the seccomp filter that hides them`);
-}
-
-function openat2(): Finding {
-  const how = new BigUint64Array([BigInt(O_PATH), 0n, BigInt(RESOLVE_BENEATH)]);
-  const result = syscall(SYS.openat2, AT_FDCWD, cstring("."), how, how.byteLength);
-  if (result < 0)
-    return not("missing", errnoName(-result), `${NEWER}, or lift the seccomp filter that hides it`);
-  new Fd(result)[Symbol.dispose]();
-  return ok("there");
-}
-
-function lowerdirPlus(): Finding {
-  using context = fsopen("overlay");
-  using layer = openDirectory("/proc/self");
-  if (setFdOption(context, "lowerdir+", layer) === 0) return ok("up to 500 layers, by descriptor");
-  if (setOption(context, "lowerdir+", "/proc/self") === 0) return ok("up to 500 layers, by path");
-  return not("limited", "about 15 layers", "Linux 6.8 or later takes up to 500");
-}
-
-function accepts(option: string, value: string | undefined, since: string): Finding {
-  using context = fsopen("overlay");
-  const result = setOption(context, option, value);
-  return result === 0 ? ok("there") : not("limited", errnoName(-result), `Linux ${since} or later has it`);
-}
-
-/** A process in a user namespace of its own, for {@link idmap}. */
-function userNamespace(): Promise<ChildProcess | undefined> {
-  return new Promise((resolve) => {
-    const child = spawn("unshare", ["--user", "--map-root-user", "sh", "-c", "echo; exec sleep 30"], {
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    child.once("error", () => resolve(undefined));
-    child.once("exit", () => resolve(undefined));
-    child.stdout.once("data", () => resolve(child));
-  });
-}
-
-/** mount_setattr(2) MOUNT_ATTR_IDMAP on a tmpfs: whether a file system takes part differs from one to the next. */
-function idmap(child: ChildProcess | undefined): Finding {
-  if (child?.pid === undefined) return not("unknown", "no user namespace to try with");
-  using namespace = openat(AT_FDCWD, `/proc/${child.pid}/ns/user`, O_RDONLY);
-  using tree = cloneTree(AT_FDCWD, "/", false);
-  const attributes = new BigUint64Array([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(namespace.number)]);
-  const size = attributes.byteLength;
-  const result = syscall(SYS.mount_setattr, tree.number, cstring(""), AT_EMPTY_PATH, attributes, size);
-  if (result === 0) return ok("on the root file system");
-  return not(
-    "limited",
-    `not on the root file system: ${errnoName(-result)}`,
-    "Linux 5.12 or later, by file system",
+/** Only the machine's root may idmap: of that nothing is said in a user namespace. */
+function features(root: boolean, inside: boolean): Check[] {
+  const shown = KERNEL_FEATURES.filter(({ name }) => !inside || !name.includes("idmapped"));
+  const verdicts = tried(root, inside);
+  return shown.map((feature) =>
+    check("kernel", feature.name, "required" in feature, () => {
+      if (verdicts instanceof Error) throw verdicts;
+      return verdicts ? findingOf(feature, verdicts[feature.name]) : untried();
+    }),
   );
+}
+
+function tried(root: boolean, inside: boolean): Record<FeatureName, Verdict> | Error | undefined {
+  if (!root) return undefined;
+  try {
+    using userns = inside ? undefined : anyNamespace();
+    return tryFeatures(userns);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+function anyNamespace(): Fd | undefined {
+  const ids = [{ containerID: 0, hostID: 100000, size: 65536 }];
+  try {
+    return makeNamespace({ uids: ids, gids: ids });
+  } catch {
+    return undefined;
+  }
+}
+
+function findingOf(feature: KernelFeature, verdict: Verdict): Finding {
+  if (verdict === true) return ok(feature.use);
+  if (verdict !== false) return not("unknown", verdict, feature.without);
+  const { required, since, without } = feature;
+  const hint = `Linux ${since} or later has it${required ? ", unless a seccomp filter hides it" : ""}`;
+  return not(required ? "missing" : "limited", `no: ${without}`, hint);
 }
 
 function userNamespaces(): Finding {

@@ -32,7 +32,7 @@ function findForm(): LayerForm {
  * Before Linux 6.5 overlayfs has the legacy mount API: fsconfig(2) takes whatever string it is given, which is judged
  * when the overlay is created. That an option is taken proves something only where one that cannot exist is refused.
  */
-function judgesOptions(): boolean {
+export function judgesOptions(): boolean {
   using context = fsopen("overlay");
   return setOption(context, "veneer-no-such-option") < 0;
 }

@@ -4,6 +4,7 @@ import { errno, isErrno, SysError } from "../sys/errno.ts";
 import { explainMount } from "../sys/explain.ts";
 import type { Fd } from "../sys/fd.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MS_PRIVATE } from "../sys/flags.ts";
+import { requireKernel } from "../sys/kernel.ts";
 import {
   attach,
   cloneTree,
@@ -42,6 +43,7 @@ export interface OverlayRequest {
  * ({@link layerForm}). Throws VeneerError with an explanation.
  */
 export function mountOverlay(request: OverlayRequest): Fd {
+  requireKernel();
   try {
     return mountAnywhere(request);
   } catch (error) {

@@ -28,6 +28,7 @@ import type { FsIds } from "../sys/credentials.ts";
 import { explainError } from "../sys/explain.ts";
 import { type Fd, openatMaybe, openDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { requireKernel } from "../sys/kernel.ts";
 import { identifySelf } from "../sys/process.ts";
 import { warn } from "../sys/self.ts";
 import { listFd } from "../sys/stat.ts";
@@ -54,6 +55,7 @@ export function start(settings: Settings, request: RootRequest, consumer: Consum
   during(
     `start ${what}`,
     () => {
+      requireKernel();
       makeStore(store);
       makeRun(store);
       const { instance } = request;

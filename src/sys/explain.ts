@@ -7,7 +7,7 @@ const MOUNT: Readonly<Record<string, string>> = {
   EINVAL:
     "the kernel's log (dmesg) names the reason; often the store is on a file system that cannot hold an upper (overlayfs, NFS, vfat)",
   ENODEV: "the kernel has no overlayfs: modprobe overlay",
-  ENOSYS: "the kernel is too old: Linux 5.12 or later is needed",
+  ENOSYS: "the kernel is too old: Linux 6.1 or later is needed",
   EPERM:
     "run as root, or as a user where 'veneer doctor' finds all; in a container the capability CAP_SYS_ADMIN is needed",
   EACCES: "run as root, or see what a security module (AppArmor, SELinux) logged",

@@ -5,10 +5,13 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { KERNEL_FEATURES } from "../../src/doctor/kernel-features.ts";
+import { isAtLeast } from "../../src/doctor/version.ts";
 import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
 import { makeUser } from "../helpers/user.ts";
 
@@ -44,6 +47,17 @@ describe("doctor", () => {
     const { checks } = await doctor();
     for (const { status, hint, name } of checks)
       expect([name, status === "ok" || hint !== undefined]).toEqual([name, true]);
+  });
+
+  it("finds of each feature of the kernel what its version has", async () => {
+    const { find } = await doctor();
+    const release = readFileSync("/proc/sys/kernel/osrelease", "utf8")
+      .split(/[^0-9]/, 2)
+      .map(Number);
+    for (const { name, since } of KERNEL_FEATURES) {
+      const has = isAtLeast(release, since.split(".").map(Number));
+      expect([name, find(name).status === "ok"]).toEqual([name, has]);
+    }
   });
 
   it("makes no store and leaves nothing in the one that is there", async () => {

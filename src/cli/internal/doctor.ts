@@ -9,7 +9,7 @@ export const command: Command = {
   operands: [],
   options: [],
   async run(context) {
-    const checks = [...(await kernelChecks()), ...storeChecks(context.settings.store)];
+    const checks = [...kernelChecks(), ...storeChecks(context.settings.store)];
     context.out(JSON.stringify(checks));
   },
 };

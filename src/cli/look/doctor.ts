@@ -18,9 +18,9 @@ Features of the kernel are tried, on mounts that nobody sees. Status 0 when all 
 without (marked *), else 1.`,
   async run(context, input) {
     const { store, config } = context.settings;
-    const ofRoot = async () => [...(await kernelChecks()), ...storeChecks(store)];
+    const ofRoot = () => [...kernelChecks(), ...storeChecks(store)];
     const checks = [
-      ...(await (geteuid() === 0 ? ofRoot() : checksOfUser(context))),
+      ...(geteuid() === 0 ? ofRoot() : await checksOfUser(context)),
       ...engineChecks(config, context.env.PATH, isHybrid()),
       ...programChecks(context.env.PATH),
       ...installationChecks(),
