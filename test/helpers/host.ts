@@ -26,7 +26,7 @@ export interface RunOptions {
 export async function sh(file: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const result = await execa(file, args, {
     reject: false,
-    timeout: 120_000,
+    timeout: 120_000 * Number(process.env.VENEER_TEST_PATIENCE ?? 1),
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     ...(options.env !== undefined && { env: options.env }),
     ...(options.input !== undefined ? { input: options.input } : { stdin: "ignore" as const }),

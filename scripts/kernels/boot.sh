@@ -1,0 +1,46 @@
+#!/bin/bash
+# boot.sh KERNEL-DIRECTORY RESULT: boots the guest with that kernel and runs the selected tests in it. The console goes
+# to RESULT with the ending .log, vitest's report to RESULT. Nothing that the guest writes stays but that.
+set -euo pipefail
+kernel=$1 result=$2
+disk=$(mktemp -d "$STATE/run-XXXXXX")
+trap 'rm -rf "$disk"' EXIT
+
+# the project as the guest needs it: programs, tests, vitest and the Node.js that runs this
+tree=$disk/tree
+mkdir -p "$tree/node_modules" "$tree/bin"
+cp -r "$PROJECT"/{dist,src,test,hooks,schemas,package.json,tsconfig.json,vitest.config.ts} "$tree/"
+(cd "$PROJECT/node_modules" && tar c --exclude=./@oven --exclude=./@biomejs --exclude='./@typescript' --exclude=./typescript --exclude=./bun-types .) |
+  tar x -C "$tree/node_modules"
+cp "$(readlink -f "$(command -v node)")" "$tree/bin/node"
+cp "$STATE/selection" "$tree/selection"
+install -m755 "$PROJECT/scripts/kernels/guest-init.sh" "$tree/guest-init"
+install -m755 "$PROJECT/scripts/kernels/run-tests.sh" "$tree/run-tests"
+mke2fs -q -t ext4 -d "$tree" "$disk/project.img" 2G
+truncate -s 64M "$disk/out.img"
+
+append="console=ttyS0 panic=-1 quiet loglevel=4 cgroup=$CGROUP"
+[ -z "$SYSTEMD" ] || append+=" init=systemd"
+[ -z "$SHELL_ONLY" ] || append+=" veneer.shell"
+[ -z "$APPARMOR" ] && append+=" apparmor=0" || append+=" apparmor=1 security=apparmor"
+drive() { printf -- '-drive\nfile=%s,if=virtio,format=raw%s\n' "$1" "$2"; }
+mapfile -t drives < <(
+  drive "$STATE/root.img" ,snapshot=on
+  drive "$kernel/modules.img" ,readonly=on
+  drive "$disk/project.img" ,snapshot=on
+  drive "$disk/out.img" ""
+)
+log=${result%.json}.log
+echo "test:kernels: Linux $(basename "$kernel"), control groups $CGROUP${APPARMOR:+, AppArmor}${SYSTEMD:+, systemd}, CPU $GUEST_CPU" >&2
+start=$SECONDS
+qemu=(qemu-system-x86_64 -accel tcg -cpu "$GUEST_CPU" -smp "$GUEST_SMP" -m "$GUEST_MEMORY" -nographic -no-reboot -nodefaults
+  -serial stdio -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" -append "$append" "${drives[@]}")
+if [ -n "$SHELL_ONLY" ]; then exec "${qemu[@]}"; fi
+timeout "${VENEER_KERNELS_LIMIT:-3600}" "${qemu[@]}" >"$log" 2>&1 </dev/null || true
+tar x -f "$disk/out.img" -O results.json >"$result" 2>/dev/null || {
+  echo "test:kernels: no result from Linux $(basename "$kernel"); the end of $log:" >&2
+  tail -30 "$log" >&2
+  rm -f "$result"
+  exit 1
+}
+echo "test:kernels: Linux $(basename "$kernel"): $((SECONDS - start)) s; the console is in $log" >&2
