@@ -15,7 +15,7 @@ import {
 import { type Host, makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
-import { inject } from "../helpers/strace.ts";
+import { inject, traceHook } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { storeArguments, wrapped } from "../helpers/wrapper.ts";
 
@@ -283,8 +283,7 @@ describe("an old kernel", () => {
       hookAt(config, host, "createRuntime", "--base", "b");
       const hook = config.hooks.createRuntime?.[0];
       if (!hook) throw new Error("no hook");
-      hook.args = ["strace", ...inject(call, `error=${error}`), hook.path, ...(hook.args ?? []).slice(1)];
-      hook.path = "/usr/bin/strace";
+      traceHook(hook, host.dir, inject(call, `error=${error}`));
     });
     const outcome = await runBundle(host, "runc", path);
     expect(outcome.status).not.toBe(0);

@@ -1,6 +1,9 @@
 /** System calls of the program, counted and interrupted. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Hook } from "./bundle.ts";
+import { must } from "./host.ts";
 
 /** Calls that change something that outlives the process, or the namespace that it is in. */
 export const MUTATING = [
@@ -26,6 +29,11 @@ export const MUTATING = [
   "setns",
   "pivot_root",
   "pidfd_send_signal",
+  "setsid",
+  "dup3",
+  "close_range",
+  "chroot",
+  "ptrace",
   "flock",
 ];
 
@@ -93,6 +101,25 @@ export function momentsOf(file: string): Moment[] {
     moments.set(`${call} ${when}`, { call, when });
   }
   return [...moments.values()];
+}
+
+/**
+ * Puts strace before a hook's program. Beside it and not above it (-D): the runtime waits for the hook alone, which may
+ * leave a process behind, and until nobody has its stderr open. Returns what resolves when strace has written all.
+ */
+export function traceHook(hook: Hook, dir: string, options: readonly string[]): () => Promise<unknown> {
+  const script = join(mkdtempSync(join(dir, "strace-")), "hook");
+  const words = [...options, hook.path].map((word) => `'${word}'`).join(" ");
+  const lines = [
+    'exec 9>"$0.lock" && flock 9',
+    `strace -D ${words} "$@" 2>"$0.stderr" >/dev/null`,
+    "status=$?",
+    'cat "$0.stderr" >&2',
+    "exit $status",
+  ];
+  writeFileSync(script, `#!/bin/sh\n${lines.join("\n")}\n`, { mode: 0o755 });
+  hook.path = script;
+  return () => must("flock", [`${script}.lock`, "true"]);
 }
 
 /** Throws where processes cannot be traced. */
