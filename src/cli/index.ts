@@ -77,7 +77,10 @@ async function dispatch(
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
   await recoverMoving(context, command.name);
   const status = (await command.run(context, input)) ?? 0;
-  if (command.publishes && status === 0 && context.user === undefined) await shareAgain(context);
+  if (status === 0 && context.user === undefined) {
+    if (command.publishes) await shareAgain(context);
+    if (command.publishes || command.name.startsWith("base ")) await devicesAgain(context);
+  }
   return status;
 }
 
@@ -91,6 +94,21 @@ async function shareAgain(context: Context): Promise<void> {
   } catch (error) {
     context.note(
       `veneer: users have the earlier version: ${formatError(error)}; hint: 'veneer mount --all' tries again`,
+    );
+  }
+}
+
+/** Devices of CDI follow the bases that there are. A failure leaves those of before. */
+async function devicesAgain(context: Context): Promise<void> {
+  const { store } = context.settings;
+  if (!lstatMaybe(`${store.root}/setup/cdi.json`)) return;
+  const { refreshDevices } = await import("../engines/cdi.ts");
+  const { hookProgram } = await import("./engines/setup-common.ts");
+  try {
+    refreshDevices(store, hookProgram(context));
+  } catch (error) {
+    context.note(
+      `veneer: devices of CDI are those of before: ${formatError(error)}; hint: 'veneer setup cdi'`,
     );
   }
 }

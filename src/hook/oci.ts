@@ -15,15 +15,18 @@ import { isCovered } from "../start/cover.ts";
 import { deleteLater, mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
 import { readNamespace } from "../store/mount-tables.ts";
-import { readRecord, recordKey } from "../store/records.ts";
+import type { Store } from "../store/paths.ts";
+import { findRecords, readRecord, recordKey } from "../store/records.ts";
 import { explainError } from "../sys/explain.ts";
 import { identify } from "../sys/process.ts";
+import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { usernsOfProcess } from "../userns/of-container.ts";
+import { lateStage, refuseLate, refusePoststopAlone } from "./oci-stage.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookOci(settings: Settings, wishes: Wishes): void {
   const state = readState();
-  if (isStopped(state)) stop(settings, state);
+  if (isStopped(state)) stop(settings, wishes, state);
   else begin(settings, wishes, state);
 }
 
@@ -31,6 +34,12 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   const request = mergeWishes(wishes, wishesOfAnnotations(state.annotations), settings.config, state.id);
   if (!request) return;
   const { id, bundle, pid } = state;
+  const stage = lateStage(state);
+  if (stage !== undefined) {
+    // beside the hook at createRuntime, or the wrapping runtime
+    if (hasRoot(settings.store, state)) return;
+    refuseLate(stage, state);
+  }
   if (bundle === undefined || !pid) {
     throw new VeneerError(
       "BAD_STATE",
@@ -46,8 +55,11 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
   const root = rootPath(config, bundle);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
-  if (during(`look at the root of container ${id}`, () => isCovered(settings.store, pid, root), explainError))
+  const { store } = settings;
+  if (during(`look at the root of container ${id}`, () => isCovered(store, pid, root), explainError)) {
+    refuseSecondBase(store, state, request.base);
     return;
+  }
   if (readNamespace(pid) === readNamespace("self")) {
     throw new VeneerError("NO_NAMESPACE", `container ${id} has no mount namespace of its own`, {
       hint: 'add { "type": "mount" } to linux.namespaces in config.json: the root would be covered on the host',
@@ -65,10 +77,35 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
   });
 }
 
+/** Two hooks may stand at one container, as with two devices of CDI, but a base is not passed over silently. */
+function refuseSecondBase(store: Store, { id, bundle = "" }: State, wanted: BaseRef | undefined): void {
+  const other = findRecords(store, id, bundle).find(
+    ({ base, version }) =>
+      wanted && (wanted.name !== base || (wanted.version !== undefined && wanted.version !== version)),
+  );
+  if (!other || !wanted) return;
+  const has = formatBaseRef({ name: other.base, version: other.version });
+  throw new VeneerError(
+    "TWO_BASES",
+    `container ${id} has ${has} already, and ${formatBaseRef(wanted)} is named too`,
+    {
+      hint: "name one base for a container",
+    },
+  );
+}
+
+function hasRoot(store: Store, { id, bundle = "" }: State): boolean {
+  return findRecords(store, id, bundle).length > 0;
+}
+
 /** Idempotent: a container without a record had no base, or was taken down already. */
-function stop(settings: Settings, state: State): void {
+function stop(settings: Settings, wishes: Wishes, state: State): void {
   const record = readRecord(settings.store, recordKey("oci", state.id, state.bundle ?? ""));
-  if (!record) return;
+  if (!record) {
+    const request = mergeWishes(wishes, wishesOfAnnotations(state.annotations), settings.config, state.id);
+    if (request) refusePoststopAlone(state);
+    return;
+  }
   const left = release(settings.store, record);
   if (left !== undefined) deleteLater(left);
   mergeLater(settings.store, record);

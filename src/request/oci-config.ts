@@ -22,7 +22,11 @@ export interface BundleConfig {
         readonly options?: readonly string[] | null;
       }[]
     | null;
-  readonly hooks?: { readonly poststop?: readonly HookEntry[] | null } | null;
+  readonly hooks?: {
+    readonly prestart?: readonly HookEntry[] | null;
+    readonly createRuntime?: readonly HookEntry[] | null;
+    readonly poststop?: readonly HookEntry[] | null;
+  } | null;
   readonly linux?: {
     readonly cgroupsPath?: string;
     readonly rootfsPropagation?: string;

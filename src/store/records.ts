@@ -4,7 +4,7 @@ import { isErrno } from "../sys/errno.ts";
 import { createFile, readlink, readText, rename, symlink, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
-import { list } from "../sys/stat.ts";
+import { list, lstatMaybe } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { parseDocument, writeDocument } from "./document.ts";
 import type { Parts } from "./frozen-uppers.ts";
@@ -164,6 +164,7 @@ export function listRecords(store: Store, prefix = "", report?: (error: unknown)
 
 /** The records of one container of an engine: there is one for each start that was not torn down. */
 export function findRecords(store: Store, container: string, bundle: string): Record[] {
+  if (!lstatMaybe(paths.records(store))) return [];
   const prefix = `${container.slice(0, 128)}~`;
   const names = list(paths.records(store)).filter(
     (name) => name.startsWith(prefix) && name.endsWith(".json"),

@@ -160,7 +160,9 @@ describe.each(RUNTIMES)("%s", (name) => {
   it("runs hooks of others in the container, which find the base at root.path", async () => {
     const seen = join(host.dir, nextId());
     const path = bundle(WHICH, (config) => {
-      const script = `cat "$(sed -n 's/.*"bundle": *"\\([^"]*\\)".*/\\1/p')/rootfs/etc/os-release" > ${seen}`;
+      // crun writes / as \/
+      const found = `tr -d '\\\\' | sed -n 's/.*"bundle": *"\\([^"]*\\)".*/\\1/p'`;
+      const script = `cat "$(${found})/rootfs/etc/os-release" > ${seen}`;
       config.hooks.createContainer = [{ path: "/bin/sh", args: ["sh", "-c", script] }];
     });
     const state = await runBundle(host, name, path);

@@ -1,6 +1,7 @@
 /** What `setup` and `unsetup` share. */
 
 import { dirname } from "node:path";
+import { cdi, type HookProgram } from "../../engines/cdi.ts";
 import type { Engine, SetupRequest } from "../../engines/engine.ts";
 import { ENGINES } from "../../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc.ts";
@@ -12,7 +13,7 @@ import { nearest } from "../../text/did-you-mean.ts";
 import { quote } from "../../text/quote.ts";
 import type { Context, Input, Operand, Option } from "../framework/command.ts";
 
-const names = ["lxc", ...ENGINES.map(({ name }) => name)];
+const names = ["lxc", "cdi", ...ENGINES.map(({ name }) => name)];
 
 export const SETUP_OPERANDS: readonly Operand[] = [
   { name: "ENGINE", complete: names },
@@ -37,9 +38,11 @@ export const LXCPATH_OPTION: Option = {
 };
 
 /** The engine that is named, lxc aside. */
-export function engineOf(input: Input): Engine {
+export function engineOf(context: Context, input: Input): Engine {
   const word = input.operands[0] as string;
-  const engine = ENGINES.find(({ name }) => name === word);
+  const { store } = context.settings;
+  const engine =
+    word === "cdi" ? cdi(store, hookProgram(context)) : ENGINES.find(({ name }) => name === word);
   if (engine) {
     if (input.operands[1] === undefined) return engine;
     throw new UsageError(`${word} has no containers to set up one by one`, "give the engine alone");
@@ -87,6 +90,11 @@ export function lxcContainerOf(
   if (name === undefined) return undefined;
   const path = (given ?? lxcPath(etc)).replace(/\/+$/, "");
   return { name: checkLxcName(name), path };
+}
+
+/** How a hook of this call's store is called. */
+export function hookProgram(context: Context): HookProgram {
+  return { path: `${programDirectory()}/veneer`, globals: hookGlobals(context) };
 }
 
 /** Options before the command that a hook needs to find the store of this call. */

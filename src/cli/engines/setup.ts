@@ -33,7 +33,7 @@ const LXC_OPTIONS: readonly Option[] = [
 
 export const command: Command = {
   name: "setup",
-  summary: "Make veneer known to an engine: lxc, podman, docker, containerd or crio",
+  summary: "Make veneer known to an engine: lxc, podman, docker, containerd, crio or cdi",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, ...LXC_OPTIONS],
   outside: true,
@@ -43,15 +43,20 @@ time. The engine is never restarted: what is to be done is printed.
 
 With lxc and a NAME it gives that container its base, in the container's own configuration; one that is not there
 is made. With lxc alone it puts the hooks into what new containers are made from: lxc.environment then names the
-base.`,
+base.
+
+With cdi it writes a CDI specification with a device for each base, veneer.run/base=NAME, and keeps it right as bases
+come and go.`,
   examples: [
     "veneer setup docker --dry-run",
     "veneer setup podman",
+    "veneer setup cdi",
     "veneer setup lxc web1 --base debian --persistent",
   ],
   run(context, input) {
     const { store } = context.settings;
-    const { engine, begin } = input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(input);
+    const { engine, begin } =
+      input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(context, input);
     const plan = () => planSetup(store, engine, setupRequest(context, input));
     if (input.has("--dry-run")) {
       const edits = plan();
@@ -73,9 +78,9 @@ interface Prepared {
   readonly begin?: () => Disposable;
 }
 
-function otherEngine(input: Input): Prepared {
+function otherEngine(context: Context, input: Input): Prepared {
   refuseLxcOptions(input);
-  return { engine: engineOf(input) };
+  return { engine: engineOf(context, input) };
 }
 
 function refuseLxcOptions(input: Input): void {

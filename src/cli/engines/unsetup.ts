@@ -3,7 +3,7 @@ import { type LxcContainer, lxcContainerRemoval, lxcDefaults } from "../../engin
 import { holdRoots } from "../../engines/lxc-root.ts";
 import { carryOutUnsetup, formatEdits, planUnsetup } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";
-import type { Command, Input } from "../framework/command.ts";
+import type { Command, Context, Input } from "../framework/command.ts";
 import {
   engineOf,
   LXCPATH_OPTION,
@@ -24,7 +24,7 @@ changed since, only what setup put in is taken out. With lxc and a NAME: that co
 instance stays.`,
   run(context, input) {
     const container = lxcContainerOf(input, input.operands[1], setupRequest(context, input).etc);
-    const engine = engineFor(input, container);
+    const engine = engineFor(context, input, container);
     const { store } = context.settings;
     const plan = () => planUnsetup(store, engine, setupRequest(context, input));
     if (input.has("--dry-run")) {
@@ -40,9 +40,9 @@ instance stays.`,
   },
 };
 
-function engineFor(input: Input, container: LxcContainer | undefined): Engine {
+function engineFor(context: Context, input: Input, container: LxcContainer | undefined): Engine {
   if (input.operands[0] === "lxc") return container ? lxcContainerRemoval(container) : lxcDefaults([]);
   if (input.has(LXCPATH_OPTION.name))
     throw new UsageError(`--lxcpath is an option of 'veneer unsetup lxc NAME'`);
-  return engineOf(input);
+  return engineOf(context, input);
 }

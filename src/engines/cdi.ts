@@ -1,0 +1,81 @@
+/**
+ * A CDI specification (Container Device Interface, SPEC.md): a device for each base, whose "edits" are our hooks. Engines
+ * that know CDI then take a base as they take a device, with the runtime and the annotations that they have.
+ */
+
+import { VeneerError } from "../errors.ts";
+import type { Store } from "../store/paths.ts";
+import { readJournal, writeJournal } from "../store/setup-journal.ts";
+import { listBases } from "../store/versions.ts";
+import { mkdirs, readText, replaceFile, unlinkQuietly } from "../sys/fd.ts";
+import { type Engine, ownFile } from "./engine.ts";
+
+export const KIND = "veneer.run/base";
+
+/** hooks came with 0.3.0, names that begin with a digit with 0.5.0, which podman 4.3 knows */
+const VERSION = "0.5.0";
+const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+const JOURNAL = "cdi";
+
+/** How a hook is called. */
+export interface HookProgram {
+  /** the program's path */
+  readonly path: string;
+  /** words before the command */
+  readonly globals: readonly string[];
+}
+
+/** Whether a base's name may be a device's: it must end in a letter or digit. */
+export function isDeviceName(base: string): boolean {
+  return /[a-z0-9]$/.test(base);
+}
+
+/** The specification; undefined without bases: one without devices is not valid. */
+export function devicesFile(bases: readonly string[], { path, globals }: HookProgram): string | undefined {
+  const devices = bases.filter(isDeviceName).map((base) => {
+    const args = ["veneer", ...globals, "hook", "oci", "--base", base];
+    const hooks = ["createRuntime", "poststop"].map((hookName) => ({ hookName, path, args, env: ENV }));
+    return { name: base, containerEdits: { hooks } };
+  });
+  if (devices.length === 0) return undefined;
+  return `${JSON.stringify({ cdiVersion: VERSION, kind: KIND, devices }, undefined, 2)}\n`;
+}
+
+const fileIn = (etc: string) => `${etc}/cdi/veneer.json`;
+
+/** CDI as an engine to set up. */
+export function cdi(store: Store, program: HookProgram): Engine {
+  return {
+    name: JOURNAL,
+    changes: ({ etc }) => [
+      {
+        ...ownFile(fileIn(etc), ""),
+        add() {
+          const text = devicesFile(listBases(store).sort(), program);
+          if (text !== undefined) return text;
+          throw new VeneerError("NO_BASE", "there is no base to make a device of", {
+            hint: "'veneer base import' makes one",
+          });
+        },
+      },
+    ],
+    restart: "nothing to restart: engines read /etc/cdi when a container asks for a device",
+    use: `podman run --device ${KIND}=NAME IMAGE; docker run --device ${KIND}=NAME IMAGE (Docker 25 or later)`,
+  };
+}
+
+/** Brings the specification to the bases that there are now, where `setup cdi` has made one. Idempotent. */
+export function refreshDevices(store: Store, program: HookProgram): void {
+  const { files } = readJournal(store, JOURNAL);
+  const text = devicesFile(listBases(store).sort(), program);
+  for (const { path } of files) {
+    if (readText(path) === text) continue;
+    if (text === undefined) unlinkQuietly(path);
+    else {
+      mkdirs(path.slice(0, path.lastIndexOf("/")), 0o755);
+      replaceFile(path, text, { mode: 0o644, sync: true });
+    }
+  }
+  if (text === undefined || files.length === 0) return;
+  writeJournal(store, JOURNAL, { files: files.map((file) => ({ ...file, after: text })) });
+}

@@ -1,0 +1,64 @@
+/** Stages of a container's life at which `hook oci` can do nothing for it (OCI runtime specification, config.md). */
+import { VeneerError } from "../errors.ts";
+import { type BundleConfig, parseBundleConfig } from "../request/oci-config.ts";
+import type { State } from "../request/oci-state.ts";
+import { readlink, readText } from "../sys/fd.ts";
+import { identify, killProcess } from "../sys/process.ts";
+import { getpid, getppid } from "../sys/self.ts";
+import { lstatMaybe, statMaybe } from "../sys/stat.ts";
+
+const HINT = "configure veneer hook oci at createRuntime (or prestart) and poststop";
+
+/**
+ * Where the container has its root already; undefined at prestart and createRuntime, as far as that can be known. The state
+ * does not say: crun's is "created" at createRuntime, and runc's at poststart.
+ */
+export function lateStage({ bundle, pid }: State): string | undefined {
+  // after the pivot nothing of the host is there
+  const seesHost = () => bundle !== undefined && lstatMaybe(`${bundle}/config.json`) !== undefined;
+  if (isInContainer(pid)) return seesHost() ? "createContainer" : "startContainer";
+  return pid !== undefined && hasPivoted(pid) ? "poststart" : undefined;
+}
+
+/** Before its pivot init has the root that the runtime and its hooks have, in a copy of their mount namespace. */
+function hasPivoted(pid: number): boolean {
+  const [own, its] = [statMaybe("/"), statMaybe(`/proc/${pid}/root`)];
+  return its !== undefined && (its.ino !== own?.ino || its.dev !== own.dev);
+}
+
+/**
+ * Throws for a container that has not been given its base at an earlier stage. At poststart it runs already, and runtimes
+ * may let it run: it is ended.
+ */
+export function refuseLate(stage: string, { id, pid }: State): never {
+  if (stage === "poststart" && pid !== undefined && identify(pid)) killProcess(pid);
+  const what = stage === "poststart" ? "was ended: it ran without its base" : "has its root already";
+  throw new VeneerError("STAGE", `the hook runs at ${stage}, and container ${id} ${what}`, { hint: HINT });
+}
+
+/**
+ * Whether the runtime's init has started this process: at createContainer and startContainer. Then the state's pid counts
+ * in the container's process namespace, and /proc may be that of the host, which counts otherwise.
+ */
+function isInContainer(pid: number | undefined): boolean {
+  return getppid() === pid || Number(readlink("/proc/self")) !== getpid();
+}
+
+/** Throws at poststop of a container that has had its hook at no stage before, and so ran on another root. */
+export function refusePoststopAlone({ id, bundle }: State): void {
+  const hooks = bundle === undefined ? undefined : hooksOf(`${bundle}/config.json`);
+  if (!hooks?.poststop?.some(isOurs)) return;
+  if (hooks.prestart?.some(isOurs) || hooks.createRuntime?.some(isOurs)) return;
+  throw new VeneerError("STAGE", `the hook runs at poststop alone: container ${id} ran without its base`, {
+    hint: HINT,
+  });
+}
+
+function hooksOf(file: string): BundleConfig["hooks"] {
+  const text = readText(file);
+  return text === undefined ? undefined : parseBundleConfig(text, file).hooks;
+}
+
+function isOurs({ args = [] }: { readonly args?: readonly string[] }): boolean {
+  return args.some((word, index) => word === "hook" && args[index + 1] === "oci");
+}
