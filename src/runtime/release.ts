@@ -7,7 +7,16 @@ import { UsageError } from "../errors.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
 import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
-import { AT_FDCWD, O_NOFOLLOW, O_RDWR, O_TRUNC, O_WRONLY } from "../sys/flags.ts";
+import {
+  AT_FDCWD,
+  MNT_DETACH,
+  O_NOFOLLOW,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  UMOUNT_NOFOLLOW,
+} from "../sys/flags.ts";
+import { umountQuietly } from "../sys/mount.ts";
 import { duplicateTo, execve, exit, fork } from "../sys/process/fork.ts";
 import { ignoreSignals } from "../sys/process/signals.ts";
 import { ownExecutable } from "../sys/self.ts";
@@ -75,6 +84,8 @@ function takeDown({ store, key, ephemeral, instance }: Release): void {
     unlinkQuietly(paths.held(store, instance));
   }
   unlinkQuietly(paths.startMark(store, key));
+  // where the container mounts its own config.json, the bundle's lies on it in this namespace
+  umountQuietly(paths.config(store, key), MNT_DETACH | UMOUNT_NOFOLLOW);
   unlinkQuietly(paths.config(store, key));
   unlinkQuietly(paths.record(store, key));
 }

@@ -45,7 +45,14 @@ export type Operation =
   /** mounts the overlay on a directory; `here`: seen in this mount namespace alone */
   | { readonly op: "attach"; readonly target: string; readonly here?: boolean }
   /** directories at the top of the overlay that a runtime writes to or mounts on must not be symbolic links */
-  | { readonly op: "refuse-links"; readonly names: readonly string[] }
+  | {
+      readonly op: "refuse-links";
+      readonly names: readonly string[];
+      readonly base: string;
+      /** an upper that has been written to before, and its instance */
+      readonly upper?: string;
+      readonly instance?: string | undefined;
+    }
   /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
   | {
       readonly op: "cover";

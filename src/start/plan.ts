@@ -7,6 +7,7 @@ import type { Store } from "../store/paths.ts";
 import type { Engine, Placement, Record } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
+import { formatBaseRef } from "../text/names.ts";
 import type { UserNamespace } from "../userns/id-map.ts";
 import type { Operation } from "./operations.ts";
 
@@ -113,7 +114,12 @@ export function planStart(facts: StartFacts): Operation[] {
   }
   // a runtime takes what it finds for an ordinary root: runc up to 1.1 follows a link at /dev out to the host
   if (!("pid" in place) && consumer.engine !== "mount") {
-    operations.push({ op: "refuse-links", names: ["dev", "proc", "sys"] });
+    operations.push({
+      op: "refuse-links",
+      names: ["dev", "proc", "sys"],
+      base: formatBaseRef({ name: facts.base.name, version: facts.base.version }),
+      ...(upper.kind === "existing" && { upper: `${upper.directory}/upper`, instance: facts.instance }),
+    });
   }
   operations.push(
     "pid" in place

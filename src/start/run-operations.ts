@@ -147,7 +147,7 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     }
     case "refuse-links":
-      refuseLinks(held.overlay as Fd, operation.names);
+      refuseLinks(held.overlay as Fd, operation);
       return;
     case "cover":
       cover(held.overlay as Fd, operation, held.ids, held.report);
