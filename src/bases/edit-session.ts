@@ -15,9 +15,9 @@ import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
-import { isMountedOn } from "../store/identity.ts";
-import { waitUntilFree } from "../store/in-use.ts";
 import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
+import { isMountedOn } from "../store/mounts/identity.ts";
+import { waitUntilFree } from "../store/mounts/in-use.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import {

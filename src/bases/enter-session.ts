@@ -25,9 +25,7 @@ import {
   symlink,
 } from "../sys/fd.ts";
 import {
-  AT_EMPTY_PATH,
   AT_FDCWD,
-  AT_RECURSIVE,
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
   O_CREAT,
@@ -37,10 +35,16 @@ import {
   S_IFCHR,
   S_IFDIR,
 } from "../sys/flags.ts";
-import { check, cstring, syscall } from "../sys/libc.ts";
-import { attach, cloneTree, createMount, fsopen, setOption, umount2 } from "../sys/mount.ts";
+import {
+  attach,
+  cloneTree,
+  createMount,
+  fsopen,
+  setMountAttributes,
+  setOption,
+  umount2,
+} from "../sys/mount.ts";
 import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
-import { SYS } from "../sys/numbers.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
@@ -92,7 +96,8 @@ export function enterSession(store: Store, name: string): void {
   addDeviceMounts(devices);
   if (hostResolvConf) {
     using file = cloneTree(hostResolvConf.number, "", false);
-    makeReadOnly(file);
+    // the host's file is not the command's to change
+    setMountAttributes(file, { set: MOUNT_ATTR_RDONLY }, "/etc/resolv.conf");
     putOn(root, file, RESOLV_CONF, "file");
   }
   shown.attachTo(root);
@@ -115,7 +120,7 @@ function openVolumes(volumes: readonly Volume[]) {
       during(`volume ${quote(source)}`, () => {
         const isDirectory = isType(stat(source), S_IFDIR);
         const tree = stack.use(cloneTree(AT_FDCWD, source, isDirectory));
-        if (readonly) makeReadOnly(tree, isDirectory);
+        if (readonly) setMountAttributes(tree, { set: MOUNT_ATTR_RDONLY, recursive: isDirectory }, source);
         return { tree, destination, kind: isDirectory ? ("directory" as const) : ("file" as const) };
       }),
     );
@@ -203,19 +208,4 @@ function addDeviceMounts(devices: Fd): void {
   using shm = mountTmpfs("1777");
   using shmPoint = openDirectory("shm", devices.number);
   attach(shm, shmPoint, "/dev/shm");
-}
-
-/** mount_setattr(2), Linux 5.12: the host's file is not the command's to change. */
-function makeReadOnly(mounted: Fd, recursive = false): void {
-  const attributes = new BigUint64Array([BigInt(MOUNT_ATTR_RDONLY), 0n, 0n, 0n]);
-  const { byteLength } = attributes;
-  const result = syscall(
-    SYS.mount_setattr,
-    mounted.number,
-    cstring(""),
-    recursive ? AT_EMPTY_PATH | AT_RECURSIVE : AT_EMPTY_PATH,
-    attributes,
-    byteLength,
-  );
-  check(result, "mount_setattr", "/etc/resolv.conf");
 }

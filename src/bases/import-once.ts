@@ -51,7 +51,7 @@ async function pin(source: ImageSource, options: ImportOptions & RegistryOptions
 }
 
 /** `HOST:PORT/NAME:TAG` without the tag; a port is followed by a slash. */
-export function withoutTag(reference: string): string {
+function withoutTag(reference: string): string {
   return reference.replace(/:[^/:]*$/, "");
 }
 

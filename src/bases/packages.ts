@@ -18,7 +18,7 @@ const APK = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
 const RPM = ["/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite"];
 
 /** Undefined where the version has no such database, or one of a form that is not read (rpm's before SQLite). */
-export function readPackages(store: Store, base: BaseVersion): Packages | undefined {
+function readPackages(store: Store, base: BaseVersion): Packages | undefined {
   using layers = openLayers(store, base);
   const found = new Map<string, string>();
   let databases = 0;

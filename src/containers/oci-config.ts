@@ -32,7 +32,7 @@ export interface ContainerFacts {
   readonly hooks?: { readonly createRuntime: readonly HookEntry[]; readonly poststop: readonly HookEntry[] };
 }
 
-export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** What docker leaves a container's root with (moby, oci/caps/defaults.go). */
 const CAPABILITIES = [

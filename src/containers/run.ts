@@ -7,7 +7,7 @@ import { installHint, isExecutable } from "../process/find-program.ts";
 import { runForeground } from "../process/foreground.ts";
 import { release } from "../start/release.ts";
 import { heldBy } from "../start/start.ts";
-import { isLive } from "../store/liveness.ts";
+import { isLive } from "../store/mounts/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { programPath } from "../sys/self.ts";
@@ -83,7 +83,7 @@ function storeWords({ store, configFile, runtime }: RunPlace): string[] {
 }
 
 /** The wrapping runtime, which is installed beside the program. */
-export function wrapper(runtime: RuntimeName): string {
+function wrapper(runtime: RuntimeName): string {
   const file = join(dirname(programPath()), `veneer-${runtime}`);
   if (isExecutable(file)) return file;
   throw new VeneerError("NO_WRAPPER", `${file} is missing`, {

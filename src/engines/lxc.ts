@@ -67,11 +67,7 @@ function lineWord(word: string): string {
 }
 
 /** `globals` are options that stand before the command: `--root DIR`. */
-export function hookCommand(
-  bin: string,
-  globals: readonly string[],
-  options: readonly string[] = [],
-): string {
+function hookCommand(bin: string, globals: readonly string[], options: readonly string[] = []): string {
   return [`${bin}/veneer`, ...globals, "hook", "lxc", ...options].map(lineWord).join(" ");
 }
 
@@ -110,7 +106,7 @@ export function checkLxcName(name: string): string {
   throw new UsageError(`${quote(name)} is not a container's name`);
 }
 
-export const containerDirectory = ({ path, name }: LxcContainer): string => `${path}/${name}`;
+const containerDirectory = ({ path, name }: LxcContainer): string => `${path}/${name}`;
 export const containerConfig = (container: LxcContainer): string => `${containerDirectory(container)}/config`;
 
 /**

@@ -2,8 +2,8 @@
 import { VeneerError } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { referencedLayers } from "../inventory/remove-base.ts";
-import { partsOnDisk } from "../store/in-use.ts";
 import { listInstances, readInstance } from "../store/instances.ts";
+import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { ownerState } from "../store/owners.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord } from "../store/records.ts";

@@ -14,7 +14,7 @@ import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-r
 import { isCovered } from "../start/cover.ts";
 import { deleteLater, mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
-import { readNamespace } from "../store/mount-tables.ts";
+import { readNamespace } from "../store/mounts/mount-tables.ts";
 import type { Store } from "../store/paths.ts";
 import { findRecords, readRecord, recordKey } from "../store/records.ts";
 import { explainError } from "../sys/explain.ts";

@@ -14,7 +14,7 @@ import type { Operation } from "../start/operations.ts";
 import { reclaim } from "../start/release.ts";
 import { start } from "../start/start.ts";
 import { parseDocument } from "../store/document.ts";
-import { isLive } from "../store/liveness.ts";
+import { isLive } from "../store/mounts/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords, type Record, recordKey } from "../store/records.ts";
 import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "../sys/fd.ts";

@@ -2,7 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
 import { partDirectory } from "../store/frozen-uppers.ts";
-import { isUpperInUse } from "../store/in-use.ts";
+import { isUpperInUse } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";

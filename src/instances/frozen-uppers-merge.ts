@@ -3,7 +3,6 @@
 import { during, VeneerError } from "../errors.ts";
 import { deleteLater } from "../start/release.ts";
 import { type Parts, partUppers } from "../store/frozen-uppers.ts";
-import { isUpperInUse, partsOnDisk } from "../store/in-use.ts";
 import {
   type Instance,
   lockInstance,
@@ -12,6 +11,7 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
+import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
@@ -89,7 +89,7 @@ export function mergedInstance(store: Store, id: string, instance: Instance): In
 }
 
 /** Whether parts are to be merged, or are left of what was merged. */
-export function hasParts(store: Store, id: string, instance: Instance): boolean {
+function hasParts(store: Store, id: string, instance: Instance): boolean {
   return [instance, ...(instance.kept ?? [])].some(
     ({ parts, generation }) =>
       parts !== undefined || lstatMaybe(`${paths.generation(store, id, generation)}/parts`) !== undefined,

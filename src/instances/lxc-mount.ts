@@ -6,7 +6,6 @@ import { setValue, valuesOf } from "../request/lxc-text.ts";
 import { heldBy } from "../start/start.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
-import { waitUntilFree } from "../store/in-use.ts";
 import { type Generation, type Instance, readInstance } from "../store/instances.ts";
 import {
   blockViews,
@@ -20,6 +19,7 @@ import {
   mountsInstance,
   viewUpper,
 } from "../store/lxc-mount.ts";
+import { waitUntilFree } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { noteSetupChange } from "../store/setup-journal.ts";
 import { readText, realPath, replaceFile } from "../sys/fd.ts";

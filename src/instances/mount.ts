@@ -4,7 +4,6 @@ import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { reclaim } from "../start/release.ts";
 import { heldBy, startLocked } from "../start/start.ts";
-import { isMountedAtTarget } from "../store/identity.ts";
 import {
   type Instance,
   readInstance,
@@ -12,8 +11,9 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { isLive } from "../store/liveness.ts";
-import { mountersOf } from "../store/mount-tables.ts";
+import { isMountedAtTarget } from "../store/mounts/identity.ts";
+import { isLive } from "../store/mounts/liveness.ts";
+import { mountersOf } from "../store/mounts/mount-tables.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record, readRecord, recordKey } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";

@@ -1,9 +1,9 @@
 /** Removes a named instance: gone by one rename, whatever its size. */
 
 import { refuseHeld, refuseInUse } from "../start/start.ts";
-import { partsOnDisk } from "../store/in-use.ts";
 import { noSuchInstance, requireLock } from "../store/instances.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
+import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { unlinkQuietly } from "../sys/fd.ts";

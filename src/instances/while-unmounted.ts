@@ -5,10 +5,9 @@ import type { Settings } from "../request/config.ts";
 import { reclaim } from "../start/release.ts";
 import { inUse, refuseHeld, refuseInUse } from "../start/start.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
-import { isMountedAtTarget } from "../store/identity.ts";
-
 import type { Instance } from "../store/instances.ts";
-import { keeperOfCopy } from "../store/mount-copies.ts";
+import { isMountedAtTarget } from "../store/mounts/identity.ts";
+import { keeperOfCopy } from "../store/mounts/mount-copies.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { holdLxc } from "./lxc-mount.ts";

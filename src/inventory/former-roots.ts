@@ -1,5 +1,5 @@
 /** Overlays that live rebases took away from containers, as long as something is still on them. */
-import { isUpperInUse } from "../store/in-use.ts";
+import { isUpperInUse } from "../store/mounts/in-use.ts";
 import type { Record, Remains } from "../store/records.ts";
 
 /** Those of a container whose overlay is still there; the kernel is asked. */

@@ -1,8 +1,8 @@
 /** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
 
-import { isUpperInUse } from "../store/in-use.ts";
-import { isLive } from "../store/liveness.ts";
-import { readMountTable, readNamespace } from "../store/mount-tables.ts";
+import { isUpperInUse } from "../store/mounts/in-use.ts";
+import { isLive } from "../store/mounts/liveness.ts";
+import { readMountTable, readNamespace } from "../store/mounts/mount-tables.ts";
 import type { Record } from "../store/records.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { list } from "../sys/stat.ts";

@@ -1,9 +1,9 @@
 /** The processes of containers that have no pid in their record, found by the overlay that is their root. */
 
-import { type Identified, upperHandleOf } from "../store/identity.ts";
-import { readMountTable, readNamespace } from "../store/mount-tables.ts";
+import { type Identified, upperHandleOf } from "../store/mounts/identity.ts";
+import { readMountTable, readNamespace } from "../store/mounts/mount-tables.ts";
+import { isRootOf, openRoot, rootIn } from "../store/mounts/roots.ts";
 import type { Record } from "../store/records.ts";
-import { isRootOf, openRoot, rootIn } from "../store/roots.ts";
 import { isErrno } from "../sys/errno.ts";
 
 import { upperHandle } from "../sys/file-handle.ts";
@@ -58,7 +58,7 @@ function match(roots: RootsByDevice, record: Record): (readonly [Record, number]
 }
 
 /** A process in each mount namespace whose root is an overlay. */
-export function findRoots(): RootProcess[] {
+function findRoots(): RootProcess[] {
   const roots = new Map<string, string | undefined>();
   const first = new Map<string, RootProcess>();
   for (const name of list("/proc")) {

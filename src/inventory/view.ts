@@ -2,10 +2,9 @@
 import { formatError } from "../errors.ts";
 import { measure } from "../overlay/walk.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
-import { partsOnDisk } from "../store/in-use.ts";
 import { type Instance, listInstances, readInstance } from "../store/instances.ts";
-
 import { lxcMountRecord } from "../store/lxc-mount.ts";
+import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";
 import { lstatMaybe } from "../sys/stat.ts";

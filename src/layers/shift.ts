@@ -84,7 +84,7 @@ async function shiftLayer(
 }
 
 /** Gives every file of a tree, which is nobody's else, the owners that the maps give it. Not idempotent. */
-export function shiftTree(tree: string, map: IdMap): void {
+function shiftTree(tree: string, map: IdMap): void {
   const linked = new Set<bigint>();
   const root = lstatMaybe(tree);
   if (root) shiftFile(AT_FDCWD, tree, tree, root, map);

@@ -1,8 +1,8 @@
 /** A running container, looked at before it gets another root. */
 import { VeneerError } from "../errors.ts";
 import { withProcesses } from "../inventory/running.ts";
+import { isRootOf } from "../store/mounts/roots.ts";
 import type { Record } from "../store/records.ts";
-import { isRootOf } from "../store/roots.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";

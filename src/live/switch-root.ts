@@ -6,9 +6,9 @@
 
 import { VeneerError } from "../errors.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
-import { identityOf } from "../store/identity.ts";
-import { waitUntilFree } from "../store/in-use.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
+import { identityOf } from "../store/mounts/identity.ts";
+import { waitUntilFree } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";

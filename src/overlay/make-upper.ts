@@ -2,9 +2,7 @@
 
 import { type Fd, fchmodat, fchownat, mkdirat, openat } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
-import { check, cstring, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
-import { setxattr } from "../sys/stat.ts";
+import { setTime, setxattr } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { makeWhiteout, markOpaque } from "./marks.ts";
 import type { UpperEntry, UpperRoot } from "./upper-entries.ts";
@@ -26,7 +24,7 @@ export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly Upp
   }
   // times last and innermost first: making an entry changes its parent's
   for (const entry of [...entries].reverse()) {
-    if (entry.kind === "merged" && entry.mtime) setTime(upper, entry);
+    if (entry.kind === "merged" && entry.mtime) setTime(entry.path, entry.mtime, upper.number);
   }
   setOwner(directory, "upper", root);
 }
@@ -58,15 +56,4 @@ function setOwner(dir: Fd, path: string, owner: UpperRoot): void {
     fchownat(dir.number, path, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
   }
   fchmodat(dir.number, path, owner.mode);
-}
-
-function setTime(upper: Fd, entry: UpperEntry): void {
-  const time = entry.mtime as NonNullable<UpperEntry["mtime"]>;
-  const value = [time.seconds, BigInt(time.nanoseconds)];
-  const times = new BigInt64Array([...value, ...value] as bigint[]);
-  check(
-    syscall(SYS.utimensat, upper.number, cstring(entry.path), times, AT_SYMLINK_NOFOLLOW),
-    "utimensat",
-    entry.path,
-  );
 }

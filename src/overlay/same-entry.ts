@@ -1,9 +1,7 @@
 /** Whether two entries of a file system are the same but for times. Follows no symbolic link. */
 
-import { openat, readlink } from "../sys/fd.ts";
+import { openat, readlink, readSome } from "../sys/fd.ts";
 import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/flags.ts";
-import { check, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
 import type { Stat } from "../sys/stat.ts";
 import { xattrs } from "./merged-lookup.ts";
 import type { XattrMap } from "./upper-entries.ts";
@@ -31,8 +29,14 @@ export function sameXattrs(a: XattrMap, b: XattrMap): boolean {
   if (a.size !== b.size) return false;
   return [...a].every(([name, value]) => {
     const other = b.get(name);
-    return other !== undefined && Buffer.compare(value, other) === 0;
+    return other !== undefined && equalBytes(value, other);
   });
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  return true;
 }
 
 function procPath({ dir, path }: Located): string {
@@ -48,7 +52,7 @@ function sameContent(a: Located, b: Located): boolean {
   for (;;) {
     const count = readFully(left.number, one, a.path);
     if (count !== readFully(right.number, two, b.path)) return false;
-    if (Buffer.compare(one.subarray(0, count), two.subarray(0, count)) !== 0) return false;
+    if (!equalBytes(one.subarray(0, count), two.subarray(0, count))) return false;
     if (count < CHUNK) return true;
   }
 }
@@ -57,7 +61,7 @@ function sameContent(a: Located, b: Located): boolean {
 function readFully(fd: number, buffer: Uint8Array, name: string): number {
   let length = 0;
   while (length < buffer.length) {
-    const count = check(syscall(SYS.read, fd, buffer.subarray(length), buffer.length - length), "read", name);
+    const count = readSome(fd, buffer.subarray(length), name);
     if (count === 0) break;
     length += count;
   }

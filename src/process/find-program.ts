@@ -2,7 +2,7 @@
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 
 /** The executables of that name on PATH, in its order. */
-export function* findPrograms(name: string, path: string | undefined): Generator<string> {
+function* findPrograms(name: string, path: string | undefined): Generator<string> {
   for (const directory of (path || "/usr/sbin:/usr/bin:/sbin:/bin").split(":")) {
     if (directory.startsWith("/") && isExecutable(`${directory}/${name}`)) yield `${directory}/${name}`;
   }

@@ -4,8 +4,6 @@ export interface Progress {
   step(label: string, sample?: () => string): void;
 }
 
-export const silent: Progress = { step() {} };
-
 /** `312 MB` */
 export function formatAmount(bytes: number): string {
   return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;

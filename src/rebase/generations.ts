@@ -16,7 +16,6 @@ import type { Settings } from "../request/config.ts";
 import { refuseInUse } from "../start/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
-import { partsOnDisk } from "../store/in-use.ts";
 import {
   checkInstanceDigest,
   type Generation,
@@ -28,7 +27,8 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { isLive } from "../store/liveness.ts";
+import { partsOnDisk } from "../store/mounts/in-use.ts";
+import { isLive } from "../store/mounts/liveness.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";

@@ -53,7 +53,7 @@ export interface ConfigFile extends Partial<Omit<Config, "annotations" | "enviro
 }
 
 /** What the keys are when nobody sets them; the schema says the same. */
-export const DEFAULTS = {
+const DEFAULTS = {
   root: DEFAULT_ROOT,
   run: DEFAULT_RUN,
   runtimes: {},

@@ -11,7 +11,7 @@ export function valuesOf(text: string, key: string): string[] {
 }
 
 /** A line at the end of the text, on a line of its own. */
-export function appendLine(text: string, line: string): string {
+function appendLine(text: string, line: string): string {
   return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${line}\n`;
 }
 

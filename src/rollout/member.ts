@@ -69,7 +69,7 @@ export function makeRows(base: string, { to, entries }: Rollout): Map<string, Ro
   );
 }
 
-export function rowOf(job: Job, entry: Entry): Row {
+function rowOf(job: Job, entry: Entry): Row {
   return job.rows.get(key(entry)) as Row;
 }
 

@@ -3,7 +3,7 @@
  * left for each start; the next start, of whatever container, looks at some marks and takes down what came to nothing.
  */
 import { reclaim } from "../start/release.ts";
-import { isLive } from "../store/liveness.ts";
+import { isLive } from "../store/mounts/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { readRecord } from "../store/records.ts";
 import { mkdirMaybe, mknodat, openatMaybe, unlinkQuietly } from "../sys/fd.ts";

@@ -23,7 +23,7 @@ export function requireOwnNamespace(config: BundleConfig): void {
 }
 
 /** Mounts made in the container, or by its volumes, are to be seen on the host (config-linux.md, config.md#mounts). */
-export function wantsSharedMounts(config: BundleConfig): boolean {
+function wantsSharedMounts(config: BundleConfig): boolean {
   const isShared = (word: string) => word === "shared" || word === "rshared";
   if (isShared(config.linux?.rootfsPropagation ?? "")) return true;
   return (config.mounts ?? []).some(({ options }) => options?.some(isShared));

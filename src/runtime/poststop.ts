@@ -49,12 +49,7 @@ interface Document {
 }
 
 /** Throws unless the two documents differ in what was meant to differ alone. */
-export function checkRewritten(
-  before: string,
-  after: string,
-  hook: string,
-  moved: readonly MovedSource[],
-): void {
+function checkRewritten(before: string, after: string, hook: string, moved: readonly MovedSource[]): void {
   const expected = JSON.parse(before) as Document;
   const found = JSON.parse(after) as Document;
   for (const { index, source } of moved) {

@@ -3,11 +3,11 @@
  * look a volume's place up below root.path before they tell CRIU: a link in the base would lead elsewhere.
  */
 import { during, VeneerError } from "../errors.ts";
-import { isOverlayOf } from "../store/identity.ts";
-import { mountersOf } from "../store/mount-tables.ts";
+import { isOverlayOf } from "../store/mounts/identity.ts";
+import { mountersOf } from "../store/mounts/mount-tables.ts";
+import { isRootOf } from "../store/mounts/roots.ts";
 import type { Store } from "../store/paths.ts";
 import { listRecords, type Record } from "../store/records.ts";
-import { isRootOf } from "../store/roots.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { attach, cloneTree } from "../sys/mount.ts";

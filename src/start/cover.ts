@@ -6,7 +6,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../request/oci-config.ts";
-import { isAnyOverlay } from "../store/any-overlay.ts";
+import { isAnyOverlay } from "../store/mounts/any-overlay.ts";
 import type { Store } from "../store/paths.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";

@@ -1,6 +1,6 @@
 /** Takes down what a record stands for. */
 
-import { isMountedAtTarget } from "../store/identity.ts";
+import { isMountedAtTarget } from "../store/mounts/identity.ts";
 
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";

@@ -3,7 +3,7 @@ import { during, VeneerError } from "../errors.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
-import { identityOf } from "../store/identity.ts";
+import { identityOf } from "../store/mounts/identity.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, replaceRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";

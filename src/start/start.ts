@@ -9,7 +9,6 @@ import type { RootRequest } from "../request/root-request.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { makeInstance } from "../store/create-instance.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
-import { waitUntilFree } from "../store/in-use.ts";
 import {
   checkInstanceBase,
   checkInstanceDigest,
@@ -17,9 +16,10 @@ import {
   lockInstance,
   readInstance,
 } from "../store/instances.ts";
-import { isLive } from "../store/liveness.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
-import type { Keeper } from "../store/mount-copies.ts";
+import { waitUntilFree } from "../store/mounts/in-use.ts";
+import { isLive } from "../store/mounts/liveness.ts";
+import type { Keeper } from "../store/mounts/mount-copies.ts";
 
 import { freshUpper, type OpenLayers, openLayers } from "../store/open-layers.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";

@@ -31,7 +31,7 @@ export const lxcEmpty = (store: Store, id: string) => `${lxcDirectory(store, id)
 const configLink = (store: Store, id: string) => `${lxcDirectory(store, id)}/config`;
 
 /** Of a name of its own for all that the container would see: a stale line names another view. */
-export function viewName({ base, version, generation, parts = 0, folded = 0 }: Generation): string {
+function viewName({ base, version, generation, parts = 0, folded = 0 }: Generation): string {
   return `${generation}-${base}@${version}${parts === 0 ? "" : `-${parts}-${folded}`}`;
 }
 

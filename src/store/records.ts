@@ -8,7 +8,7 @@ import { list, lstatMaybe } from "../sys/stat.ts";
 import type { IdMap } from "../sys/userns.ts";
 import { parseDocument, writeDocument } from "./document.ts";
 import type { Parts } from "./frozen-uppers.ts";
-import type { OverlayIdentity } from "./identity.ts";
+import type { OverlayIdentity } from "./mounts/identity.ts";
 
 import { paths, type Store } from "./paths.ts";
 

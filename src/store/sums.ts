@@ -1,13 +1,11 @@
 /** Digests of the content of a layer's files: `sums` beside the tree, a line `HEX PATH` for each regular file. */
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
+import { type Fd, openat2, openDirectory, readSome, readText } from "../sys/fd.ts";
 import { O_NOATIME, O_NOFOLLOW, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.ts";
-import { check, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
 import { unescapePath } from "./listing.ts";
 
 /** Listings and sums of the largest layers: some 250 bytes an entry. */
-export const LISTING_LIMIT = 2 ** 31;
+const LISTING_LIMIT = 2 ** 31;
 
 export const listingFile = (directory: string) => `${directory}/listing`;
 export const sumsFile = (directory: string) => `${directory}/sums`;
@@ -56,7 +54,7 @@ function sumFile(tree: Fd, path: string, buffer: Uint8Array): string | undefined
   }
   using _file = file;
   for (;;) {
-    const count = check(syscall(SYS.read, file.number, buffer, buffer.length), "read", path);
+    const count = readSome(file.number, buffer, path);
     if (count === 0) return hash.digest("hex");
     hash.update(buffer.subarray(0, count));
   }

@@ -1,10 +1,8 @@
 /** Removes trees that a container has written: by descriptor, never through a symbolic link. */
 
 import { errno, isErrno } from "../sys/errno.ts";
-import { openatMaybe, rename, rmdir, uniqueSuffix, unlink } from "../sys/fd.ts";
+import { openatMaybe, rename, rmdir, tryUnlink, uniqueSuffix, unlink } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
-import { cstring, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
 import { listFd } from "../sys/stat.ts";
 import { paths, type Store } from "./paths.ts";
 
@@ -30,7 +28,7 @@ function removeContents(dir: number, name: string, budget: number): number {
   // one name beyond the budget shows that it does not suffice, whatever the size of the directory
   for (const entry of listFd(dir, name, budget + 1)) {
     if (--left < 0) return left;
-    const result = syscall(SYS.unlinkat, dir, cstring(entry), 0);
+    const result = tryUnlink(entry, dir);
     if (result === 0 || result === -(errno.ENOENT as number)) continue;
     if (result === -(errno.EISDIR as number)) left = removeTree(entry, left, dir);
     else unlink(entry, dir);

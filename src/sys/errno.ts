@@ -53,7 +53,7 @@ export function errnoName(number: number): string {
   return table[number]?.[0] ?? `errno ${number}`;
 }
 
-export function errnoText(number: number): string {
+function errnoText(number: number): string {
   return table[number]?.[1] ?? "Unknown error";
 }
 

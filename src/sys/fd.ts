@@ -1,4 +1,7 @@
-/** Files by descriptor: openat(2), openat2(2), read(2), write(2) and their kin, without node:fs. */
+/**
+ * Files by descriptor: openat(2), openat2(2), read(2), write(2) and their kin, without node:fs. Longer than 250 lines:
+ * one thin function a call.
+ */
 import { decodeName } from "../text/file-names.ts";
 import { errno, SysError } from "./errno.ts";
 import {
@@ -239,6 +242,11 @@ export function rename(from: string, to: string, flags = 0, fromDir = AT_FDCWD, 
 /** linkat(2), of a symbolic link itself; returns 0 or -errno. */
 export function linkat(fromDir: number, from: string, toDir: number, to: string): number {
   return syscall(SYS.linkat, fromDir, cstring(from), toDir, cstring(to), 0);
+}
+
+/** unlinkat(2): 0 or -errno. */
+export function tryUnlink(path: string, dir: number): number {
+  return syscall(SYS.unlinkat, dir, cstring(path), 0);
 }
 
 export function unlink(path: string, dir = AT_FDCWD): void {

@@ -22,7 +22,6 @@ export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 
 // openat2(2)
-export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
@@ -46,13 +45,8 @@ export const RENAME_EXCHANGE = 2;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
-export const LOCK_UN = 8;
 
 // mount(2), umount2(2)
-export const MS_RDONLY = 1;
-export const MS_NOSUID = 2;
-export const MS_REMOUNT = 32;
-export const MS_BIND = 4096;
 export const MS_REC = 16384;
 export const MS_PRIVATE = 1 << 18;
 export const MS_SLAVE = 1 << 19;

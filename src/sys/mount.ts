@@ -3,7 +3,6 @@ import { SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import {
   AT_EMPTY_PATH,
-  AT_FDCWD,
   AT_RECURSIVE,
   FSCONFIG_CMD_CREATE,
   FSCONFIG_SET_FD,
@@ -38,9 +37,14 @@ export function setFdOption(context: Fd, key: string, fd: Fd): number {
   return syscall(SYS.fsconfig, context.number, FSCONFIG_SET_FD, cstring(key), null, fd.number);
 }
 
+/** FSCONFIG_CMD_CREATE alone (fsconfig(2)): 0 or -errno. */
+export function tryCreate(context: Fd): number {
+  return syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
+}
+
 /** Creates the superblock and returns it as a detached mount, which vanishes when its descriptor is closed. */
 export function createMount(context: Fd, name: string, attributes = 0): Fd {
-  const created = syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
+  const created = tryCreate(context);
   if (created < 0) throw new SysError(-created, `mount ${name}${contextLog(context)}`);
   return new Fd(check(syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes), "fsmount", name));
 }
@@ -145,5 +149,3 @@ export function umount2(path: string, flags: number): void {
 export function umountQuietly(path: string, flags: number): boolean {
   return syscall(SYS.umount2, cstring(path), flags) === 0;
 }
-
-export { AT_FDCWD };

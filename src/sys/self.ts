@@ -40,7 +40,7 @@ export function programPath(): string {
 }
 
 /** Of an executable of ours, the one that is named `veneer`. */
-export function smallProgram(executable: string): string {
+function smallProgram(executable: string): string {
   const slash = executable.lastIndexOf("/");
   if (executable.slice(slash + 1) !== LARGE_PROGRAM) return executable;
   const directory = executable.slice(0, slash);

@@ -13,7 +13,7 @@ export interface Attacker {
 const UID = 47999;
 
 /** A directory of the attacker's own, which nobody else needs. */
-export function attackersDirectory(): string {
+function attackersDirectory(): string {
   const dir = mkdtempSync("/tmp/veneer-attacker-");
   chownSync(dir, UID, UID);
   return dir;

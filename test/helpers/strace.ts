@@ -6,7 +6,7 @@ import type { Hook } from "./bundle.ts";
 import { must } from "./host.ts";
 
 /** Calls that change something that outlives the process, or the namespace that it is in. */
-export const MUTATING = [
+const MUTATING = [
   "mkdirat",
   "mknodat",
   "symlinkat",

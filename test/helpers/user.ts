@@ -147,8 +147,3 @@ function processesOf(uid: number): number[] {
 function words(env: Readonly<Record<string, string>>): string[] {
   return Object.entries(env).flatMap(([key, value]) => (value === "" ? [] : [`${key}=${value}`]));
 }
-
-/** What a user's file says that only it may read. */
-export function readAs(user: User, path: string): string {
-  return readFileSync(path.replace(user.runtime, join(user.home, "../runtime")), "utf8");
-}

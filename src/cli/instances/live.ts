@@ -35,7 +35,7 @@ export function staleSummary(stale: readonly StaleUse[]): string[] {
   });
 }
 
-export function staleWhat({ path, kind }: StaleUse): string {
+function staleWhat({ path, kind }: StaleUse): string {
   if (path === "") return kind;
   return kind === "library" || kind === "file" ? path : `${path} (${kind})`;
 }

@@ -1,8 +1,3 @@
-/**
- * fork(2), execve(2) and waiting, of the small program alone: it has one thread, and what it forks or executes finds
- * all that the caller had. The large program must not use them: the other threads of its run time are not copied.
- */
-import { encodeName } from "../../text/file-names.ts";
 import { errno } from "../errno.ts";
 import { Fd } from "../fd.ts";
 import { O_CLOEXEC } from "../flags.ts";
@@ -27,17 +22,12 @@ export function exit(status: number): never {
  * A NULL-terminated array of addresses of NUL-terminated strings, as execve(2) takes them. `kept` is what the addresses
  * point into: it must stay reachable as long as the array is used, as by a local variable of the caller.
  */
-export function stringArray(strings: readonly (string | Uint8Array)[]): {
+function stringArray(strings: readonly (string | Uint8Array)[]): {
   readonly array: BigUint64Array;
   readonly kept: readonly Uint8Array[];
 } {
   const kept = strings.map((text) => cstring(text));
   return { array: new BigUint64Array([...kept.map(addressOf), 0n]), kept };
-}
-
-/** `NAME=VALUE` each. */
-export function environmentOf(variables: Readonly<Record<string, string>>): Uint8Array[] {
-  return Object.entries(variables).map(([name, value]) => encodeName(`${name}=${value}`));
 }
 
 /**
@@ -73,7 +63,7 @@ export function waitFor(pid: number): number {
 }
 
 /** Of a wait status (wait(2)). */
-export function shellStatus(status: number): number {
+function shellStatus(status: number): number {
   const signal = status & 0x7f;
   return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }

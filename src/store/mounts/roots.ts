@@ -1,7 +1,7 @@
 /** The root of a process, and whose it is. */
-import { isErrno } from "../sys/errno.ts";
-import { type Fd, openDirectory } from "../sys/fd.ts";
-import { parseMountLine } from "../sys/mountinfo.ts";
+import { isErrno } from "../../sys/errno.ts";
+import { type Fd, openDirectory } from "../../sys/fd.ts";
+import { parseMountLine } from "../../sys/mountinfo.ts";
 import { type Identified, isOverlayOf } from "./identity.ts";
 import { isUpperInUse } from "./in-use.ts";
 import { readMountTable } from "./mount-tables.ts";

@@ -1,9 +1,9 @@
 /** Whether a root that somebody prepared is one of ours already. */
-import type { Fd } from "../sys/fd.ts";
-import { mountStatus } from "../sys/stat.ts";
+import type { Fd } from "../../sys/fd.ts";
+import { mountStatus } from "../../sys/stat.ts";
+import type { Store } from "../paths.ts";
+import { listRecords } from "../records.ts";
 import { isOverlayOf } from "./identity.ts";
-import type { Store } from "./paths.ts";
-import { listRecords } from "./records.ts";
 
 /** Whether `root` is the root of an overlay that a record of this store holds. */
 export function isAnyOverlay(store: Store, root: Fd): boolean {

@@ -5,12 +5,12 @@
  * device number that its record holds and stands on the very upper directory, which lies in the store, out of reach.
  */
 
-import { type Fd, openatMaybe } from "../sys/fd.ts";
-import { fileHandle, upperHandle } from "../sys/file-handle.ts";
-import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
-import { mountStatus } from "../sys/stat.ts";
+import { type Fd, openatMaybe } from "../../sys/fd.ts";
+import { fileHandle, upperHandle } from "../../sys/file-handle.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../sys/flags.ts";
+import { mountStatus } from "../../sys/stat.ts";
+import type { Record } from "../records.ts";
 import { isUpperInUse } from "./in-use.ts";
-import type { Record } from "./records.ts";
 
 /** Taken when an overlay is mounted, before it is attached anywhere. */
 export interface OverlayIdentity {
@@ -38,7 +38,7 @@ export function upperHandleOf({ overlay, upper }: Identified): string | undefine
 }
 
 /** The handle of a directory; undefined where it is gone, or where there are no handles. */
-export function handleOfPath(path: string): string | undefined {
+function handleOfPath(path: string): string | undefined {
   using fd = openatMaybe(AT_FDCWD, path, O_PATH | O_DIRECTORY);
   return fd && fileHandle(fd);
 }

@@ -1,8 +1,8 @@
 /** Copies of a mount in other mount namespaces: what would stay when it is unmounted here. */
 
-import { mountTableOf, otherMountNamespaces } from "../sys/mount-namespaces.ts";
-import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
-import { list } from "../sys/stat.ts";
+import { mountTableOf, otherMountNamespaces } from "../../sys/mount-namespaces.ts";
+import { type MountEntry, parseMountinfo, readMountinfo } from "../../sys/mountinfo.ts";
+import { list } from "../../sys/stat.ts";
 import { readMountTable, readNamespace } from "./mount-tables.ts";
 
 /** Who keeps a copy: a process in its namespace; absent where no process is in it. */

@@ -1,12 +1,9 @@
 /** Whether an upper is in use: the kernel is asked. */
-import { errno } from "../sys/errno.ts";
-import { openDirectory } from "../sys/fd.ts";
-import { FSCONFIG_CMD_CREATE } from "../sys/flags.ts";
-import { syscall } from "../sys/libc.ts";
-import { fsopen, setOption } from "../sys/mount.ts";
-import { SYS } from "../sys/numbers.ts";
-import { sleep } from "../sys/self.ts";
-import { list, lstatMaybe } from "../sys/stat.ts";
+import { errno } from "../../sys/errno.ts";
+import { openDirectory } from "../../sys/fd.ts";
+import { fsopen, setOption, tryCreate } from "../../sys/mount.ts";
+import { sleep } from "../../sys/self.ts";
+import { list, lstatMaybe } from "../../sys/stat.ts";
 
 /**
  * Whether any overlay in any mount namespace has this upper. Overlayfs marks the upper of every live
@@ -26,8 +23,7 @@ export function isUpperInUse(upper: string): boolean {
   ] as const) {
     if (setOption(context, key, value) < 0) return true;
   }
-  const created = syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
-  return created === -(errno.EBUSY as number);
+  return tryCreate(context) === -(errno.EBUSY as number);
 }
 
 /**

@@ -1,8 +1,8 @@
 /** The mount tables of all namespaces that some process is in: one of each. */
-import { isErrno } from "../sys/errno.ts";
-import { readlink } from "../sys/fd.ts";
-import { parseMountLine, readMountinfo } from "../sys/mountinfo.ts";
-import { list } from "../sys/stat.ts";
+import { isErrno } from "../../sys/errno.ts";
+import { readlink } from "../../sys/fd.ts";
+import { parseMountLine, readMountinfo } from "../../sys/mountinfo.ts";
+import { list } from "../../sys/stat.ts";
 
 /**
  * A process in each mount namespace other than `except` (an ino of /proc/PID/ns/mnt) that has an overlay with this

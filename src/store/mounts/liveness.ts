@@ -1,10 +1,10 @@
 /** Whether something that a record names is still in use. The kernel is asked: never text, never the pid alone. */
 
-import { isAlive } from "../sys/process.ts";
+import { isAlive } from "../../sys/process.ts";
+import type { Record } from "../records.ts";
 import { isMountedAtTarget } from "./identity.ts";
 import { isUpperInUse } from "./in-use.ts";
 import { mountersOf, readNamespace } from "./mount-tables.ts";
-import type { Record } from "./records.ts";
 import { isRootOf } from "./roots.ts";
 
 /**
