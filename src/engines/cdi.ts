@@ -10,7 +10,7 @@ import { listBases } from "../store/versions.ts";
 import { mkdirs, readText, replaceFile, unlinkQuietly } from "../sys/fd.ts";
 import { type Engine, ownFile } from "./engine.ts";
 
-export const KIND = "veneer.run/base";
+const KIND = "veneer.run/base";
 
 /** hooks came with 0.3.0, names that begin with a digit with 0.5.0, which podman 4.3 knows */
 const VERSION = "0.5.0";
@@ -26,12 +26,12 @@ export interface HookProgram {
 }
 
 /** Whether a base's name may be a device's: it must end in a letter or digit. */
-export function isDeviceName(base: string): boolean {
+function isDeviceName(base: string): boolean {
   return /[a-z0-9]$/.test(base);
 }
 
 /** The specification; undefined without bases: one without devices is not valid. */
-export function devicesFile(bases: readonly string[], { path, globals }: HookProgram): string | undefined {
+function devicesFile(bases: readonly string[], { path, globals }: HookProgram): string | undefined {
   const devices = bases.filter(isDeviceName).map((base) => {
     const args = ["veneer", ...globals, "hook", "oci", "--base", base];
     const hooks = ["createRuntime", "poststop"].map((hookName) => ({ hookName, path, args, env: ENV }));
