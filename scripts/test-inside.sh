@@ -1,0 +1,17 @@
+#!/bin/bash
+# test-inside.sh ARGUMENT…: vitest in the mount namespace that test.sh has made for it. With VENEER_TEST_SHARED=1 every
+# mount in it is shared, as systemd makes those of a host, and what is left mounted in the end is a failure.
+set -uo pipefail
+table() { cut -d' ' -f4- /proc/self/mountinfo | sed -E 's/ (shared|master):[0-9]+//g'; }
+
+if [ -z "${VENEER_TEST_SHARED-}" ]; then exec node_modules/.bin/vitest run "$@"; fi
+mount --make-rshared /
+before=$(table)
+node_modules/.bin/vitest run "$@"
+status=$?
+if ! left=$(diff <(echo "$before") <(table)); then
+  echo "npm test: the mount table is not what it was before the tests:" >&2
+  echo "$left" >&2
+  [ "$status" -ne 0 ] || status=1
+fi
+exit "$status"
