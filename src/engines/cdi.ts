@@ -30,6 +30,10 @@ function isDeviceName(base: string): boolean {
   return /[a-z0-9]$/.test(base);
 }
 
+export function namesWithoutDevice(store: Store): string[] {
+  return listBases(store).filter((base) => !isDeviceName(base));
+}
+
 /** The specification; undefined without bases: one without devices is not valid. */
 function devicesFile(bases: readonly string[], { path, globals }: HookProgram): string | undefined {
   const devices = bases.filter(isDeviceName).map((base) => {

@@ -1,3 +1,4 @@
+import { namesWithoutDevice } from "../../engines/cdi.ts";
 import type { Engine } from "../../engines/engine.ts";
 import { lxcContainer, lxcDefaults } from "../../engines/lxc.ts";
 import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../../engines/lxc-root.ts";
@@ -69,6 +70,9 @@ come and go.`,
     for (const { path } of edits) context.out(path);
     context.note(edits.length === 0 ? `${engine.name} is set up already` : `now: ${engine.restart}`);
     context.note(`then: ${engine.use}`);
+    for (const base of engine.name === "cdi" ? namesWithoutDevice(store) : []) {
+      context.note(`base ${base} has no device: a device's name ends in a letter or digit`);
+    }
   },
 };
 
