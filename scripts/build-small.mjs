@@ -88,6 +88,7 @@ const ownModules = {
  * export must be functions. The validators are such modules, too.
  */
 const LATE = [
+  "src/cli/small.ts",
   "src/start/start.ts",
   "src/runtime/large-program.ts",
   "src/hook/lxc.ts",

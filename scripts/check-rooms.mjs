@@ -2,7 +2,7 @@
 //
 // 1. Imports point down the map: a room knows itself and those below it.
 // 2. Rooms of the small program import no `node:*`, `bun:*` or package, use no global of Node.js or Bun, and
-//    nothing asynchronous; `src/main.ts` reaches nothing else.
+//    nothing asynchronous; `src/main.ts` reaches nothing else, but for the verbs of `src/cli/small.ts`.
 // 3. System calls are made in `src/sys/` alone: elsewhere nothing calls `syscall(`.
 // 4. A room has at most 25 files; a file of more than 250 lines says why at its head ("250 lines").
 //
@@ -71,7 +71,9 @@ function checkFile(file, text) {
     const other = roomOf(target);
     if (target.startsWith("..") || other === "generated") continue;
     if (file === "main.ts") {
-      if (!small.has(other)) fault(file, "small", `imports ${target}, which is no part of the small program`);
+      // the verbs that both programs know: build-small.mjs sees to it that nothing foreign gets in by them
+      if (!small.has(other) && target !== "cli/small.ts")
+        fault(file, "small", `imports ${target}, which is no part of the small program`);
     } else if (!isEntry && height(other) < height(room)) {
       fault(file, "down", `imports ${target}: ${other} is above ${room}`);
     }

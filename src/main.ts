@@ -3,6 +3,7 @@
  * is the large program's, which is executed in its place.
  */
 
+import { runSmall } from "./cli/small.ts";
 import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { hookLxc } from "./hook/lxc.ts";
 import { hookOci } from "./hook/oci.ts";
@@ -31,12 +32,17 @@ function main(argv: readonly string[]): void {
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
   if (word === "hook") {
-    const env = lxcEnvironment();
+    // all that hooks read of their environment, which may be that of an image
+    const env: LxcEnvironment = environment("LXC_");
     ignoreBrokenPipes();
     reportingToLxc(env, () => reportingToParent(() => hook(args, options, env)));
     exit(0);
   }
   if (word === "runtime") runtime(args.rest(), options);
+  else if (word !== undefined) {
+    const status = runSmall(options, word, args.rest(), environment(""));
+    if (status !== undefined) exit(status);
+  }
 }
 
 /** `runtime --real NAME -- ARGS...`: the wrapping runtime without its name. */
@@ -79,14 +85,16 @@ function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): voi
   }
 }
 
-/** All that hooks read of their environment, which may be that of an image. */
-function lxcEnvironment(): LxcEnvironment {
-  const variables = host.environment().map(decodeName);
-  return Object.fromEntries(
-    variables
-      .filter((text) => text.startsWith("LXC_"))
-      .map((text) => [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)]),
-  );
+/** The variables whose names begin with `prefix`; of two of one name the first, as getenv(3) finds it. */
+function environment(prefix: string): Readonly<Record<string, string>> {
+  const variables: Record<string, string> = Object.create(null);
+  for (const bytes of host.environment()) {
+    const text = decodeName(bytes);
+    const end = text.indexOf("=");
+    const name = text.slice(0, end);
+    if (end > 0 && text.startsWith(prefix)) variables[name] ??= text.slice(end + 1);
+  }
+  return variables;
 }
 
 /** What this process is by the name that it was called by: copies and links stand where engines call a runtime. */

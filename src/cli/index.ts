@@ -1,18 +1,15 @@
 /** The command line for people: everything but what engines call. */
-import { causes, exitStatus, formatError, UsageError, VeneerError } from "../errors.ts";
-import { type GlobalOptions, readSettings } from "../request/config.ts";
-import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../request/default-paths.ts";
-import { SysError } from "../sys/errno.ts";
-import { explainStore } from "../sys/explain.ts";
+import { exitStatus, formatError, UsageError } from "../errors.ts";
+import type { GlobalOptions } from "../request/config.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { nearest } from "../text/did-you-mean.ts";
 import { quote } from "../text/quote.ts";
 import type { Context } from "./framework/command.ts";
-import { isTerminal, note, out } from "./framework/output.ts";
+import { makeContext, storeHint } from "./framework/context.ts";
+import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
-import { NAMESPACE_MARK } from "./framework/transient-mount.ts";
 import { findVerb, isGroup, verbNames } from "./framework/verbs.ts";
 
 declare const VERSION: string;
@@ -29,16 +26,6 @@ export async function run(
     note(`veneer: ${formatError(error)}${storeHint(error)}`);
     process.exitCode = exitStatus(error);
   }
-}
-
-/** What the errno of a failed system call means for the store, where nobody has said more. */
-function storeHint(error: unknown): string {
-  for (const frame of causes(error)) {
-    if ((frame instanceof VeneerError || frame instanceof UsageError) && frame.hint !== undefined) return "";
-    const hint = frame instanceof SysError ? explainStore(frame.code) : undefined;
-    if (hint !== undefined) return `; hint: ${hint}`;
-  }
-  return "";
 }
 
 async function dispatch(
@@ -73,7 +60,7 @@ async function dispatch(
     out(commandHelp(command));
     return 0;
   }
-  const context = makeContext(options);
+  const context = makeContext(options, process.env);
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
   await recoverMoving(context, command.name);
   const status = (await command.run(context, input)) ?? 0;
@@ -150,51 +137,4 @@ function findCommand(words: readonly string[]) {
     `unknown command ${quote(unknown)}`,
     near === undefined ? list : `did you mean 'veneer ${near}'?`,
   );
-}
-
-/** The environment names the store for people; hooks never read it. */
-function makeContext(options: GlobalOptions): Context {
-  const { env } = process;
-  const withEnvironment: GlobalOptions = { ...options };
-  const origins: Record<string, string> = {};
-  const user = personWithoutRoot(env);
-  const places = user === undefined ? ROOT_PLACES : placesOfEnvironment(user, env);
-  for (const [key, name] of [
-    ["root", "VENEER_ROOT"],
-    ["run", "VENEER_RUN"],
-  ] as const) {
-    if (options[key] === undefined) withEnvironment[key] = absolute(name, env[name]);
-    if (withEnvironment[key] !== undefined) origins[key] = options[key] === undefined ? name : `--${key}`;
-  }
-  const settings = readSettings(withEnvironment, places);
-  if (user !== undefined) {
-    if (env.XDG_DATA_HOME && settings.store.root === places.root) origins.root ??= "XDG_DATA_HOME";
-    if (env.XDG_RUNTIME_DIR && settings.store.run === places.run) origins.run ??= "XDG_RUNTIME_DIR";
-  }
-  const found = user !== undefined && lstatMaybe(places.config) ? places.config : "";
-  return {
-    settings,
-    origins,
-    configFile: options.config ?? places.config,
-    handedConfig: options.config ?? found,
-    defaultRun: settings.store.run === places.run,
-    user,
-    env,
-    out,
-    note,
-    progress: isTerminal(2),
-  };
-}
-
-/** A uid that is not root's: our own, or who is root in a user namespace that we or podman made for a user. */
-function personWithoutRoot(env: NodeJS.ProcessEnv): number | undefined {
-  const uid = actingUser();
-  if (uid === undefined || geteuid() !== 0) return uid;
-  return env[NAMESPACE_MARK] !== undefined || homeOf(uid) !== undefined ? uid : undefined;
-}
-
-function absolute(name: string, value: string | undefined): string | undefined {
-  if (value === undefined || value === "") return undefined;
-  if (!value.startsWith("/")) throw new UsageError(`${name}=${quote(value)} is not an absolute path`);
-  return value.replace(/\/+$/, "") || "/";
 }

@@ -1,16 +1,16 @@
 /** A container in the foreground, through the wrapping runtime, on a bundle that goes with it. */
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { VeneerError } from "../errors.ts";
 import { installHint, isExecutable } from "../process/find-program.ts";
-import { runForeground } from "../process/foreground.ts";
 import { release } from "../start/release.ts";
 import { heldBy } from "../start/start.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
-import { programPath } from "../sys/self.ts";
+import { readText } from "../sys/fd.ts";
+import { runForeground } from "../sys/process/foreground.ts";
+import { programPath, sleep } from "../sys/self.ts";
+import { runToEnd } from "../sys/spawn.ts";
+import { lstatMaybe } from "../sys/stat.ts";
 import { rootOf } from "../userns/of-container.ts";
 import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "./bundle.ts";
 import { type ContainerWishes, containerFacts } from "./facts.ts";
@@ -25,20 +25,20 @@ export interface RunPlace {
   /** handed to the wrapping runtime; empty: the default */
   readonly configFile: string;
   readonly runtime: RuntimeName;
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /**
  * Runs a container to its end and returns the exit status of its command. When it returns or throws, the bundle
  * is gone, and so is what the runtime and a failed start left. Throws HELD when `id` runs already.
  */
-export async function runContainer(place: RunPlace, id: string, wishes: ContainerWishes): Promise<number> {
+export function runContainer(place: RunPlace, id: string, wishes: ContainerWishes): number {
   const { store, runtime } = place;
   makeStore(store);
   makeRun(store);
   sweepRuns(place);
-  using claim = await takeBundle(place, id, wishes.name);
-  const nofile = callersOpenFiles();
+  using claim = takeBundle(place, id, wishes.name);
+  const nofile = openFiles();
   const known = containerFacts(store, wishes, id, ROOTFS);
   const facts = {
     ...known,
@@ -48,15 +48,15 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
   };
   fillBundle(claim, ociConfig(facts), wishes.idmap && rootOf(wishes.idmap));
   try {
-    return await runForeground(
-      wrapper(runtime),
-      [...storeWords(place), "run", "--bundle", claim.directory, id],
-      place.env,
+    const file = wrapper(runtime);
+    return runForeground(
+      [file, ...storeWords(place), "run", "--bundle", claim.directory, id],
+      variables(place),
     );
   } finally {
     // when the runtime was killed its container is left: it ends with us
     deleteState(place, id);
-    await settle(store, id, claim.directory);
+    settle(store, id, claim.directory);
     reclaim(place, id, claim.directory);
   }
 }
@@ -64,7 +64,7 @@ export async function runContainer(place: RunPlace, id: string, wishes: Containe
 /** Milliseconds to wait for another process that has the bundle: it may be about to end, or to say who it is. */
 const CLAIM_WAIT = 1000;
 
-async function takeBundle(place: RunPlace, id: string, name: string | undefined): Promise<Claim> {
+function takeBundle(place: RunPlace, id: string, name: string | undefined): Claim {
   const { store } = place;
   for (const end = Date.now() + CLAIM_WAIT; ; ) {
     const claim = claimBundle(store, id, (directory) => {
@@ -73,8 +73,12 @@ async function takeBundle(place: RunPlace, id: string, name: string | undefined)
     if (claim) return claim;
     const error = running(store, id, name);
     if (error.code === "HELD" || Date.now() > end) throw error;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    sleep(20);
   }
+}
+
+function variables({ env }: Pick<RunPlace, "env">): string[] {
+  return Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : `${name}=${value}`));
 }
 
 function storeWords({ store, configFile, runtime }: RunPlace): string[] {
@@ -84,7 +88,8 @@ function storeWords({ store, configFile, runtime }: RunPlace): string[] {
 
 /** The wrapping runtime, which is installed beside the program. */
 function wrapper(runtime: RuntimeName): string {
-  const file = join(dirname(programPath()), `veneer-${runtime}`);
+  const program = programPath();
+  const file = `${program.slice(0, program.lastIndexOf("/"))}/veneer-${runtime}`;
   if (isExecutable(file)) return file;
   throw new VeneerError("NO_WRAPPER", `${file} is missing`, {
     hint: "install the program and the scripts of dist/ into one directory ('npm run install-local')",
@@ -122,13 +127,10 @@ function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string
 function deleteState(place: Omit<RunPlace, "runtime">, id: string): void {
   const { store } = place;
   for (const runtime of RUNTIMES) {
-    if (!existsSync(join(paths.runtimeState(store, runtime), id))) continue;
+    if (!lstatMaybe(`${paths.runtimeState(store, runtime)}/${id}`)) continue;
     const words = [...storeWords({ ...place, runtime }), "delete", "--force", id];
-    try {
-      execFileSync(wrapper(runtime), words, { stdio: "ignore", env: place.env });
-    } catch {
-      // the runtime itself is gone, or its state is damaged: the next start of this id says so
-    }
+    // when the runtime itself is gone, or its state is damaged, the next start of this id says so
+    runToEnd([wrapper(runtime), ...words], { env: variables(place) });
   }
 }
 
@@ -149,23 +151,15 @@ export function sweepRuns(place: Omit<RunPlace, "runtime">, dryRun = false): str
 }
 
 /** Waits until the end of a container is complete: its last process can outlive the runtime by a moment. */
-async function settle(store: Store, id: string, directory: string): Promise<void> {
+function settle(store: Store, id: string, directory: string): void {
   for (let attempt = 0; attempt < 50; attempt++) {
     if (!findRecords(store, id, directory).some((record) => isLive(record))) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    sleep(20);
   }
 }
 
-/** The caller's limits: this program has raised its own soft limit. */
-function callersOpenFiles(): { soft: number; hard: number } | undefined {
-  try {
-    const text = readFileSync(`/proc/${process.ppid}/limits`, "utf8");
-    const own = readFileSync("/proc/self/limits", "utf8");
-    const pattern = /^Max open files\s+([0-9]+)\s+([0-9]+)/m;
-    const soft = Number(pattern.exec(text)?.[1]);
-    const hard = Number(pattern.exec(own)?.[2]);
-    return soft > 0 && hard > 0 ? { soft: Math.min(soft, hard), hard } : undefined;
-  } catch {
-    return undefined;
-  }
+/** The limits of this process, which are its caller's. */
+function openFiles(): { soft: number; hard: number } | undefined {
+  const limits = /^Max open files\s+([0-9]+)\s+([0-9]+)/m.exec(readText("/proc/self/limits") ?? "");
+  return limits ? { soft: Number(limits[1]), hard: Number(limits[2]) } : undefined;
 }

@@ -28,6 +28,7 @@ import {
   unlinkQuietly,
 } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { sleep } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { unfolded, withoutParts } from "./generations.ts";
 import { holdLxc } from "./lxc-mount.ts";
@@ -182,7 +183,7 @@ export function mergeWhenFree(store: Store, id: string): MergeResult {
   for (const pause of LOOKS) {
     const result = mergeInstance(store, id);
     if (result !== "used" || findHolder(store, id)) return result;
-    Bun.sleepSync(pause);
+    sleep(pause);
   }
   return mergeInstance(store, id);
 }

@@ -6,6 +6,7 @@ import { S_IFDIR } from "../sys/flags.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { gone, listPids, namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
+import { getpid } from "../sys/self.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 
 export interface Members {
@@ -36,7 +37,7 @@ function memberTest(init: number) {
   const mount = namespaceOf(init, "mnt");
   const own = namespaceOf(init, "pid");
   // a container may share the host's pid namespace
-  const pids = own === namespaceOf(process.pid, "pid") ? undefined : own;
+  const pids = own === namespaceOf(getpid(), "pid") ? undefined : own;
   const depth = depthOf(init);
   const isMember = (pid: number) =>
     namespaceOf(pid, "mnt") === mount || (pids !== undefined && namespaceOf(pid, "pid") === pids);

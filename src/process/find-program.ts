@@ -1,5 +1,7 @@
 /** Programs of the host: where they are, and how to get one that is missing. */
-import { accessSync, constants, readFileSync, statSync } from "node:fs";
+import { openat, readSome } from "../sys/fd.ts";
+import { AT_FDCWD, O_RDONLY, S_IFREG } from "../sys/flags.ts";
+import { isType, isExecutable as mayExecute, statMaybe } from "../sys/stat.ts";
 
 /** The executables of that name on PATH, in its order. */
 function* findPrograms(name: string, path: string | undefined): Generator<string> {
@@ -14,12 +16,7 @@ export function findProgram(name: string, path: string | undefined): string | un
 }
 
 export function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return statSync(file).isFile();
-  } catch {
-    return false;
-  }
+  return mayExecute(file) && isType(statMaybe(file), S_IFREG);
 }
 
 /** The second line of our wrapping runtime, by which it is told from a real one of the same name. */
@@ -38,9 +35,10 @@ export function findRuntime(
 }
 
 function isWrapper(file: string): boolean {
-  // a real runtime has megabytes, which need not be read to see that it is no script
-  if (statSync(file).size > 65536) return false;
-  return readFileSync(file, "latin1").split("\n", 2)[1]?.startsWith(WRAPPER) === true;
+  const start = new Uint8Array(4096);
+  using script = openat(AT_FDCWD, file, O_RDONLY);
+  const length = readSome(script.number, start, file);
+  return new TextDecoder().decode(start.subarray(0, length)).split("\n", 2)[1]?.startsWith(WRAPPER) === true;
 }
 
 const INSTALLERS: readonly (readonly [string, string])[] = [

@@ -84,6 +84,8 @@ const x64 = {
   symlinkat: 266,
   readlinkat: 267,
   fchmodat: 268,
+  faccessat: 269,
+  getuid: 102,
   exit_group: 231,
   ppoll: 271,
   unshare: 272,
@@ -100,7 +102,6 @@ const x64 = {
   statx: 332,
   fstatfs: 138,
   statfs: 137,
-  faccessat: 269,
   uname: 63,
 } as const;
 
@@ -162,6 +163,8 @@ const arm64: typeof x64 extends infer T ? { readonly [K in keyof T]: number } : 
   readlinkat: 78,
   fchmodat: 53,
   exit_group: 94,
+  faccessat: 48,
+  getuid: 174,
   fcntl: 25,
   memfd_create: 279,
   rt_sigtimedwait: 137,
@@ -187,7 +190,6 @@ const arm64: typeof x64 extends infer T ? { readonly [K in keyof T]: number } : 
   statx: 291,
   fstatfs: 44,
   statfs: 43,
-  faccessat: 48,
   uname: 160,
 };
 

@@ -64,6 +64,10 @@ export function borrowFromParent(number: number): Fd | undefined {
   return result < 0 ? undefined : new Fd(result);
 }
 
+export function getuid(): number {
+  return syscall(SYS.getuid);
+}
+
 export function geteuid(): number {
   return syscall(SYS.geteuid);
 }

@@ -1,16 +1,17 @@
 /** The options that `run` and `bundle` share: what the container is to be. */
-import { existsSync } from "node:fs";
 import type { ContainerWishes } from "../../containers/facts.ts";
 import { parseVolume, type Volume } from "../../containers/volume.ts";
 import { UsageError } from "../../errors.ts";
 import { subordinateRanges } from "../../process/account.ts";
+import { workingDirectory } from "../../sys/self.ts";
+import { statMaybe } from "../../sys/stat.ts";
 import { inUserNamespace } from "../../sys/user-namespace.ts";
 import type { IdMap } from "../../sys/userns.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import { idMapOf } from "../../userns/id-mapping.ts";
 import { lineUp } from "../../userns/subordinate-ids.ts";
-import type { Context, Input, Option } from "../framework/command.ts";
+import type { Context, Environment, Input, Option } from "../framework/command.ts";
 
 export const CONTAINER_OPTIONS: readonly Option[] = [
   { name: "--name", value: "ID", help: "keep its writes in the instance ID", complete: "instance" },
@@ -112,7 +113,7 @@ function checkAnnotated(path: string): string {
 }
 
 /** `K=V` as it is, `K` with the caller's value; empty when the caller has none. */
-function readVariable(word: string, env: NodeJS.ProcessEnv): string {
+function readVariable(word: string, env: Environment): string {
   const name = word.split("=", 1)[0] as string;
   if (name === "" || word.includes("\0")) {
     throw new UsageError(`variable ${quote(word)} is not valid`, "write NAME=VALUE, or NAME to hand one on");
@@ -122,8 +123,8 @@ function readVariable(word: string, env: NodeJS.ProcessEnv): string {
 }
 
 function readVolume(text: string): Volume {
-  const volume = parseVolume(text, process.cwd());
-  if (existsSync(volume.source)) return volume;
+  const volume = parseVolume(text, workingDirectory());
+  if (statMaybe(volume.source)) return volume;
   throw new UsageError(`volume's source ${quote(volume.source)} does not exist`, "make it first");
 }
 

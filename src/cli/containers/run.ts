@@ -8,6 +8,7 @@ import { uniqueSuffix } from "../../sys/fd.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context } from "../framework/command.ts";
 import { deleteAside } from "../framework/delete-in-background.ts";
+import { isTerminal } from "../framework/output.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./options.ts";
 
 export const command: Command = {
@@ -34,10 +35,10 @@ The exit status is that of the command, 128+N when signal N ended it. Signals ar
     "veneer run debian --name web1 -- apt-get install -y nginx",
     "veneer run debian@3 -v /srv/data:/data:ro -u www-data -- /data/start",
   ],
-  async run(context, input) {
+  run(context, input) {
     const wishes = readContainer(context, input);
     const { store } = context.settings;
-    if (wishes.terminal && !process.stdin.isTTY) {
+    if (wishes.terminal && !isTerminal(0)) {
       throw new UsageError("-t needs a terminal on stdin", "leave -t out, or run it from a terminal");
     }
     const remove = input.has("--rm");
@@ -55,16 +56,16 @@ The exit status is that of the command, 128+N when signal N ended it. Signals ar
     const { env } = context;
     const place = { store, configFile: context.handedConfig, runtime, env };
     try {
-      return await runContainer(place, id, wishes);
+      return runContainer(place, id, wishes);
     } finally {
-      if (remove && wishes.name !== undefined) await removeAfterwards(store, wishes.name);
+      if (remove && wishes.name !== undefined) removeAfterwards(store, wishes.name);
     }
   },
 };
 
 /** An instance that a failed start did not make is no error. */
-async function removeAfterwards(store: Store, id: string): Promise<void> {
-  if (readInstance(store, id)) await deleteAside(removeInstance(store, id));
+function removeAfterwards(store: Store, id: string): void {
+  if (readInstance(store, id)) deleteAside(removeInstance(store, id));
 }
 
 function chooseRuntime(context: Context, wanted: string | undefined): RuntimeName {

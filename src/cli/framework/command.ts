@@ -48,6 +48,8 @@ export interface Command {
   readonly publishes?: boolean;
   /** words after `--` are a command: its name in help */
   readonly rest?: string;
+  /** whether the small program leaves a call of this verb to the large one */
+  readonly large?: (input: Input) => boolean;
   /** lines with a command and what it does */
   readonly examples?: readonly string[];
   /** Returns the exit status, 0 when it returns nothing. Throws UsageError, VeneerError or SysError. */
@@ -70,6 +72,9 @@ export interface Input {
   values(name: string): readonly string[];
 }
 
+/** Variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /** The surroundings of a verb. */
 export interface Context {
   readonly settings: Settings;
@@ -83,7 +88,7 @@ export interface Context {
   readonly defaultRun: boolean;
   /** the user without root for whom the command runs; absent: root */
   readonly user?: number | undefined;
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Environment;
   /** data */
   readonly out: (line: string) => void;
   /** messages */

@@ -2,6 +2,7 @@
 import { errno } from "../../sys/errno.ts";
 import { check, syscall } from "../../sys/libc.ts";
 import { SYS } from "../../sys/numbers.ts";
+import { sleep } from "../../sys/self.ts";
 
 const encoder = new TextEncoder();
 
@@ -14,9 +15,9 @@ function write(fd: number, line: string, name: string): void {
     const count = syscall(SYS.write, fd, bytes.subarray(offset), bytes.length - offset);
     if (count === -(errno.EINTR as number)) continue;
     // whoever shares the descriptor may have made it non-blocking
-    if (count === -(errno.EAGAIN as number)) Bun.sleepSync(1);
+    if (count === -(errno.EAGAIN as number)) sleep(1);
     // a reader that has seen enough, as in `veneer ls | head`: end as SIGPIPE would
-    else if (count === -(errno.EPIPE as number)) process.exit(141);
+    else if (count === -(errno.EPIPE as number)) syscall(SYS.exit_group, 141);
     else if (count < 0 && fd === 2) return;
     else offset += check(count, "write", name);
   }

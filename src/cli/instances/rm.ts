@@ -1,5 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import { removeInstance } from "../../instances/remove.ts";
+import { removeGeneration } from "../../rebase/generations.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { deleteAside } from "../framework/delete-in-background.ts";
@@ -13,7 +14,7 @@ Refused while something holds the instance. Its name is free at once, whatever i
 deleted in the background.`,
   operands: [{ name: "ID", repeated: true, complete: "instance" }],
   options: [{ name: "--generation", value: "N", help: "only a generation that is kept but not in use" }],
-  async run(context, input) {
+  run(context, input) {
     const { store } = context.settings;
     const ids = input.operands.map((name) => checkName("instance", name));
     const generation = parseGeneration(input.value("--generation"));
@@ -21,11 +22,10 @@ deleted in the background.`,
       throw new UsageError("veneer rm --generation takes one ID");
     }
     if (generation !== undefined) {
-      const { removeGeneration } = await import("../../rebase/generations.ts");
       const trash = removeGeneration(store, ids[0] as string, generation);
-      if (trash !== undefined) await deleteAside(trash);
+      if (trash !== undefined) deleteAside(trash);
       return;
     }
-    for (const id of ids) await deleteAside(removeInstance(store, id));
+    for (const id of ids) deleteAside(removeInstance(store, id));
   },
 };

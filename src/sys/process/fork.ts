@@ -63,7 +63,7 @@ export function waitFor(pid: number): number {
 }
 
 /** Of a wait status (wait(2)). */
-function shellStatus(status: number): number {
+export function shellStatus(status: number): number {
   const signal = status & 0x7f;
   return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }

@@ -38,6 +38,13 @@ export function restoreBrokenPipes(): void {
   syscall(SYS.rt_sigaction, SIGPIPE, new BigUint64Array(4), null, SIGNAL_SET_SIZE);
 }
 
+const SIG_SETMASK = 2;
+
+/** In a child that becomes another program of ours: no signal stays blocked. */
+export function unblockSignals(): void {
+  syscall(SYS.rt_sigprocmask, SIG_SETMASK, new BigUint64Array(1), null, SIGNAL_SET_SIZE);
+}
+
 const SIGPIPE = 13;
 export const SIGSTOP = 19;
 export const SIGCONT = 18;

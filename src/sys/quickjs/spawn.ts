@@ -5,7 +5,7 @@ import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
 import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
 import { duplicateTo, execve, exit, fork, pipe, waitFor } from "../process/fork.ts";
-import { restoreBrokenPipes } from "../process/signals.ts";
+import { restoreBrokenPipes, unblockSignals } from "../process/signals.ts";
 import type { Ended, NamespaceHolder, RunOptions } from "../spawn.ts";
 
 const CLOSE_RANGE_CLOEXEC = 4;
@@ -20,6 +20,7 @@ function become(argv: readonly string[], env: readonly (string | Uint8Array)[], 
     // what a caller left open without O_CLOEXEC is not for this one
     syscall(SYS.close_range, 3, 0xffffffff, CLOSE_RANGE_CLOEXEC);
     restoreBrokenPipes();
+    unblockSignals();
     execve(argv[0] as string, argv, env);
   } finally {
     exit(127);

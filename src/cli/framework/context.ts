@@ -1,0 +1,68 @@
+/** The surroundings of a verb, from the options before it and the environment of the person who calls it. */
+import { causes, UsageError, VeneerError } from "../../errors.ts";
+import { type GlobalOptions, readSettings } from "../../request/config.ts";
+import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../../request/default-paths.ts";
+import { SysError } from "../../sys/errno.ts";
+import { explainStore } from "../../sys/explain.ts";
+import { geteuid } from "../../sys/process.ts";
+import { lstatMaybe } from "../../sys/stat.ts";
+import { quote } from "../../text/quote.ts";
+import type { Context, Environment } from "./command.ts";
+import { isTerminal, note, out } from "./output.ts";
+import { NAMESPACE_MARK } from "./transient-mount.ts";
+
+/** What the errno of a failed system call means for the store, where nobody has said more. */
+export function storeHint(error: unknown): string {
+  for (const frame of causes(error)) {
+    if ((frame instanceof VeneerError || frame instanceof UsageError) && frame.hint !== undefined) return "";
+    const hint = frame instanceof SysError ? explainStore(frame.code) : undefined;
+    if (hint !== undefined) return `; hint: ${hint}`;
+  }
+  return "";
+}
+
+/** The environment names the store for people; hooks never read it. */
+export function makeContext(options: GlobalOptions, env: Environment): Context {
+  const withEnvironment: GlobalOptions = { ...options };
+  const origins: Record<string, string> = {};
+  const user = personWithoutRoot(env);
+  const places = user === undefined ? ROOT_PLACES : placesOfEnvironment(user, env);
+  for (const [key, name] of [
+    ["root", "VENEER_ROOT"],
+    ["run", "VENEER_RUN"],
+  ] as const) {
+    if (options[key] === undefined) withEnvironment[key] = absolute(name, env[name]);
+    if (withEnvironment[key] !== undefined) origins[key] = options[key] === undefined ? name : `--${key}`;
+  }
+  const settings = readSettings(withEnvironment, places);
+  if (user !== undefined) {
+    if (env.XDG_DATA_HOME && settings.store.root === places.root) origins.root ??= "XDG_DATA_HOME";
+    if (env.XDG_RUNTIME_DIR && settings.store.run === places.run) origins.run ??= "XDG_RUNTIME_DIR";
+  }
+  const found = user !== undefined && lstatMaybe(places.config) ? places.config : "";
+  return {
+    settings,
+    origins,
+    configFile: options.config ?? places.config,
+    handedConfig: options.config ?? found,
+    defaultRun: settings.store.run === places.run,
+    user,
+    env,
+    out,
+    note,
+    progress: isTerminal(2),
+  };
+}
+
+/** A uid that is not root's: our own, or who is root in a user namespace that we or podman made for a user. */
+function personWithoutRoot(env: Environment): number | undefined {
+  const uid = actingUser();
+  if (uid === undefined || geteuid() !== 0) return uid;
+  return env[NAMESPACE_MARK] !== undefined || homeOf(uid) !== undefined ? uid : undefined;
+}
+
+function absolute(name: string, value: string | undefined): string | undefined {
+  if (value === undefined || value === "") return undefined;
+  if (!value.startsWith("/")) throw new UsageError(`${name}=${quote(value)} is not an absolute path`);
+  return value.replace(/\/+$/, "") || "/";
+}

@@ -1,0 +1,75 @@
+/**
+ * The verbs that people and scripts call in loops, as the small program runs them. All others, every help text, and what a
+ * user without root must do in a user namespace first, are the large program's.
+ */
+import { exitStatus, formatError } from "../errors.ts";
+import type { GlobalOptions } from "../request/config.ts";
+import { geteuid } from "../sys/process.ts";
+import { programPath } from "../sys/self.ts";
+import { runToEnd } from "../sys/spawn.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import type { Command, Context, Environment } from "./framework/command.ts";
+import { makeContext, storeHint } from "./framework/context.ts";
+import { note, out } from "./framework/output.ts";
+import { parseInput } from "./framework/parse.ts";
+
+declare const VERSION: string;
+
+type Loader = () => Promise<{ command: Command }>;
+
+const VERBS: Readonly<Record<string, Loader>> = {
+  create: () => import("./instances/create.ts"),
+  mount: () => import("./instances/mount-one.ts"),
+  umount: () => import("./instances/umount.ts"),
+  rm: () => import("./instances/rm.ts"),
+  ls: () => import("./look/ls.ts"),
+  ps: () => import("./look/ps.ts"),
+  run: () => import("./containers/run.ts"),
+};
+
+/** A command line's exit status; undefined where it is the large program's. */
+export function runSmall(
+  options: GlobalOptions,
+  word: string,
+  words: readonly string[],
+  env: Environment,
+): number | undefined {
+  if (word === "--version" || word === "-V") {
+    out(`veneer ${VERSION}`);
+    return 0;
+  }
+  const load = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined;
+  if (!load) return undefined;
+  try {
+    return runVerb(loaded(load()).command, options, words, env);
+  } catch (error) {
+    note(`veneer: ${formatError(error)}${storeHint(error)}`);
+    return exitStatus(error);
+  }
+}
+
+function runVerb(
+  command: Command,
+  options: GlobalOptions,
+  words: readonly string[],
+  env: Environment,
+): number | undefined {
+  const { input, help } = parseInput(command, words);
+  if (help || geteuid() !== 0 || command.large?.(input)) return undefined;
+  const context = makeContext(options, env);
+  recoverMoving(context);
+  return Number(command.run(context, input) ?? 0);
+}
+
+/** The build of the small program makes a call that waits of each import(). */
+function loaded<Module>(module: Promise<Module>): Module {
+  return module as unknown as Module;
+}
+
+/** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
+function recoverMoving({ settings: { store } }: Context): void {
+  if (!lstatMaybe(`${store.run}/moving`)) return;
+  const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
+  const { stderr } = runToEnd([programPath(), ...words]);
+  if (stderr !== "") note(stderr.trimEnd());
+}
