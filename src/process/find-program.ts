@@ -1,6 +1,6 @@
 /** Programs of the host: where they are, and how to get one that is missing. */
-import { openat, readSome } from "../sys/fd.ts";
-import { AT_FDCWD, O_RDONLY, S_IFREG } from "../sys/flags.ts";
+import { S_IFREG } from "../sys/flags.ts";
+import { programPath } from "../sys/self.ts";
 import { isType, isExecutable as mayExecute, statMaybe } from "../sys/stat.ts";
 
 /** The executables of that name on PATH, in its order. */
@@ -19,9 +19,6 @@ export function isExecutable(file: string): boolean {
   return mayExecute(file) && isType(statMaybe(file), S_IFREG);
 }
 
-/** The second line of our wrapping runtime, by which it is told from a real one of the same name. */
-const WRAPPER = "# veneer wrapping runtime";
-
 /** The real runtime of that name: from the configuration, else on PATH. */
 export function findRuntime(
   name: string,
@@ -34,11 +31,11 @@ export function findRuntime(
   return undefined;
 }
 
+/** A link to our own program, in front of the real runtime. */
 function isWrapper(file: string): boolean {
-  const start = new Uint8Array(4096);
-  using script = openat(AT_FDCWD, file, O_RDONLY);
-  const length = readSome(script.number, start, file);
-  return new TextDecoder().decode(start.subarray(0, length)).split("\n", 2)[1]?.startsWith(WRAPPER) === true;
+  const own = statMaybe(programPath());
+  const found = statMaybe(file);
+  return own !== undefined && found?.ino === own.ino && found.dev === own.dev;
 }
 
 const INSTALLERS: readonly (readonly [string, string])[] = [
