@@ -1,47 +1,9 @@
 /** A bundle's config.json as the wrapping runtime reads it: parsed where every runtime reads it alike, else refused. */
-import { VeneerError } from "../errors.ts";
 import validateBundleConfig from "../generated/oci-config.js";
 import { checkDocument } from "../store/check-document.ts";
-import { parseUnambiguous, type Shape } from "./json-check.ts";
+import { ambiguous, CONFIG_SHAPE } from "./bundle-shape.ts";
+import { parseUnambiguous } from "./json-check.ts";
 import type { BundleConfig } from "./oci-config.ts";
-
-const leaves = (...names: string[]): Shape => ({
-  fields: Object.fromEntries(names.map((name) => [name, undefined])),
-});
-
-const HOOK = leaves("path", "args", "env", "timeout");
-const MAPPING = leaves("containerID", "hostID", "size");
-
-/** The fields that decide something here, or that an edit touches (config.md, config-linux.md). */
-const SHAPE: Shape = {
-  fields: {
-    root: leaves("path", "readonly"),
-    process: leaves("env", "cwd"),
-    annotations: undefined,
-    mounts: leaves("destination", "source", "type", "options"),
-    hooks: {
-      fields: {
-        prestart: HOOK,
-        createRuntime: HOOK,
-        createContainer: HOOK,
-        startContainer: HOOK,
-        poststart: HOOK,
-        poststop: HOOK,
-      },
-    },
-    linux: {
-      fields: {
-        cgroupsPath: undefined,
-        maskedPaths: undefined,
-        readonlyPaths: undefined,
-        rootfsPropagation: undefined,
-        namespaces: leaves("type", "path"),
-        uidMappings: MAPPING,
-        gidMappings: MAPPING,
-      },
-    },
-  },
-};
 
 const PREFIX = "run.veneer.";
 const VARIABLE = "VENEER_";
@@ -55,13 +17,10 @@ const VARIABLE = "VENEER_";
 export function readBundleConfig(text: string, name: string, environment: boolean): BundleConfig | undefined {
   let data: unknown;
   try {
-    data = parseUnambiguous(text, SHAPE);
+    data = parseUnambiguous(text, CONFIG_SHAPE);
   } catch (cause) {
     if (!mayName(text, environment)) return undefined;
-    throw new VeneerError("AMBIGUOUS_CONFIG", `${name} names a base, but runtimes read it differently`, {
-      cause: new Error(cause instanceof Error ? cause.message.slice(0, 200) : "not JSON"),
-      hint: "write it again with a JSON library; the container was not started",
-    });
+    throw ambiguous(`${name} names a base, but runtimes read it differently`, cause);
   }
   if (!names(data, environment)) return undefined;
   return checkDocument<BundleConfig>(data, name, validateBundleConfig);

@@ -1,9 +1,11 @@
 /** A bundle's config.json: the little that is used; all else passes unchanged. */
 import { VeneerError } from "../errors.ts";
 import validateBundleConfig from "../generated/oci-config.js";
-import { parseDocument } from "../store/document.ts";
+import { checkDocument } from "../store/check-document.ts";
 import { readText } from "../sys/fd.ts";
 import type { IdRange } from "../sys/userns.ts";
+import { ambiguous, CONFIG_SHAPE } from "./bundle-shape.ts";
+import { parseUnambiguous } from "./json-check.ts";
 
 export interface HookEntry {
   readonly path?: string;
@@ -55,9 +57,18 @@ export function readBundleText(path: string): string {
   });
 }
 
-/** Checks the part that is used. Throws VeneerError naming `path` and the place in it. */
+/**
+ * The part that is used, checked. Throws VeneerError naming `path` and the place in it, also where other parsers read
+ * the text differently.
+ */
 export function parseBundleConfig(text: string, path: string): BundleConfig {
-  return parseDocument<BundleConfig>(text, path, validateBundleConfig);
+  let data: unknown;
+  try {
+    data = parseUnambiguous(text, CONFIG_SHAPE);
+  } catch (cause) {
+    throw ambiguous(`${path} is not JSON that all runtimes read alike`, cause);
+  }
+  return checkDocument<BundleConfig>(data, path, validateBundleConfig);
 }
 
 /** The root's absolute path: root.path is relative to the bundle (config.md#root). */

@@ -6,6 +6,7 @@ import { reclaim } from "../start/release.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { readRecord } from "../store/records.ts";
+import { isErrno } from "../sys/errno.ts";
 import { mkdirMaybe, mknodat, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFREG } from "../sys/flags.ts";
 import { isAlive } from "../sys/process.ts";
@@ -39,6 +40,12 @@ function isDecided(store: Store, key: string): boolean {
 
 /** Says that a start with this record is under way. */
 export function markStart(store: Store, key: string): void {
-  mkdirMaybe(paths.starts(store), 0o700);
-  mknodat(AT_FDCWD, paths.startMark(store, key), S_IFREG | 0o600);
+  const mark = () => mknodat(AT_FDCWD, paths.startMark(store, key), S_IFREG | 0o600);
+  try {
+    mark();
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+    mkdirMaybe(paths.starts(store), 0o700);
+    mark();
+  }
 }

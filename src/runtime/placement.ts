@@ -1,8 +1,7 @@
 /** Whether a container's overlay can be placed by the wrapping runtime, from the parsed config.json. */
 import { VeneerError } from "../errors.ts";
 import type { BundleConfig } from "../request/oci-config.ts";
-import { type Fd, openat } from "../sys/fd.ts";
-import { O_DIRECTORY, O_PATH } from "../sys/flags.ts";
+import { type Fd, readlink } from "../sys/fd.ts";
 import { keepsGroups } from "../sys/mount-here.ts";
 import { fstat, statMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
@@ -44,25 +43,13 @@ export function requireGroups(config: BundleConfig): void {
 }
 
 /**
- * Throws where the root is the directory of config.json or holds it: the runtime would look for it in the base. Both are
- * compared by mount and inode.
+ * Throws where the root is the directory of config.json or holds it: the runtime would look for it in the base. The
+ * kernel says where both are, without symbolic links.
  */
 export function refuseRootAbove(root: Fd, directory: Fd, path: string): void {
-  const { ino, dev, mountId } = fstat(root.number);
-  let at = directory;
-  try {
-    for (;;) {
-      const status = fstat(at.number);
-      if (status.ino === ino && status.dev === dev && status.mountId === mountId) throw holdsBundle(path);
-      const parent = openat(at.number, "..", O_PATH | O_DIRECTORY);
-      if (at !== directory) at[Symbol.dispose]();
-      at = parent;
-      const above = fstat(at.number);
-      if (above.ino === status.ino && above.dev === status.dev && above.mountId === status.mountId) return;
-    }
-  } finally {
-    if (at !== directory) at[Symbol.dispose]();
-  }
+  const above = readlink(root.path) ?? "/";
+  const place = readlink(directory.path) ?? "/";
+  if (above === "/" || place === above || place.startsWith(`${above}/`)) throw holdsBundle(path);
 }
 
 function holdsBundle(path: string): VeneerError {

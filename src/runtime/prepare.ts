@@ -24,7 +24,7 @@ import { inUserNamespace } from "../sys/user-namespace.ts";
 import { checkContainerId } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { usernsOfConfig } from "../userns/of-container.ts";
-import { type Bundle, type Caller, openBundle, type Wanted } from "./bundle.ts";
+import type { Bundle, Caller, Wanted } from "./bundle.ts";
 import { clearFailedStarts, markStart } from "./earlier-starts.ts";
 import { refuseRootAbove, refuseTwoRoots, requireGroups, requireOwnNamespace } from "./placement.ts";
 import { type MovedSource, rewriteConfig } from "./poststop.ts";
@@ -46,24 +46,25 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
   if (call.command === "restore") during(`restore ${id}`, () => checkRestorable(store, request));
   clearFailedStarts(store);
   using userns = usernsOfConfig(store, config);
+  const target = rootPath(config, bundle.path);
+  checkRoot(target, config, bundle);
+  const moved = movedSources(config, bundle);
   enterNamespace();
-  using again = reopen(bundle, call);
-  const target = rootPath(config, again.path);
-  checkRoot(target, config, again);
-  const moved = movedSources(config, again);
   const addHook = (record: Record): Operation[] => {
     const file = paths.config(store, record.key);
     const sources = moved.map((index): MovedSource => ({ index, source: file }));
-    const text = rewriteConfig(again.text, store, record, sources);
-    return [{ op: "bind-file", file, text, target: again.file, ...(moved.length > 0 && { exchange: true }) }];
+    const text = rewriteConfig(bundle.text, store, record, sources);
+    return [
+      { op: "bind-file", file, text, target: bundle.file, ...(moved.length > 0 && { exchange: true }) },
+    ];
   };
   // a name of its own for each start: the teardown of an earlier one may still be under way
-  const key = recordKey("runtime", id, `${again.path}\0${uniqueSuffix()}`);
+  const key = recordKey("runtime", id, `${bundle.path}\0${uniqueSuffix()}`);
   const consumer = {
     engine: "runtime",
     key,
     container: id,
-    bundle: again.path,
+    bundle: bundle.path,
     ...(userns && { userns }),
     place: { placement: "private", target },
   } as const;
@@ -85,15 +86,6 @@ function requestOf(
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);
   const request = mergeWishes(owned ?? {}, annotations, settings.config, id, environment);
   return request && owned ? { ...request, owner } : request;
-}
-
-/** In the namespace that was entered meanwhile. Throws where it is another file now. */
-function reopen(before: Bundle, call: RuntimeCall): Bundle {
-  const again = openBundle(call);
-  if (again?.status.ino === before.status.ino && again.text === before.text) return again;
-  throw new VeneerError("CHANGED", `${before.file} changed while the container was prepared`, {
-    hint: "start the container again",
-  });
 }
 
 /** The runtime's own refusal comes too late where the other container is just being removed. */

@@ -17,9 +17,9 @@ const DEFAULT_PATH = "/bin:/usr/bin";
 
 /**
  * `invoked`: the name that this program was called by: `veneer-runc`, or `runc` for a link in front of the real one.
- * The configuration counts first, then PATH: behind this program where it is on PATH under the runtime's name, so that
- * copies of it never call each other in a circle. Another name, as of a copy that an engine is given by its path, leads to
- * the default runtime. Throws where there is none.
+ * The configuration counts first, then PATH: for a program that was called by the runtime's own name what is behind it,
+ * so that copies of it never call each other in a circle. Another name, as of a copy that an engine is given by its path,
+ * leads to the default runtime. Throws where there is none.
  */
 export function findRealRuntime(
   invoked: string,
@@ -30,7 +30,9 @@ export function findRealRuntime(
   const own = statMaybe("/proc/self/exe");
   const names = [...new Set(DEFAULTS.includes(called) ? [called] : [called, ...DEFAULTS])];
   for (const name of names) {
-    const file = Object.hasOwn(configured, name) ? configured[name] : onPath(name, path, own);
+    const file = Object.hasOwn(configured, name)
+      ? configured[name]
+      : onPath(name, path, own, invoked === name);
     if (file !== undefined) return { name: dialectName(name, file), path: file };
   }
   const [first, ...others] = DEFAULTS.includes(called) ? names : DEFAULTS;
@@ -46,7 +48,8 @@ function dialectName(name: string, file: string): string {
   return DEFAULTS.includes(base) ? base : name;
 }
 
-function onPath(name: string, path: string, own: Stat | undefined): string | undefined {
+/** `behind`: called by that very name, so what comes first may be what called it. */
+function onPath(name: string, path: string, own: Stat | undefined, behind: boolean): string | undefined {
   let first: string | undefined;
   let passed = false;
   for (const directory of path.split(":")) {
@@ -54,10 +57,10 @@ function onPath(name: string, path: string, own: Stat | undefined): string | und
     const found = statQuietly(candidate);
     if (!found || !isType(found, S_IFREG) || !isExecutable(candidate)) continue;
     if (own && found.ino === own.ino && found.dev === own.dev) passed = true;
-    else if (passed) return candidate;
+    else if (passed || !behind) return candidate;
     else first ??= candidate;
   }
-  return passed ? undefined : first;
+  return passed && behind ? undefined : first;
 }
 
 function statQuietly(path: string): Stat | undefined {

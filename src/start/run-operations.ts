@@ -154,7 +154,6 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     case "bind-file":
       undo.push(() => unlinkQuietly(operation.file));
-      unlinkQuietly(operation.file);
       createFile(operation.file, operation.text);
       bindFile(operation);
       return;

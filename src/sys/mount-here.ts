@@ -7,8 +7,9 @@
  * group is given back (move_mount(2), MOVE_MOUNT_SET_GROUP, Linux 5.15).
  */
 import { errno, isErrno, SysError } from "./errno.ts";
-import { type Fd, openat } from "./fd.ts";
+import { type Fd, openat, readlink } from "./fd.ts";
 import {
+  AT_FDCWD,
   CLONE_NEWNS,
   MOVE_MOUNT_F_EMPTY_PATH,
   MOVE_MOUNT_SET_GROUP,
@@ -22,7 +23,7 @@ import {
 import { check, cstring, syscall } from "./libc.ts";
 import { attach, clonePeer, mount, setMountAttributes } from "./mount.ts";
 import { SYS } from "./numbers.ts";
-import { fstat } from "./stat.ts";
+import { fstat, statMaybe } from "./stat.ts";
 
 /** Whether the kernel can give a mount its group back: Linux 5.15. */
 export function keepsGroups(): boolean {
@@ -82,8 +83,25 @@ function joinGroup(place: Fd, peer: Fd, name: string): void {
   throw new SysError(-result, "move_mount MOVE_MOUNT_SET_GROUP", name);
 }
 
-/** The root of the mount that holds a directory: upwards from there, whatever else covers the way to it. */
+/** The root of the mount that holds a directory: the first on the way from / that is in that mount. */
 function mountRoot(directory: Fd): Fd {
+  const { mountId } = fstat(directory.number);
+  const path = readlink(directory.path) ?? "/";
+  for (let end = 0; end >= 0 && path !== "/"; end = path.indexOf("/", end + 1)) {
+    const prefix = path.slice(0, end) || "/";
+    const status = statMaybe(prefix);
+    if (status?.mountId !== mountId) continue;
+    const root = openat(AT_FDCWD, prefix, O_PATH | O_DIRECTORY);
+    const found = fstat(root.number);
+    if (found.isMountRoot && found.mountId === mountId) return root;
+    root[Symbol.dispose]();
+    break;
+  }
+  return climb(directory);
+}
+
+/** The same upwards, whatever else covers the way. */
+function climb(directory: Fd): Fd {
   let at = directory;
   while (!fstat(at.number).isMountRoot) {
     const parent = openat(at.number, "..", O_PATH | O_DIRECTORY);

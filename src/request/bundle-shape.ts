@@ -1,0 +1,48 @@
+/** The fields of config.json that decide something here, or that an edit touches (config.md, config-linux.md). */
+import { VeneerError } from "../errors.ts";
+import type { Shape } from "./json-check.ts";
+
+const leaves = (...names: string[]): Shape => ({
+  fields: Object.fromEntries(names.map((name) => [name, undefined])),
+});
+
+const HOOK = leaves("path", "args", "env", "timeout");
+const MAPPING = leaves("containerID", "hostID", "size");
+
+export const CONFIG_SHAPE: Shape = {
+  fields: {
+    root: leaves("path", "readonly"),
+    process: leaves("env", "cwd"),
+    annotations: undefined,
+    mounts: leaves("destination", "source", "type", "options"),
+    hooks: {
+      fields: {
+        prestart: HOOK,
+        createRuntime: HOOK,
+        createContainer: HOOK,
+        startContainer: HOOK,
+        poststart: HOOK,
+        poststop: HOOK,
+      },
+    },
+    linux: {
+      fields: {
+        cgroupsPath: undefined,
+        maskedPaths: undefined,
+        readonlyPaths: undefined,
+        rootfsPropagation: undefined,
+        namespaces: leaves("type", "path"),
+        uidMappings: MAPPING,
+        gidMappings: MAPPING,
+      },
+    },
+  },
+};
+
+/** The error for what `parseUnambiguous` throws; a parser's own message may quote its input. */
+export function ambiguous(message: string, cause: unknown): VeneerError {
+  return new VeneerError("AMBIGUOUS_CONFIG", message, {
+    cause: new Error(cause instanceof Error ? cause.message.slice(0, 200) : "not JSON"),
+    hint: "write it again with a JSON library; the container was not started",
+  });
+}
