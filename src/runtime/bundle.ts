@@ -50,7 +50,7 @@ export function readWanted({ settings, byHand }: Caller, call: RuntimeCall): Wan
 }
 
 /** Undefined where there is no such directory or no such file. */
-export function openBundle(call: RuntimeCall): Bundle | undefined {
+function openBundle(call: RuntimeCall): Bundle | undefined {
   let directory: Fd | undefined;
   try {
     directory = openDirectory(call.bundle ?? ".");
