@@ -1,4 +1,5 @@
 /** Errors that reach a user, and the one line they become. */
+import type { ErrorCode } from "./error-codes.ts";
 
 /** Wrong use of the command line: exit status 2. */
 export class UsageError extends Error {
@@ -20,7 +21,7 @@ export class VeneerError extends Error {
   readonly hint: string | undefined;
 
   constructor(
-    readonly code: string,
+    readonly code: ErrorCode,
     message: string,
     options: { hint?: string | undefined; cause?: unknown } = {},
   ) {
@@ -61,16 +62,32 @@ export function* causes(error: unknown): Generator<unknown> {
   }
 }
 
-/** One line: `start web1: mount debian@3: EBUSY: …; hint: …`. The innermost hint wins: it knows most. */
-export function formatError(error: unknown): string {
+/** What a chain of frames says: all messages on one line; the innermost hint and code, which know most. */
+export function describeError(error: unknown): {
+  readonly message: string;
+  readonly hint: string | undefined;
+  readonly code: ErrorCode | undefined;
+} {
   const parts: string[] = [];
   let hint: string | undefined;
+  let code: ErrorCode | undefined;
   for (const frame of causes(error)) {
     parts.push(frame instanceof Error ? frame.message : String(frame));
     if (frame instanceof UsageError || frame instanceof VeneerError) hint = frame.hint ?? hint;
+    if (frame instanceof VeneerError && frame.code !== "FAILED") code = frame.code;
   }
-  const text = parts.join(": ") + (hint === undefined ? "" : `; hint: ${hint}`);
-  return text.replace(/\s*\n\s*/g, " ");
+  return { message: oneLine(parts.join(": ")), hint: hint === undefined ? undefined : oneLine(hint), code };
+}
+
+const oneLine = (text: string) => text.replace(/\s*\n\s*/g, " ");
+
+/**
+ * One line: `start web1: no base debian; hint: … [NO_BASE]`. `fallback` is the hint where no frame has one. What fails
+ * for a system call alone has no code but the name of its errno in the text.
+ */
+export function formatError(error: unknown, fallback?: string): string {
+  const { message, hint = fallback, code } = describeError(error);
+  return message + (hint === undefined ? "" : `; hint: ${hint}`) + (code === undefined ? "" : ` [${code}]`);
 }
 
 /** Exit status for an error: 2 for wrong usage, else 1. */

@@ -123,7 +123,8 @@ async function tarToTar(
     packer.kill();
   }
   // status 1: a file changed as it was read, as files of a living system do
-  if ((await exited) > 1) throw new VeneerError("PROGRAM", `tar of ${source} failed: ${complaint.trim()}`);
+  if ((await exited) > 1)
+    throw new VeneerError("PROGRAM_FAILED", `tar of ${source} failed: ${complaint.trim()}`);
 }
 
 function escapePattern(path: string): string {
@@ -189,7 +190,7 @@ async function extract(
   started: () => void,
 ) {
   if (head.length === 0) {
-    throw new VeneerError("EMPTY", "the archive is empty (0 bytes)", {
+    throw new VeneerError("EMPTY_ARCHIVE", "the archive is empty (0 bytes)", {
       hint: "did the program that makes it fail?",
     });
   }
@@ -197,7 +198,7 @@ async function extract(
   const decompress = program === undefined ? [] : ["-I", findProgram(program)];
   const words = [...EXTRACT, owners(options), ...decompress, "-C", tree, "-f", "-"];
   await runProgram("tar", words, { ...withoutDevices(options.note), stdin, started });
-  if (list(tree).length === 0) throw new VeneerError("EMPTY", "the archive holds no files");
+  if (list(tree).length === 0) throw new VeneerError("EMPTY_ARCHIVE", "the archive holds no files");
 }
 
 /** What a process has written so far (proc_pid_io(5)). */

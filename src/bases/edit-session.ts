@@ -102,7 +102,7 @@ export function openSession(
 
 export function alreadyOpen(store: Store, name: string): VeneerError {
   const session = readSession(store, name);
-  return new VeneerError("SESSION", `base ${name} has an editing session since ${session?.created}`, {
+  return new VeneerError("SESSION_OPEN", `base ${name} has an editing session since ${session?.created}`, {
     hint: `'veneer base commit ${name}' publishes it, 'veneer base abort ${name}' drops it`,
   });
 }

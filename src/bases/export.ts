@@ -51,5 +51,5 @@ function explained(error: unknown): unknown {
   const code = error instanceof SysError ? error.code : (error as NodeJS.ErrnoException | undefined)?.code;
   if (error instanceof VeneerError || typeof code !== "string") return error;
   const hint = code === "ENOSPC" ? full : explainStore(code);
-  return new VeneerError("EXPORT", "write the export", { cause: error, hint });
+  return new VeneerError("WRITE_FAILED", "write the export", { cause: error, hint });
 }

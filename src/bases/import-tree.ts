@@ -151,7 +151,10 @@ async function publish(
   } catch (error) {
     await flushed.catch(() => {});
     throw error instanceof SysError
-      ? new VeneerError("STORE", "write to the store", { cause: error, hint: explainStore(error.code) })
+      ? new VeneerError("WRITE_FAILED", "write to the store", {
+          cause: error,
+          hint: explainStore(error.code),
+        })
       : error;
   }
 }

@@ -23,7 +23,7 @@ export async function run(
   try {
     process.exitCode = await dispatch(options, word, words);
   } catch (error) {
-    note(`veneer: ${formatError(error)}${storeHint(error)}`);
+    note(`veneer: ${formatError(error, storeHint(error))}`);
     process.exitCode = exitStatus(error);
   }
 }

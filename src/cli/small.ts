@@ -43,7 +43,7 @@ export function runSmall(
   try {
     return runVerb(loaded(load()).command, options, words, env);
   } catch (error) {
-    note(`veneer: ${formatError(error)}${storeHint(error)}`);
+    note(`veneer: ${formatError(error, storeHint(error))}`);
     return exitStatus(error);
   }
 }

@@ -91,7 +91,7 @@ function wrapper(runtime: RuntimeName): string {
   const program = programPath();
   const file = `${program.slice(0, program.lastIndexOf("/"))}/veneer-${runtime}`;
   if (isExecutable(file)) return file;
-  throw new VeneerError("NO_WRAPPER", `${file} is missing`, {
+  throw new VeneerError("NO_PROGRAM", `${file} is missing`, {
     hint: "install the program and the scripts of dist/ into one directory ('npm run install-local')",
   });
 }

@@ -1,5 +1,5 @@
 /** One thing that `doctor` looked at. */
-import { formatError } from "../errors.ts";
+import { describeError } from "../errors.ts";
 
 export type Area = "system" | "kernel" | "store" | "engines" | "programs" | "installation";
 
@@ -33,8 +33,8 @@ export function check(area: Area, name: string, required: boolean, look: () => F
   try {
     return { area, name, required, ...look() };
   } catch (error) {
-    const [detail = "", hint] = formatError(error).split("; hint: ");
-    return { area, name, required, ...not("missing", detail, hint) };
+    const { message, hint } = describeError(error);
+    return { area, name, required, ...not("missing", message, hint) };
   }
 }
 

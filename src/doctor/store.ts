@@ -1,7 +1,7 @@
 /** Whether the store's file system can hold uppers: a tiny overlay is mounted there, seen by nobody. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { formatError, VeneerError } from "../errors.ts";
+import { describeError, VeneerError } from "../errors.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
@@ -111,11 +111,7 @@ function idmapped(trial: string): Finding {
     return ok("one base for containers with any user namespace");
   } catch (error) {
     if (!(error instanceof VeneerError && error.code === "NO_IDMAP")) throw error;
-    return not(
-      "limited",
-      formatError(error).split("; hint: ")[0] ?? "no",
-      `${error.hint}; or --shifted-copy`,
-    );
+    return not("limited", describeError(error).message, `${error.hint}; or --shifted-copy`);
   }
 }
 

@@ -47,9 +47,13 @@ async function planOf(holder: Record, id: string, env: NodeJS.ProcessEnv): Promi
   const plan = restartPlan(holder);
   if (!plan) throw new VeneerError("NO_ENGINE", `what started container ${name} is not known`, { hint });
   if (plan.autoRemove && (await call(plan.autoRemove, env)).trim() === "true") {
-    throw new VeneerError("AUTO_REMOVE", `${plan.engine} removes container ${name} when it stops (--rm)`, {
-      hint,
-    });
+    throw new VeneerError(
+      "NOT_RESTARTABLE",
+      `${plan.engine} removes container ${name} when it stops (--rm)`,
+      {
+        hint,
+      },
+    );
   }
   return plan;
 }
@@ -62,7 +66,7 @@ async function call(command: readonly string[], env: NodeJS.ProcessEnv, hint?: s
   } catch (error) {
     const { stderr = "", shortMessage = String(error) } = error as { stderr?: string; shortMessage?: string };
     const said = stderr.trim().split("\n").at(-1);
-    throw new VeneerError("ENGINE", `${command.join(" ")}: ${said || shortMessage}`, { hint });
+    throw new VeneerError("NO_ENGINE", `${command.join(" ")}: ${said || shortMessage}`, { hint });
   }
 }
 

@@ -60,7 +60,7 @@ export function startOnHost(
     ["g", map.gids],
   ] as const) {
     if (ranges.length > 0) continue;
-    throw new VeneerError("NO_MAP", `container ${container} has no line 'lxc.idmap = ${kind} …'`);
+    throw new VeneerError("NO_ID_MAP", `container ${container} has no line 'lxc.idmap = ${kind} …'`);
   }
   const directory = canonical(target);
   checkReach(container, directory, rootOf(map));
@@ -103,13 +103,13 @@ function checkReach(container: string, directory: string, owner: FsIds): void {
   const hint = `chown ${owner.uid}:${owner.gid} ${quote(above)} && chmod 0770 ${quote(above)}`;
   if (!isReached(directory, owner)) {
     throw new VeneerError(
-      "CLOSED",
+      "UNREACHABLE",
       `root of container ${container} (uid ${owner.uid}) cannot reach ${quote(directory)}`,
       { hint: `${hint}, and let others pass through the directories above (chmod o+x)` },
     );
   }
   if (isReached(directory, NOBODY)) {
-    throw new VeneerError("OPEN", `every user of the host could reach ${quote(directory)}`, { hint });
+    throw new VeneerError("TOO_OPEN", `every user of the host could reach ${quote(directory)}`, { hint });
   }
 }
 

@@ -227,6 +227,6 @@ async function publish(
 
 function storeError(error: unknown): unknown {
   return error instanceof SysError
-    ? new VeneerError("STORE", "write to the store", { cause: error, hint: explainStore(error.code) })
+    ? new VeneerError("WRITE_FAILED", "write to the store", { cause: error, hint: explainStore(error.code) })
     : error;
 }

@@ -111,7 +111,7 @@ const DAMAGED = "the copy is incomplete or damaged: make or fetch it again";
 
 export function checkDigest(expected: string, actual: string): void {
   if (hex(expected) === actual) return;
-  throw new VeneerError("DIGEST", `content of ${expected} does not match: it is sha256:${actual}`, {
+  throw new VeneerError("BAD_IMAGE", `content of ${expected} does not match: it is sha256:${actual}`, {
     hint: DAMAGED,
   });
 }

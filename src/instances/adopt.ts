@@ -104,7 +104,7 @@ function refuseForeignXattrs(upper: string): void {
       if (overlay !== "overlay") continue;
       const why = kind === "user" ? "an overlay of a user namespace (userxattr)" : NEEDED.get(note);
       if (why === undefined) continue;
-      throw new VeneerError("XATTR", `${quote(shown)} has ${name}: ${why}`, {
+      throw new VeneerError("NOT_ADOPTABLE", `${quote(shown)} has ${name}: ${why}`, {
         hint: "copy what the running container shows to a directory, and import that as a base of its own",
       });
     }
@@ -141,7 +141,7 @@ function refuseOtherLower(store: Store, { who, lowers }: ForeignOverlay, ref: Ba
   const more = differences.length > SHOWN ? ` and ${differences.length - SHOWN} more` : "";
   const source = lowers.length === 1 ? displayName(lowers[0] as string) : "a copy of what they show";
   throw new VeneerError(
-    "OTHER_LOWER",
+    "NOT_ADOPTABLE",
     `${who} was written on ${lowers.map((path) => quote(path)).join(", ")}, of which ${formatBaseRef(base)} differs at ${shown.join(", ")}${more}`,
     {
       hint: `'veneer base import NAME ${source}' makes a base of it; --force puts the changes on ${formatBaseRef(base)} all the same`,

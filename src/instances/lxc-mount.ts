@@ -37,7 +37,7 @@ export function lxcRootLine(store: Store, id: string, generation: Generation, ba
   if (lowers.length === 1) lowers.push(lxcEmpty(store, id));
   const upper = viewUpper(store, id, generation);
   const refuse = (what: string) =>
-    new VeneerError("LXC_LINE", `LXC cannot mount ${id} on ${formatBaseRef(base)} itself: ${what}`, {
+    new VeneerError("LXC_MOUNTS", `LXC cannot mount ${id} on ${formatBaseRef(base)} itself: ${what}`, {
       hint: "set the container up without --hookless",
     });
   // LXC and the kernel take these apart at colons and commas

@@ -30,7 +30,7 @@ export async function shiftBase(
 ): Promise<BaseVersion> {
   const name = mapName(map);
   if (name === undefined) {
-    throw new VeneerError("LONG_MAP", "the maps have too many ranges for a copy with shifted owners");
+    throw new VeneerError("BAD_ID_MAP", "the maps have too many ranges for a copy with shifted owners");
   }
   // no layer goes while it is copied
   using _layers = lockLayers(store);

@@ -58,7 +58,7 @@ export function inspectLive(record: Record): LiveContainer {
   if (!init) {
     if (!record.overlay) {
       throw new VeneerError(
-        "UNKNOWN",
+        "UNKNOWN_PROCESS",
         `cannot tell which process is container ${name}: version 0.1 started it`,
         {
           hint: "stop it, and start it again",
@@ -90,7 +90,7 @@ export function inspectLive(record: Record): LiveContainer {
   const covered = bound.find(({ id }) => mounts.some(({ parent }) => parent === id));
   if (covered) {
     throw new VeneerError(
-      "BOUND",
+      "IN_USE",
       `${covered.target} in container ${name} is a part of its root that is mounted there again, with mounts on it`,
       {
         hint: "it would stay on the old version; stop the container to rebase it",
@@ -106,7 +106,7 @@ export function inspectLive(record: Record): LiveContainer {
 
 function refuseKinds(record: Record, name: string): void {
   const refuse = (what: string, hint = "stop it to rebase it") => {
-    throw new VeneerError("NOT_LIVE", `container ${name} ${what}`, { hint });
+    throw new VeneerError("NOT_RUNNING", `container ${name} ${what}`, { hint });
   };
   if (record.tmpfs)
     refuse(

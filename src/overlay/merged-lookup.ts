@@ -60,7 +60,7 @@ export function lookup(layers: readonly Fd[], asked: string): PathFact {
     ];
   }
   const last = steps.at(-1);
-  if (!last) throw new VeneerError("ROOT", `${asked} is the root itself in the base`);
+  if (!last) throw new VeneerError("BAD_PATH", `${asked} is the root itself in the base`);
   return {
     asked,
     path: last.fact.path,

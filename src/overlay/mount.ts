@@ -48,7 +48,7 @@ export function mountOverlay(request: OverlayRequest): Fd {
     return mountAnywhere(request);
   } catch (error) {
     if (error instanceof SysError) {
-      throw new VeneerError("MOUNT", "mount overlay", {
+      throw new VeneerError("MOUNT_FAILED", "mount overlay", {
         cause: error,
         hint: explainMount(error.errno, request.layers.length, request.image),
       });

@@ -83,6 +83,6 @@ function isInterruption(error: unknown): boolean {
 
 function isBrokenPipe(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (code === "PROGRAM") return /\(SIGPIPE\)/.test((error as Error).message);
+  if (code === "PROGRAM_FAILED") return /\(SIGPIPE\)/.test((error as Error).message);
   return ["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ABORT_ERR"].includes(code ?? "");
 }

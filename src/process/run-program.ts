@@ -112,7 +112,7 @@ export function failed(
     .slice(0, 3)
     .join("; ");
   const ended = signal === undefined ? `status ${status}` : signal;
-  return new VeneerError("PROGRAM", `${name} failed (${ended})${why === "" ? "" : `: ${why}`}`, {
+  return new VeneerError("PROGRAM_FAILED", `${name} failed (${ended})${why === "" ? "" : `: ${why}`}`, {
     hint: hint(stderr),
   });
 }

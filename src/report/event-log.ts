@@ -1,5 +1,5 @@
 /** The administrator's log: one line for each start and each failure in what engines call. */
-import { formatError } from "../errors.ts";
+import { describeError, formatError } from "../errors.ts";
 import type { Config } from "../request/config.ts";
 import { openat, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } from "../sys/flags.ts";
@@ -20,7 +20,7 @@ export function logEvent(config: Config | undefined, { error, ...fields }: LogEv
   const entry = {
     time: new Date().toISOString(),
     ...fields,
-    ...(error !== undefined && { message: formatError(error) }),
+    ...(error !== undefined && { message: formatError(error), code: describeError(error).code }),
   };
   const line = config.logFormat === "json" ? JSON.stringify(entry) : textLine(entry);
   try {

@@ -53,7 +53,7 @@ export function refuseRootAbove(root: Fd, directory: Fd, path: string): void {
 }
 
 function holdsBundle(path: string): VeneerError {
-  return new VeneerError("ROOT_HOLDS_BUNDLE", `root.path ${path} is the bundle, or holds it`, {
+  return new VeneerError("BAD_ROOT", `root.path ${path} is the bundle, or holds it`, {
     hint: "give the container a directory of its own for its root, such as an empty rootfs in the bundle",
   });
 }
@@ -72,7 +72,7 @@ export function refuseTwoRoots(root: Fd, bundle: string, path: string): void {
   const short = statMaybe(`/${parts.join("/")}`);
   const { ino, dev, mountId } = fstat(root.number);
   if (short && short.ino === ino && short.dev === dev && short.mountId === mountId) return;
-  throw new VeneerError("AMBIGUOUS_ROOT", "root.path leads to different places for different runtimes", {
+  throw new VeneerError("BAD_ROOT", "root.path leads to different places for different runtimes", {
     hint: "write root.path without ..",
   });
 }

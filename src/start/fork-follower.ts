@@ -1,4 +1,5 @@
 /** The process that follows init, see follow-pivot.ts: it outlives the hook, until init stands in the overlay. */
+import type { ErrorCode } from "../error-codes.ts";
 import { causes, formatError, VeneerError } from "../errors.ts";
 import { type Fd, readAll, writeAll } from "../sys/fd.ts";
 import { type Place, returnTo } from "../sys/namespace.ts";
@@ -30,7 +31,7 @@ export function forkFollower(container: CoveredRoot, home: Place, report: (error
 }
 
 interface Failure {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly hint?: string;
 }

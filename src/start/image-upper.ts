@@ -14,7 +14,7 @@ export function freshUpperOfImage(
   { fd: userns, map }: UserNamespace,
   wishes: UpperWishes,
 ): ReturnType<typeof freshUpper> {
-  if (!map) throw new VeneerError("NO_MAP", "the maps of the container's user namespace are not known");
+  if (!map) throw new VeneerError("NO_ID_MAP", "the maps of the container's user namespace are not known");
   const [image, ...own] = fds;
   const clones = own.map((layer, index) => idmapped(layer, userns, paths[index + 1] as string));
   try {

@@ -27,7 +27,7 @@ export function makeMappedPoint(path: string, owner: FsIds): void {
   fchownat(AT_FDCWD, own, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
   mkdirMaybe(path, 0o755);
   if (isReached(path, owner)) return;
-  throw new VeneerError("CLOSED", `root of the user namespace (uid ${owner.uid}) cannot reach ${path}`, {
+  throw new VeneerError("UNREACHABLE", `root of the user namespace (uid ${owner.uid}) cannot reach ${path}`, {
     hint: `let others pass through the directories above ${run} (chmod o+x)`,
   });
 }

@@ -28,7 +28,7 @@ export function openMountPoint(root: Fd, path: string, kind: "directory" | "file
   } catch (error) {
     if (strict && isErrno(error, "ELOOP")) {
       throw new VeneerError(
-        "LINKED_PROC",
+        "LINKED_ROOT",
         `mount point ${path} is reached through a symbolic link in the root`,
         {
           cause: error,

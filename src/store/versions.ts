@@ -197,7 +197,7 @@ export function failureOf(store: Store, name: string, version: number): FailedVe
 export function removeVersion(store: Store, name: string, version: number): void {
   if (readBaseFile(store, name)?.current === version) {
     throw new VeneerError(
-      "CURRENT",
+      "CURRENT_VERSION",
       `${formatBaseRef({ name, version })} is the current version of ${name}`,
       {
         hint: `'veneer base use ${name}@OTHER' makes another the current one, 'veneer base rm ${name}' removes all`,

@@ -11,7 +11,7 @@ import { mapText } from "./id-map.ts";
 export function makeNamespace(map: IdMap): Fd {
   using holder = holdNewUserNamespace();
   if (!holder) {
-    throw new VeneerError("NO_USERNS", "cannot make a user namespace", {
+    throw new VeneerError("NO_USER_NAMESPACE", "cannot make a user namespace", {
       hint: "see user.max_user_namespaces (sysctl), and whether 'unshare --user true' works",
     });
   }
@@ -28,7 +28,7 @@ function writeMap(path: string, text: string): void {
   } catch (cause) {
     if (!isErrno(cause, "EINVAL", "EPERM", "ERANGE")) throw cause;
     throw new VeneerError(
-      "BAD_MAP",
+      "BAD_ID_MAP",
       `the kernel does not take the map '${text.trim().replaceAll("\n", ", ")}'`,
       {
         cause,

@@ -39,7 +39,10 @@ export function usernsOfConfig(
     ["gidMappings", gids],
   ] as const) {
     if (ranges.length > 0) continue;
-    throw new VeneerError("NO_MAP", `the container has a user namespace, but no linux.${key} in config.json`);
+    throw new VeneerError(
+      "NO_ID_MAP",
+      `the container has a user namespace, but no linux.${key} in config.json`,
+    );
   }
   return usernsOfMap(store, { uids, gids }, script);
 }

@@ -35,7 +35,7 @@ describe("an idmapped root", () => {
   test("is refused with the reason", async () => {
     lxc.container("idmap", { lines: ["lxc.rootfs.options = noatime,idmap=container"] });
     expect(await refusal("idmap")).toBe(
-      `veneer: container idmap has lxc.rootfs.options = noatime,idmap=container (in ${lxc.path}/idmap/config); hint: ${reason}`,
+      `veneer: container idmap has lxc.rootfs.options = noatime,idmap=container (in ${lxc.path}/idmap/config); hint: ${reason} [IDMAPPED_ROOT]`,
     );
   });
 

@@ -40,7 +40,9 @@ describe("the configuration file", () => {
     configure('{"opaqe": []}');
     const outcome = await host.veneer("--config", file, "config");
     expect(outcome.status).toBe(1);
-    expect(outcome.stderr).toBe(`veneer: ${file}: unknown key 'opaqe'; hint: did you mean opaque?`);
+    expect(outcome.stderr).toBe(
+      `veneer: ${file}: unknown key 'opaqe'; hint: did you mean opaque? [UNKNOWN_KEY]`,
+    );
   });
 
   it("that is named and missing is an error, with status 2", async () => {

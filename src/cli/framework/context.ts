@@ -1,5 +1,5 @@
 /** The surroundings of a verb, from the options before it and the environment of the person who calls it. */
-import { causes, UsageError, VeneerError } from "../../errors.ts";
+import { causes, UsageError } from "../../errors.ts";
 import { type GlobalOptions, readSettings } from "../../request/config.ts";
 import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../../request/default-paths.ts";
 import { SysError } from "../../sys/errno.ts";
@@ -12,13 +12,12 @@ import { isTerminal, note, out } from "./output.ts";
 import { NAMESPACE_MARK } from "./transient-mount.ts";
 
 /** What the errno of a failed system call means for the store, where nobody has said more. */
-export function storeHint(error: unknown): string {
+export function storeHint(error: unknown): string | undefined {
   for (const frame of causes(error)) {
-    if ((frame instanceof VeneerError || frame instanceof UsageError) && frame.hint !== undefined) return "";
     const hint = frame instanceof SysError ? explainStore(frame.code) : undefined;
-    if (hint !== undefined) return `; hint: ${hint}`;
+    if (hint !== undefined) return hint;
   }
-  return "";
+  return undefined;
 }
 
 /** The environment names the store for people; hooks never read it. */

@@ -11,7 +11,7 @@ export type NamespaceKind = "command" | "shell";
 export function refuseFleeting(what: string, env: NodeJS.ProcessEnv): void {
   if (env[NAMESPACE_MARK] !== "command") return;
   throw new VeneerError(
-    "FLEETING",
+    "TRANSIENT_MOUNT",
     `${what}: what a user without root mounts is gone when the command ends`,
     {
       hint: "'veneer unshare' gives a shell in which it stays",
