@@ -2,6 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { type BundleConfig, parseBundleConfig } from "../request/oci-config.ts";
 import type { State } from "../request/oci-state.ts";
+import { isErrno } from "../sys/errno.ts";
 import { readlink, readText } from "../sys/fd.ts";
 import { identify, killProcess } from "../sys/process.ts";
 import { getpid, getppid } from "../sys/self.ts";
@@ -22,8 +23,14 @@ export function lateStage({ bundle, pid }: State): string | undefined {
 
 /** Before its pivot init has the root that the runtime and its hooks have, in a copy of their mount namespace. */
 function hasPivoted(pid: number): boolean {
-  const [own, its] = [statMaybe("/"), statMaybe(`/proc/${pid}/root`)];
-  return its !== undefined && (its.ino !== own?.ino || its.dev !== own.dev);
+  try {
+    const [own, its] = [statMaybe("/"), statMaybe(`/proc/${pid}/root`)];
+    return its !== undefined && (its.ino !== own?.ino || its.dev !== own.dev);
+  } catch (error) {
+    // who may not look there is told so when the root is to be covered
+    if (isErrno(error, "EACCES", "EPERM", "ESRCH")) return false;
+    throw error;
+  }
 }
 
 /**

@@ -52,7 +52,8 @@ const state = (fields: object = {}) =>
     ociVersion: "1.0.2",
     id: "id",
     status: "creating",
-    pid: process.pid,
+    // alive, and not who starts the hook: that would be init, at createContainer
+    pid: process.ppid,
     bundle: host.dir,
     ...fields,
   });
