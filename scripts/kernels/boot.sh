@@ -43,4 +43,5 @@ tar x -f "$disk/out.img" -O results.json >"$result" 2>/dev/null || {
   rm -f "$result"
   exit 1
 }
+tar x -f "$disk/out.img" -O dmesg >"${result%.json}.dmesg"
 echo "test:kernels: Linux $(basename "$kernel"): $((SECONDS - start)) s; the console is in $log" >&2

@@ -8,7 +8,7 @@ mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -
 packages=(acl attr btrfs-progs busybox-static ca-certificates dbus e2fsprogs iproute2 jq kmod libcap2-bin procps runc strace
   systemd systemd-container systemd-sysv uidmap util-linux xfsprogs xz-utils zstd)
 # configured by scripts that need what is above
-engines=(apparmor crun iptables lxc podman python3-minimal)
+engines=(apparmor crun gcc iptables libc6-dev lxc podman python3-minimal)
 
 need() { # PROGRAM PACKAGE
   command -v "$1" >/dev/null || apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$2" >&2

@@ -5,10 +5,12 @@ import { isRootOf } from "../store/mounts/roots.ts";
 import type { Record } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
+import { canAttachBeneath } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { mountStatus, stat } from "../sys/stat.ts";
+import { placesOn } from "./mounts.ts";
 import type { RootMarks } from "./open-files.ts";
 import { requireRoot } from "./pivot.ts";
 import { findMembers, type Members } from "./processes.ts";
@@ -49,6 +51,15 @@ function deviceOfRoot(pid: number): string {
   return mountStatus(root.number).device;
 }
 
+/** Mounts on one another are moved in the order in which they lie, which takes MOVE_MOUNT_BENEATH. */
+function refuseStacks(mounts: readonly MountEntry[], root: number, name: string): void {
+  const stacked = placesOn(mounts, root).find(({ stack }) => stack.length > 1);
+  if (!stacked || canAttachBeneath()) return;
+  throw new VeneerError("STACKED", `on /${stacked.path} in container ${name} mounts lie on one another`, {
+    hint: "Linux 6.5 or later can move them; unmount the upper one, or stop the container to rebase it",
+  });
+}
+
 /** Throws where the container cannot get another root while it runs. Changes nothing. */
 export function inspectLive(record: Record): LiveContainer {
   const name = record.container ?? record.key;
@@ -86,6 +97,7 @@ export function inspectLive(record: Record): LiveContainer {
       hint: "stop it to rebase it: its root cannot be exchanged while it runs",
     });
   }
+  refuseStacks(mounts, root.id, name);
   const bound = boundParts(mounts, root);
   const covered = bound.find(({ id }) => mounts.some(({ parent }) => parent === id));
   if (covered) {

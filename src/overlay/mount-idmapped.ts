@@ -20,6 +20,9 @@ import { inUserNamespace } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 import { mountOverlay, type OverlayRequest } from "./mount.ts";
 
+/** How errors name an upper in memory, which has no path. */
+const IN_MEMORY = "the upper in memory";
+
 export interface MappedRequest extends Omit<OverlayRequest, "upper" | "work" | "detached" | "attached"> {
   /** paths of the layers */
   readonly names: readonly string[];
@@ -87,7 +90,7 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
       .slice(attached.length)
       .map((layer, index) => find(layer, names[index + attached.length] as string));
     if (inMemory) {
-      setIdmap(parent, userns, "the upper in memory");
+      setIdmap(parent, userns, IN_MEMORY);
       detached.push(parent);
     }
     const place = inMemory ? parent : find(parent, directory ?? "the upper");
@@ -167,17 +170,20 @@ function setIdmap(mount: Fd, userns: Fd, name: string): void {
     setMountAttributes(mount, { set: MOUNT_ATTR_IDMAP, propagation: MS_PRIVATE, userns }, name);
   } catch (cause) {
     if (!isErrno(cause, "EINVAL", "ENOSYS", "EPERM", "EOPNOTSUPP")) throw cause;
-    throw new VeneerError("NO_IDMAP", `${quote(name)} cannot be idmapped to the container's user namespace`, {
+    const what = name === IN_MEMORY ? name : quote(name);
+    throw new VeneerError("NO_IDMAP", `${what} cannot be idmapped to the container's user namespace`, {
       cause,
-      hint: noIdmapHint(),
+      hint: noIdmapHint(name === IN_MEMORY),
     });
   }
 }
 
-function noIdmapHint(): string {
+function noIdmapHint(inMemory = false): string {
   if (inUserNamespace()) {
     return "only the machine's root can idmap: leave out --userns and --uidmap, the container is in its user's namespace without them";
   }
+  if (inMemory)
+    return `a tmpfs can be idmapped from Linux 6.3 on (this is ${kernelRelease()}): use an upper on the disk`;
   return `it needs Linux 5.19 or later (this is ${kernelRelease()}) and a file system that can be idmapped (ext4, xfs, btrfs, f2fs; tmpfs from 6.3 on)`;
 }
 

@@ -1,5 +1,5 @@
 /** The kernel's mount API: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2), umount2(2). */
-import { SysError } from "./errno.ts";
+import { errno, SysError } from "./errno.ts";
 import { Fd } from "./fd.ts";
 import {
   AT_EMPTY_PATH,
@@ -103,6 +103,13 @@ export function attachBeneath(mount: Fd, top: Fd, name: string): void {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
   const empty = cstring("");
   check(syscall(SYS.move_mount, mount.number, empty, top.number, empty, flags), "move_mount", name);
+}
+
+/** Whether the kernel can {@link attachBeneath}: before it looks at descriptors it refuses flags that it does not know. */
+export function canAttachBeneath(): boolean {
+  const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
+  const empty = cstring("");
+  return syscall(SYS.move_mount, -1, empty, -1, empty, flags) !== -(errno.EINVAL as number);
 }
 
 /**

@@ -3,10 +3,12 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { isAtLeast } from "../../src/doctor/version.ts";
 import { type Config, nextId, runtime } from "../helpers/bundle.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
+import { inject } from "../helpers/strace.ts";
 
 const host = makeHost();
 beforeAll(() => plantVersions(host));
@@ -214,6 +216,32 @@ describe("mounts made inside", () => {
       });
     }
     await expectOn(live, 1);
+  });
+
+  it("mounts on one another are moved from Linux 6.5 on, and refused before", async () => {
+    const live = await run();
+    await live.exec("mkdir -p /mnt/two; mount -t tmpfs below /mnt/two; mount -t tmpfs above /mnt/two");
+    // a kernel that does not know MOVE_MOUNT_BENEATH
+    const words = [
+      ...inject("move_mount", "error=EINVAL:when=1"),
+      join(host.bin, "veneer"),
+      "rebase",
+      instance,
+    ];
+    const refused = await sh("strace", [...words, "b@2"], { env: { PATH: host.path } });
+    expect(refused).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/\/mnt\/two .*hint: Linux 6\.5/),
+    });
+    await expectOn(live, 1);
+    const outcome = failure(await rebase("b@2"));
+    const release = readFileSync("/proc/sys/kernel/osrelease", "utf8")
+      .split(/[^0-9]/, 2)
+      .map(Number);
+    if (isAtLeast(release, [6, 5])) {
+      expect(outcome).toBe("");
+      await expectOn(live, 2);
+    } else expect(outcome).toContain("Linux 6.5");
   });
 
   it("a namespace with a copy of the root follows, with the parts that it has of it and mounts of its own", async () => {
