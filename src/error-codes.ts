@@ -246,6 +246,10 @@ export const ERROR_CODES = {
   RUNNING: ["The container runs already.", "Stop it first."],
   SESSION_OPEN: ["A session on the base is open.", "End it: `veneer base commit` or `veneer base abort`."],
   SHARED: ["The base is shared with users.", "`veneer base unshare` first."],
+  STACKED: [
+    "Mounts in the container lie on one another, and this kernel cannot move those.",
+    "Unmount the upper one, stop the container to rebase it, or run Linux 6.5 or later.",
+  ],
   STAGE: [
     "The hook is called at a stage at which no root can be given.",
     "Call it at createRuntime or prestart, and at poststop.",
