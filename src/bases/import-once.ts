@@ -35,6 +35,18 @@ export async function importOnce(
   }
 }
 
+/** The image that a reference leads to now, by its digest, and the newest version of `name` that came from it. */
+export async function findImported(
+  store: Store,
+  name: string,
+  source: ImageSource,
+  options: ImportOptions & RegistryOptions,
+): Promise<{ readonly pinned: ImageSource; readonly version: number | undefined }> {
+  const pinned = await pin(source, options);
+  const isFrom = (number: number) => originOf(store, name, number) === importedFrom(pinned);
+  return { pinned, version: listVersions(store, name).findLast(isFrom) };
+}
+
 function originOf(store: Store, name: string, version: number): string | undefined {
   return readVersion(store, { name, version }).manifest.origin;
 }

@@ -34,6 +34,9 @@ export const paths = {
   /** a rollout that has not ended */
   rollout: (store: Store, name: string) => `${store.root}/bases/${name}/rollout`,
   rolloutFile: (store: Store, name: string) => `${store.root}/bases/${name}/rollout/state.json`,
+  /** a round of updates that has not ended */
+  update: (store: Store, name: string) => `${store.root}/bases/${name}/update`,
+  updateFile: (store: Store, name: string) => `${store.root}/bases/${name}/update/state.json`,
   layers: (store: Store) => `${store.root}/layers`,
   layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
   layerFile: (store: Store, id: string) => `${store.root}/layers/${id}/layer.json`,

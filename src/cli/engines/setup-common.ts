@@ -5,15 +5,17 @@ import { cdi, type HookProgram } from "../../engines/cdi.ts";
 import type { Engine, SetupRequest } from "../../engines/engine.ts";
 import { ENGINES } from "../../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc.ts";
+import { updates } from "../../engines/updates.ts";
 import { UsageError } from "../../errors.ts";
 import { placesOfEnvironment } from "../../request/default-paths.ts";
 import { programPath } from "../../sys/self.ts";
 import { lstatMaybe } from "../../sys/stat.ts";
 import { nearest } from "../../text/did-you-mean.ts";
 import { quote } from "../../text/quote.ts";
+import { policyDirectory } from "../../update/policy.ts";
 import type { Context, Input, Operand, Option } from "../framework/command.ts";
 
-const names = ["lxc", "cdi", ...ENGINES.map(({ name }) => name)];
+const names = ["lxc", "cdi", ...ENGINES.map(({ name }) => name), "updates"];
 
 export const SETUP_OPERANDS: readonly Operand[] = [
   { name: "ENGINE", complete: names },
@@ -37,12 +39,17 @@ export const LXCPATH_OPTION: Option = {
   complete: "directory",
 };
 
+/** What is made from the store or the configuration. */
+function ownEngine(context: Context, word: string): Engine | undefined {
+  if (word === "cdi") return cdi(context.settings.store, hookProgram(context));
+  if (word === "updates") return updates(policyDirectory(context.configFile), hookGlobals(context));
+  return undefined;
+}
+
 /** The engine that is named, lxc aside. */
 export function engineOf(context: Context, input: Input): Engine {
   const word = input.operands[0] as string;
-  const { store } = context.settings;
-  const engine =
-    word === "cdi" ? cdi(store, hookProgram(context)) : ENGINES.find(({ name }) => name === word);
+  const engine = ownEngine(context, word) ?? ENGINES.find(({ name }) => name === word);
   if (engine) {
     if (input.operands[1] === undefined) return engine;
     throw new UsageError(`${word} has no containers to set up one by one`, "give the engine alone");

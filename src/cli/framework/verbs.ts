@@ -23,6 +23,8 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         "base abort": () => import("../bases/abort.ts"),
         "base shift": () => import("../bases/shift.ts"),
         "base verify": () => import("../bases/verify.ts"),
+        "base policy": () => import("../bases/policy.ts"),
+        "base update": () => import("../bases/update.ts"),
         "base share": () => import("../bases/share.ts"),
         "base unshare": () => import("../bases/unshare.ts"),
       },

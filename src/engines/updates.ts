@@ -1,0 +1,66 @@
+/** systemd's timer and service for updates of bases by their policies. */
+
+import { VeneerError } from "../errors.ts";
+import { listPolicies, readPolicy } from "../update/policy.ts";
+import { type Engine, type FileChange, ownFile } from "./engine.ts";
+
+/** `globals` are options that stand before the command. Each base with a policy has its schedule in a drop-in file. */
+export function updates(directory: string, globals: readonly string[]): Engine {
+  return {
+    name: "updates",
+    changes: ({ etc, bin }) => {
+      const units = `${etc}/systemd/system`;
+      return [
+        ownFile(`${units}/veneer-update@.service`, service([`${bin}/veneer`, ...globals])),
+        ownFile(`${units}/veneer-update@.timer`, timer("daily")),
+        ...listPolicies(directory).map((name) => schedule(units, directory, name)),
+      ];
+    },
+    restart: "systemctl daemon-reload",
+    use: "systemctl enable --now veneer-update@NAME.timer, for each base that shall follow its policy",
+  };
+}
+
+function service(program: readonly string[]): string {
+  for (const word of program) {
+    if (/[\s"'\\%$]/.test(word))
+      throw new VeneerError("BAD_PATH", `${word} cannot stand in a unit of systemd`);
+  }
+  return `[Unit]
+Description=Update the veneer base %i by its policy
+Documentation=man:veneer-base-update(1)
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=${program.join(" ")} base update %i
+Nice=10
+IOSchedulingClass=idle
+`;
+}
+
+function timer(calendar: string): string {
+  return `[Unit]
+Description=Update the veneer base %i when its policy says so
+
+[Timer]
+OnCalendar=${calendar}
+RandomizedDelaySec=5min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`;
+}
+
+function schedule(units: string, directory: string, name: string): FileChange {
+  const { policy } = readPolicy(directory, name);
+  if (/[\n%]/.test(policy.schedule)) {
+    throw new VeneerError("BAD_POLICY", `schedule of ${name} is no calendar event`, {
+      hint: "see systemd.time(7)",
+    });
+  }
+  const text = `[Timer]\nOnCalendar=\nOnCalendar=${policy.schedule}\n`;
+  return ownFile(`${units}/veneer-update@${name}.timer.d/schedule.conf`, text);
+}

@@ -1,0 +1,106 @@
+/** Makes the candidate of a round, from what the policy names. */
+import { findImported } from "../bases/import-once.ts";
+import { VeneerError } from "../errors.ts";
+import { registryEnvironment } from "../images/fetch.ts";
+import { parseSource } from "../images/source.ts";
+import { readVersion } from "../store/bases.ts";
+import { lockLayers } from "../store/layers.ts";
+import { listVersions, publishVersion, readBaseFile } from "../store/versions.ts";
+import { type Ended, lastJson, runVerb } from "./own-program.ts";
+import type { CommandSource, PolicySource } from "./policy.ts";
+import type { Round } from "./round.ts";
+
+interface Made {
+  readonly version: number;
+  readonly published: boolean;
+}
+
+/** The version that was made; undefined where the source gives nothing else than the current version. */
+export async function makeCandidate(round: Round): Promise<number | undefined> {
+  const { source } = round.policy;
+  const made = await make(round, source);
+  return made?.published ? made.version : undefined;
+}
+
+async function make(round: Round, source: PolicySource): Promise<Made | undefined> {
+  const { name, own } = round;
+  if ("image" in source) {
+    const flags = source.tlsVerify === false ? ["--tls-verify=false"] : [];
+    const image = await pinned(round, source.image, source.tlsVerify ?? true);
+    if (image === undefined) return undefined;
+    const words = ["base", "import", name, image, "--candidate", "--json", ...flags];
+    return lastJson(`import ${source.image}`, await runVerb(own, words));
+  }
+  if ("directory" in source) {
+    const words = ["base", "import", name, source.directory, "--candidate", "--json"];
+    return lastJson(`import ${source.directory}`, await runVerb(own, words));
+  }
+  if (source.base !== undefined) return stack(round, source, source.base);
+  return lastJson("command", await edit(round, name, source));
+}
+
+function edit(
+  { own }: Round,
+  name: string,
+  { command, env, volumes, discard }: CommandSource,
+): Promise<Ended> {
+  const options = [
+    ...(env ?? []).flatMap((one) => ["-e", one]),
+    ...(volumes ?? []).flatMap((one) => ["-v", one]),
+    ...(discard ?? []).flatMap((one) => ["--discard", one]),
+  ];
+  return runVerb(own, ["base", "edit", name, "--candidate", "--json", ...options, "--", "sh", "-c", command]);
+}
+
+/** What to import; undefined where a version came from that image already, the current one or one that failed. */
+async function pinned(round: Round, image: string, tlsVerify: boolean): Promise<string | undefined> {
+  const { store, name, own, progress, retry } = round;
+  const source = parseSource(image, "/");
+  if (source.kind !== "image" || source.transport !== "docker://") return image;
+  const options = { progress, note() {}, tlsVerify, env: registryEnvironment(own.env) };
+  const found = await findImported(store, name, source, options);
+  return found.version !== undefined && !retry ? undefined : `docker://${found.pinned.reference}`;
+}
+
+/**
+ * The command anew on the current version of another base, whenever that is another one than the last time. It is made
+ * in a line of its own, of which only the layers stay.
+ */
+async function stack(round: Round, source: CommandSource, below: string): Promise<Made | undefined> {
+  const { store, name, own } = round;
+  const ground = readVersion(store, { name: below });
+  if (!round.retry && isStackedOn(round, ground)) return undefined;
+  const workshop = `${name.slice(0, 100)}.update`;
+  if (readBaseFile(store, workshop))
+    await expectDone("remove what is left", await runVerb(own, ["base", "rm", workshop]));
+  const ref = `${ground.name}@${ground.version}`;
+  await expectDone(`new ${workshop}`, await runVerb(own, ["base", "new", workshop, "--from", ref]));
+  try {
+    lastJson("command", await edit(round, workshop, source));
+    using _layers = lockLayers(store);
+    const top = listVersions(store, workshop).at(-1) as number;
+    const { layers, config } = readVersion(store, { name: workshop, version: top }).manifest;
+    const made = publishVersion(store, name, {
+      layers,
+      origin: source.command,
+      from: { name: ground.name, version: ground.version },
+      candidate: true,
+      ...(config && { config }),
+    });
+    return { version: made.version, published: true };
+  } finally {
+    await runVerb({ ...own, stop: new AbortController().signal }, ["base", "rm", workshop]);
+  }
+}
+
+/** The newest version, a failed one too, stands on this one of the other base. */
+function isStackedOn({ store, name }: Round, ground: { name: string; version: number }): boolean {
+  const newest = listVersions(store, name).at(-1);
+  if (newest === undefined) return false;
+  const { from } = readVersion(store, { name, version: newest }).manifest;
+  return from?.name === ground.name && from.version === ground.version;
+}
+
+async function expectDone(what: string, { status, said }: Ended): Promise<void> {
+  if (status !== 0) throw new VeneerError("VERB", `${what}: ${said}`);
+}

@@ -1,0 +1,71 @@
+/** This program's own verbs, each in a process of its own: a round of updates is made of them. */
+import { execa } from "execa";
+import { VeneerError } from "../errors.ts";
+import { findProgram } from "../process/run-program.ts";
+import { programPath } from "../sys/self.ts";
+import { quote } from "../text/quote.ts";
+
+export interface OwnProgram {
+  /** options before the verb */
+  readonly globals: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly stop: AbortSignal;
+}
+
+export interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  /** the last lines of what it said, on one line */
+  readonly said: string;
+}
+
+/** Lines of what failed that are repeated. */
+const LINES = 3;
+
+/** Runs a verb to its end. It ends with this process, by SIGTERM, and when `stop` is aborted. */
+export async function runVerb(own: OwnProgram, words: readonly string[]): Promise<Ended> {
+  return run(own, [programPath(), ...own.globals, ...words]);
+}
+
+/** Like {@link runVerb}; what takes longer than `seconds` is ended, with status 124. */
+export async function runLimited(own: OwnProgram, seconds: number, words: readonly string[]): Promise<Ended> {
+  const limit = [findProgram("timeout"), "--kill-after=10", String(seconds)];
+  return run(own, [...limit, programPath(), ...own.globals, ...words]);
+}
+
+/** Like {@link runVerb}, a command for sh -c with further variables. */
+export async function runShell(
+  own: OwnProgram,
+  command: string,
+  about: Readonly<Record<string, string>>,
+): Promise<Ended> {
+  return run({ ...own, env: { ...own.env, ...about } }, [findProgram("sh"), "-c", command]);
+}
+
+async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise<Ended> {
+  const result = await execa(findProgram("setpriv"), ["--pdeathsig", "TERM", "--", ...words], {
+    extendEnv: false,
+    env,
+    reject: false,
+    stdin: "ignore",
+    cancelSignal: stop,
+    // it stops at a point from which it goes on, however long that takes
+    forceKillAfterDelay: false,
+    maxBuffer: 100_000_000,
+  });
+  if (result.exitCode === undefined && result.signal === undefined) {
+    throw new VeneerError("PROGRAM", `cannot run ${quote(words[0] ?? "")}`, { cause: result });
+  }
+  const lines = result.stderr.split("\n").filter((line) => line.trim() !== "");
+  const said = lines
+    .slice(-LINES)
+    .join("; ")
+    .replace(/^veneer: /, "");
+  return { status: result.exitCode ?? 128, stdout: result.stdout, said };
+}
+
+/** The JSON on the last line that a verb printed. Throws with what it said where it failed. */
+export function lastJson<T>(what: string, { status, stdout, said }: Ended): T {
+  if (status !== 0) throw new VeneerError("VERB", `${what}: ${said || `status ${status}`}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as T;
+}

@@ -1,0 +1,199 @@
+/** One round of updates of a base: a candidate, its check, its rollout, and what becomes of it. */
+import { diffVersions } from "../bases/diff-versions.ts";
+import { formatError, VeneerError } from "../errors.ts";
+import { deleteTrash } from "../gc/empty-trash.ts";
+import { removeBase } from "../inventory/remove-base.ts";
+import type { Progress } from "../process/progress.ts";
+import { readVersion } from "../store/bases.ts";
+import type { Store } from "../store/paths.ts";
+import { failureOf, listVersions, noteFailed, readBaseFile } from "../store/versions.ts";
+import { formatBaseRef } from "../text/names.ts";
+import { makeCandidate } from "./candidate.ts";
+import { type lastJson, type OwnProgram, runLimited, runShell, runVerb } from "./own-program.ts";
+import { CHECK_SECONDS, type Policy } from "./policy.ts";
+import { readUpdate, removeUpdate, writeUpdate } from "./state.ts";
+
+/**
+ * `updated`: a new version is the current one; `unchanged`: the source gives nothing new; `skipped`: it gives what
+ * failed before; `failed`; `interrupted`: the same call goes on.
+ */
+export type UpdateOutcome = "updated" | "unchanged" | "skipped" | "failed" | "interrupted";
+
+export interface UpdateResult {
+  readonly base: string;
+  readonly outcome: UpdateOutcome;
+  /** the current version afterwards */
+  readonly version?: number;
+  /** the version that failed or was skipped */
+  readonly candidate?: number;
+  readonly message?: string;
+}
+
+export interface Round {
+  readonly store: Store;
+  readonly name: string;
+  readonly policy: Policy;
+  readonly own: OwnProgram;
+  readonly progress: Progress;
+  /** try again what failed before */
+  readonly retry: boolean;
+}
+
+/**
+ * Goes on with a round that did not end, or begins one. What is to be done is on disk before each step. Runs the
+ * policy's command for success or failure at the end. Never throws for what fails in the round itself.
+ */
+export async function updateBase(round: Round): Promise<UpdateResult> {
+  const { name, policy, own } = round;
+  const result = await tryRound(round);
+  const command =
+    result.outcome === "updated"
+      ? policy.onSuccess
+      : result.outcome === "failed"
+        ? policy.onFailure
+        : undefined;
+  if (command === undefined) return result;
+  const about = {
+    VENEER_BASE: name,
+    VENEER_VERSION: String(result.version ?? ""),
+    VENEER_CANDIDATE: String(result.candidate ?? ""),
+    VENEER_MESSAGE: result.message ?? "",
+  };
+  const ended = await runShell(own, command, about);
+  if (ended.status === 0) return result;
+  const why = `the command for ${result.outcome === "updated" ? "success" : "failure"} failed: ${ended.said}`;
+  return { ...result, message: result.message === undefined ? why : `${result.message}; ${why}` };
+}
+
+async function tryRound(round: Round): Promise<UpdateResult> {
+  const { store, name, own } = round;
+  const current = () => {
+    const version = readBaseFile(store, name)?.current;
+    return version === undefined ? {} : { version };
+  };
+  // the first version of a base is the current one at once: there is nothing to go back to
+  const existed = readBaseFile(store, name) !== undefined;
+  let candidate: number | undefined;
+  try {
+    candidate = unfinished(store, name) ?? (await begin(round));
+    if (candidate === undefined) {
+      return { base: name, outcome: existed ? "unchanged" : "updated", ...current() };
+    }
+    const failure = round.retry ? undefined : failureOf(store, name, candidate);
+    if (failure) {
+      removeUpdate(store, name);
+      const message = `${formatBaseRef({ name, version: candidate })} failed before: ${failure.why}`;
+      return { base: name, outcome: "skipped", candidate, message, ...current() };
+    }
+    await prove(round, candidate);
+    removeUpdate(store, name);
+    const message = await prune(round);
+    return { base: name, outcome: "updated", ...current(), ...(message !== undefined && { message }) };
+  } catch (error) {
+    const message = formatError(error);
+    if (own.stop.aborted) return { base: name, outcome: "interrupted", message, ...current() };
+    if (candidate !== undefined) {
+      if (!failureOf(store, name, candidate)) noteFailed(store, name, candidate, message);
+      removeUpdate(store, name);
+    }
+    return {
+      base: name,
+      outcome: "failed",
+      message,
+      ...current(),
+      ...(candidate !== undefined && { candidate }),
+    };
+  }
+}
+
+/** The candidate of a round that did not end; undefined where there is none, or it is gone. */
+function unfinished(store: Store, name: string): number | undefined {
+  const candidate = readUpdate(store, name)?.candidate;
+  return candidate !== undefined && listVersions(store, name).includes(candidate) ? candidate : undefined;
+}
+
+/** Makes a candidate; undefined where there is nothing new. What failed before is found again, not kept twice. */
+async function begin(round: Round): Promise<number | undefined> {
+  const { store, name } = round;
+  round.progress.step(`${name}: making a candidate`);
+  const made = await makeCandidate(round);
+  if (made === undefined || readBaseFile(store, name)?.current === made) return undefined;
+  const same = failedBefore(store, name, made);
+  if (same !== undefined) {
+    await deleteTrash(removeBase(store, { name, version: made }));
+    if (round.retry)
+      writeUpdate(store, name, { candidate: same, checked: false, begun: new Date().toISOString() });
+    return same;
+  }
+  writeUpdate(store, name, { candidate: made, checked: false, begun: new Date().toISOString() });
+  return made;
+}
+
+/** A version that failed and shows the same as this one. */
+function failedBefore(store: Store, name: string, version: number): number | undefined {
+  const made = readVersion(store, { name, version });
+  const failed = Object.keys(readBaseFile(store, name)?.failed ?? {}).map(Number);
+  return listVersions(store, name)
+    .filter((one) => one !== version && failed.includes(one))
+    .findLast((one) => diffVersions(store, readVersion(store, { name, version: one }), made).length === 0);
+}
+
+/** The checks and the rollout. Throws where the candidate fails one. */
+async function prove(round: Round, candidate: number): Promise<void> {
+  const { store, name, policy, own, progress } = round;
+  const ref = formatBaseRef({ name, version: candidate });
+  const { check } = policy;
+  if (check && !readUpdate(store, name)?.checked) {
+    progress.step(`${name}: checking ${ref} in a container`);
+    const inside = ["run", ref, "--", "sh", "-c", check.command];
+    const ended = await runLimited(own, check.seconds ?? CHECK_SECONDS, inside);
+    if (ended.status !== 0) {
+      throw new VeneerError("CHECK", `check of ${ref} failed (status ${ended.status}): ${lastLine(ended)}`);
+    }
+    writeUpdate(store, name, { candidate, checked: true, begun: new Date().toISOString() });
+  }
+  if (policy.rollout === false) {
+    lastStatus(`use ${ref}`, await runVerb(own, ["base", "use", ref]));
+    noteFailed(store, name, candidate, undefined);
+    return;
+  }
+  progress.step(`${name}: rolling ${ref} out`);
+  const { canary, batch, pause, check: command, checkTimeout, after, force } = policy.rollout;
+  const options = Object.entries({
+    canary,
+    batch,
+    pause,
+    check: command,
+    "check-timeout": checkTimeout,
+    after,
+  });
+  const words = options.flatMap(([key, value]) => (value === undefined ? [] : [`--${key}`, String(value)]));
+  const retry = round.retry ? ["--retry"] : [];
+  const forced = force ? ["--force"] : [];
+  const ended = await runVerb(own, ["rollout", ref, "--use", "--json", ...words, ...retry, ...forced]);
+  const failed = failureOf(store, name, candidate);
+  // one that could not be moved for its own reasons is told and stays behind, as in any rollout
+  if (failed || (ended.status !== 0 && readBaseFile(store, name)?.current !== candidate)) {
+    throw new VeneerError("ROLLOUT", `rollout of ${ref}: ${failed?.why ?? ended.said}`);
+  }
+}
+
+function lastLine({ stdout, said }: { stdout: string; said: string }): string {
+  return said || (stdout.trim().split("\n").at(-1) ?? "");
+}
+
+function lastStatus(what: string, ended: Parameters<typeof lastJson>[1]): void {
+  if (ended.status !== 0) throw new VeneerError("VERB", `${what}: ${ended.said}`);
+}
+
+/** What could not be removed is no failure of the round. */
+async function prune({ name, policy, own }: Round): Promise<string | undefined> {
+  const { keep } = policy;
+  if (!keep) return undefined;
+  const words = [
+    ...(keep.versions === undefined ? [] : ["--keep", String(keep.versions)]),
+    ...(keep.olderThan === undefined ? [] : ["--older-than", keep.olderThan]),
+  ];
+  const { status, said } = await runVerb(own, ["base", "prune", name, ...words]);
+  return status === 0 ? undefined : `old versions stay: ${said}`;
+}
