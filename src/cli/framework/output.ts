@@ -29,3 +29,12 @@ const TCGETS = 0x5401;
 export function isTerminal(fd: number): boolean {
   return syscall(SYS.ioctl, fd, TCGETS, new Uint8Array(64)) === 0;
 }
+
+const TIOCGWINSZ = 0x5413;
+
+/** Columns of a terminal (ioctl_tty(2), TIOCGWINSZ), 80 where it does not say; without bound where it is none. */
+export function terminalWidth(fd: number): number {
+  const size = new Uint16Array(4);
+  if (syscall(SYS.ioctl, fd, TIOCGWINSZ, size) !== 0) return Number.POSITIVE_INFINITY;
+  return size[1] || 80;
+}

@@ -1,5 +1,7 @@
 /** Listings: columns for people, JSON for programs. */
+
 import type { Context, Input, Option } from "./command.ts";
+import { terminalWidth } from "./output.ts";
 
 export const JSON_OPTION: Option = { name: "--json", help: "print JSON" };
 
@@ -25,12 +27,30 @@ export function printRows<Row>(
     ...rows.map((row) => columns.map((column) => column.cell(row))),
   ];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => (line[index] as string).length)));
+  const fitted = fitColumns(widths, terminalWidth(1));
   for (const line of cells) {
-    const padded = line.map((cell, index) =>
-      columns[index]?.right ? cell.padStart(widths[index] as number) : cell.padEnd(widths[index] as number),
-    );
+    const padded = line.map((cell, index) => {
+      const width = fitted[index] as number;
+      const text = cell.length > width ? `${cell.slice(0, width - 1)}…` : cell;
+      return columns[index]?.right ? text.padStart(width) : text.padEnd(width);
+    });
     context.out(padded.join("  ").trimEnd());
   }
+}
+
+/** No column becomes narrower than this. */
+const NARROWEST = 12;
+
+/** Widths of columns, two spaces apart, for a line of `most` characters: the widest become narrower first. */
+export function fitColumns(widths: readonly number[], most: number): number[] {
+  const fitted = [...widths];
+  const total = () => fitted.reduce((sum, width) => sum + width, 0) + 2 * (fitted.length - 1);
+  while (total() > most) {
+    const widest = Math.max(...fitted);
+    if (widest <= NARROWEST) break;
+    fitted[fitted.indexOf(widest)] = widest - 1;
+  }
+  return fitted;
 }
 
 /** A text of any origin for a cell: one line, at most `length` characters. */

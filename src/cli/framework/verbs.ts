@@ -34,6 +34,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       verbs: {
         create: () => import("../instances/create.ts"),
         mount: () => import("../instances/mount.ts"),
+        mounted: () => import("../instances/mounted.ts"),
         umount: () => import("../instances/umount.ts"),
         clone: () => import("../instances/clone.ts"),
         adopt: () => import("../instances/adopt.ts"),
@@ -50,10 +51,12 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       verbs: {
         ls: () => import("../look/ls.ts"),
         ps: () => import("../look/ps.ts"),
+        tree: () => import("../look/tree.ts"),
         inspect: () => import("../look/inspect.ts"),
         diff: () => import("../look/diff.ts"),
         df: () => import("../look/df.ts"),
         config: () => import("../look/config.ts"),
+        metrics: () => import("../look/metrics.ts"),
         doctor: () => import("../look/doctor.ts"),
         completion: () => import("../look/completion.ts"),
       },

@@ -21,10 +21,14 @@ brings back, after a reboot, what was mounted and never unmounted, and what user
       name: "--suid",
       help: "for a root that a container or chroot will use: heed set-user-ID bits and devices",
     },
+    {
+      name: "--print",
+      help: "mount nothing: print the mount(8) command that shows the instance, for a script",
+    },
     { name: "--all", help: "mount everything again that was mounted or shared" },
   ],
   examples: ["veneer mount web1", "veneer mount web1 /srv/web1", "veneer mount --all"],
-  large: (input) => input.has("--all"),
+  large: (input) => input.has("--all") || input.has("--print"),
   run(context, input) {
     refuseFleeting("mount", context.env);
     const [id, directory] = input.operands;

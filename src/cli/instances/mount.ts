@@ -1,15 +1,22 @@
 /** The verb as the large program has it: all that is to be mounted, shares with users included. */
 import { formatError, UsageError } from "../../errors.ts";
 import { mountAll } from "../../instances/mount.ts";
+import { mountCommand } from "../../instances/mount-command.ts";
 import { listInstances } from "../../store/instances.ts";
+import { paths } from "../../store/paths.ts";
+import { checkName } from "../../text/names.ts";
 import { refreshAllShares } from "../bases/refresh-shares.ts";
-import type { Command } from "../framework/command.ts";
+import type { Command, Context, Input } from "../framework/command.ts";
 import { refuseFleeting } from "../framework/transient-mount.ts";
 import { command as one } from "./mount-one.ts";
 
 export const command: Command = {
   ...one,
   async run(context, input) {
+    if (input.has("--print")) {
+      print(context, input);
+      return 0;
+    }
     if (!input.has("--all")) {
       await one.run(context, input);
       return 0;
@@ -31,3 +38,9 @@ export const command: Command = {
     return failures === 0 ? 0 : 1;
   },
 };
+
+function print({ settings: { store }, out }: Context, input: Input): void {
+  const [id, directory] = input.operands;
+  if (id === undefined) throw new UsageError("veneer mount --print needs ID");
+  out(mountCommand(store, checkName("instance", id), directory ?? paths.mountPoint(store, id)));
+}

@@ -1,0 +1,33 @@
+/** The mount(8) command that shows an instance, for people with scripts of their own. */
+import { layerPaths, readVersion } from "../store/bases.ts";
+import { partDirectories, partUppers } from "../store/frozen-uppers.ts";
+import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
+import { paths, type Store } from "../store/paths.ts";
+
+/** As overlayfs reads a path in its options (overlayfs.rst: a colon, and mount(8)'s comma, follow a backslash). */
+const escapeOption = (path: string) => path.replace(/[\\:,]/g, "\\$&");
+
+const shellWord = (word: string) =>
+  /^[A-Za-z0-9_+./@=,:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/**
+ * Mounts nothing, and knows nothing of who has the instance: two overlays on one upper are undefined, so that is for
+ * the script to see to. Throws where the upper is in memory.
+ */
+export function mountCommand(store: Store, id: string, directory: string): string {
+  const instance = requireInstance(store, id);
+  refuseTmpfs(id, instance, "print a mount of");
+  const base = readVersion(store, { name: instance.base, version: instance.version });
+  checkInstanceDigest(id, instance, base);
+  const generation = paths.generation(store, id, instance.generation);
+  const [upper = "", ...frozen] = partUppers(generation, instance);
+  const [part = ""] = partDirectories(generation, instance);
+  const lowers = [...frozen, ...layerPaths(store, base.manifest)].map(escapeOption).join(":");
+  const options = [
+    `lowerdir=${lowers}`,
+    `upperdir=${escapeOption(upper)}`,
+    `workdir=${escapeOption(`${part}/work`)}`,
+    "index=off,redirect_dir=off,metacopy=off",
+  ];
+  return `mount -t overlay -o ${shellWord(options.join(","))} veneer ${shellWord(directory)}`;
+}
