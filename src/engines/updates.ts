@@ -1,7 +1,7 @@
 /** systemd's timer and service for updates of bases by their policies. */
 
 import { VeneerError } from "../errors.ts";
-import { listPolicies, readPolicy } from "../update/policy.ts";
+import { listPolicies, readPolicy } from "../inventory/policy.ts";
 import { type Engine, type FileChange, ownFile } from "./engine.ts";
 
 /** `globals` are options that stand before the command. Each base with a policy has its schedule in a drop-in file. */

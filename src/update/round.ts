@@ -2,6 +2,7 @@
 import { diffVersions } from "../bases/diff-versions.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
+import { CHECK_SECONDS, type Policy } from "../inventory/policy.ts";
 import { removeBase } from "../inventory/remove-base.ts";
 import type { Progress } from "../process/progress.ts";
 import { readVersion } from "../store/bases.ts";
@@ -10,7 +11,6 @@ import { failureOf, listVersions, noteFailed, readBaseFile } from "../store/vers
 import { formatBaseRef } from "../text/names.ts";
 import { makeCandidate } from "./candidate.ts";
 import { type lastJson, type OwnProgram, runLimited, runShell, runVerb } from "./own-program.ts";
-import { CHECK_SECONDS, type Policy } from "./policy.ts";
 import { readUpdate, removeUpdate, writeUpdate } from "./state.ts";
 
 /**

@@ -1,5 +1,5 @@
+import { POLICY_DEFAULTS, policyDirectory, policyPath, readPolicy } from "../../inventory/policy.ts";
 import { checkName } from "../../text/names.ts";
-import { POLICY_DEFAULTS, policyDirectory, policyPath, readPolicy } from "../../update/policy.ts";
 import type { Command } from "../framework/command.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 

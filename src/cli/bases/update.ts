@@ -1,9 +1,9 @@
 import { formatError, UsageError } from "../../errors.ts";
+import { listPolicies, type Policy, policyDirectory, readPolicy } from "../../inventory/policy.ts";
 import { onInterrupt } from "../../process/interrupt.ts";
 import { makeStore } from "../../store/paths.ts";
 import { failureOf } from "../../store/versions.ts";
 import { checkName, formatBaseRef } from "../../text/names.ts";
-import { listPolicies, type Policy, policyDirectory, readPolicy } from "../../update/policy.ts";
 import { type UpdateResult, updateBase } from "../../update/round.ts";
 import { lockUpdates, readUpdate } from "../../update/state.ts";
 import type { Command, Context, Input } from "../framework/command.ts";

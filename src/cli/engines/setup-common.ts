@@ -7,12 +7,12 @@ import { ENGINES } from "../../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc.ts";
 import { updates } from "../../engines/updates.ts";
 import { UsageError } from "../../errors.ts";
+import { policyDirectory } from "../../inventory/policy.ts";
 import { placesOfEnvironment } from "../../request/default-paths.ts";
 import { programPath } from "../../sys/self.ts";
 import { lstatMaybe } from "../../sys/stat.ts";
 import { nearest } from "../../text/did-you-mean.ts";
 import { quote } from "../../text/quote.ts";
-import { policyDirectory } from "../../update/policy.ts";
 import type { Context, Input, Operand, Option } from "../framework/command.ts";
 
 const names = ["lxc", "cdi", ...ENGINES.map(({ name }) => name), "updates"];

@@ -42,7 +42,7 @@ export function printRows<Row>(
 const NARROWEST = 12;
 
 /** Widths of columns, two spaces apart, for a line of `most` characters: the widest become narrower first. */
-export function fitColumns(widths: readonly number[], most: number): number[] {
+function fitColumns(widths: readonly number[], most: number): number[] {
   const fitted = [...widths];
   const total = () => fitted.reduce((sum, width) => sum + width, 0) + 2 * (fitted.length - 1);
   while (total() > most) {

@@ -1,5 +1,5 @@
 import { requireInstance } from "../../store/instances.ts";
-import { isLive } from "../../store/liveness.ts";
+import { isLive } from "../../store/mounts/liveness.ts";
 import { findHolder } from "../../store/records.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
