@@ -39,7 +39,7 @@ export function printRows<Row>(
 }
 
 /** No column becomes narrower than this. */
-const NARROWEST = 12;
+const NARROWEST = 8;
 
 /** Widths of columns, two spaces apart, for a line of `most` characters: the widest become narrower first. */
 function fitColumns(widths: readonly number[], most: number): number[] {
