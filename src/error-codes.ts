@@ -32,6 +32,10 @@ export const ERROR_CODES = {
     "A path names the root itself or leads out of it.",
     "Give a path below the root of the container.",
   ],
+  BAD_POLICY: [
+    "A policy of a base (bases.d/NAME.json) has a value that cannot be used.",
+    "Correct the value that the error names.",
+  ],
   BAD_ROOT: [
     "root.path of config.json does not name one directory for this container alone.",
     "Give the bundle an empty directory of its own as root.path.",
@@ -45,6 +49,10 @@ export const ERROR_CODES = {
     "Repeat the command. The container runs on, unchanged.",
   ],
   BUSY: ["Another process works on the same thing.", "Wait until it has ended, or end what the error names."],
+  CANDIDATE_FAILED: [
+    "A new version of a base failed its check, in a container of its own or in its rollout.",
+    "See `veneer base log NAME`; `--retry` tries it again.",
+  ],
   CHANGED: ["What the command relies on was changed meanwhile.", "Run the command again."],
   CURRENT_VERSION: [
     "The version is the current one of its base.",
@@ -180,6 +188,10 @@ export const ERROR_CODES = {
     'Add a namespace of type "mount" to config.json.',
   ],
   NO_OVERLAY: ["The LXC container has no overlay that could be adopted.", "Check lxc.rootfs.path."],
+  NO_POLICY: [
+    "A base is to be updated that has no policy.",
+    "Write bases.d/NAME.json beside the configuration, as docs/updates.md shows.",
+  ],
   NO_PRE_MOUNT: ["LXC called another hook without the pre-mount hook.", "Run `veneer setup lxc NAME` again."],
   NO_PROGRAM: ["A program that is needed is not installed.", "Install the package that the hint names."],
   NO_ROLLOUT: ["The base has no unfinished rollout.", "Nothing is to be done."],
@@ -277,6 +289,10 @@ export const ERROR_CODES = {
   USER_NAMESPACE: [
     "The user namespace of the container does not fit what was asked.",
     "Follow the hint: docs/user-namespaces.md.",
+  ],
+  VERB_FAILED: [
+    "A step of an update, a command of veneer itself, failed.",
+    "See what it said in the same line.",
   ],
   WRITE_FAILED: ["Writing to the store or to the destination failed.", "Free space, or follow the hint."],
 } as const satisfies Record<string, readonly [cause: string, remedy: string]>;

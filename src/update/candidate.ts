@@ -102,5 +102,5 @@ function isStackedOn({ store, name }: Round, ground: { name: string; version: nu
 }
 
 async function expectDone(what: string, { status, said }: Ended): Promise<void> {
-  if (status !== 0) throw new VeneerError("VERB", `${what}: ${said}`);
+  if (status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${said}`);
 }

@@ -54,7 +54,7 @@ async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise
     maxBuffer: 100_000_000,
   });
   if (result.exitCode === undefined && result.signal === undefined) {
-    throw new VeneerError("PROGRAM", `cannot run ${quote(words[0] ?? "")}`, { cause: result });
+    throw new VeneerError("NO_PROGRAM", `cannot run ${quote(words[0] ?? "")}`, { cause: result });
   }
   const lines = result.stderr.split("\n").filter((line) => line.trim() !== "");
   const said = lines
@@ -66,6 +66,6 @@ async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise
 
 /** The JSON on the last line that a verb printed. Throws with what it said where it failed. */
 export function lastJson<T>(what: string, { status, stdout, said }: Ended): T {
-  if (status !== 0) throw new VeneerError("VERB", `${what}: ${said || `status ${status}`}`);
+  if (status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${said || `status ${status}`}`);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as T;
 }

@@ -148,7 +148,10 @@ async function prove(round: Round, candidate: number): Promise<void> {
     const inside = ["run", ref, "--", "sh", "-c", check.command];
     const ended = await runLimited(own, check.seconds ?? CHECK_SECONDS, inside);
     if (ended.status !== 0) {
-      throw new VeneerError("CHECK", `check of ${ref} failed (status ${ended.status}): ${lastLine(ended)}`);
+      throw new VeneerError(
+        "CANDIDATE_FAILED",
+        `check of ${ref} failed (status ${ended.status}): ${lastLine(ended)}`,
+      );
     }
     writeUpdate(store, name, { candidate, checked: true, begun: new Date().toISOString() });
   }
@@ -174,7 +177,7 @@ async function prove(round: Round, candidate: number): Promise<void> {
   const failed = failureOf(store, name, candidate);
   // one that could not be moved for its own reasons is told and stays behind, as in any rollout
   if (failed || (ended.status !== 0 && readBaseFile(store, name)?.current !== candidate)) {
-    throw new VeneerError("ROLLOUT", `rollout of ${ref}: ${failed?.why ?? ended.said}`);
+    throw new VeneerError("CANDIDATE_FAILED", `rollout of ${ref}: ${failed?.why ?? ended.said}`);
   }
 }
 
@@ -183,7 +186,7 @@ function lastLine({ stdout, said }: { stdout: string; said: string }): string {
 }
 
 function lastStatus(what: string, ended: Parameters<typeof lastJson>[1]): void {
-  if (ended.status !== 0) throw new VeneerError("VERB", `${what}: ${ended.said}`);
+  if (ended.status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${ended.said}`);
 }
 
 /** What could not be removed is no failure of the round. */
