@@ -53,7 +53,6 @@ export const ERROR_CODES = {
     "A new version of a base failed its check, in a container of its own or in its rollout.",
     "See `veneer base log NAME`; `--retry` tries it again.",
   ],
-  CHANGED: ["What the command relies on was changed meanwhile.", "Run the command again."],
   CURRENT_VERSION: [
     "The version is the current one of its base.",
     "Make another version current first: `veneer base use`.",
