@@ -245,6 +245,10 @@ export const ERROR_CODES = {
   ],
   PARTS: ["The upper of the instance is in parts that its definition does not name.", "Run `veneer gc`."],
   PROGRAM_FAILED: ["Another program failed; its last line is in the error.", "Mend what that line says."],
+  PROCESSOR: [
+    "The processor lacks instructions that the large program uses.",
+    "Run it on an x86-64-v2 processor (since about 2009), or give the virtual machine a newer CPU model.",
+  ],
   PROPAGATION: [
     "A mount namespace that is cut off from the host could not be made.",
     "`veneer doctor` shows what the kernel permits.",

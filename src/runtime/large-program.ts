@@ -2,6 +2,8 @@
 
 import { VeneerError } from "../errors.ts";
 import { errnoName } from "../sys/errno.ts";
+import { openat, readSome } from "../sys/fd.ts";
+import { AT_FDCWD, O_RDONLY } from "../sys/flags.ts";
 import { execve } from "../sys/process/fork.ts";
 import { LARGE_PROGRAM, ownExecutable } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
@@ -14,8 +16,29 @@ import { decodeName } from "../text/file-names.ts";
 const LEFT_BEHIND =
   /^(?:BUN_|NODE_|JSC_|WEBKIT_|WTF_|MIMALLOC_|MI_|MALLOC_|UV_|LD_|GLIBC_TUNABLES=|GCONV_PATH=|LOCPATH=|NLSPATH=|DO_NOT_TRACK=)/;
 
+/** What its run time executes (x86-64-v2, by the names of /proc/cpuinfo): without them it ends by SIGILL, without a word. */
+const INSTRUCTIONS = ["ssse3", "sse4_1", "sse4_2", "popcnt"];
+
+function requireProcessor(): void {
+  using file = openat(AT_FDCWD, "/proc/cpuinfo", O_RDONLY);
+  // the first processor's lines; on other architectures none of them begins so
+  const buffer = new Uint8Array(8192);
+  const text = decodeName(buffer.subarray(0, readSome(file.number, buffer, "/proc/cpuinfo")));
+  const flags = /^flags\s*: (.*)$/m.exec(text)?.[1]?.split(" ");
+  const missing = flags ? INSTRUCTIONS.filter((name) => !flags.includes(name)) : [];
+  if (missing.length === 0) return;
+  throw new VeneerError(
+    "PROCESSOR",
+    `this command needs an x86-64-v2 processor, and this one has no ${missing.join(", ")}`,
+    {
+      hint: "hooks, veneer-runc and veneer-crun run without; for a virtual machine choose a newer CPU model",
+    },
+  );
+}
+
 /** Only comes back by an exception. Arguments go on as the bytes that they are. */
 export function startLargeProgram(): never {
+  requireProcessor();
   const path = largeProgram(ownExecutable());
   const env = host.environment().filter((variable) => !LEFT_BEHIND.test(decodeName(variable)));
   const result = execve(path, host.arguments(), env);
