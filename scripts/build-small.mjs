@@ -93,6 +93,7 @@ const LATE = [
   "src/runtime/large-program.ts",
   "src/hook/lxc.ts",
   "src/hook/precreate.ts",
+  "src/hook/run.ts",
   "src/hook/poststop.ts",
   "src/runtime/prepare.ts",
   "src/runtime/release.ts",

@@ -1,0 +1,51 @@
+/** `veneer hook KIND`: what engines call at a stage of a container. */
+import { UsageError } from "../errors.ts";
+import { logEvent } from "../report/event-log.ts";
+import { reportingToLxc } from "../report/lxc-log.ts";
+import { reportingToParent } from "../report/parent-stderr.ts";
+import { Arguments, readGlobalOption, readWish } from "../request/arguments.ts";
+import { type GlobalOptions, readSettings } from "../request/config.ts";
+import { isCloneHook, type LxcEnvironment } from "../request/lxc-hook.ts";
+import type { Wishes } from "../request/root-request.ts";
+import { startLargeProgram } from "../runtime/large-program.ts";
+import { ignoreBrokenPipes } from "../sys/process/signals.ts";
+import { quote } from "../text/quote.ts";
+import { hookLxc } from "./lxc.ts";
+import { hookOci } from "./oci.ts";
+import { releaseByKey } from "./poststop.ts";
+import { hookPrecreate } from "./precreate.ts";
+
+/** `words` behind `hook`; `env`: LXC's variables. */
+export function runHook(words: readonly string[], options: GlobalOptions, env: LxcEnvironment): void {
+  ignoreBrokenPipes();
+  reportingToLxc(env, () => reportingToParent(() => hook(new Arguments(words), options, env)));
+}
+
+function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): void {
+  const wishes: Wishes = {};
+  const words: string[] = [];
+  let key: string | undefined;
+  for (let word = args.next(); word !== undefined; word = args.next()) {
+    if (!word.startsWith("-")) words.push(word);
+    else if (word === "--release") key = args.value(word);
+    else if ((word === "--help" || word === "-h") && args.rest().length === 0) {
+      startLargeProgram();
+      return;
+    } else if (!readWish(word, args, wishes) && !readGlobalOption(word, args, options)) {
+      throw new UsageError(`unknown option ${quote(word)} of hook`, "'veneer hook --help' lists them");
+    }
+  }
+  const [kind = "oci", ...extra] = words;
+  const settings = readSettings(options);
+  try {
+    if (key !== undefined) releaseByKey(settings, key);
+    else if (kind === "lxc" && isCloneHook(env, extra)) startLargeProgram();
+    else if (kind === "lxc") hookLxc(settings, wishes, extra, env);
+    else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
+    else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, wishes);
+    else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
+  } catch (error) {
+    logEvent(settings.config, { event: "error", engine: kind, error });
+    throw error;
+  }
+}
