@@ -5,8 +5,10 @@ import { defineConfig } from "vitest/config";
 const serial = {
   fileParallelism: false,
   maxWorkers: 1,
-  testTimeout: 60_000,
-  hookTimeout: 120_000,
+  // generous: other work on the machine makes nothing wrong
+  testTimeout: 240_000,
+  hookTimeout: 300_000,
+  expect: { poll: { interval: 50, timeout: 30_000 } },
   runner: "./test/helpers/privileged-runner.ts",
 } as const;
 

@@ -33,7 +33,7 @@ afterAll(async () => {
 
 async function expectNothingLeft(): Promise<void> {
   await host.ok("gc");
-  await expect.poll(() => leftovers(host), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
 }
 

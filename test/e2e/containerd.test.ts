@@ -30,7 +30,7 @@ afterAll(async () => {
 
 /** The teardown deletes behind the container's end. */
 async function expectNothingLeft(): Promise<void> {
-  await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
 }
 
@@ -251,9 +251,7 @@ describe("a task that runs", () => {
     const socket = readFileSync(join(task, "address"), "utf8").slice("unix://".length);
     process.kill(Number(stdout), "SIGKILL");
     // containerd calls the shim's binary once more, and that the runtime's delete --force
-    await expect
-      .poll(async () => (await containerd.ctr("task", "ls", "-q")).stdout, { timeout: 10_000 })
-      .toBe("");
+    await expect.poll(async () => (await containerd.ctr("task", "ls", "-q")).stdout).toBe("");
     await containerd.ctr("container", "rm", "lost");
     await expectNothingLeft();
     // the shim's own, in a place that all daemons share

@@ -34,7 +34,7 @@ const instances = () => readdirSync(join(host.root, "instances"));
 
 async function expectNothingLeft(): Promise<void> {
   await host.ok("gc");
-  await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
 }
 

@@ -19,7 +19,7 @@ const isPrivate = process.env.VENEER_TEST_NAMESPACE === "private";
 
 async function expectNothingLeft(host: Host): Promise<void> {
   await host.ok("gc");
-  await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
 }
 
 // the ranges come from /etc/subuid, which is replaced for the test's own mount namespace

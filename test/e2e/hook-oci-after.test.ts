@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => host.remove());
 afterEach(async () => {
   expect(mountTable()).toEqual(before);
-  await expect.poll(() => leftovers(host), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
 });
 
 /** With a root that has programs of its own: a container that is not given the base would say so. */
@@ -193,6 +193,6 @@ describe.each(RUNTIMES)("%s", (name) => {
       await host.ok("gc");
       return leftovers(host);
     };
-    await expect.poll(left, { timeout: 20_000, interval: 500 }).toEqual([]);
+    await expect.poll(left, { interval: 500 }).toEqual([]);
   });
 });

@@ -74,7 +74,7 @@ function followerOf(pid: number): number {
 }
 
 /** for a busy machine */
-const PATIENT = { timeout: 20_000 };
+const PATIENT = { timeout: 60_000 };
 
 const DONE = { status: 0, stdout: "", stderr: "" };
 

@@ -18,7 +18,7 @@ afterEach(async () => {
     await host.ok("gc");
     return leftovers(host);
   };
-  await expect.poll(left, { timeout: 20_000, interval: 500 }).toEqual([]);
+  await expect.poll(left, { interval: 500 }).toEqual([]);
 });
 
 /** With a root that a container would start on without its base. */

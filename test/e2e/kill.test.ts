@@ -48,7 +48,7 @@ async function expectClean(): Promise<void> {
     await host.ok("gc");
     return leftovers(host).filter((path) => !kept.includes(path));
   };
-  await expect.poll(left, { timeout: 5000 }).toEqual([]);
+  await expect.poll(left).toEqual([]);
   expect(mountTable().filter((line) => !line.includes("/memory "))).toEqual([]);
 }
 
@@ -262,7 +262,7 @@ describe("teardown", () => {
     const before = performance.now();
     expect(await runtime(host, "runc", ["delete", "--force", id])).toMatchObject({ status: 0 });
     const time = performance.now() - before;
-    await expect.poll(() => leftovers(quick), { timeout: 30_000, interval: 100 }).toEqual([]);
+    await expect.poll(() => leftovers(quick), { interval: 100 }).toEqual([]);
     return time;
   }
 

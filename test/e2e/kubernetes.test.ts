@@ -283,7 +283,7 @@ describe("a pod of the runtime class", () => {
     expect(sandbox.stderr).toContain(`delete their pods: ${running.id}`);
     await running.remove();
     const own = { dir: node.dir, root: join(node.dir, "var-lib/veneer"), run: join(node.dir, "run/veneer") };
-    await expect.poll(() => leftovers(own), { timeout: 5000 }).toEqual([]);
+    await expect.poll(() => leftovers(own)).toEqual([]);
   });
 });
 

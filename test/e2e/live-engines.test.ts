@@ -27,7 +27,7 @@ beforeAll(() => {
 afterAll(() => host.remove());
 afterEach(async () => {
   await host.ok("gc");
-  await expect.poll(() => leftovers(host), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
 });
 
@@ -99,7 +99,7 @@ describe("LXC", () => {
     if (option !== "") {
       // post-stop has the parts merged
       const one = { parts: undefined, folded: undefined, left: [] };
-      await expect.poll(() => partsOf(host, name), { timeout: 20_000 }).toEqual(one);
+      await expect.poll(() => partsOf(host, name)).toEqual(one);
       await host.ok("rm", name);
     }
   });

@@ -34,7 +34,7 @@ afterEach(async () => {
   await container.stop();
   await host.ok("gc");
   // the parts may be being merged
-  await expect.poll(async () => failure(await host.veneer("rm", instance)), { timeout: 10_000 }).toBe("");
+  await expect.poll(async () => failure(await host.veneer("rm", instance))).toBe("");
   await expect.poll(() => leftovers(host)).toEqual([]);
 });
 

@@ -25,7 +25,7 @@ afterEach(async () => {
   container = undefined;
   await host.ok("gc");
   // the parts may be being merged
-  await expect.poll(async () => failure(await host.veneer("rm", instance)), { timeout: 10_000 }).toBe("");
+  await expect.poll(async () => failure(await host.veneer("rm", instance))).toBe("");
   await expect.poll(() => leftovers(host)).toEqual([]);
 });
 

@@ -56,7 +56,7 @@ describe.each(WAYS)("%s", (way) => {
     const dry = await host.ok("rebase", "--dry-run", instance, "b@2");
 
     await container.stop();
-    await expect.poll(() => partsOf(host, instance), { timeout: 10_000 }).toEqual(ONE);
+    await expect.poll(() => partsOf(host, instance)).toEqual(ONE);
     expect(lines(await host.ok("diff", instance))).toEqual(running);
     expect(await host.ok("rebase", "--dry-run", instance, "b@2")).toBe(dry);
 
@@ -75,7 +75,7 @@ describe.each(WAYS)("%s", (way) => {
     });
     expect(await third.exec("cat /srv/two")).toBe("1");
     await third.stop();
-    await expect.poll(() => partsOf(host, instance), { timeout: 10_000 }).toEqual(ONE);
+    await expect.poll(() => partsOf(host, instance)).toEqual(ONE);
     await host.ok("rm", instance);
   });
 });
@@ -96,7 +96,7 @@ describe.each(WAYS)("%s with a user namespace", (way) => {
       "x 33:34\ny 5:6\n/etc 0:0\ngone",
     );
     await container.stop();
-    await expect.poll(() => partsOf(host, instance), { timeout: 20_000 }).toEqual(ONE);
+    await expect.poll(() => partsOf(host, instance)).toEqual(ONE);
     const again = await begin(host, way, "sleep 600", instance, mapped, 100000);
     expect(await again.exec(`${show}; cat x`)).toBe("x 33:34\ny 5:6\n/etc 0:0\ngone\n1\n2");
     await again.stop();
@@ -124,8 +124,8 @@ describe("a container that is rebased again and again", () => {
     );
     expect(shown).toBe("b: b more\nd: d\ne: c\ngone");
     await container.stop();
-    await expect.poll(() => partsOf(host, instance), { timeout: 10_000 }).toEqual(ONE);
-    await expect.poll(() => readdirSync(join(host.root, "trash")), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => partsOf(host, instance)).toEqual(ONE);
+    await expect.poll(() => readdirSync(join(host.root, "trash"))).toEqual([]);
     const again = await begin(host, "runc wrapped", "sleep 600", instance);
     expect(
       await again.exec(
@@ -169,7 +169,7 @@ describe("a container that is rebased again and again", () => {
     for (const version of [2, 1]) await host.ok("rebase", instance, `b@${version}`);
     expect(await container.exec(show)).toBe(shown);
     await container.stop();
-    await expect.poll(() => partsOf(host, instance), { timeout: 20_000 }).toEqual(ONE);
+    await expect.poll(() => partsOf(host, instance)).toEqual(ONE);
     const again = await begin(host, "runc wrapped", "sleep 600", instance);
     expect(await again.exec(show)).toBe(shown);
     await again.stop();

@@ -55,7 +55,7 @@ afterAll(async () => {
 afterEach(() => podman.removeAll());
 
 async function expectNothingLeft(): Promise<void> {
-  await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
   await waitFor(() => monitors(host.dir).length === 0);
 }

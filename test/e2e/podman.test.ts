@@ -39,7 +39,7 @@ afterAll(async () => {
 afterEach(async () => {
   await podman.removeAll();
   expect(await host.veneer("rm", "web1")).toBeDefined();
-  await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
   expect(monitors(host.dir)).toEqual([]);
 });
@@ -70,7 +70,7 @@ describe.each(ways(host))("$name", ({ name, runtime, hook }) => {
     expect((await host.ok("ps")).includes(id)).toBe(true);
     await podman.ok("stop", "-t", "5", id);
     expect(await podman.ok("inspect", id, "--format", "{{.State.ExitCode}}")).toBe("3");
-    await expect.poll(() => leftovers(host), { timeout: 5000 }).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     await podman.ok("start", id);
     await waitFor(async () => (await logs()).split("\n").length === 2);
     await podman.ok("restart", "-t", "5", id);

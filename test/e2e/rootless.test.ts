@@ -187,7 +187,7 @@ describe("a user without root", () => {
     // its parts are merged when it ends
     const { store } = user;
     const file = join(store, "instances/live/instance.json");
-    await expect.poll(() => readFileSync(file, "utf8"), { timeout: 20_000 }).not.toContain('"parts"');
+    await expect.poll(() => readFileSync(file, "utf8")).not.toContain('"parts"');
     await expect.poll(() => readdirSync(join(store, "instances/live/1"))).not.toContain("parts");
     expect(await user.ok("diff", "live")).toContain("A /mine");
     await user.ok("rm", "live");

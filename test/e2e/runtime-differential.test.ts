@@ -212,7 +212,7 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
       const results: unknown[] = [];
       const step = async (...words: string[]) => results.push(await call(...words));
       const until = (...words: string[]) =>
-        expect.poll(async () => ((await call(...words)) as Outcome).status, { timeout: 10_000 }).toBe(0);
+        expect.poll(async () => ((await call(...words)) as Outcome).status).toBe(0);
       rmSync(file("pid"), { force: true });
       await step("create", "--pid-file", file("pid"), id);
       const { pid } = JSON.parse(
@@ -268,9 +268,7 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
       results.push(await updated(id, call, callWith));
       await step("delete", id);
       await step("kill", id, "TERM");
-      await expect
-        .poll(async () => ((await call("state", id)) as Outcome).stdout, { timeout: 10_000 })
-        .toContain("stopped");
+      await expect.poll(async () => ((await call("state", id)) as Outcome).stdout).toContain("stopped");
       await step("state", id);
       await step("exec", id, "true");
       await step("kill", id, "KILL");

@@ -2,7 +2,7 @@
 const PATIENCE = Number(process.env.VENEER_TEST_PATIENCE ?? 1);
 
 /** Waits for what happens out of the way: asks every 20 ms, at most for `limit` ms. */
-export async function waitFor(condition: () => boolean | Promise<boolean>, limit = 10_000): Promise<void> {
+export async function waitFor(condition: () => boolean | Promise<boolean>, limit = 60_000): Promise<void> {
   const end = Date.now() + limit * PATIENCE;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`not so after ${limit * PATIENCE} ms: ${condition}`);

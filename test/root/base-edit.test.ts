@@ -6,6 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 
+/** Seconds that no other process of the machine sleeps. */
+const NAP = 1_000_000 + 10 * process.pid;
+
 const host = makeHost();
 const source = join(host.dir, "source");
 const tree = async (ref: string): Promise<string> =>
@@ -99,9 +102,9 @@ describe("base edit with a command", () => {
   });
 
   it("ends every process of the command", async () => {
-    const done = await edit("debian", "(sleep 1000 &) ; sleep 0.1; exit 0");
+    const done = await edit("debian", `(sleep ${NAP} &) ; sleep 0.1; exit 0`);
     expect(done.status).toBe(0);
-    expect((await sh("pgrep", ["-f", "^sleep 1000$"])).stdout).toBe("");
+    expect((await sh("pgrep", ["-f", `^sleep ${NAP}$`])).stdout).toBe("");
   });
 
   it("refuses a second session meanwhile, and a removal", async () => {
@@ -152,12 +155,12 @@ describe("base edit with a command", () => {
         "--",
         "sh",
         "-c",
-        "echo on; sleep 1001",
+        `echo on; sleep ${NAP + 1}`,
       ]);
       await once(child.stdout, "data");
       child.kill("SIGKILL");
       await once(child, "exit");
-      await expect.poll(async () => (await sh("pgrep", ["-f", "^sleep 1001$"])).stdout).toBe("");
+      await expect.poll(async () => (await sh("pgrep", ["-f", `^sleep ${NAP + 1}$`])).stdout).toBe("");
       expect(existsSync(join(host.root, "bases/debian/session"))).toBe(true);
       expect((await next()).status).toBe(0);
       rmSync(join(host.run, "edit/debian"), { recursive: true, force: true });

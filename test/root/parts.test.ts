@@ -75,7 +75,7 @@ describe("merging the parts of a stopped instance", () => {
     expect(partsOf(host, "any")).toEqual({ parts: undefined, folded: undefined, left: [] });
     expect(await viewOf(host, "any")).toBe(before);
     // what was replaced goes in the background
-    await expect.poll(() => readdirSync(join(host.root, "trash")), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => readdirSync(join(host.root, "trash"))).toEqual([]);
   });
 
   it("keeps what a process on an earlier root wrote after the lower parts were merged", async () => {

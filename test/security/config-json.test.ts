@@ -136,7 +136,7 @@ describe.each(RUNTIMES)("veneer-%s: the root", (name) => {
           status: 0,
         });
         const made = async () => (await wrapped(host, name, ["exec", id, "test", "-u", "/su"])).status;
-        await expect.poll(made, { timeout: 20_000 }).toBe(0);
+        await expect.poll(made).toBe(0);
         expect(mountTable()).toEqual(before);
         expect((await sh("find", [host.dir, "-xdev", "-name", "su", "-perm", "-4000"])).stdout).toMatch(
           /^\S*\/store\/ephemeral\/[^\n]*$/,
