@@ -34,9 +34,14 @@ export interface Judged {
   readonly found?: Found;
 }
 
-/** Leaves out files that nobody can come to by a name. */
-export function judge(opened: readonly Opened[], { parts, folded, left }: Uppers): Judged[] {
+/** Leaves out files that nobody can come to by a name. `pace` is called before each, and may throw. */
+export function judge(
+  opened: readonly Opened[],
+  { parts, folded, left }: Uppers,
+  pace: () => void = () => {},
+): Judged[] {
   return opened.flatMap((one): Judged[] => {
+    pace();
     const file = { ...one, otherNames: 0 };
     if (one.kind === "fifo") return [{ file }];
     const found = findInParts(parts, one, folded);

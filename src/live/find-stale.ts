@@ -1,8 +1,8 @@
 /** What of a container's processes is still on a root that was taken away from it. */
 import { readlink, readText } from "../sys/fd.ts";
 import { commandOf, gone } from "../sys/process/processes.ts";
-import { list, type Stat } from "../sys/stat.ts";
-import { isOfRoot, type RootMarks, statLink } from "./open-files.ts";
+import { list } from "../sys/stat.ts";
+import { isOfRoot, placeOfLink, type RootMarks } from "./open-files.ts";
 
 export interface StaleUse {
   readonly pid: number;
@@ -34,22 +34,23 @@ function staleUses(pid: number, marks: RootMarks): StaleUse[] {
     uses.push({ pid, command, kind, path });
   };
   for (const [place, kind] of PLACES) {
-    if (isStale(statLink(`/proc/${pid}/${place}`), marks)) add(kind, readlink(`/proc/${pid}/${place}`) ?? "");
+    if (isOn(`/proc/${pid}/${place}`, marks)) add(kind, readlink(`/proc/${pid}/${place}`) ?? "");
   }
   for (const [path, range] of mappedFiles(pid)) {
-    if (isStale(statLink(`/proc/${pid}/map_files/${range}`), marks)) add("library", path);
+    if (isOn(`/proc/${pid}/map_files/${range}`, marks)) add("library", path);
   }
   for (const fd of list(`/proc/${pid}/fd`)) {
     const path = readlink(`/proc/${pid}/fd/${fd}`) ?? "";
     if (path === "anon_inode:inotify") {
       if (watches(pid, fd, marks)) add("watch", "");
-    } else if (path.startsWith("/") && isStale(statLink(`/proc/${pid}/fd/${fd}`), marks)) add("file", path);
+    } else if (path.startsWith("/") && isOn(`/proc/${pid}/fd/${fd}`, marks)) add("file", path);
   }
   return uses;
 }
 
-function isStale(stat: Stat | undefined, marks: RootMarks): boolean {
-  return stat !== undefined && isOfRoot(marks, stat);
+/** Whether a link of /proc leads to one of the roots; their file systems are not asked. */
+function isOn(link: string, marks: RootMarks): boolean {
+  return placeOfLink(link, (place) => isOfRoot(marks, place)) ?? false;
 }
 
 /** A range of each mapped file. */

@@ -6,6 +6,7 @@ import type { Record } from "../store/records.ts";
 import { withFsIds } from "../sys/credentials.ts";
 import { explainError } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
+import { MS_PRIVATE } from "../sys/flags.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { ignoreSignals } from "../sys/process/signals.ts";
 import { isShared } from "../sys/propagation.ts";
@@ -17,9 +18,11 @@ import { type Halt, type Moving, publishMoving } from "./journal.ts";
 import { linkFiles } from "./link-open-files.ts";
 import { mountNew, type NewOverlay } from "./new-root.ts";
 import { openForWriting } from "./open-files.ts";
+import { beginPause, type Pause, type PauseLimit } from "./pause.ts";
 import { settle, swapRoot } from "./pivot.ts";
 import { type Members, pidsIn } from "./processes.ts";
 import { exchangeCopies, openSources, type Prepared, prepareCopies, rebindAll } from "./root-copies.ts";
+import type { Guard } from "./watchdog.ts";
 
 /** The root that a container is to get. */
 export interface NewRoot extends Uppers {
@@ -36,6 +39,8 @@ export interface NewRoot extends Uppers {
   readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
   /** go on in spite of obstacles */
   readonly force: boolean;
+  /** milliseconds in which the container may stand still */
+  readonly pauseLimit: number;
 }
 
 /** What came of it. */
@@ -56,8 +61,12 @@ export interface Work {
   readonly container: LiveContainer;
   readonly next: NewRoot;
   readonly moving: Moving;
+  /** lets the container go on when this process is killed, or stuck */
+  readonly guard: Guard;
   /** the intents that are held */
   readonly holders: Fd[];
+  /** its mounts are being moved, or were */
+  exchanging: boolean;
   /** the container has its new root */
   swapped: boolean;
   /** something of it may stand still, or lie between the two roots */
@@ -72,6 +81,9 @@ const PATIENCE = 10_000;
 const PERSISTENCE = 1500;
 const LONGEST_WAIT = 60;
 
+/** How often the looking may last too long. */
+const LATE_TRIES = 4;
+
 /** The overlay that the container is to get, detached. */
 export function mountNext({ layers, directory, volatile }: NewRoot, container: LiveContainer, store: Store) {
   const source = container.record.source as string;
@@ -85,8 +97,10 @@ export function insist(work: Work, overlay: NewOverlay): Done {
   using upper = openDirectory(`${next.directory}/upper`);
   const begin = performance.now();
   let persistent: readonly Obstacle[] | undefined;
+  let tries = LATE_TRIES;
   for (;;) {
-    const result = attempt(work, overlay, upper);
+    const result = attemptInTime(work, overlay, upper, --tries > 0);
+    if (result === "late") continue;
     if (!("blocked" in result)) return result;
     const { blocked } = result;
     persistent = persistent?.filter((one) => blocked.some((other) => isSameObstacle(one, other))) ?? blocked;
@@ -94,6 +108,18 @@ export function insist(work: Work, overlay: NewOverlay): Done {
     if (waited > PERSISTENCE) refuseObstacles(persistent, next);
     if (waited > PATIENCE) refuseObstacles(blocked, next);
     Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
+  }
+}
+
+/** On a busy machine a pause may last too long that did not when the container was looked at before. */
+function attemptInTime(work: Work, overlay: NewOverlay, upper: Fd, again: boolean) {
+  try {
+    return attempt(work, overlay, upper);
+  } catch (error) {
+    // what was begun is undone, but the overlay has been mounted by then: there is no second try
+    const late = error instanceof VeneerError && error.code === "PAUSE";
+    if (!late || !again || work.exchanging) throw error;
+    return "late";
   }
 }
 
@@ -111,28 +137,36 @@ function attempt(
   const { members, marks } = container;
   let plan: Halt = moving.halt;
   const begin = performance.now();
+  const pause = beginPause(pauseLimit(work));
   work.standing = true;
   let result: Omit<Done, "pause"> | { readonly blocked: readonly Obstacle[] };
   try {
-    halt(plan);
+    work.guard.frozen(plan);
+    halt(plan, pause.left());
     if (!members.freezer) plan = stopNewcomers(work);
-    const judged = judge(openForWriting(standing(members, plan), marks), next);
+    const judged = judge(openForWriting(standing(members, plan), marks, pause.check), next, pause.check);
     const inTheWay = obstacles(judged.map(({ file }) => file));
     if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };
     else {
       const found = judged.flatMap((one) => one.found ?? []);
       if (next.parts.length > 0) linkFiles(next.parts, upper, found);
-      const kept = exchange(work, overlay);
+      const kept = exchange(work, overlay, pause);
       result = { kept, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
     }
   } catch (error) {
     letGo(plan);
+    work.guard.thawed();
     work.standing = work.standing && isBetween(error);
     throw error;
   }
   letGo(plan);
+  work.guard.thawed();
   work.standing = false;
   return "blocked" in result ? result : { ...result, pause: performance.now() - begin };
+}
+
+export function pauseLimit({ container: { record }, next }: Pick<Work, "container" | "next">): PauseLimit {
+  return { limit: next.pauseLimit, container: record.container ?? record.key };
 }
 
 /** Processes that stand still now. */
@@ -143,14 +177,15 @@ function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
 }
 
 /** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
-function exchange(work: Work, { mount, ids }: NewOverlay): string[] {
+function exchange(work: Work, { mount, ids }: NewOverlay, pause: Pause): string[] {
   const { init, bound, copies, root, marks } = work.container;
   const shared = isShared(root);
   const sources = openSources(mount, [...bound, ...copies.flatMap((copy) => copy.bound)]);
   let prepared: Prepared | undefined;
+  work.exchanging = true;
   try {
     const kept = insideMountNamespace(init.pid, (proc) => {
-      const swap = () => swapRoot(mount, proc, init.pid, new Set([root.device]));
+      const swap = () => swapRoot(mount, proc, init.pid, new Set([root.device]), MS_PRIVATE, pause.check);
       try {
         during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
         work.swapped = true;

@@ -22,15 +22,16 @@ export function planHalt(members: Members): Halt {
   };
 }
 
-/** Returns when nothing of it runs any more. Throws after {@link FREEZE_TIME}; the caller lets it go on either way. */
-export function halt(plan: Halt): void {
-  const end = Date.now() + FREEZE_TIME;
+/** Returns when nothing of it runs any more. Throws after {@link FREEZE_TIME}, or `limit` milliseconds; the caller lets it go on either way. */
+export function halt(plan: Halt, limit = FREEZE_TIME): void {
+  const time = Math.min(limit, FREEZE_TIME);
+  const end = Date.now() + time;
   for (const process of plan.stopped) signalProcess(process, SIGSTOP);
   const { freezer } = plan;
   if (freezer && !plan.frozenBefore) {
     freeze(freezer);
     for (let count = 0; !isFrozen(freezer); count++) {
-      if (Date.now() > end) throw notFrozen(freezer.path);
+      if (Date.now() > end) throw notFrozen(freezer.path, time);
       // most stand still within microseconds; version 1 may have to be asked again (cgroup-v1/freezer-subsystem)
       if (count > 50) Bun.sleepSync(0.5);
       if (count % 100 === 99 && freezer.kind === "v1") freeze(freezer);
@@ -38,14 +39,14 @@ export function halt(plan: Halt): void {
   }
   for (const { pid } of plan.stopped) {
     while (!isStopped(pid)) {
-      if (Date.now() > end) throw notFrozen(`process ${pid}`);
+      if (Date.now() > end) throw notFrozen(`process ${pid}`, time);
       Bun.sleepSync(0.2);
     }
   }
 }
 
-function notFrozen(what: string): VeneerError {
-  return new VeneerError("NOT_FROZEN", `${what} does not stand still within ${FREEZE_TIME} ms`, {
+function notFrozen(what: string, time: number): VeneerError {
+  return new VeneerError("NOT_FROZEN", `${what} does not stand still within ${Math.round(time)} ms`, {
     hint: "a process in it waits for a disk or a file server ('ps' shows state D); nothing was changed: try again later",
   });
 }

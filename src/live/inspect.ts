@@ -11,6 +11,7 @@ import { namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { mountStatus, stat } from "../sys/stat.ts";
 import { placesOn } from "./mounts.ts";
+import { openFilePlace } from "../sys/stat.ts";
 import type { RootMarks } from "./open-files.ts";
 import { requireRoot } from "./pivot.ts";
 import { findMembers, type Members } from "./processes.ts";
@@ -35,7 +36,8 @@ export interface LiveContainer {
 /** Mount id of a process's root. A user without root reaches it from the container's own user namespace alone. */
 function rootMountOf(name: string, pid: number): number {
   try {
-    return Number(stat(`/proc/${pid}/root`).mountId);
+    using root = openDirectory(`/proc/${pid}/root`);
+    return Number(openFilePlace(root.number).mountId);
   } catch (cause) {
     if (!isErrno(cause, "EACCES")) throw cause;
     throw new VeneerError("USER_NAMESPACE", `container ${name} is in another user namespace of this user`, {
@@ -99,7 +101,8 @@ export function inspectLive(record: Record): LiveContainer {
   }
   refuseStacks(mounts, root.id, name);
   const bound = boundParts(mounts, root);
-  const covered = bound.find(({ id }) => mounts.some(({ parent }) => parent === id));
+  const parents = new Set(mounts.map(({ parent }) => parent));
+  const covered = bound.find(({ id }) => parents.has(id));
   if (covered) {
     throw new VeneerError(
       "IN_USE",

@@ -24,26 +24,37 @@ export interface Place {
 /** The places directly on the mount `root`. One that hides others by lying above them comes before those. */
 export function placesOn(mounts: readonly MountEntry[], root: number): Place[] {
   const direct = mounts.filter(({ parent, id, target }) => parent === root && id !== root && target !== "/");
+  const above = mountsAbove(mounts);
   return direct
-    .map(({ id, target }) => ({ path: target.slice(1), stack: stackOn(mounts, id, target) }))
-    .sort((a, b) => (isBelow(a.path, b.path) ? 1 : isBelow(b.path, a.path) ? -1 : 0))
-    .sort((a, b) => depth(a.path) - depth(b.path));
+    .map(({ id, target }) => ({
+      path: target.slice(1),
+      stack: stackOn(above, id, target),
+      at: depth(target),
+    }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ path, stack }) => ({ path, stack }));
 }
 
-function isBelow(path: string, other: string): boolean {
-  return path.startsWith(`${other}/`);
+/** By parent and place, the first mount there: with it a stack of any height is walked once. */
+function mountsAbove(mounts: readonly MountEntry[]): ReadonlyMap<string, number> {
+  const above = new Map<string, number>();
+  for (const { id, parent, target } of mounts) {
+    const key = `${parent} ${target}`;
+    if (id !== parent && !above.has(key)) above.set(key, id);
+  }
+  return above;
 }
 
 function depth(path: string): number {
   return path.split("/").length;
 }
 
-function stackOn(mounts: readonly MountEntry[], bottom: number, target: string): number[] {
+function stackOn(above: ReadonlyMap<string, number>, bottom: number, target: string): number[] {
   const stack = [bottom];
   for (;;) {
-    const next = mounts.find(({ parent, target: place }) => parent === stack.at(-1) && place === target);
-    if (!next) return stack;
-    stack.push(next.id);
+    const next = above.get(`${stack.at(-1)} ${target}`);
+    if (next === undefined) return stack;
+    stack.push(next);
   }
 }
 
@@ -51,11 +62,12 @@ function stackOn(mounts: readonly MountEntry[], bottom: number, target: string):
 export function rootStack(mounts: readonly MountEntry[]): MountEntry[] {
   const all = mounts.filter(({ target }) => target === "/");
   const ids = new Set(all.map(({ id }) => id));
-  const stack = all.filter(({ parent }) => !ids.has(parent)).slice(0, 1);
+  const above = new Map<number, MountEntry>();
+  for (const mount of all)
+    if (mount.id !== mount.parent && !above.has(mount.parent)) above.set(mount.parent, mount);
+  const stack = all.filter(({ parent, id }) => !ids.has(parent) || parent === id).slice(0, 1);
   for (;;) {
-    const next = all.find(
-      ({ parent, id }) => parent === stack.at(-1)?.id && !stack.some((one) => one.id === id),
-    );
+    const next = above.get(stack.at(-1)?.id ?? -1);
     if (!next) return stack;
     stack.push(next);
   }

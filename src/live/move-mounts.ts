@@ -8,10 +8,11 @@ import {
   RESOLVE_BENEATH,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
   S_IFDIR,
 } from "../sys/flags.ts";
 import { attach, attachBeneath } from "../sys/mount.ts";
-import { fstat, isType } from "../sys/stat.ts";
+import { isType, openFilePlace } from "../sys/stat.ts";
 import type { Place } from "./mounts.ts";
 
 /** No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere. */
@@ -48,9 +49,10 @@ export function openTargets(places: readonly Place[], from: Fd, to: Fd): Map<str
 /** Undefined where nothing is there. */
 export function openExact(root: Fd, path: string): Fd | undefined {
   try {
-    return openat2(root.number, path, O_PATH, EXACT);
+    return openOn(root, path);
   } catch (cause) {
-    if (isErrno(cause, "ENOENT")) return undefined;
+    // EXDEV: another mount lies over a directory above it
+    if (isErrno(cause, "ENOENT", "EXDEV")) return undefined;
     if (!isErrno(cause, "ELOOP", "ENOTDIR")) throw cause;
     throw new VeneerError(
       "MOUNT_TYPE",
@@ -61,6 +63,17 @@ export function openExact(root: Fd, path: string): Fd | undefined {
       },
     );
   }
+}
+
+/**
+ * Crosses into a mount at the very end alone: the look-up asks the root's own file system, and never one of those
+ * that are mounted on it.
+ */
+function openOn(root: Fd, path: string): Fd {
+  const slash = path.lastIndexOf("/");
+  if (slash < 0) return openat2(root.number, path, O_PATH, EXACT);
+  using parent = openat2(root.number, path.slice(0, slash), O_PATH, EXACT | RESOLVE_NO_XDEV);
+  return openat2(parent.number, path.slice(slash + 1), O_PATH, EXACT);
 }
 
 function makeTarget(to: Fd, path: string, source: Fd | undefined): Fd {
@@ -75,7 +88,7 @@ function makeTarget(to: Fd, path: string, source: Fd | undefined): Fd {
 }
 
 function isDirectory(fd: Fd): boolean {
-  return isType(fstat(fd.number), S_IFDIR);
+  return isType(openFilePlace(fd.number), S_IFDIR);
 }
 
 function kind(fd: Fd): string {
@@ -85,10 +98,16 @@ function kind(fd: Fd): string {
 /**
  * Moves all mounts of the places. Moved, not cloned: ids, peer groups, descriptors and working directories on
  * them stay as they are, and those that cannot be bound or are locked below them move too. Throws at the first
- * that cannot be moved; calling it the other way round brings back what was moved by then.
+ * that cannot be moved, or when `pace` throws, which is called before each place; calling it the other way round brings back what was moved by then.
  */
-export function carry(places: readonly Place[], from: Fd, targets: Targets): void {
+export function carry(
+  places: readonly Place[],
+  from: Fd,
+  targets: Targets,
+  pace: () => void = () => {},
+): void {
   for (const { path, stack } of places) {
+    pace();
     const target = targets.get(path) as Fd;
     let above: Fd | undefined;
     try {
@@ -108,8 +127,8 @@ export function carry(places: readonly Place[], from: Fd, targets: Targets): voi
 
 /** The mount that is seen at a place of `from`; undefined when it is another one: that was moved before. */
 function openMount(from: Fd, path: string, id: number): Fd | undefined {
-  const mount = openat2(from.number, path, O_PATH, EXACT);
-  if (Number(fstat(mount.number).mountId) === id) return mount;
+  const mount = openOn(from, path);
+  if (Number(openFilePlace(mount.number).mountId) === id) return mount;
   mount[Symbol.dispose]();
   return undefined;
 }

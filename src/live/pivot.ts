@@ -10,7 +10,7 @@ import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo } from "../sys/mountinfo.ts";
 import { fchdir, pivotRoot } from "../sys/namespace.ts";
 import { isShared } from "../sys/propagation.ts";
-import { fstat, isType } from "../sys/stat.ts";
+import { isType, openFilePlace } from "../sys/stat.ts";
 import type { Moving } from "./journal.ts";
 import { attributesOf, differences, type Place, placesOn, rootStack } from "./mounts.ts";
 import { carry, openExact, openTargets, type Targets } from "./move-mounts.ts";
@@ -30,7 +30,7 @@ export interface Swapped {
 /**
  * Makes `overlay`, a detached mount, the root, in the mount namespace that this thread is in. `init` has the
  * namespace's root as its own, an overlay of one of the `devices`. The caller has stopped all processes. `propagation`: MS_PRIVATE or MS_SLAVE. Returns
- * when all is as before but the root; on failure everything is put back, and the error says what could not be.
+ * when all is as before but the root; `pace` may throw before the pivot; on failure everything is put back, and the error says what could not be.
  */
 export function swapRoot(
   overlay: Fd,
@@ -38,11 +38,12 @@ export function swapRoot(
   init: number,
   devices: ReadonlySet<string>,
   propagation = MS_PRIVATE,
+  pace: () => void = () => {},
 ): Swapped {
   const before = mountsSeenBy(init, proc);
   const root = requireRoot(before, devices);
   using old = openDirectory("/");
-  if (Number(fstat(old.number).mountId) !== root.id) throw hasOtherRoot();
+  if (Number(openFilePlace(old.number).mountId) !== root.id) throw hasOtherRoot();
   const places = placesOn(before, root.id);
   const targets = openTargets(places, old, overlay);
   try {
@@ -50,9 +51,10 @@ export function swapRoot(
     // a mount cannot be moved off a shared one, nor may the new root appear in other namespaces
     if (isShared(root)) setMountAttributes(old, { propagation: MS_PRIVATE }, "the root");
     attach(overlay, old, "/");
-    const newRoot = Number(fstat(overlay.number).mountId);
+    const newRoot = Number(openFilePlace(overlay.number).mountId);
     try {
-      carry(places, old, targets);
+      carry(places, old, targets, pace);
+      pace();
       pivot(overlay);
       try {
         if (isShared(root)) setMountAttributes(overlay, { propagation: MS_SHARED }, "the new root");
@@ -183,12 +185,12 @@ function halfExchanged(
 function uncoverAt({ id, target }: MountEntry): void {
   using top = openDirectory("/");
   using seen = openExact(top, target.slice(1));
-  if (seen && Number(fstat(seen.number).mountId) === id) uncover(seen, target);
+  if (seen && Number(openFilePlace(seen.number).mountId) === id) uncover(seen, target);
 }
 
 /** Unmounts what is seen at `target`, whose root `seen` has open, and shows what lies below it. */
 export function uncover(seen: Fd, target: string): void {
-  if (isType(fstat(seen.number), S_IFDIR)) {
+  if (isType(openFilePlace(seen.number), S_IFDIR)) {
     fchdir(seen.number, target);
     umount2(".", MNT_DETACH);
   } else umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);

@@ -21,7 +21,15 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { findObstacles } from "./blockers.ts";
 import type { Obstacle } from "./file-blockers.ts";
 import { inspectLive } from "./inspect.ts";
+import { PAUSE_LIMIT } from "./pause.ts";
 import { exchangeRoot, type LiveReport } from "./switch-root.ts";
+
+export interface LiveWishes {
+  /** go on in spite of obstacles */
+  readonly force: boolean;
+  /** milliseconds in which the container may stand still */
+  readonly pauseLimit?: number | undefined;
+}
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {
@@ -50,7 +58,7 @@ export function rebaseLive(
   store: Store,
   given: LiveTarget,
   base: BaseVersion,
-  force: boolean,
+  { force, pauseLimit = PAUSE_LIMIT }: LiveWishes,
 ): { report: LiveReport; instance?: Instance } {
   const container = inspectLive(given.record);
   const target = foldWhenFull(store, given);
@@ -79,6 +87,7 @@ export function rebaseLive(
     volatile: record.ephemeral !== undefined,
     ...next,
     force,
+    pauseLimit,
   });
   return { report, ...(next.instance && { instance: next.instance.after }) };
 }
@@ -136,7 +145,7 @@ export function fallBackLive(
   id: string,
   instances: { readonly before: Instance; readonly after: Instance },
   base: BaseVersion,
-  force: boolean,
+  { force, pauseLimit = PAUSE_LIMIT }: LiveWishes,
 ): { report: LiveReport; instance: Instance } {
   const { before } = instances;
   const container = inspectLive(record);
@@ -168,6 +177,7 @@ export function fallBackLive(
     record: { ...record, base: after.base, version: after.version, upper: `${part}/upper` },
     instance: { id, before, after: instance },
     force,
+    pauseLimit,
   });
   return { report, instance };
 }

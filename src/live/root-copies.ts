@@ -8,6 +8,7 @@
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import {
+  AT_FDCWD,
   MS_PRIVATE,
   MS_SHARED,
   MS_SLAVE,
@@ -23,7 +24,7 @@ import { insideMountNamespace } from "../sys/namespace.ts";
 import { gone, namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { isShared } from "../sys/propagation.ts";
-import { fstat, isType, statMaybe } from "../sys/stat.ts";
+import { filePlace, isType, openFilePlace } from "../sys/stat.ts";
 import { attributesOf, rootStack } from "./mounts.ts";
 import { settle, swapRoot, uncover } from "./pivot.ts";
 
@@ -54,7 +55,7 @@ export function findCopies(devices: ReadonlySet<string>, init: number, pids: rea
     const mounts = parseMountinfo(gone(() => readMountinfo(pid)) ?? "");
     const [bottom, ...above] = rootStack(mounts);
     const identity = identify(pid);
-    const own = gone(() => statMaybe(`/proc/${pid}/root`))?.mountId;
+    const own = gone(() => filePlace(AT_FDCWD, `/proc/${pid}/root`))?.mountId;
     // one that is chrooted does not show it; another process of the same namespace may
     if (!bottom || !identity || above.length > 0 || Number(own) !== bottom.id) continue;
     seen.add(namespace);
@@ -162,9 +163,9 @@ function rebind(top: Fd, mount: MountEntry, clone: Fd | undefined, shared: boole
   if (!clone) return false;
   try {
     using seen = openat2(top.number, mount.target.slice(1), O_PATH, EXACT);
-    const stat = fstat(seen.number);
-    const isDirectory = isType(stat, S_IFDIR);
-    if (Number(stat.mountId) !== mount.id || isType(fstat(clone.number), S_IFDIR) !== isDirectory)
+    const place = openFilePlace(seen.number);
+    const isDirectory = isType(place, S_IFDIR);
+    if (Number(place.mountId) !== mount.id || isType(openFilePlace(clone.number), S_IFDIR) !== isDirectory)
       return false;
     const slave = shared && mount.propagation.some((field) => field.startsWith("master:"));
     const propagation = slave ? MS_SLAVE : MS_PRIVATE;

@@ -1,9 +1,9 @@
 /** Sockets that processes of a container have bound to files of its root (unix(7)). */
 import { isErrno } from "../sys/errno.ts";
 import { openat2, openDirectory, readlink, readText } from "../sys/fd.ts";
-import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, S_IFSOCK } from "../sys/flags.ts";
+import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV, S_IFSOCK } from "../sys/flags.ts";
 import { commandOf, gone } from "../sys/process/processes.ts";
-import { fstat, isType, list } from "../sys/stat.ts";
+import { isType, list, openFilePlace } from "../sys/stat.ts";
 import { isOfRoot, type RootMarks } from "./open-files.ts";
 
 export interface BoundSocket {
@@ -40,11 +40,12 @@ export function boundSockets(init: number, pids: readonly number[], marks: RootM
 function liesOnRoot(init: number, path: string, marks: RootMarks): boolean {
   try {
     using root = openDirectory(`/proc/${init}/root`);
-    using file = openat2(root.number, path, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT);
-    const stat = fstat(file.number);
-    return isType(stat, S_IFSOCK) && isOfRoot(marks, stat);
+    // not across mounts: what lies there is not on the root, and its file system might never answer
+    using file = openat2(root.number, path, O_PATH | O_NOFOLLOW, RESOLVE_IN_ROOT | RESOLVE_NO_XDEV);
+    const place = openFilePlace(file.number);
+    return isType(place, S_IFSOCK) && isOfRoot(marks, place);
   } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ESRCH")) return false;
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ESRCH", "EXDEV")) return false;
     throw error;
   }
 }

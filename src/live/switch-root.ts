@@ -12,13 +12,17 @@ import { waitUntilFree } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { isShared } from "../sys/propagation.ts";
 import { refuseObstacles, socketObstacles } from "./blockers.ts";
 import type { StaleUse } from "./find-stale.ts";
 import { planHalt } from "./freeze.ts";
-import { type Done, insist, mountNext, type NewRoot, type Work } from "./freeze-and-switch.ts";
+import { type Done, insist, mountNext, type NewRoot, pauseLimit, type Work } from "./freeze-and-switch.ts";
 import type { LiveContainer } from "./inspect.ts";
 import { type Moving, publishMoving, removeMoving } from "./journal.ts";
+import { placesOn } from "./mounts.ts";
+import { openForWriting } from "./open-files.ts";
+import { beginPause, refuseLongPause } from "./pause.ts";
 import { staleOf } from "./stale.ts";
 import { startGuard } from "./watchdog.ts";
 
@@ -36,6 +40,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   const { record, init, root, members } = container;
   const sockets = socketObstacles(container);
   refuseObstacles(sockets, next);
+  refuseLong(container, next);
   const parts = [...container.bound, ...container.copies.flatMap((copy) => [copy.root, ...copy.bound])];
   const copies = parts.map(({ id }) => id);
   const former: Remains = {
@@ -62,17 +67,27 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     part: next.directory,
     made: next.make !== undefined,
   };
-  const work: Work = { store, container, next, moving, holders: [], swapped: false, standing: false };
-  work.holders.push(publishMoving(store, moving));
+  const holders = [publishMoving(store, moving)];
   // without an instance's lock another rebase may have ended since this one looked
   if (readRecord(store, record.key)?.upper !== record.upper) {
     removeMoving(store, record.key);
-    for (const holder of work.holders) holder[Symbol.dispose]();
+    for (const holder of holders) holder[Symbol.dispose]();
     throw new VeneerError("BUSY", `container ${record.container ?? record.key} was changed meanwhile`, {
       hint: "try again",
     });
   }
-  using _guard = startGuard(store);
+  using guard = startGuard(store, next.pauseLimit);
+  const work: Work = {
+    store,
+    container,
+    next,
+    moving,
+    guard,
+    holders,
+    exchanging: false,
+    swapped: false,
+    standing: false,
+  };
   try {
     next.make?.();
     if (next.instance) writeInstance(store, next.instance.id, next.instance.after);
@@ -101,6 +116,17 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   } finally {
     for (const holder of work.holders) holder[Symbol.dispose]();
   }
+}
+
+/** Looks as it will be looked while the container stands still. */
+function refuseLong(container: LiveContainer, next: NewRoot): void {
+  const { init, root, members, marks } = container;
+  const begin = performance.now();
+  const pace = beginPause(pauseLimit({ container, next }));
+  openForWriting(members.pids, marks, pace.check);
+  const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
+  const places = placesOn(mounts, root.id);
+  refuseLongPause(pauseLimit({ container, next }), performance.now() - begin, places.length);
 }
 
 /** Milliseconds for an overlay that nothing needs any more to be gone. */

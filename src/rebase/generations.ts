@@ -7,6 +7,7 @@ import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { listRunning } from "../inventory/running.ts";
 import type { Obstacle } from "../live/file-blockers.ts";
+import type { LiveWishes } from "../live/rebase.ts";
 import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "../live/rebase.ts";
 import { recoverOf } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
@@ -90,7 +91,7 @@ export function fallback(
   settings: Settings,
   id: string,
   wanted?: number,
-  force = false,
+  live: Partial<LiveWishes> = {},
 ): { readonly instance: Instance; readonly live?: LiveReport } {
   const { store } = settings;
   using _lock = requireLock(store, id);
@@ -103,7 +104,10 @@ export function fallback(
   const holder = liveHolder(store, id);
   if (!holder) return { instance: changeUnmounted(settings, id, instance, () => publish(store, id, next)) };
   using _oldBase = lockBase(store, refOf(instance));
-  const done = fallBackLive(store, holder, id, { before: instance, after: next }, base, force);
+  const done = fallBackLive(store, holder, id, { before: instance, after: next }, base, {
+    force: false,
+    ...live,
+  });
   return { instance: done.instance, live: done.report };
 }
 
@@ -130,6 +134,8 @@ export interface RebaseWishes {
   readonly dryRun?: boolean;
   /** go on when files that the container has open stand in the way */
   readonly force?: boolean;
+  /** milliseconds in which a container may stand still */
+  readonly pauseLimit?: number | undefined;
 }
 
 export interface RebaseResult {
@@ -157,7 +163,7 @@ export function rebase(
   settings: Settings,
   id: string,
   ref: BaseRef,
-  { dryRun = false, force = false }: RebaseWishes = {},
+  { dryRun = false, force = false, pauseLimit }: RebaseWishes = {},
 ): RebaseResult {
   const { store } = settings;
   using _lock = dryRun ? undefined : lockInstance(store, id);
@@ -180,7 +186,10 @@ export function rebase(
     return { ...result, conflicts: all, rebased: false, ...(obstacles && { obstacles }) };
   }
   if (target.record) {
-    const { report, instance } = rebaseLive(store, { ...target, record: target.record }, base, force);
+    const { report, instance } = rebaseLive(store, { ...target, record: target.record }, base, {
+      force,
+      pauseLimit,
+    });
     return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
   }
   const instance = target.instance?.definition as Instance;

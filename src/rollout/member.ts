@@ -50,6 +50,8 @@ export interface Job extends Surroundings {
   readonly base: string;
   /** move what runs in spite of open files that stand in the way */
   readonly force: boolean;
+  /** milliseconds in which a container may stand still */
+  readonly pauseLimit?: number | undefined;
   /** as it is on disk */
   rollout: Rollout;
   readonly rows: ReadonlyMap<string, Row>;
@@ -120,8 +122,13 @@ export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefine
   }
 }
 
-function move({ settings, base: name, force }: Job, { id }: Entry, version: number, dryRun = false) {
-  return rebase(settings, id, { name, version }, { dryRun, force });
+function move(
+  { settings, base: name, force, pauseLimit }: Job,
+  { id }: Entry,
+  version: number,
+  dryRun = false,
+) {
+  return rebase(settings, id, { name, version }, { dryRun, force, pauseLimit });
 }
 
 function note(row: Row, result: RebaseResult): void {

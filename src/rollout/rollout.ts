@@ -45,6 +45,8 @@ export interface RolloutWishes {
   readonly back: boolean;
   /** move what runs in spite of open files that stand in the way */
   readonly force: boolean;
+  /** milliseconds in which a container may stand still */
+  readonly pauseLimit?: number | undefined;
   readonly dryRun: boolean;
 }
 
@@ -86,7 +88,15 @@ export async function rollOut(
   const planned = planRollout(to, findMembers(store, name), unfinished, new Date().toISOString());
   const rollout = wishes.back ? advance(planned, [], "back") : planned;
   const rows = makeRows(name, rollout);
-  const job: Job = { ...surroundings, settings, base: name, force: wishes.force, rollout, rows };
+  const job: Job = {
+    ...surroundings,
+    settings,
+    base: name,
+    force: wishes.force,
+    pauseLimit: wishes.pauseLimit,
+    rollout,
+    rows,
+  };
   if (!wishes.dryRun && !wishes.back) refuseFailed(store, name, to, wishes);
   // awaited here: the lock goes when this scope ends
   const outcome = await carryOut(job, wishes);

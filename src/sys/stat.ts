@@ -90,6 +90,41 @@ export function mountStatus(fd: number): MountStatus {
   };
 }
 
+/** Where a file is and what kind of file it is: what the kernel tells without asking the file's file system. */
+export interface FilePlace {
+  /** STATX_MNT_ID, as in mountinfo */
+  readonly mountId: bigint;
+  /** `major:minor` */
+  readonly dev: string;
+  /** type of the file, as in st_mode; no permissions */
+  readonly mode: number;
+}
+
+/**
+ * The place of an open file (`path` empty) or of what a link of /proc leads to; undefined where it does not exist.
+ * Never waits for a file system: a FUSE server that does not answer is not asked.
+ */
+export function filePlace(dir: number, path = ""): FilePlace | undefined {
+  const buffer = new Uint8Array(256);
+  const flags = AT_STATX_DONT_SYNC | (path === "" ? AT_EMPTY_PATH : 0);
+  const result = syscall(SYS.statx, dir, cstring(path), flags, STATX_TYPE | STATX_MNT_ID, buffer);
+  if (result === -(errno.ENOENT as number) || result === -(errno.ENOTDIR as number)) return undefined;
+  check(result, "statx", path === "" ? `descriptor ${dir}` : path);
+  const view = new DataView(buffer.buffer);
+  return {
+    mode: view.getUint16(28, true) & S_IFMT,
+    dev: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
+    mountId: view.getBigUint64(144, true),
+  };
+}
+
+/** The place of an open file. */
+export function openFilePlace(fd: number): FilePlace {
+  const place = filePlace(fd);
+  if (!place) check(-(errno.ENOENT as number), "statx", `descriptor ${fd}`);
+  return place as FilePlace;
+}
+
 /** Status of an entry, a symbolic link itself; undefined where it does not exist (ENOENT, ENOTDIR). */
 export function lstatMaybe(path: string, dir = -100): Stat | undefined {
   const result = statx(dir, path, AT_SYMLINK_NOFOLLOW);
@@ -129,7 +164,7 @@ export function isExecutable(path: string): boolean {
   return syscall(SYS.faccessat, -100, cstring(path), 1) === 0;
 }
 
-export function isType(stat: Stat | undefined, type: number): boolean {
+export function isType(stat: Pick<Stat, "mode"> | undefined, type: number): boolean {
   return stat !== undefined && (stat.mode & S_IFMT) === type;
 }
 

@@ -4,6 +4,7 @@ import type { Command } from "../framework/command.ts";
 import { noteGeneration, parseGeneration } from "./generation.ts";
 import { processOfOperand } from "./joined-namespace.ts";
 import { noteLive } from "./live.ts";
+import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 export const command: Command = {
   name: "fallback",
@@ -18,11 +19,15 @@ instance that is mounted by hand stays mounted where it is. A container that run
   options: [
     { name: "--to", value: "N", help: "to this generation, older or newer" },
     { name: "--force", help: "go on in spite of open files that stand in the way" },
+    PAUSE_OPTION,
   ],
   run(context, input) {
     const id = checkName("instance", input.operands[0] ?? "");
     const wanted = parseGeneration(input.value("--to"));
-    const { instance, live } = fallback(context.settings, id, wanted, input.has("--force"));
+    const { instance, live } = fallback(context.settings, id, wanted, {
+      force: input.has("--force"),
+      pauseLimit: pauseLimitOf(input),
+    });
     if (live) noteLive(context, id, live);
     noteGeneration(context, id, instance);
   },

@@ -8,6 +8,7 @@ import { JSON_OPTION } from "../framework/table.ts";
 import { noteGeneration } from "./generation.ts";
 import { processOfOperand } from "./joined-namespace.ts";
 import { noteLive } from "./live.ts";
+import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 export const command: Command = {
   name: "rebase",
@@ -30,13 +31,18 @@ container that has no named instance. An instance that is mounted by hand stays 
   options: [
     { name: "--dry-run", help: "change nothing; of what runs, tell which open files stand in the way" },
     { name: "--force", help: "go on in spite of open files that stand in the way" },
+    PAUSE_OPTION,
     JSON_OPTION,
   ],
   examples: ["veneer rebase web1 debian --dry-run", "veneer rebase web1 debian@4"],
   run(context, input) {
     const [name = "", base = ""] = input.operands;
     const id = checkName("instance", name);
-    const wishes = { dryRun: input.has("--dry-run"), force: input.has("--force") };
+    const wishes = {
+      dryRun: input.has("--dry-run"),
+      force: input.has("--force"),
+      pauseLimit: pauseLimitOf(input),
+    };
     const result = rebase(context.settings, id, parseBaseRef(base), wishes);
     if (input.has("--json")) context.out(JSON.stringify(describe(id, result), undefined, 2));
     else for (const conflict of result.conflicts) context.out(printablePath(conflictLine(conflict)));

@@ -14,6 +14,7 @@ import type { Command, Context, Input } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
 import { JSON_OPTION, printRows, shorten } from "../framework/table.ts";
 import { staleSummary } from "./live.ts";
+import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 const CHECK_TIMEOUT = "30";
 
@@ -61,6 +62,7 @@ version before) and, below it, what each hides of the version and what needs a r
     { name: "--no-rollback", help: "take nothing back when a check fails" },
     { name: "--back", help: "take back what an unfinished rollout has moved" },
     { name: "--force", help: "move what runs in spite of open files that stand in the way" },
+    PAUSE_OPTION,
     { name: "--dry-run", help: "change nothing; report what would be moved and hidden" },
     JSON_OPTION,
   ],
@@ -110,6 +112,7 @@ function readWishes(context: Context, input: Input): RolloutWishes {
     rollback: !input.has("--no-rollback"),
     back,
     force: input.has("--force"),
+    pauseLimit: pauseLimitOf(input),
     dryRun: input.has("--dry-run"),
   };
 }

@@ -1,0 +1,49 @@
+/** How long a container may stand still. */
+import { VeneerError } from "../errors.ts";
+import { displayName } from "../text/names.ts";
+
+/** Milliseconds, unless --pause-limit says otherwise. */
+export const PAUSE_LIMIT = 1000;
+
+/** Milliseconds that the kernel takes at least to move one mount to another root, of which there are few at most. */
+const MOVE_TIME = 0.02;
+
+export interface PauseLimit {
+  /** milliseconds */
+  readonly limit: number;
+  readonly container: string;
+}
+
+/** A pause that begins now. `check` throws once it has lasted too long; `left` is what remains, in milliseconds. */
+export interface Pause {
+  check(): void;
+  left(): number;
+}
+
+export function beginPause(wanted: PauseLimit, now = () => performance.now()): Pause {
+  const begin = now();
+  const left = () => wanted.limit - (now() - begin);
+  return {
+    left,
+    check() {
+      if (left() < 0) throw tooLong(wanted, "took longer");
+    },
+  };
+}
+
+/**
+ * Refuses what is sure to take longer: looking at the container took `looking` milliseconds while it ran, and it has
+ * that many mounts to move.
+ */
+export function refuseLongPause(wanted: PauseLimit, looking: number, mounts: number): void {
+  const least = looking + mounts * MOVE_TIME;
+  if (least < wanted.limit) return;
+  throw tooLong(wanted, `would take ${Math.round(least)} ms at least, with ${mounts} mounts to move`);
+}
+
+function tooLong({ limit, container }: PauseLimit, why: string): VeneerError {
+  const what = `container ${displayName(container)} may stand still for ${limit} ms, and its rebase ${why}`;
+  return new VeneerError("PAUSE", what, {
+    hint: "nothing was changed: allow more with --pause-limit MILLISECONDS, or stop the container to rebase it",
+  });
+}

@@ -1,0 +1,87 @@
+/** A container with a file system whose server never answers: nobody who looks at the container waits for it. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Host, makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { begin, plantVersions, type Running } from "../helpers/live.ts";
+import { waitFor } from "../helpers/wait.ts";
+
+const host = makeHost("/srv");
+let container: Running;
+
+/** Seconds in which each verb ends; a hung one would never. */
+const PATIENCE = "60";
+
+beforeAll(async () => {
+  plantVersions(host);
+  mkdirSync(join(host.dir, "programs"));
+  const program = join(host.dir, "programs/silent-fuse");
+  await must("gcc", ["-static", "-O1", "-o", program, join(PROJECT, "test/fixtures/silent-fuse.c")]);
+  const command = "mknod /dev/fuse c 10 229; exec /programs/silent-fuse /silent >/started 2>&1";
+  container = await begin(host, "runc wrapped", command, "silent", (config) => {
+    config.mounts.push({
+      destination: "/programs",
+      type: "bind",
+      source: join(host.dir, "programs"),
+      options: ["bind", "ro"],
+    });
+    config.linux.resources = { devices: [{ allow: true, access: "rwm" }] };
+    const all = ["CAP_SYS_ADMIN", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"];
+    config.process.capabilities = { bounding: all, effective: all, permitted: all };
+  });
+  await waitFor(() => readFileSync(`/proc/${container.pid}/root/started`, "utf8") === "ready\n");
+});
+afterAll(() => host.remove());
+
+function within(of: Host, ...args: string[]) {
+  return sh("timeout", ["-k", "1", PATIENCE, join(of.bin, "veneer"), ...args], { env: { PATH: of.path } });
+}
+
+it("the server is what it says: whoever asks it waits", async () => {
+  const asked = await sh("timeout", [
+    "-s",
+    "KILL",
+    "1",
+    "stat",
+    "-c",
+    "%n",
+    `/proc/${container.pid}/root/silent/x`,
+  ]);
+  expect(asked.status).not.toBe(0);
+  expect(asked.stderr).not.toContain("No such file");
+});
+
+it.each([
+  ["ps"],
+  ["ps", "--stale"],
+  ["ls"],
+  ["inspect", "silent"],
+  ["diff", "silent"],
+  ["df"],
+  ["gc"],
+  ["base", "ls"],
+  ["base", "log", "b"],
+  ["rebase", "silent", "b@2", "--dry-run"],
+  ["rebase", "silent", "b@2"],
+  ["ps", "--stale"],
+  ["base", "edit", "b", "--", "sh", "-c", "echo 3 >/etc/version"],
+  ["rollout", "b"],
+  ["fallback", "silent", "--dry-run"],
+  ["gc"],
+  ["doctor"],
+])("veneer %s %s %s ends beside it", async (...words) => {
+  const { status, stderr } = await within(host, ...words.filter((word) => word !== undefined));
+  // wrong usage or a refusal is an end as well; 124 and 137 are those of timeout
+  expect([0, 1, 2], stderr).toContain(status);
+});
+
+it("the container went on, on the version that it was given", async () => {
+  expect(await container.exec("cat /etc/version")).toBe("3");
+});
+
+it("another container of the base starts and ends, and the base takes another version", async () => {
+  const other = await begin(host, "runc wrapped", "exec sleep 1000", "other");
+  expect(await within(host, "rebase", "other", "b@2")).toMatchObject({ status: 0 });
+  await other.stop();
+  expect(await within(host, "base", "import", "b", join(host.dir, "tree1"))).toMatchObject({ status: 0 });
+});

@@ -1,0 +1,63 @@
+/** How long a container stands still is bounded, whatever it has open, mounted and running. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeHost, must, PROJECT } from "../helpers/host.ts";
+import { begin, plantVersions, type Running } from "../helpers/live.ts";
+import { waitFor } from "../helpers/wait.ts";
+
+const host = makeHost("/srv");
+const programs = join(host.dir, "programs");
+
+beforeAll(async () => {
+  plantVersions(host);
+  mkdirSync(programs);
+  await must("gcc", [
+    "-static",
+    "-O1",
+    "-o",
+    join(programs, "crowd"),
+    join(PROJECT, "test/fixtures/crowd.c"),
+  ]);
+});
+afterAll(() => host.remove());
+
+/** A container with a crowd of mounts, open files or processes. */
+async function crowded(what: string, count: number): Promise<Running> {
+  const command = `exec /programs/crowd ${what} ${count} >/started 2>&1`;
+  const container = await begin(host, "runc wrapped", command, what, (config) => {
+    config.mounts.push({ destination: "/programs", type: "bind", source: programs, options: ["bind", "ro"] });
+  });
+  await waitFor(() => readFileSync(`/proc/${container.pid}/root/started`, "utf8") === "ready\n", 60_000);
+  return container;
+}
+
+describe.each([
+  ["mounts", 1500],
+  ["files", 3000],
+  ["processes", 300],
+] as const)("a container with a crowd of %s", (what, count) => {
+  let container: Running;
+  beforeAll(async () => {
+    container = await crowded(what, count);
+  });
+
+  it("is refused beforehand where it would stand still for too long, and nothing is changed", async () => {
+    const before = container.mounts();
+    const refused = await host.veneer("rebase", what, "b@2", "--pause-limit", "1");
+    expect(refused).toMatchObject({ status: 1, stdout: "" });
+    expect(refused.stderr).toMatch(/may stand still for 1 ms, and its rebase (would take|took)/);
+    expect(container.mounts()).toEqual(before);
+    expect(await container.exec("cat /etc/version")).toBe("1");
+  });
+
+  it("is moved where that is allowed", async () => {
+    await host.ok("rebase", what, "b@2", "--pause-limit", "60000");
+    expect(await container.exec("cat /etc/version")).toBe("2");
+    await container.stop();
+  });
+});
+
+it.each(["0", "-1", "x", "1s"])("--pause-limit %s is refused", async (limit) => {
+  expect(await host.veneer("rebase", "mounts", "b@1", "--pause-limit", limit)).toMatchObject({ status: 2 });
+});
