@@ -244,6 +244,10 @@ export const ERROR_CODES = {
     "Change the file that the error names.",
   ],
   PARTS: ["The upper of the instance is in parts that its definition does not name.", "Run `veneer gc`."],
+  PAUSE: [
+    "A container would stand still for longer than it may, or did, and its rebase was undone.",
+    "Allow more with `--pause-limit`, or stop the container to rebase it.",
+  ],
   PROGRAM_FAILED: ["Another program failed; its last line is in the error.", "Mend what that line says."],
   PROCESSOR: [
     "The processor lacks instructions that the large program uses.",
@@ -288,6 +292,10 @@ export const ERROR_CODES = {
   UNREACHABLE: [
     "Root of the user namespace cannot reach the root of the container.",
     "Open the directory that the error names for it.",
+  ],
+  UNKNOWN: [
+    "A record of version 0.1 does not say by what to know its container, and the kernel has no other proof.",
+    "Stop the container, and start it again.",
   ],
   USER_NAMESPACE: [
     "The user namespace of the container does not fit what was asked.",

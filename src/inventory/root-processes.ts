@@ -5,11 +5,10 @@ import { readMountTable, readNamespace } from "../store/mounts/mount-tables.ts";
 import { isRootOf, openRoot, rootIn } from "../store/mounts/roots.ts";
 import type { Record } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
-
 import { upperHandle } from "../sys/file-handle.ts";
-
+import { mountStatus } from "../sys/file-place.ts";
 import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
-import { list, mountStatus } from "../sys/stat.ts";
+import { list } from "../sys/stat.ts";
 
 /** A mount namespace whose root is an overlay, of whosoever. */
 export interface RootProcess {

@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { openMountPoint } from "../start/open-mount-point.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2 } from "../sys/fd.ts";
+import { openFilePlace } from "../sys/file-place.ts";
 import {
   O_PATH,
   RESOLVE_BENEATH,
@@ -12,7 +13,7 @@ import {
   S_IFDIR,
 } from "../sys/flags.ts";
 import { attach, attachBeneath } from "../sys/mount.ts";
-import { isType, openFilePlace } from "../sys/stat.ts";
+import { isType } from "../sys/stat.ts";
 import type { Place } from "./mounts.ts";
 
 /** No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere. */

@@ -2,9 +2,10 @@
 
 import { isErrno } from "../sys/errno.ts";
 import { readlink, readText } from "../sys/fd.ts";
+import { type FilePlace, filePlace } from "../sys/file-place.ts";
 import { AT_FDCWD, S_IFIFO, S_IFMT, S_IFREG } from "../sys/flags.ts";
 import { commandOf, gone } from "../sys/process/processes.ts";
-import { type FilePlace, filePlace, list, type Stat, statMaybe } from "../sys/stat.ts";
+import { list, type Stat, statMaybe } from "../sys/stat.ts";
 
 /** What tells the files of a root: its mounts, and the device of its directories. */
 export interface RootMarks {

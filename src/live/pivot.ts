@@ -5,12 +5,13 @@
  */
 import { VeneerError } from "../errors.ts";
 import { type Fd, openDirectory, readText } from "../sys/fd.ts";
+import { openFilePlace } from "../sys/file-place.ts";
 import { MNT_DETACH, MS_PRIVATE, MS_SHARED, S_IFDIR, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { attach, setMountAttributes, umount2 } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo } from "../sys/mountinfo.ts";
 import { fchdir, pivotRoot } from "../sys/namespace.ts";
 import { isShared } from "../sys/propagation.ts";
-import { isType, openFilePlace } from "../sys/stat.ts";
+import { isType } from "../sys/stat.ts";
 import type { Moving } from "./journal.ts";
 import { attributesOf, differences, type Place, placesOn, rootStack } from "./mounts.ts";
 import { carry, openExact, openTargets, type Targets } from "./move-mounts.ts";

@@ -7,6 +7,7 @@
 
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
+import { filePlace, openFilePlace } from "../sys/file-place.ts";
 import {
   AT_FDCWD,
   MS_PRIVATE,
@@ -24,7 +25,7 @@ import { insideMountNamespace } from "../sys/namespace.ts";
 import { gone, namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { isShared } from "../sys/propagation.ts";
-import { filePlace, isType, openFilePlace } from "../sys/stat.ts";
+import { isType } from "../sys/stat.ts";
 import { attributesOf, rootStack } from "./mounts.ts";
 import { settle, swapRoot, uncover } from "./pivot.ts";
 

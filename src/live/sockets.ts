@@ -1,9 +1,11 @@
 /** Sockets that processes of a container have bound to files of its root (unix(7)). */
+
 import { isErrno } from "../sys/errno.ts";
 import { openat2, openDirectory, readlink, readText } from "../sys/fd.ts";
+import { openFilePlace } from "../sys/file-place.ts";
 import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV, S_IFSOCK } from "../sys/flags.ts";
 import { commandOf, gone } from "../sys/process/processes.ts";
-import { isType, list, openFilePlace } from "../sys/stat.ts";
+import { isType, list } from "../sys/stat.ts";
 import { isOfRoot, type RootMarks } from "./open-files.ts";
 
 export interface BoundSocket {

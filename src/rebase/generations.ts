@@ -1,20 +1,24 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
-
 import { VeneerError } from "../errors.ts";
 import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
-import { cutOver, dropGeneration, fallBack, rebased } from "../instances/generations.ts";
+import { cutOver, fallBack, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { listRunning } from "../inventory/running.ts";
 import type { Obstacle } from "../live/file-blockers.ts";
-import type { LiveWishes } from "../live/rebase.ts";
-import { fallBackLive, type LiveTarget, liveObstacles, rebaseLive, uppersOf } from "../live/rebase.ts";
+import {
+  fallBackLive,
+  type LiveTarget,
+  type LiveWishes,
+  liveObstacles,
+  rebaseLive,
+  uppersOf,
+} from "../live/rebase.ts";
 import { recoverOf } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import type { Settings } from "../request/config.ts";
-import { refuseInUse } from "../start/start.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import {
@@ -28,7 +32,6 @@ import {
   requireLock,
   writeInstance,
 } from "../store/instances.ts";
-import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -186,10 +189,8 @@ export function rebase(
     return { ...result, conflicts: all, rebased: false, ...(obstacles && { obstacles }) };
   }
   if (target.record) {
-    const { report, instance } = rebaseLive(store, { ...target, record: target.record }, base, {
-      force,
-      pauseLimit,
-    });
+    const live = { ...target, record: target.record };
+    const { report, instance } = rebaseLive(store, live, base, { force, pauseLimit });
     return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
   }
   const instance = target.instance?.definition as Instance;
@@ -247,13 +248,3 @@ function findConflicts(
 }
 
 type BaseOf = Pick<Generation, "base" | "version">;
-
-/** Removes a kept generation with its changes; returns where it is in the trash. */
-export function removeGeneration(store: Store, id: string, number: number): string | undefined {
-  using _lock = requireLock(store, id);
-  const instance = requireInstance(store, id);
-  const next = dropGeneration(id, instance, number);
-  refuseInUse(id, partsOnDisk(paths.generation(store, id, number)));
-  writeInstance(store, id, next);
-  return moveToTrash(store, paths.generation(store, id, number));
-}

@@ -88,15 +88,8 @@ export async function rollOut(
   const planned = planRollout(to, findMembers(store, name), unfinished, new Date().toISOString());
   const rollout = wishes.back ? advance(planned, [], "back") : planned;
   const rows = makeRows(name, rollout);
-  const job: Job = {
-    ...surroundings,
-    settings,
-    base: name,
-    force: wishes.force,
-    pauseLimit: wishes.pauseLimit,
-    rollout,
-    rows,
-  };
+  const { force, pauseLimit } = wishes;
+  const job: Job = { ...surroundings, settings, base: name, force, pauseLimit, rollout, rows };
   if (!wishes.dryRun && !wishes.back) refuseFailed(store, name, to, wishes);
   // awaited here: the lock goes when this scope ends
   const outcome = await carryOut(job, wishes);

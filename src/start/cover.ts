@@ -11,6 +11,7 @@ import type { Store } from "../store/paths.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
+import { mountStatus } from "../sys/file-place.ts";
 import {
   MS_PRIVATE,
   O_DIRECTORY,
@@ -23,8 +24,7 @@ import {
 import { attach, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
-import { fstat, isType, mountStatus, type Stat } from "../sys/stat.ts";
-
+import { fstat, isType, type Stat } from "../sys/stat.ts";
 import { copyDevices } from "./devices.ts";
 import { forkFollower } from "./fork-follower.ts";
 import { openMountPoint } from "./open-mount-point.ts";

@@ -1,6 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import { removeInstance } from "../../instances/remove.ts";
-import { removeGeneration } from "../../rebase/generations.ts";
+import { removeGeneration } from "../../rebase/remove-generation.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { deleteAside } from "../framework/delete-in-background.ts";

@@ -1,6 +1,7 @@
 /** Whether a root that somebody prepared is one of ours already. */
+
 import type { Fd } from "../../sys/fd.ts";
-import { mountStatus } from "../../sys/stat.ts";
+import { mountStatus } from "../../sys/file-place.ts";
 import type { Store } from "../paths.ts";
 import { listRecords } from "../records.ts";
 import { isOverlayOf } from "./identity.ts";

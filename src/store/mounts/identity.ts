@@ -7,8 +7,8 @@
 
 import { type Fd, openatMaybe } from "../../sys/fd.ts";
 import { fileHandle, upperHandle } from "../../sys/file-handle.ts";
+import { mountStatus } from "../../sys/file-place.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../sys/flags.ts";
-import { mountStatus } from "../../sys/stat.ts";
 import type { Record } from "../records.ts";
 import { isUpperInUse } from "./in-use.ts";
 

@@ -1,0 +1,19 @@
+/** Removal of a generation that an instance keeps. */
+
+import { dropGeneration } from "../instances/generations.ts";
+import { refuseInUse } from "../start/start.ts";
+import { requireInstance, requireLock, writeInstance } from "../store/instances.ts";
+import { partsOnDisk } from "../store/mounts/in-use.ts";
+import type { Store } from "../store/paths.ts";
+import { paths } from "../store/paths.ts";
+import { moveToTrash } from "../store/trash.ts";
+
+/** Removes a kept generation with its changes; returns where it is in the trash. */
+export function removeGeneration(store: Store, id: string, number: number): string | undefined {
+  using _lock = requireLock(store, id);
+  const instance = requireInstance(store, id);
+  const next = dropGeneration(id, instance, number);
+  refuseInUse(id, partsOnDisk(paths.generation(store, id, number)));
+  writeInstance(store, id, next);
+  return moveToTrash(store, paths.generation(store, id, number));
+}
