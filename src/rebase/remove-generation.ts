@@ -4,8 +4,7 @@ import { dropGeneration } from "../instances/generations.ts";
 import { refuseInUse } from "../start/start.ts";
 import { requireInstance, requireLock, writeInstance } from "../store/instances.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
-import type { Store } from "../store/paths.ts";
-import { paths } from "../store/paths.ts";
+import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
 
 /** Removes a kept generation with its changes; returns where it is in the trash. */
