@@ -69,7 +69,7 @@ interface Asked {
  * place in a file system, or is gone. What is on another mount is not asked for more than its place: its file system
  * may be a server of the container's own, which never answers.
  */
-export function statOnRoot(path: string, marks: RootMarks): Stat | undefined {
+function statOnRoot(path: string, marks: RootMarks): Stat | undefined {
   return placeOfLink(path, (place) => (isOfRoot(marks, place) ? statMaybe(path) : undefined));
 }
 
