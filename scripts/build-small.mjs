@@ -21,6 +21,13 @@ const COMPILERS = {
   arm64: { cc: "aarch64-linux-gnu-gcc", flags: [] },
 };
 
+/** Without the allocator of host.c, which would hide from the sanitizer what is used after it was freed. */
+const SANITIZED = {
+  cc: "gcc",
+  flags: ["-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-DSANITIZED"],
+  link: ["-Wl,--gc-sections"],
+};
+
 function run(command, args, options = {}) {
   return execFileSync(command, args, {
     cwd: root,
@@ -66,7 +73,7 @@ function compileHost(source, compiler, outfile, more) {
     ...objects,
     "-o",
     outfile,
-    ...LINK,
+    ...(compiler.link ?? LINK),
     "-lm",
   ]);
 }
@@ -143,10 +150,10 @@ function lateFunctions(file, own) {
   return names.map((name) => `export const ${name} = (...args) => ${own}.${name}(...args);`).join("\n");
 }
 
-async function bundle(architecture, version) {
+async function bundle(architecture, version, entry) {
   const result = await build({
     absWorkingDir: root,
-    entryPoints: ["src/main.ts"],
+    entryPoints: { main: entry },
     bundle: true,
     write: false,
     format: "esm",
@@ -193,15 +200,23 @@ function packUnits(units) {
   return Buffer.concat([header, ...padded]);
 }
 
-/** `architecture`: x64 or arm64, as Node.js names them. `symbols`: keep them, for a profile. */
-export async function buildSmall(outfile, architecture, version, { symbols = false } = {}) {
+/**
+ * `architecture`: x64 or arm64, as Node.js names them. `symbols`: keep them, for a profile. `sanitize`: with the address
+ * and undefined behaviour sanitizers, dynamically linked with glibc. `entry`: another module than the program's, for tests.
+ */
+export async function buildSmall(
+  outfile,
+  architecture,
+  version,
+  { symbols = false, sanitize = false, entry = "src/main.ts" } = {},
+) {
   mkdirSync(join(root, "build"), { recursive: true });
   const source = fetchEngine();
   const work = mkdtempSync(join(root, "build/program."));
   try {
     const compiler = join(work, "compiler");
     compileHost(source, COMPILERS[process.arch], compiler, ["-DCOMPILER"]);
-    const units = (await bundle(architecture, version)).map(({ name, text }) => {
+    const units = (await bundle(architecture, version, entry)).map(({ name, text }) => {
       const file = join(work, name);
       writeFileSync(file, text);
       run(compiler, [file, name, `${file}.bin`]);
@@ -209,7 +224,8 @@ export async function buildSmall(outfile, architecture, version, { symbols = fal
     });
     writeFileSync(join(work, "units.bin"), packUnits(units));
     const program = join(work, "veneer");
-    compileHost(source, COMPILERS[architecture], program, [`-Wa,-I${work}`, ...(symbols ? [] : ["-s"])]);
+    const target = sanitize ? SANITIZED : COMPILERS[architecture];
+    compileHost(source, target, program, [`-Wa,-I${work}`, ...(symbols || sanitize ? [] : ["-s"])]);
     renameSync(program, outfile);
   } finally {
     rmSync(work, { recursive: true, force: true });

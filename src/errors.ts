@@ -72,7 +72,8 @@ export function describeError(error: unknown): {
   let hint: string | undefined;
   let code: ErrorCode | undefined;
   for (const frame of causes(error)) {
-    parts.push(frame instanceof Error ? frame.message : String(frame));
+    // QuickJS throws null where there is no memory left for an error
+    parts.push(frame instanceof Error ? frame.message : frame === null ? "out of memory" : String(frame));
     if (frame instanceof UsageError || frame instanceof VeneerError) hint = frame.hint ?? hint;
     if (frame instanceof VeneerError && frame.code !== "FAILED") code = frame.code;
   }

@@ -126,7 +126,7 @@ static void *resize(JSMallocState *state, void *pointer, size_t size) {
   return block;
 }
 
-static const JSMallocFunctions memory = {allocate, release, resize, size_of};
+static const JSMallocFunctions memory __attribute__((unused)) = {allocate, release, resize, size_of};
 
 /* Made by the build: the number of units; for each its name, place and size; then their bytecode. */
 struct unit {
@@ -294,7 +294,11 @@ static const JSCFunctionListEntry functions[] = {
 
 int main(int argc, char **argv) {
   arguments = argv;
+#ifdef SANITIZED
+  JSRuntime *runtime = JS_NewRuntime();
+#else
   JSRuntime *runtime = JS_NewRuntime2(&memory, NULL);
+#endif
   JSContext *ctx = runtime ? JS_NewContextRaw(runtime) : NULL;
   if (!ctx) return fputs("veneer: out of memory\n", stderr), 1;
   JS_SetMemoryLimit(runtime, MEMORY_LIMIT);
