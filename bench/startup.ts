@@ -35,10 +35,17 @@ export async function benchStartup(setting: Setting, runs: number): Promise<Repo
         against,
       ),
       compare(
-        "a hook that has nothing to do, against an empty compiled program",
+        "a hook that has nothing to do, against an empty program compiled by Bun",
         results,
         "veneer hook, nothing to do",
         against,
+      ),
+      compare(
+        "a hook that has nothing to do, against runc --version",
+        results,
+        "veneer hook, nothing to do",
+        "runc --version",
+        0.4,
       ),
     ],
     results,
