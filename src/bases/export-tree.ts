@@ -1,10 +1,11 @@
 /** Writes the merged tree of a version as a tar. */
+import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { Destination, TarCompression } from "../images/destination.ts";
-import { pathForOthers } from "../images/list-layer.ts";
 import { insideOf } from "../images/pack-layer.ts";
 import { mountOverlay } from "../overlay/mount.ts";
-import { startPipe } from "../process/pipe.ts";
+import { throwIfInterrupted } from "../process/interrupt.ts";
+import { type Pipe, startPipe, together } from "../process/pipe.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
@@ -14,64 +15,66 @@ import { makeStaging } from "../store/staging.ts";
 import { type Fd, openDirectory, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { cloneTree } from "../sys/mount.ts";
-import { lstatMaybe } from "../sys/stat.ts";
-
-/** What `base import` reads back: all that makes up a tree. */
-const CREATE = [
-  "-c",
-  "--format=pax",
-  "-S",
-  "--sparse-version=0.0",
-  "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
-  "--sort=name",
-  "--numeric-owner",
-  "--xattrs",
-  "--xattrs-include=*",
-  "--xattrs-exclude=security.selinux",
-  "--acls",
-  "--warning=no-file-changed",
-  "--warning=no-file-ignored",
-  "--force-local",
-  "--anchored",
-  "--no-wildcards",
-];
+import { packTree } from "../trees/pack-tree.ts";
 
 const COMPRESS: Readonly<Record<TarCompression, readonly string[]>> = {
   plain: [],
-  gzip: ["-I", "gzip -n"],
-  xz: ["-I", "xz -T2"],
-  zstd: ["-I", "zstd -q -T2"],
+  gzip: ["gzip", "-n", "-c"],
+  xz: ["xz", "-T2", "-c"],
+  zstd: ["zstd", "-q", "-T2", "-c"],
 };
 
-/** Writes a file, whole or not at all, durable on return; or to standard output. */
+/**
+ * Writes a file, whole or not at all, durable on return; or to standard output. ACLs are written in the form of GNU
+ * tar (--acls). Returns the number of sockets, which no tar can hold. Throws INTERRUPTED when `signal` says so.
+ */
 export async function exportTree(
   store: Store,
   base: BaseVersion,
   destination: Destination & { readonly kind: "tar" | "stdout" },
   progress: Progress,
-): Promise<void> {
+  signal: AbortSignal,
+): Promise<number> {
   using staging = makeStaging(store);
   using mounted = mountVersion(store, base, staging.path);
   const inPlace = base.manifest.layers.flatMap((layer) => ("path" in layer ? [layer.path] : []));
-  const without = inPlace.flatMap((path) => insideOf(store, path)).map((path) => `--exclude=./${path}`);
-  const accept = inPlace.length > 0 ? [0, 1] : [0];
-  const args = [...CREATE, ...without, "-C", pathForOthers(mounted)];
+  const told = { sockets: 0 };
+  let bytes = 0;
+  progress.step("writing", () => formatAmount(bytes));
+  const packed = packTree(mounted, told, {
+    acls: "text",
+    without: new Set(inPlace.flatMap((path) => insideOf(store, path))),
+    isLiving: inPlace.length > 0,
+  });
+  const seen = (async function* () {
+    for await (const piece of packed) {
+      throwIfInterrupted(signal);
+      bytes += piece.length;
+      yield piece;
+    }
+  })();
   if (destination.kind === "stdout") {
-    using tar = startPipe("tar", [...args, "-f", "-", "."], { accept });
-    await pipeline(tar.stdout, process.stdout, { end: false });
-    await tar.ended;
-    return;
+    await pipeline(seen, process.stdout, { end: false });
+    return told.sockets;
   }
   const part = `${destination.path}.${uniqueSuffix()}.part`;
-  progress.step("writing", () => formatAmount(lstatMaybe(part)?.size ?? 0));
   try {
-    await runProgram("tar", [...args, ...COMPRESS[destination.compression], "-f", part, "."], { accept });
+    const file = createWriteStream(part, { flags: "wx" });
+    const [compressor, ...flags] = COMPRESS[destination.compression];
+    if (compressor === undefined) await pipeline(seen, file);
+    else {
+      using compress = startPipe(compressor, flags, { stdin: "pipe" });
+      const feed = pipeline(seen, compress.stdin as NonNullable<Pipe["stdin"]>);
+      await together([compress], [feed, pipeline(compress.stdout, file)]);
+    }
     await runProgram("sync", ["--", part]);
+    throwIfInterrupted(signal);
     rename(part, destination.path);
   } finally {
     unlinkQuietly(part);
   }
   syncDirectory(destination.path.slice(0, destination.path.lastIndexOf("/")) || "/");
+  return told.sockets;
 }
 
 /**

@@ -34,7 +34,8 @@ export async function exportBase(
     try {
       if (destination.kind !== "tar" && destination.kind !== "stdout")
         return await exportImage(store, base, destination, options, interrupted.signal);
-      await exportTree(store, base, destination, options.progress);
+      const sockets = await exportTree(store, base, destination, options.progress, interrupted.signal);
+      if (sockets > 0) options.note(`veneer: ${sockets} sockets are left out: a tar cannot hold them`);
       return undefined;
     } catch (error) {
       throw explained(error);

@@ -2,11 +2,16 @@
 
 import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
+import { refuseRecognized } from "../images/recognize.ts";
+import type { TreeOptions } from "../images/unpack-file.ts";
+import { unpackFile, unpackStream } from "../images/unpack-file.ts";
 import { isSame, type TreeDifference } from "../layers/compare-trees.ts";
 import { shortenLayers } from "../layers/flatten.ts";
-import { type ImportOptions, refuseForeignOwners, requireOwners } from "../layers/owners.ts";
+import type { ImportOptions } from "../layers/owners.ts";
+import { refuseForeignOwners, requireOwners } from "../layers/owners.ts";
 import type { Published } from "../layers/published.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
+import { onInterrupt } from "../process/interrupt.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
@@ -19,7 +24,7 @@ import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { copyDirectory, copyEntries, unpackFile, unpackStream } from "./copy-tree.ts";
+import { copyDirectory, copyEntries } from "./copy-tree.ts";
 import { differenceFrom, keepDelta, markRemoved, pathsOfDelta } from "./delta.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
@@ -45,20 +50,22 @@ export async function importTree(
     }
     requireOwners(options.squash);
     makeStore(store);
+    using interrupt = onInterrupt();
     using staging = makeStaging(store);
     const layer = `${staging.path}/layer`;
     makeLayerDirectory(layer);
     const tree = `${layer}/tree`;
+    const all = { ...options, signal: interrupt.signal };
     // the layers of the version below stay until the manifest that names them is published
     using _layers = lockLayers(store);
     const current = options.whole ? undefined : currentVersion(store, name);
     const directory = directoryOf(source);
     let difference: TreeDifference | undefined;
     if (current && directory !== undefined && !options.squash) {
-      difference = await copyDifference(store, current, directory, tree, options);
-      if (!difference) await fill(store, source, tree, options);
+      difference = await copyDifference(store, current, directory, tree, all);
+      if (!difference) await fill(store, source, tree, all);
     } else {
-      await fill(store, source, tree, options);
+      await fill(store, source, tree, all);
       options.progress.step("comparing");
       if (current) difference = differenceFrom(store, current, tree);
       if (difference && !isUnchanged(difference, options)) keepDelta(tree, difference);
@@ -95,7 +102,7 @@ async function copyDifference(
   current: BaseVersion,
   directory: string,
   tree: string,
-  options: ImportOptions,
+  options: ImportOptions & TreeOptions,
 ): Promise<TreeDifference | undefined> {
   refuseForeignOwners(directory);
   options.progress.step("comparing");
@@ -110,11 +117,20 @@ async function copyDifference(
   return difference;
 }
 
-async function fill(store: Store, source: TreeSource, tree: string, options: ImportOptions) {
-  if (source.kind === "stdin") return unpackStream(process.stdin, tree, options);
+async function fill(store: Store, source: TreeSource, tree: string, options: TreeOptions) {
+  if (source.kind === "stdin") {
+    await unpackStream(process.stdin, tree, options);
+    return refuseRecognized(tree, "-", true);
+  }
   const type = stat(source.path);
-  if (isType(type, S_IFDIR)) return copyDirectory(store, realpathSync(source.path), tree, options);
-  if (isType(type, S_IFREG)) return unpackFile(source.path, tree, options);
+  if (isType(type, S_IFDIR)) {
+    refuseRecognized(source.path, source.path, false);
+    return copyDirectory(store, realpathSync(source.path), tree, options);
+  }
+  if (isType(type, S_IFREG)) {
+    await unpackFile(source.path, tree, options);
+    return refuseRecognized(tree, source.path, true);
+  }
   throw new UsageError(
     `${quote(source.path)} is neither a directory nor a tar file`,
     "give one of these, or - for a tar on standard input",

@@ -20,12 +20,13 @@ const MAX_ID = 0xffff_fffe;
 
 /**
  * Resolves `USER[:GROUP]`, each a name or a number, as docker does: a name must be in the files, a number need
- * not be. Without a group it is that of the passwd(5) entry, else 0; without an entry the home is `/`. Throws
- * UsageError.
+ * not be. Without a group, or with an empty one (`1000:`), it is that of the passwd(5) entry, else 0; without an entry
+ * the home is `/`. Throws UsageError.
  */
 export function resolveUser(text: string, accounts: Accounts): User {
-  const [name = "", groupName, ...more] = text.split(":");
-  if (name === "" || groupName === "" || more.length > 0) {
+  const [name = "", group = "", ...more] = text.split(":");
+  const groupName = group === "" ? undefined : group;
+  if (name === "" || more.length > 0) {
     throw new UsageError(`user ${quote(text)} is not valid`, "write USER or USER:GROUP, names or numbers");
   }
   const users = entries(accounts.passwd, 7);

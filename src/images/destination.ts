@@ -29,10 +29,10 @@ export function parseDestination(
 ): Destination {
   if (text === "-") return { kind: "stdout" };
   const image = parseImage("destination", text, directory);
-  if (image?.transport === "docker-archive:") {
+  if (image && !["oci:", "oci-archive:", "docker://"].includes(image.transport)) {
     throw new UsageError(
-      "docker-archive: is not written",
-      "export to oci-archive:FILE; skopeo copies that to docker-archive:",
+      `${image.transport} is not written`,
+      `export to oci-archive:FILE; 'skopeo copy' brings that to ${image.transport === "podman:" ? "containers-storage:" : image.transport}`,
     );
   }
   if (image?.transport === "docker://") return { kind: "docker://", reference: image.reference };

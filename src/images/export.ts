@@ -37,6 +37,7 @@ export async function exportImage(
   options: ExportOptions,
   interrupted: AbortSignal,
 ): Promise<string> {
+  const all = { ...options, signal: interrupted };
   using staging = makeStaging(store);
   switch (destination.kind) {
     case "oci:": {
@@ -46,7 +47,7 @@ export async function exportImage(
       const suffix = uniqueSuffix();
       const made = exists ? `${destination.path}/.${suffix}.part` : `${destination.path}.${suffix}.part`;
       try {
-        const image = await makeLayout(store, base, made, staging.path, destination.tag, options);
+        const image = await makeLayout(store, base, made, destination.tag, all);
         await runProgram("sync", ["-f", "--", made]);
         throwIfInterrupted(interrupted);
         if (exists) addToLayout(made, destination.path, image, destination.tag);
@@ -61,13 +62,13 @@ export async function exportImage(
     }
     case "oci-archive:": {
       const layout = `${staging.path}/image`;
-      const image = await makeLayout(store, base, layout, staging.path, destination.tag, options);
+      const image = await makeLayout(store, base, layout, destination.tag, all);
       throwIfInterrupted(interrupted);
       await writeArchive(layout, destination.path, options.progress);
       return image.digest;
     }
     case "docker://": {
-      const image = await makeLayout(store, base, `${staging.path}/image`, staging.path, "latest", options);
+      const image = await makeLayout(store, base, `${staging.path}/image`, "latest", all);
       throwIfInterrupted(interrupted);
       await copyImage("oci:image:latest", `docker://${destination.reference}`, {
         ...options,
@@ -83,9 +84,8 @@ async function makeLayout(
   store: Store,
   base: BaseVersion,
   path: string,
-  work: string,
   tag: string,
-  options: ExportOptions,
+  options: ExportOptions & { readonly signal: AbortSignal },
 ): Promise<ImageDescriptor> {
   const blobs = `${path}/blobs/sha256`;
   mkdirSync(path);
@@ -98,12 +98,16 @@ async function makeLayout(
   options.progress.step("packing", () => `${done}/${layers.length} layers, ${formatAmount(bytes)}`);
   await inParallel(AT_ONCE, [...layers.keys()], async (index) => {
     const layer = layers[index] as (typeof layers)[number];
-    const own = `${work}/layer-${index}`;
-    mkdirSync(own);
     using tree = openLayer(store, layer);
-    const result = await exportLayer(tree, blobs, own, options.compression, (length) => {
-      bytes += length;
-    });
+    const result = await exportLayer(
+      tree,
+      blobs,
+      options.compression,
+      (length) => {
+        bytes += length;
+      },
+      options.signal,
+    );
     const created =
       ("id" in layer ? readLayer(store, layer.id)?.created : undefined) ?? base.manifest.created;
     exported[index] = { ...result, created };

@@ -1,13 +1,18 @@
 /** Brings an image to a directory that its blobs can be read from. */
+
 import { existsSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { UsageError, VeneerError } from "../errors.ts";
-import { formatAmount, type Progress } from "../process/progress.ts";
+import { pickForHost } from "../images/platform.ts";
+import type { Progress } from "../process/progress.ts";
+import { formatAmount } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { namesIn } from "../store/versions.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { hex, type Image, ImageDirectory, parseImage, pickPlatform } from "./layout.ts";
+import type { Image } from "./layout.ts";
+import { hex, ImageDirectory, parseImage, parseIndex } from "./layout.ts";
 import type { ImageSource } from "./source.ts";
+import { unpackFile } from "./unpack-file.ts";
 
 export interface RegistryOptions {
   /** false: plain HTTP, and certificates that nobody vouches for */
@@ -21,10 +26,10 @@ export interface FetchedImage {
   readonly tag?: string | undefined;
 }
 
-/** The variables by which a user tells skopeo of credentials, proxies and certificates. */
+/** The variables by which a user tells skopeo of credentials, proxies, certificates, and where engines keep images. */
 export function registryEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
   const names =
-    /^(HOME|XDG_RUNTIME_DIR|XDG_CONFIG_HOME|REGISTRY_AUTH_FILE|DOCKER_CONFIG|DOCKER_CERT_PATH|SSL_CERT_(FILE|DIR)|https?_proxy|no_proxy|all_proxy)$/i;
+    /^(HOME|XDG_(RUNTIME_DIR|CONFIG_HOME|DATA_HOME)|REGISTRY_AUTH_FILE|DOCKER_(CONFIG|CERT_PATH|HOST)|CONTAINERS_[A-Z_]+|STORAGE_[A-Z]+|SSL_CERT_(FILE|DIR)|https?_proxy|no_proxy|all_proxy)$/i;
   const chosen: Record<string, string> = {};
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && names.test(name)) chosen[name] = value;
@@ -41,6 +46,8 @@ export async function fetchImage(
   staging: string,
   options: RegistryOptions & {
     readonly progress: Progress;
+    /** ends the work */
+    readonly signal: AbortSignal;
     /** digests of those layers of an image that need not be fetched */
     readonly spared: (image: Image) => readonly string[];
   },
@@ -54,9 +61,13 @@ export async function fetchImage(
     case "oci-archive:": {
       const { path, tag } = splitTag(source, "an archive", (at) => statSync(at).isFile());
       options.progress.step("unpacking the archive");
-      await runProgram("mkdir", ["-m", "700", "--", target]);
-      const flags = ["--no-same-owner", "--no-same-permissions", "--no-xattrs", "--no-acls"];
-      await runProgram("tar", ["-x", ...flags, "-C", target, "-f", realpathSync(path), "--force-local"]);
+      mkdirSync(target, { mode: 0o700 });
+      await unpackFile(realpathSync(path), target, {
+        progress: options.progress,
+        note: () => {},
+        squash: true,
+        signal: options.signal,
+      });
       return { directory: new ImageDirectory(target, "layout"), tag };
     }
     case "docker-archive:": {
@@ -69,6 +80,21 @@ export async function fetchImage(
       });
       return { directory: new ImageDirectory(target, "dir") };
     }
+    case "dir:": {
+      if (!existsSync(source.path))
+        throw new VeneerError("NO_IMAGE", `no such directory: ${quote(source.path)}`);
+      return { directory: new ImageDirectory(realpathSync(source.path), "dir") };
+    }
+    case "docker-daemon:":
+    case "containers-storage:":
+    case "podman:": {
+      const from =
+        source.transport === "podman:"
+          ? await askPodman(source.reference, options)
+          : source.transport + source.reference;
+      await copyImage(from, "dir:image", { ...options, cwd: staging });
+      return { directory: new ImageDirectory(target, "dir") };
+    }
     case "docker://":
       // skopeo does not fetch a blob that is there already: an empty file stands for one that nobody will read
       mkdirSync(`${target}/blobs/sha256`, { recursive: true });
@@ -78,6 +104,18 @@ export async function fetchImage(
       await copyImage(`docker://${source.reference}`, "oci:image:1", { ...options, cwd: staging });
       return { directory: new ImageDirectory(target, "layout"), tag: "1" };
   }
+}
+
+/** The image that podman means by a name, which may be short, in its storage. */
+async function askPodman(
+  name: string,
+  options: RegistryOptions & { readonly progress: Progress },
+): Promise<string> {
+  options.progress.step("asking podman");
+  const words = ["image", "inspect", "--format", "{{.Id}}", "--", name];
+  const id = (await runProgram("podman", words, { env: options.env })).trim();
+  if (/^[0-9a-f]{64}$/.test(id)) return `containers-storage:@${id}`;
+  throw new VeneerError("NO_IMAGE", `podman gave no id of ${quote(name)}`);
 }
 
 /** None where the registry does not tell: fetching the image then says why. */
@@ -101,7 +139,9 @@ async function sparedBlobs(
     const text = await inspect(source.reference);
     const name = source.reference.replace(/@[^/]*$/, "").replace(/:[^/:]*$/, "");
     const manifest =
-      "manifests" in JSON.parse(text) ? await inspect(`${name}@${pickPlatform(text).digest}`) : text;
+      "manifests" in JSON.parse(text)
+        ? await inspect(`${name}@${pickForHost(parseIndex(text, "the image's index")).digest}`)
+        : text;
     const config = await inspect(source.reference, "--config");
     return options.spared(parseImage(manifest, () => config));
   } catch (error) {
@@ -113,6 +153,13 @@ async function sparedBlobs(
 /** `PATH[:TAG]`: a colon may be part of the path, so the longest that exists is the path. */
 function splitTag(source: ImageSource, what: string, isOne: (path: string) => boolean) {
   const { path: text } = source;
+  const digest = /^(.+)@(sha256:[0-9a-f]{64})$/.exec(text);
+  if (digest && !existsSync(text) && source.transport !== "docker-archive:") {
+    const path = digest[1] as string;
+    if (!existsSync(path)) throw new VeneerError("NO_IMAGE", `no such file or directory: ${quote(path)}`);
+    if (!isOne(path)) throw new UsageError(`${quote(path)} is not ${what}`);
+    return { path, tag: digest[2] as string };
+  }
   for (let end = text.length; end > 0; end = text.lastIndexOf(":", end - 1)) {
     const path = text.slice(0, end);
     const tag = end === text.length ? undefined : text.slice(end + 1);
@@ -133,11 +180,16 @@ interface CopyOptions extends RegistryOptions {
 
 /** skopeo copy, blobs as they are; paths are relative to `cwd`. */
 export async function copyImage(from: string, to: string, options: CopyOptions): Promise<void> {
-  const flags = options.tlsVerify
-    ? []
-    : [from, to].flatMap((end, index) =>
-        end.startsWith("docker://") ? [`--${index === 0 ? "src" : "dest"}-tls-verify=false`] : [],
-      );
+  const daemon = options.env.DOCKER_HOST;
+  const flags = from.startsWith("docker-daemon:")
+    ? daemon === undefined
+      ? []
+      : ["--src-daemon-host", daemon]
+    : options.tlsVerify
+      ? []
+      : [from, to].flatMap((end, index) =>
+          end.startsWith("docker://") ? [`--${index === 0 ? "src" : "dest"}-tls-verify=false`] : [],
+        );
   if (to.startsWith("docker://")) options.progress.step("sending the image");
   else
     options.progress.step("fetching the image", () =>

@@ -1,11 +1,17 @@
 /** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. */
 
 import { duringAsync, VeneerError } from "../errors.ts";
+import { HOST_ARCHITECTURE } from "../images/platform.ts";
+import { unpackLayer } from "../images/unpack-layer.ts";
 import { shortenLayers } from "../layers/flatten.ts";
-import { type ImportOptions, requireOwners } from "../layers/owners.ts";
+import type { ImportOptions } from "../layers/owners.ts";
+import { requireOwners } from "../layers/owners.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
+import { onInterrupt } from "../process/interrupt.ts";
 import { inParallel } from "../process/parallel.ts";
-import { formatAmount, type Progress } from "../process/progress.ts";
+import type { Progress } from "../process/progress.ts";
+import { formatAmount } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import {
@@ -23,14 +29,16 @@ import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
+import { getxattr } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
-import { fetchImage, type RegistryOptions } from "./fetch.ts";
-import { HOST_ARCHITECTURE, type Image, type ImageDirectory, readImage } from "./layout.ts";
+import { Omissions } from "../trees/omissions.ts";
+import type { RegistryOptions } from "./fetch.ts";
+import { fetchImage } from "./fetch.ts";
+import type { Image } from "./layout.ts";
+import { type ImageDirectory, readImage } from "./layout.ts";
 import type { ImageSource } from "./source.ts";
-import { unpackLayer } from "./unpack-layer.ts";
-import { completeDirectories, isBottom } from "./whiteouts.ts";
 
-/** Unpacked at once: decompression keeps a processor busy, tar and the disk another. */
+/** Unpacked at once: decompression keeps a processor busy, hashing and the disk another. */
 const AT_ONCE = 2;
 
 /** A layer of the image on its way into the store. */
@@ -42,8 +50,10 @@ interface Part {
   readonly ids: { readonly own: string; readonly chain: string };
   /** it is in the store */
   stored?: string;
-  /** it is unpacked: where, and which directories have no entry of their own */
-  unpacked?: { readonly directory: string; readonly implied: readonly string[] };
+  /** it is unpacked: where, and whether it depends on the layers below it */
+  unpacked?: { readonly directory: string; readonly dependsOnBelow: boolean };
+  /** settles when it is stored or unpacked */
+  ready: PromiseWithResolvers<void>;
   sealed?: SealedLayer;
 }
 
@@ -72,9 +82,11 @@ export async function importImage(
     }
     requireOwners(options.squash);
     makeStore(store);
+    using interrupt = onInterrupt();
     using staging = makeStaging(store);
     const { directory, tag } = await fetchImage(source, staging.path, {
       ...options,
+      signal: interrupt.signal,
       spared: (known) =>
         listParts(known, options.squash).flatMap((part) => (storedAs(store, part) ? [part.digest] : [])),
     });
@@ -85,29 +97,28 @@ export async function importImage(
     }
     const parts = listParts(described, options.squash);
     for (;;) {
-      await fill(store, image, parts, staging.path, options);
+      await fill(store, image, parts, staging.path, { ...options, signal: interrupt.signal });
       // `gc` may have taken a layer that was counted on: then once more
       const content = {
         origin: importedFrom(source),
         config: described.config,
         candidate: options.candidate,
       };
-      const version = await publish(store, name, parts, content, options.progress);
+      const version = await publish(store, name, staging.path, parts, content, options.progress);
       if (version) return version;
     }
   });
 }
 
 /**
- * Bottom layer first. The same layer twice adds nothing: the upper one has all that the lower one shows, so
- * the lower ones go (overlayfs refuses a directory that is given twice). `own` is the diff_id; a layer that
- * leaves attributes of directories to those below has the ChainID of the image specification.
+ * Bottom layer first. `own` is the diff_id; a layer that depends on those below has the ChainID of the image
+ * specification.
  */
 function listParts(image: Image, squash = false): Part[] {
   let chain = "";
   // with other owners it is another layer
   const kind = squash ? "squashed-" : "";
-  const parts = image.layers.map((layer): Part => {
+  return image.layers.map((layer): Part => {
     chain =
       chain === ""
         ? layer.diffId
@@ -118,9 +129,9 @@ function listParts(image: Image, squash = false): Part[] {
         own: kind + layer.diffId.replace(":", "-"),
         chain: kind + chain.replace("sha256:", "chain-"),
       },
+      ready: Promise.withResolvers(),
     };
   });
-  return parts.filter((part, index) => parts.findLastIndex(({ diffId }) => diffId === part.diffId) === index);
 }
 
 function storedAs(store: Store, part: Part): string | undefined {
@@ -132,34 +143,52 @@ async function fill(
   image: ImageDirectory,
   parts: readonly Part[],
   staging: string,
-  options: ImportOptions,
+  options: ImportOptions & { readonly signal: AbortSignal },
 ): Promise<void> {
   for (const part of parts) {
     const stored = storedAs(store, part);
     if (stored === undefined) delete part.stored;
     else part.stored = stored;
+    if (stored !== undefined) part.ready.resolve();
   }
   const missing = parts.filter((part) => part.stored === undefined && !part.sealed);
   let bytes = 0;
   let done = 0;
   options.progress.step("unpacking", () => `${done}/${missing.length} layers, ${formatAmount(bytes)}`);
-  // large ones first, so that none is left alone at the end
-  const queue = [...missing].sort((a, b) => b.size - a.size);
-  await inParallel(AT_ONCE, queue, async (part) => {
-    const directory = `${staging}/${parts.indexOf(part)}`;
-    await duringAsync(`layer ${parts.indexOf(part) + 1} of ${parts.length}`, async () => {
-      makeLayerDirectory(directory);
-      const implied = await unpackLayer(image, part, `${directory}/tree`, options, (length) => {
-        bytes += length;
+  const omissions = new Omissions();
+  // bottom layers first: one that needs those below waits for them
+  await inParallel(AT_ONCE, missing, async (part) => {
+    const index = parts.indexOf(part);
+    const directory = `${staging}/${index}`;
+    using below = new Below(store, parts.slice(0, index).reverse());
+    try {
+      await duringAsync(`layer ${index + 1} of ${parts.length}`, async () => {
+        makeLayerDirectory(directory);
+        const { dependsOnBelow } = await unpackLayer(image, part, `${directory}/tree`, {
+          squash: options.squash ?? false,
+          omissions,
+          signal: options.signal,
+          below: () => below.open(),
+          count(length) {
+            bytes += length;
+          },
+        });
+        part.unpacked = { directory, dependsOnBelow };
       });
-      part.unpacked = { directory, implied };
-    });
+      part.ready.resolve();
+    } catch (error) {
+      // those above that wait for it fail of the same
+      part.ready.promise.catch(() => {});
+      part.ready.reject(error);
+      throw error;
+    }
     done++;
   });
+  omissions.report(options.note);
   options.progress.step("listing and writing to disk");
   const flushed = runProgram("sync", ["-f", staging]);
   try {
-    for (const part of missing) seal(store, parts, part);
+    for (const part of missing) seal(part);
     await flushed;
     if (missing.length > 0) await runProgram("sync", ["-f", staging]);
   } catch (error) {
@@ -168,21 +197,33 @@ async function fill(
   }
 }
 
-/** Bottom layers first: what a layer leaves open comes from those below it. */
-function seal(store: Store, parts: readonly Part[], part: Part): void {
-  const { directory, implied } = part.unpacked as NonNullable<Part["unpacked"]>;
-  const below: Fd[] = [];
-  try {
-    if (implied.length > 0) {
-      for (const lower of parts.slice(0, parts.indexOf(part)).reverse()) {
-        below.push(openDirectory(treeOf(store, lower)));
-      }
-    }
-    completeDirectories(`${directory}/tree`, implied, below);
-  } finally {
-    for (const fd of below) fd[Symbol.dispose]();
+/** The layers below one, top first: open from when they are asked for to the end of the scope. */
+class Below implements Disposable {
+  #open: Promise<readonly Fd[]> | undefined;
+  readonly #fds: Fd[] = [];
+
+  constructor(
+    readonly store: Store,
+    readonly parts: readonly Part[],
+  ) {}
+
+  open(): Promise<readonly Fd[]> {
+    this.#open ??= (async () => {
+      for (const part of this.parts) await part.ready.promise;
+      for (const part of this.parts) this.#fds.push(openDirectory(treeOf(this.store, part)));
+      return this.#fds;
+    })();
+    return this.#open;
   }
-  const id = implied.length > 0 ? part.ids.chain : part.ids.own;
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#fds) fd[Symbol.dispose]();
+  }
+}
+
+function seal(part: Part): void {
+  const { directory, dependsOnBelow } = part.unpacked as NonNullable<Part["unpacked"]>;
+  const id = dependsOnBelow ? part.ids.chain : part.ids.own;
   part.sealed = sealLayer(directory, { id, digest: part.diffId, origin: "layer of an image" });
 }
 
@@ -191,10 +232,20 @@ function treeOf(store: Store, part: Part): string {
   return `${part.unpacked?.directory}/tree`;
 }
 
+/** An image may have no layers: a version has at least one. */
+function publishNothing(store: Store, staging: string): string {
+  const directory = `${staging}/nothing`;
+  makeLayerDirectory(directory);
+  const sealed = sealLayer(directory, { origin: "image without layers" });
+  publishLayer(store, sealed);
+  return sealed.id;
+}
+
 /** Undefined when a layer that was counted on has gone meanwhile. */
 async function publish(
   store: Store,
   name: string,
+  staging: string,
   parts: readonly Part[],
   content: Pick<VersionContent, "origin" | "candidate"> & { readonly config: object | undefined },
   progress: Progress,
@@ -210,11 +261,14 @@ async function publish(
       if (same === undefined || taken) publishLayer(store, part.sealed);
       else part.stored = same;
     }
-    const ids = parts.map((part) => part.stored ?? (part.sealed?.id as string));
+    const all = parts.map((part) => part.stored ?? (part.sealed?.id as string));
+    // the same layer twice adds nothing: the upper one has all that the lower one shows, and overlayfs refuses it
+    const ids = all.filter((id, index) => all.lastIndexOf(id) === index);
     const bottom = Math.max(
       0,
       ids.findLastIndex((id) => isBottom(paths.layerTree(store, id))),
     );
+    if (ids.length === 0) ids.push(publishNothing(store, staging));
     const refs = ids.slice(bottom).map((id) => ({ id }));
     // a kernel may not take as many layers as images can have
     const layers = await shortenLayers(store, refs.reverse(), progress);
@@ -223,6 +277,11 @@ async function publish(
   } catch (error) {
     throw storeError(error);
   }
+}
+
+/** Whether a layer hides everything below it: its root is opaque, which overlayfs itself does not heed. */
+function isBottom(tree: string): boolean {
+  return getxattr(tree, overlayXattr("opaque"))?.[0] === 0x79; // "y"
 }
 
 function storeError(error: unknown): unknown {

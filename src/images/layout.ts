@@ -6,6 +6,14 @@ import { VeneerError } from "../errors.ts";
 import validateConfig from "../generated/image-config.js";
 import validateIndex from "../generated/image-index.js";
 import validateManifest from "../generated/image-manifest.js";
+import {
+  type Descriptor,
+  HOST_ARCHITECTURE,
+  type IndexEntry,
+  isAttestation,
+  isIndex,
+  pickForHost,
+} from "../images/platform.ts";
 import { parseDocument } from "../store/document.ts";
 import { SysError } from "../sys/errno.ts";
 import { DOCUMENT_LIMIT, type Fd, openat2, openDirectory, readAll } from "../sys/fd.ts";
@@ -20,23 +28,11 @@ import {
 import { fstat, isType } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
-export interface Descriptor {
-  readonly mediaType?: string;
-  readonly digest: string;
-  /** bytes */
-  readonly size: number;
-}
-
-interface IndexEntry extends Descriptor {
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly platform?: { readonly os?: string; readonly architecture?: string };
-}
-
 interface ImageConfig {
   readonly os: string;
   readonly architecture: string;
   readonly config?: object | null;
-  readonly rootfs: { readonly diff_ids: readonly string[] };
+  readonly rootfs?: { readonly diff_ids?: readonly string[] | null } | null;
 }
 
 export interface Image {
@@ -46,10 +42,6 @@ export interface Image {
   /** what containers of it run with: Env, Entrypoint, Cmd, User, WorkingDir, … */
   readonly config: object | undefined;
 }
-
-/** Names in GOARCH, as images have them. */
-const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
-export const HOST_ARCHITECTURE = ARCHITECTURE[process.arch] ?? process.arch;
 
 /** A directory that holds an image's blobs. */
 export class ImageDirectory implements Disposable {
@@ -149,7 +141,7 @@ export function parseImage(text: string, readConfig: (manifest: ImageManifest) =
     NO_IMAGE,
   );
   if (config.os !== "linux") throw new VeneerError("BAD_IMAGE", `the image is for ${quote(config.os)}`);
-  const diffIds = config.rootfs.diff_ids;
+  const diffIds = config.rootfs?.diff_ids ?? [];
   if (diffIds.length !== manifest.layers.length) {
     throw new VeneerError(
       "BAD_IMAGE",
@@ -180,44 +172,83 @@ function readIndex(directory: ImageDirectory): readonly IndexEntry[] {
   return parseIndex(text, "index.json");
 }
 
-function parseIndex(text: string, name: string): readonly IndexEntry[] {
+export function parseIndex(text: string, name: string): readonly IndexEntry[] {
   return parseDocument<{ manifests: readonly IndexEntry[] }>(text, name, validateIndex).manifests;
 }
 
 const REF_NAME = "org.opencontainers.image.ref.name";
 
+/** `tag`: as in the index, or a digest; absent: the layout's only image, or `latest`. */
 function pickManifest(directory: ImageDirectory, entries: readonly IndexEntry[], tag?: string): Descriptor {
   const tagOf = (entry: IndexEntry) => entry.annotations?.[REF_NAME];
   const named = (name: string) =>
     entries.filter((entry) => tagOf(entry) === name || tagOf(entry)?.endsWith(`:${name}`));
-  const found = tag !== undefined ? named(tag) : entries.length === 1 ? entries : named("latest");
-  const first = found.at(-1);
-  if (first) return resolveIndex(directory, first, 0);
-  const tags = [...new Set(entries.map((entry) => quote(tagOf(entry) ?? "(without a tag)")))];
+  const byDigest = tag !== undefined && /^sha256:[0-9a-f]{64}$/.test(tag);
+  const found = byDigest
+    ? [entries.find(({ digest }) => digest === tag) ?? findDeeper(directory, entries, tag)].filter(isThere)
+    : tag !== undefined
+      ? named(tag)
+      : (oneImage(entries) ?? named("latest"));
+  if (found.length > 0) return resolveIndex(directory, choose(directory, found), 0);
+  const tags = [...new Set(entries.map((entry) => tagOf(entry) ?? `@${entry.digest}`))].map((text) =>
+    quote(text),
+  );
   throw new VeneerError(
     "NO_IMAGE",
-    tag === undefined ? "the layout holds several images" : `no image is tagged ${quote(tag)}`,
+    tag === undefined
+      ? "the layout holds several images"
+      : `no image ${byDigest ? "has the digest" : "is tagged"} ${quote(tag)}`,
     { hint: tags.length === 0 ? "it holds no images" : `it holds ${tags.slice(0, 20).join(", ")}` },
   );
 }
 
-/** The image for this machine, when a descriptor is of an index of images for several. */
-function resolveIndex(directory: ImageDirectory, entry: Descriptor, depth: number): Descriptor {
-  if (!/\.(index\.v1|list\.v2)\+json$/.test(entry.mediaType ?? "")) return entry;
-  if (depth > 3) throw new VeneerError("BAD_IMAGE", "image indexes are nested too deeply");
-  return resolveIndex(directory, pickPlatform(directory.readJson(entry)), depth + 1);
+const isThere = (entry: IndexEntry | undefined): entry is IndexEntry => entry !== undefined;
+
+/** All entries where they are one image: a single one, or one for each of several platforms. */
+function oneImage(entries: readonly IndexEntry[]): readonly IndexEntry[] | undefined {
+  const images = entries.filter((entry) => !isAttestation(entry));
+  if (images.length < 2) return images.length === 0 ? entries : images;
+  const tags = new Set(images.map((entry) => entry.annotations?.[REF_NAME]));
+  const platforms = new Set(
+    images.map(({ platform }) => platform && `${platform.os}/${platform.architecture}/${platform.variant}`),
+  );
+  return tags.size === 1 && platforms.size === images.length && !platforms.has(undefined)
+    ? images
+    : undefined;
 }
 
-/** The entry of an image index that is for this machine. */
-export function pickPlatform(text: string): Descriptor {
-  const entries = parseIndex(text, "the image's index");
-  const usable = entries.filter(({ platform }) => platform?.os === undefined || platform.os === "linux");
-  const chosen =
-    usable.find(({ platform }) => platform?.architecture === HOST_ARCHITECTURE) ??
-    usable.find(({ platform }) => platform === undefined);
-  if (chosen) return chosen;
-  const offered = entries.map(({ platform }) => `${platform?.os}/${platform?.architecture}`);
-  throw new VeneerError("NO_IMAGE", `the image is not for linux/${HOST_ARCHITECTURE}`, {
-    hint: `it is for ${quote(offered.slice(0, 20).join(", "))}`,
-  });
+/** An image of an index that the layout's own index names. */
+function findDeeper(
+  directory: ImageDirectory,
+  entries: readonly IndexEntry[],
+  digest: string,
+): IndexEntry | undefined {
+  for (const entry of entries.filter(isIndex)) {
+    const found = parseIndex(directory.readJson(entry), "the image's index").find(
+      (inner) => inner.digest === digest,
+    );
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** The image for this machine, when a descriptor is of an index of images for several. */
+function resolveIndex(directory: ImageDirectory, entry: IndexEntry, depth: number): Descriptor {
+  if (!isIndex(entry)) return entry;
+  if (depth > 3) throw new VeneerError("BAD_IMAGE", "image indexes are nested too deeply");
+  const entries = parseIndex(directory.readJson(entry), "the image's index");
+  return resolveIndex(directory, pickForHost(entries), depth + 1);
+}
+
+/** Of several entries that are one image; of those that say no platform the config does. */
+function choose(directory: ImageDirectory, entries: readonly IndexEntry[]): IndexEntry {
+  const last = entries.at(-1) as IndexEntry;
+  if (entries.length === 1) return last;
+  if (entries.some(({ platform }) => platform !== undefined)) return pickForHost(entries);
+  const isForHost = (entry: IndexEntry) => {
+    if (isIndex(entry)) return true;
+    const text = directory.readJson(entry);
+    return parseImage(text, ({ config }) => directory.readJson(config)).architecture === HOST_ARCHITECTURE;
+  };
+  return entries.findLast(isForHost) ?? last;
 }

@@ -1,15 +1,18 @@
 /** Writes one layer of a base as a layer of an image. */
+
 import { createWriteStream, renameSync } from "node:fs";
-import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Pipe, startPipe, together } from "../process/pipe.ts";
+import { throwIfInterrupted } from "../process/interrupt.ts";
+import type { Pipe } from "../process/pipe.ts";
+import { startPipe, together } from "../process/pipe.ts";
 import type { LayerRef } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { type Fd, mkdirat, openDirectory, uniqueSuffix } from "../sys/fd.ts";
+import { type Fd, openDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { cloneTree } from "../sys/mount.ts";
-import type { Descriptor } from "./layout.ts";
-import { listLayer, pathForOthers } from "./list-layer.ts";
+import { packTree } from "../trees/pack-tree.ts";
+import type { Descriptor } from "./platform.ts";
+import { toMarkers } from "./to-markers.ts";
 
 export type LayerCompression = "gzip" | "zstd" | "none";
 
@@ -19,29 +22,6 @@ export interface ExportedLayer extends Descriptor {
   /** entries that no tar can hold */
   readonly sockets: number;
 }
-
-/**
- * The same tree gives the same bytes: no time of access or process id in them. Holes stay holes in the form
- * that carries no process id. Attributes as the tools for images write them, ACLs among them; overlayfs's
- * own are what markers stand for.
- */
-const CREATE = [
-  "-c",
-  "--no-recursion",
-  "--format=pax",
-  "-S",
-  "--sparse-version=0.0",
-  "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
-  "--numeric-owner",
-  "--xattrs",
-  "--xattrs-include=*",
-  "--xattrs-exclude=trusted.overlay.*",
-  "--xattrs-exclude=user.overlay.*",
-  "--xattrs-exclude=security.selinux",
-  "--warning=no-file-changed",
-  // ./a/b becomes a/b, but what symbolic links lead to stays
-  "--transform=s,^\\./\\(.\\),\\1,S",
-];
 
 const COMPRESS: Readonly<Record<LayerCompression, readonly [suffix: string, ...command: string[]]>> = {
   gzip: ["+gzip", "gzip", "-n", "-c"],
@@ -81,35 +61,35 @@ export function insideOf(store: Store, directory: string): string[] {
 }
 
 /**
- * Writes a layer's blob into `blobs` under its digest; nothing is durable yet. `work`: an empty directory of
- * its own for this call, on any file system. `count` is told of the bytes that have been packed.
+ * Writes a layer's blob into `blobs` under its digest; nothing is durable yet. `count` is told of the bytes that have
+ * been packed. The same tree gives the same bytes. ACLs are written as the attributes that they are, as the tools for
+ * images do. Throws INTERRUPTED when `signal` says so.
  */
 export async function exportLayer(
   tree: LayerTree,
   blobs: string,
-  work: string,
   compression: LayerCompression,
   count: (bytes: number) => void,
+  signal: AbortSignal,
 ): Promise<ExportedLayer> {
-  mkdirat(AT_FDCWD, `${work}/markers`, 0o700);
-  using markers = openDirectory(`${work}/markers`);
-  const sockets = listLayer(tree.fd, markers, `${work}/list`, tree.without);
   const [suffix, compressor, ...flags] = COMPRESS[compression];
-  // status 1: a file changed as it was read, as files of a living system do
-  using tar = startPipe(
-    "tar",
-    [...CREATE, "-C", pathForOthers(tree.fd), "-T", `${work}/list`, "-f", "-"],
-    tree.inPlace ? { accept: [0, 1] } : {},
-  );
+  const told = { sockets: 0 };
+  const source = packTree(tree.fd, told, {
+    acls: "attributes",
+    without: new Set(tree.without),
+    isLiving: tree.inPlace,
+    translate: toMarkers,
+  });
   const content = new Bun.CryptoHasher("sha256");
   const blob = new Bun.CryptoHasher("sha256");
   let size = 0;
   const part = `${blobs}/.${uniqueSuffix()}`;
-  const packed = tap(tar.stdout, (chunk) => {
+  const packed = tap(source, (chunk) => {
+    throwIfInterrupted(signal);
     content.update(chunk);
     count(chunk.length);
   });
-  const write = (source: Readable | AsyncIterable<Buffer>) => {
+  const write = (source: AsyncIterable<Uint8Array>) => {
     const seen = tap(source, (chunk) => {
       blob.update(chunk);
       size += chunk.length;
@@ -117,11 +97,11 @@ export async function exportLayer(
     return pipeline(seen, createWriteStream(part, { mode: 0o644 }));
   };
   if (compressor === undefined) {
-    await together([tar], [write(packed)]);
+    await write(packed);
   } else {
     using compress = startPipe(compressor, flags, { stdin: "pipe" });
     const feed = pipeline(packed, compress.stdin as NonNullable<Pipe["stdin"]>);
-    await together([tar, compress], [feed, write(compress.stdout)]);
+    await together([compress], [feed, write(compress.stdout)]);
   }
   const digest = blob.digest("hex");
   renameSync(part, `${blobs}/${digest}`);
@@ -130,11 +110,11 @@ export async function exportLayer(
     digest: `sha256:${digest}`,
     size,
     diffId: `sha256:${content.digest("hex")}`,
-    sockets,
+    sockets: told.sockets,
   };
 }
 
-async function* tap(source: Readable | AsyncIterable<Buffer>, see: (chunk: Buffer) => void) {
+async function* tap(source: AsyncIterable<Uint8Array>, see: (chunk: Uint8Array) => void) {
   for await (const chunk of source) {
     see(chunk);
     yield chunk;

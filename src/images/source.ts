@@ -2,7 +2,20 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../text/quote.ts";
 
-const TRANSPORTS = ["oci:", "oci-archive:", "docker-archive:", "docker://"] as const;
+const TRANSPORTS = [
+  "oci:",
+  "oci-archive:",
+  "docker-archive:",
+  "docker://",
+  "dir:",
+  "docker-daemon:",
+  "containers-storage:",
+  "podman:",
+] as const;
+
+/** Those whose reference is a name, not a path. */
+const NAMES: readonly string[] = ["docker://", "docker-daemon:", "containers-storage:", "podman:"];
+
 export type Transport = (typeof TRANSPORTS)[number];
 
 export interface ImageSource {
@@ -10,7 +23,7 @@ export interface ImageSource {
   readonly transport: Transport;
   /** as given */
   readonly reference: string;
-  /** the reference with its path made absolute; of `docker://` the reference as it is */
+  /** the reference with its path made absolute; where it is no path the reference as it is */
   readonly path: string;
 }
 
@@ -35,7 +48,7 @@ export function parseImage(what: string, text: string, directory: string): Image
   if (transport === undefined) return undefined;
   const reference = text.slice(transport.length);
   if (reference === "") throw new UsageError(`${what} ${quote(text)} names no image`);
-  const path = transport === "docker://" ? reference : absolute(reference, directory);
+  const path = NAMES.includes(transport) ? reference : absolute(reference, directory);
   return { kind: "image", transport, reference, path };
 }
 

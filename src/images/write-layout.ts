@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import type { Manifest } from "../store/bases.ts";
 import { readText, replaceFile } from "../sys/fd.ts";
-import { HOST_ARCHITECTURE } from "./layout.ts";
 import type { ExportedLayer } from "./pack-layer.ts";
+import { HOST_ARCHITECTURE } from "./platform.ts";
 
 const TYPE = "application/vnd.oci.image";
 

@@ -1,11 +1,10 @@
 /** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
+
 import { during, VeneerError } from "../errors.ts";
 import { compareListings } from "../layers/compare-listings.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { walk } from "../overlay/walk.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
 import type { Progress } from "../process/progress.ts";
-import { runProgram } from "../process/run-program.ts";
 import { lockBase, readVersion } from "../store/bases.ts";
 import { publish } from "../store/create-instance.ts";
 import { type Instance, newDefinition, readInstance } from "../store/instances.ts";
@@ -17,9 +16,11 @@ import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
-import { fstat, listxattr, lremovexattr } from "../sys/stat.ts";
-import { type BaseRef, displayName, formatBaseRef } from "../text/names.ts";
+import { fstat, listxattr } from "../sys/stat.ts";
+import type { BaseRef } from "../text/names.ts";
+import { displayName, formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
+import { copyOverlay } from "../trees/copy-tree.ts";
 
 export interface ForeignOverlay {
   /** what uses it, for messages */
@@ -72,8 +73,7 @@ export async function adoptUpper(
   mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
   progress.step("copying");
   const target = `${staging.path}/1/upper`;
-  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", foreign.upper, target]);
-  dropNotes(target);
+  await copyOverlay(foreign.upper, target, "layer");
   mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
   // the same view as before: nothing of the base starts empty or hidden
   const instance = newDefinition(base, new Date().toISOString(), { opaque: [], mask: [] });
@@ -111,18 +111,6 @@ function refuseForeignXattrs(upper: string): void {
   };
   check(upper, "/");
   walk(upper, ({ dir, name, path }) => check(`/proc/self/fd/${dir}/${name}`, `/${path}`));
-}
-
-/** What overlayfs noted of the lower file that an entry was copied from: it would be another file. */
-const NOTES = ["origin", "impure", "nlink", "uuid", "upper"] as const;
-
-function dropNotes(tree: string): void {
-  const notes = new Set(NOTES.map((name) => overlayXattr(name)));
-  const drop = (path: string) => {
-    for (const name of listxattr(path)) if (notes.has(name)) lremovexattr(path, name);
-  };
-  drop(tree);
-  walk(tree, ({ dir, name }) => drop(`/proc/self/fd/${dir}/${name}`));
 }
 
 /** Differences that an error names. */

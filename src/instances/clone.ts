@@ -5,10 +5,7 @@ import { shortenLayers } from "../layers/flatten.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
 import { checkStackable } from "../layers/stackable.ts";
 import { changesNothing } from "../layers/unchanged.ts";
-import { walk } from "../overlay/walk.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
 import type { Progress } from "../process/progress.ts";
-import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { publish } from "../store/create-instance.ts";
 import { writeDocument } from "../store/document.ts";
@@ -28,8 +25,8 @@ import { makeStaging } from "../store/staging.ts";
 import { publishVersion, readBaseFile, requireCurrent } from "../store/versions.ts";
 import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
-import { listxattr, lremovexattr } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
+import { copyOverlay } from "../trees/copy-tree.ts";
 import { mergedInstance } from "./frozen-uppers-merge.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { refuseMounted } from "./while-unmounted.ts";
@@ -52,7 +49,7 @@ export async function cloneInstance(
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
   if (instance.tmpfs === undefined) {
-    await copyUpper(store, id, instance, `${staging.path}/1/upper`, progress);
+    await copyUpper(store, id, instance, `${staging.path}/1/upper`, progress, "all");
     mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
   }
   writeDocument(`${staging.path}/instance.json`, cloned(instance, new Date().toISOString()));
@@ -79,11 +76,12 @@ async function copyUpper(
   instance: Instance,
   target: string,
   progress: Progress,
+  overlay: "all" | "layer",
 ): Promise<void> {
   const { generation } = mergedInstance(store, id, instance);
   progress.step(`copying ${id}`);
   const upper = `${paths.generation(store, id, generation)}/upper`;
-  await runProgram("cp", ["-a", "-x", "--reflink=auto", "-T", "--", upper, target]);
+  await copyOverlay(upper, target, overlay);
 }
 
 /**
@@ -111,8 +109,7 @@ export async function commitInstance(
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
   checkStackable(ground, `${staging.path}/layer`);
-  await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress);
-  dropPrivateXattrs(`${staging.path}/layer/tree`);
+  await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress, "layer");
   if (own && !options.always && isUnchanged(store, ground, `${staging.path}/layer/tree`)) {
     return { ...ground, unchanged: true };
   }
@@ -159,16 +156,4 @@ function requireRoom(store: Store, id: string, name: string, ground: BaseVersion
     () =>
       `'veneer rebase ${id} ${name}' brings its changes to the current version first; --force makes a version without what was changed since`,
   );
-}
-
-/** What overlayfs notes of the lower file that an entry was copied from means nothing in a layer. */
-const PRIVATE_XATTRS = ["origin", "impure", "nlink", "uuid", "upper"] as const;
-
-function dropPrivateXattrs(tree: string): void {
-  const dropped = new Set(PRIVATE_XATTRS.map((name) => overlayXattr(name)));
-  const drop = (path: string) => {
-    for (const name of listxattr(path)) if (dropped.has(name)) lremovexattr(path, name);
-  };
-  drop(tree);
-  walk(tree, ({ dir, name }) => drop(`/proc/self/fd/${dir}/${name}`));
 }

@@ -50,33 +50,3 @@ export function refuseForeignOwners(directory: string): void {
     if (isForeign(stat)) refuse(`${directory}/${path}`);
   });
 }
-
-const LAST_GID = 0xfffffffd;
-
-/** A group that no file of an image has: in a user namespace the last one; undefined where there is but one. */
-export function spareGid(): number | undefined {
-  if (!inUserNamespace()) return LAST_GID;
-  const last = Math.max(...readIdMap("gid").map(({ inside, count }) => inside + count - 1));
-  return last > 0 ? last : undefined;
-}
-
-/** What tar and cp say of device files, which nobody makes in a user namespace, and how tar ends after that. */
-const NO_DEVICE =
-  /: Cannot mknod: Operation not permitted$|: cannot create special file '.*': Operation not permitted$/;
-const LAST_WORDS = /: Exiting with failure status due to previous errors$/;
-
-/** For a program that unpacks: its complaints about devices are no failure; `note` is told how many there are. */
-export function withoutDevices(note: (line: string) => void): {
-  tolerate?: (lines: readonly string[]) => boolean;
-} {
-  if (!inUserNamespace()) return {};
-  return {
-    tolerate(lines) {
-      const devices = lines.filter((line) => NO_DEVICE.test(line)).length;
-      const others = lines.filter((line) => !NO_DEVICE.test(line) && !LAST_WORDS.test(line));
-      if (devices === 0 || others.length > 0) return false;
-      note(`veneer: ${devices} device files are left out: only root makes them`);
-      return true;
-    },
-  };
-}

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { detectCompression } from "../../../src/images/compression.ts";
 import { parseSource } from "../../../src/images/source.ts";
+import { detectCompression } from "../../../src/tar/compression.ts";
 
 it("takes what names no transport for a path", () => {
   expect(parseSource("/a/b:c", "/w")).toEqual({ kind: "path", path: "/a/b:c" });

@@ -1,0 +1,80 @@
+/** Ends the building of a layer: markers become what overlayfs has for them, and directories get their attributes. */
+
+import { directoryFact } from "../overlay/merged-lookup.ts";
+import { overlayXattr } from "../overlay/xattrs.ts";
+import { type Fd, mknodat } from "../sys/fd.ts";
+import { S_IFCHR } from "../sys/flags.ts";
+import { fstat, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import { type Attributes, setEntryAttributes } from "../trees/entry-attributes.ts";
+import type { BuildOptions } from "./build-options.ts";
+import type { DirectoryNode } from "./directory-node.ts";
+import { lookBelow, makeImplied, merging } from "./merged-path.ts";
+
+const YES = new Uint8Array([0x79]); // "y"
+
+/** Of a directory that has no entry and that no layer below has. */
+const PLAIN: Attributes = {
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  mtime: { seconds: 0n, nanoseconds: 0 },
+  xattrs: new Map(),
+};
+
+/**
+ * A whiteout is about the layers below, wherever in the archive it stands: a name that they do not show needs none,
+ * and would be a device in a directory that overlayfs does not merge; a directory of this layer under the name is
+ * opaque. Returns whether the layers below mattered.
+ */
+export async function finishLayer(tree: Fd, root: DirectoryNode, options: BuildOptions): Promise<boolean> {
+  const depends = dependsOnBelow(root);
+  finishDirectory(tree, root, depends ? await options.below() : [], options);
+  return depends;
+}
+
+function dependsOnBelow(node: DirectoryNode): boolean {
+  if (!node.attributes || node.whiteouts) return true;
+  for (const child of node.children.values()) if (dependsOnBelow(child)) return true;
+  return false;
+}
+
+function finishDirectory(tree: Fd, node: DirectoryNode, below: readonly Fd[], options: BuildOptions): void {
+  const lower = merging(node, below);
+  if (node.opaque && (node.exists || lower.length > 0)) {
+    makeImplied(tree, node);
+    setxattr(`${tree.path}/${node.path}`, overlayXattr("opaque"), YES);
+  }
+  const names = node.whiteouts;
+  delete node.whiteouts;
+  for (const [name, time] of names ?? []) {
+    const child = node.children.get(name);
+    const at = node.pathOf(name);
+    if (child?.exists) {
+      child.opaque = true;
+      child.lower = [];
+    } else if (!node.exists || !lstatMaybe(at, tree.number)) {
+      // what markers say of its content is said already
+      node.children.delete(name);
+      if (!lookBelow(node, name, below)) continue;
+      makeImplied(tree, node);
+      mknodat(tree.number, at, S_IFCHR | 0o600, 0);
+      setTime(at, time, tree.number);
+    }
+  }
+  for (const child of node.children.values()) finishDirectory(tree, child, below, options);
+  if (!node.exists) return;
+  const attributes = node.attributes ?? attributesBelow(node, lower) ?? PLAIN;
+  setEntryAttributes(tree.number, node.path, `${tree.path}/${node.path}`, node.path, attributes, {
+    ...options,
+    type: "directory",
+  });
+}
+
+/** A merged directory shows the attributes of its topmost layer: those of the next one, unless the archive has some. */
+function attributesBelow(node: DirectoryNode, lower: readonly Fd[]): Attributes | undefined {
+  const top = lower[0];
+  const stat = top && (node.parent ? lstatMaybe(node.path, top.number) : fstat(top.number));
+  if (!top || !stat) return undefined;
+  const fact = directoryFact(node.path, stat, top);
+  return { ...fact, mode: fact.mode & 0o7777 };
+}

@@ -1,0 +1,364 @@
+/**
+ * Builds the tree of a layer from the entries of an archive, one by one, by descriptor (layer.md of the image
+ * specification, "Applying Changesets"). Paths are resolved inside the root as the layers below and what was applied
+ * so far show it. Where an entry is there already the later one counts; a directory over a directory changes only its
+ * attributes. Directories get theirs at the end, so that no entry meets their modes or default ACLs.
+ */
+
+import { VeneerError } from "../errors.ts";
+import { removeTree } from "../store/trash.ts";
+import { errno } from "../sys/errno.ts";
+import { type Fd, linkat, openat2, openDirectory, unlink, writeAll } from "../sys/fd.ts";
+import {
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_WRONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+} from "../sys/flags.ts";
+import { check, cstring, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { isType, lstatMaybe } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
+import type { TarEntry, TarReader } from "../tar/reader.ts";
+import { encodeName } from "../text/file-names.ts";
+import { quote } from "../text/quote.ts";
+import { copyEntry } from "../trees/copy-entry.ts";
+import { type Attributes, setEntryAttributes, setFileAttributes } from "../trees/entry-attributes.ts";
+import type { BuildOptions } from "./build-options.ts";
+import { DirectoryNode } from "./directory-node.ts";
+import { finishLayer } from "./finish-layer.ts";
+import { AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./markers.ts";
+import { lookBelow, resolveDirectory } from "./merged-path.ts";
+
+/** PATH_MAX of linux/limits.h, the NUL aside */
+const PATH_LIMIT = 4095;
+
+interface Place {
+  readonly directory: DirectoryNode;
+  readonly fd: Fd;
+}
+
+export class LayerBuilder implements Disposable {
+  readonly #tree: Fd;
+  readonly #root = DirectoryNode.root();
+  readonly #options: BuildOptions;
+  /** hard links whose target has not come yet: by their path */
+  readonly #waiting = new Map<
+    string,
+    { readonly place: DirectoryNode; readonly name: string; readonly target: string }
+  >();
+  /** the directory of the entry before, open: most entries follow others of their directory */
+  #last: (Place & { readonly path: string }) | undefined;
+  #dependsOnBelow = false;
+  #entries = 0;
+
+  /** `tree` exists and is empty. */
+  constructor(tree: string, options: BuildOptions) {
+    this.#tree = openDirectory(tree);
+    this.#options = options;
+  }
+
+  [Symbol.dispose](): void {
+    this.#last?.fd[Symbol.dispose]();
+    this.#tree[Symbol.dispose]();
+  }
+
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** Applies an entry; what it does not read of the entry's data is the reader's to skip. */
+  async apply(entry: TarEntry, reader: TarReader): Promise<void> {
+    this.#entries++;
+    for (let count = 0; count < entry.unreadAcls; count++) this.#options.omissions.add("acl", entry.name);
+    const path = cleanPath(entry.name);
+    const slash = path.lastIndexOf("/");
+    const directory = slash < 0 ? "" : path.slice(0, slash);
+    const name = path.slice(slash + 1);
+    if (path === "") {
+      if (entry.type !== "directory")
+        throw new VeneerError("BAD_IMAGE", "the layer's root is not a directory");
+      this.#root.attributes = attributesOf(entry);
+      return;
+    }
+    if (this.#options.markers && path.includes(WHITEOUT_PREFIX)) {
+      // what is below a marker is nobody's
+      if (
+        path
+          .split("/")
+          .slice(0, -1)
+          .some((part) => part.startsWith(WHITEOUT_PREFIX))
+      )
+        return;
+      if (name.startsWith(WHITEOUT_PREFIX)) return this.#mark(directory, name, entry);
+    }
+    const place = this.#placeNow(directory) ?? (await this.#place(directory));
+    if (this.#waiting.size > 0) this.#waiting.delete(place.directory.pathOf(name));
+    switch (entry.type) {
+      case "file":
+        return this.#makeFile(place, name, entry, reader);
+      case "directory":
+        return this.#makeDirectory(place, name, entry);
+      case "hard link":
+        if (!(await this.#link(place, name, entry.link))) {
+          const at = place.directory.pathOf(name);
+          this.#waiting.set(at, { place: place.directory, name, target: entry.link });
+        }
+        return;
+      default:
+        return this.#makeSpecial(place, name, entry);
+    }
+  }
+
+  /**
+   * Applies what had to wait for the end. Returns whether the tree depends on the layers below: directories that have
+   * no entry of their own show theirs, and markers are about what they have.
+   */
+  async finish(): Promise<{ readonly dependsOnBelow: boolean }> {
+    for (let left = -1; this.#waiting.size !== left; ) {
+      left = this.#waiting.size;
+      for (const [path, { place, name, target }] of [...this.#waiting]) {
+        using fd = this.#open(place);
+        if (await this.#link({ directory: place, fd }, name, target)) this.#waiting.delete(path);
+      }
+    }
+    for (const [path, { target }] of this.#waiting) {
+      throw new VeneerError(
+        "BAD_IMAGE",
+        `${quote(path)} is a hard link to ${quote(target)}, which is nowhere`,
+      );
+    }
+    const depends = await finishLayer(this.#tree, this.#root, this.#options);
+    return { dependsOnBelow: depends || this.#dependsOnBelow };
+  }
+
+  #below(): Promise<readonly Fd[]> {
+    this.#dependsOnBelow = true;
+    return this.#options.below();
+  }
+
+  /** The directory at a path that this layer has itself, without a symbolic link on the way. */
+  #nodeNow(path: string): DirectoryNode | undefined {
+    let node: DirectoryNode | undefined = this.#root;
+    if (path !== "") for (const part of path.split("/")) node = node?.children.get(part);
+    return node?.exists ? node : undefined;
+  }
+
+  #placeNow(path: string): Place | undefined {
+    if (this.#last?.path === path && this.#last.directory.exists) return this.#last;
+    const directory = this.#nodeNow(path);
+    return directory && this.#remember(path, directory);
+  }
+
+  async #place(path: string): Promise<Place> {
+    const directory = resolveDirectory(this.#tree, this.#root, path, await this.#below(), true);
+    return this.#remember(path, directory as DirectoryNode);
+  }
+
+  #remember(path: string, directory: DirectoryNode): Place {
+    this.#last?.fd[Symbol.dispose]();
+    this.#last = undefined;
+    this.#last = { path, directory, fd: this.#open(directory) };
+    return this.#last;
+  }
+
+  #open(directory: DirectoryNode): Fd {
+    const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
+    return openat2(this.#tree.number, directory.path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  }
+
+  async #mark(directory: string, name: string, entry: TarEntry): Promise<void> {
+    if (name !== OPAQUE_MARKER && name.startsWith(AUFS_PREFIX)) return;
+    const hidden = name.slice(WHITEOUT_PREFIX.length);
+    if (hidden === "" || hidden === "." || hidden === "..") {
+      throw new VeneerError("BAD_IMAGE", `the layer has a whiteout of nothing: ${quote(entry.name)}`);
+    }
+    const node =
+      this.#nodeNow(directory) ??
+      resolveDirectory(this.#tree, this.#root, directory, await this.#below(), false);
+    // of a directory that is nowhere there is nothing to delete
+    if (name === OPAQUE_MARKER) {
+      if (node) node.opaque = true;
+    } else node?.addWhiteout(hidden, entry.mtime);
+  }
+
+  async #makeFile(
+    { directory, fd: dir }: Place,
+    name: string,
+    entry: TarEntry,
+    reader: TarReader,
+  ): Promise<void> {
+    const file = cstring(name);
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    let fd = syscall(SYS.openat, dir.number, file, flags, 0o600);
+    if (fd === -(errno.EEXIST as number)) {
+      this.#clear(directory, dir, name);
+      fd = syscall(SYS.openat, dir.number, file, flags, 0o600);
+    }
+    check(fd, "open", entry.name);
+    try {
+      if (entry.extents) await writeExtents(fd, entry, reader);
+      else {
+        const write = (piece: Uint8Array) => writeAll(fd, piece, entry.name);
+        if (!reader.passNow(write)) await reader.pass(write);
+      }
+      setFileAttributes(fd, entry.name, entry, this.#options);
+    } finally {
+      syscall(SYS.close, fd);
+    }
+  }
+
+  #makeDirectory({ directory, fd }: Place, name: string, entry: TarEntry): void {
+    let node = directory.children.get(name);
+    if (!node?.exists) {
+      const made = syscall(SYS.mkdirat, fd.number, cstring(name), 0o700);
+      node = directory.child(name);
+      if (made === -(errno.EEXIST as number)) {
+        // what stood here hid all that layers below have
+        unlink(name, fd.number);
+        check(syscall(SYS.mkdirat, fd.number, cstring(name), 0o700), "mkdir", entry.name);
+        node.opaque = true;
+      } else check(made, "mkdir", entry.name);
+      node.exists = true;
+    }
+    node.attributes = attributesOf(entry);
+  }
+
+  #makeSpecial({ directory, fd }: Place, name: string, entry: TarEntry): void {
+    const { type, major, minor } = entry;
+    if (type === "character device" && major === 0 && minor === 0) {
+      this.#options.omissions.add("overlay whiteout", entry.name);
+      return;
+    }
+    if (type !== "fifo" && type !== "symbolic link" && inUserNamespace()) {
+      this.#options.omissions.add("device", entry.name);
+      return;
+    }
+    const make = () => {
+      if (type === "symbolic link") {
+        return syscall(SYS.symlinkat, cstring(entry.link), fd.number, cstring(name));
+      }
+      const kind = type === "fifo" ? S_IFIFO : type === "block device" ? S_IFBLK : S_IFCHR;
+      return syscall(SYS.mknodat, fd.number, cstring(name), kind | 0o600, device(major, minor));
+    };
+    let made = make();
+    if (made === -(errno.EEXIST as number)) {
+      this.#clear(directory, fd, name);
+      made = make();
+    }
+    check(made, type === "symbolic link" ? "symlink" : "mknod", entry.name);
+    setEntryAttributes(fd.number, name, `${fd.path}/${name}`, entry.name, entry, {
+      ...this.#options,
+      type: type === "symbolic link" ? type : "other",
+    });
+  }
+
+  /** Returns false where nothing is at the target yet. */
+  async #link({ directory, fd }: Place, name: string, link: string): Promise<boolean> {
+    const target = cleanPath(link);
+    const slash = target.lastIndexOf("/");
+    const parent = slash < 0 ? "" : target.slice(0, slash);
+    const last = target.slice(slash + 1);
+    const node =
+      this.#nodeNow(parent) ?? resolveDirectory(this.#tree, this.#root, parent, await this.#below(), false);
+    if (!node || last === "") return false;
+    const from = node.pathOf(last);
+    if (node === directory && last === name && lstatMaybe(name, fd.number)) return true;
+    if (!node.exists || !lstatMaybe(from, this.#tree.number)) {
+      const below = await this.#below();
+      const found = lookBelow(node, last, below);
+      if (!found || isType(found.stat, S_IFDIR)) return false;
+      const lower = found.layers[0] as Fd;
+      // both names shall be one file: the lower one comes along, as by a copy-up
+      resolveDirectory(this.#tree, this.#root, node.path, below, true);
+      copyEntry(lower, from, this.#tree, from, this.#options);
+    }
+    let made = linkat(this.#tree.number, from, fd.number, name);
+    if (made === -(errno.EEXIST as number)) {
+      this.#clear(directory, fd, name);
+      made = linkat(this.#tree.number, from, fd.number, name);
+    }
+    // the file has as many names as the file system gives one: this one gets a file of its own
+    if (made === -(errno.EMLINK as number))
+      copyEntry(this.#tree, from, this.#tree, directory.pathOf(name), this.#options);
+    else check(made, "link", `${directory.pathOf(name)} -> ${link}`);
+    return true;
+  }
+
+  /** Removes what this layer has under a name, so that another entry can take it. */
+  #clear(directory: DirectoryNode, fd: Fd, name: string): void {
+    const node = directory.children.get(name);
+    if (node?.exists || isType(lstatMaybe(name, fd.number), S_IFDIR)) {
+      removeTree(name, undefined, fd.number);
+      if (node) forget(node);
+      directory.children.delete(name);
+    } else unlink(name, fd.number);
+  }
+}
+
+function forget(node: DirectoryNode): void {
+  node.exists = false;
+  for (const child of node.children.values()) forget(child);
+}
+
+async function writeExtents(fd: number, entry: TarEntry, reader: TarReader): Promise<void> {
+  const extents = entry.extents ?? [];
+  let index = 0;
+  let done = 0;
+  const seek = (offset: number) => check(syscall(SYS.lseek, fd, offset, 0), "lseek", entry.name);
+  await reader.pass((piece) => {
+    for (let at = 0; at < piece.length; ) {
+      while (extents[index]?.length === done) {
+        index++;
+        done = 0;
+      }
+      const extent = extents[index] as { offset: number; length: number };
+      if (done === 0) seek(extent.offset);
+      const count = Math.min(extent.length - done, piece.length - at);
+      writeAll(fd, piece.subarray(at, at + count), entry.name);
+      done += count;
+      at += count;
+    }
+  });
+  check(syscall(SYS.ftruncate, fd, entry.size), "ftruncate", entry.name);
+}
+
+function attributesOf({ mode, uid, gid, mtime, xattrs }: TarEntry): Attributes {
+  return { mode, uid, gid, mtime, xattrs };
+}
+
+/** Relative, without `.`, `..` and empty parts: `..` does not lead out. Throws BAD_IMAGE where it is too long or holds a NUL. */
+function cleanPath(name: string): string {
+  if (!/(^|\/)(\.{0,2})(\/|$)|\0/.test(name) && name.length < 1024) return name;
+  const parts: string[] = [];
+  for (const part of name.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  const path = parts.join("/");
+  if (encodeName(path).length > PATH_LIMIT) {
+    throw new VeneerError(
+      "BAD_IMAGE",
+      `a path is longer than ${PATH_LIMIT} bytes: ${quote(`${path.slice(0, 80)}…`)}`,
+    );
+  }
+  if (path.includes("\0")) throw new VeneerError("BAD_IMAGE", `a path holds a NUL: ${quote(path)}`);
+  return path;
+}
+
+/** As mknod(2) takes it (new_encode_dev in linux/kdev_t.h). */
+function device(major: number, minor: number): number {
+  if (major >= 0 && major < 4096 && minor >= 0 && minor < 1 << 20) {
+    return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
+  }
+  throw new VeneerError("BAD_IMAGE", `no device has the number ${major}:${minor}`);
+}

@@ -1,0 +1,62 @@
+/** Which of an image's manifests is the one for this machine (image-index.md of the image specification). */
+import { VeneerError } from "../errors.ts";
+import { quote } from "../text/quote.ts";
+
+export interface Descriptor {
+  readonly mediaType?: string;
+  readonly digest: string;
+  /** bytes */
+  readonly size: number;
+}
+
+export interface IndexEntry extends Descriptor {
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly platform?: { readonly os?: string; readonly architecture?: string; readonly variant?: string };
+}
+
+/** Names in GOARCH, as images have them. */
+const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+export const HOST_ARCHITECTURE = ARCHITECTURE[process.arch] ?? process.arch;
+
+export function isIndex({ mediaType }: Descriptor): boolean {
+  return /\.(index\.v1|list\.v2)\+json$/.test(mediaType ?? "");
+}
+
+/** What buildx adds beside images: provenance and lists of packages, for no platform. */
+export function isAttestation({ annotations, platform }: IndexEntry): boolean {
+  return (
+    annotations?.["vnd.docker.reference.type"] === "attestation-manifest" ||
+    (platform?.os === "unknown" && platform.architecture === "unknown")
+  );
+}
+
+/**
+ * The entry of an image index that is for this machine: of several variants of the architecture the least demanding,
+ * of several that are equal the last. An entry without a platform is taken where no other one fits. Throws NO_IMAGE.
+ */
+export function pickForHost(entries: readonly IndexEntry[]): IndexEntry {
+  const usable = entries.filter(
+    (entry) => !isAttestation(entry) && [undefined, "", "linux"].includes(entry.platform?.os),
+  );
+  const matching = usable.filter(({ platform }) => platform?.architecture === HOST_ARCHITECTURE);
+  const least = matching.map(variantOf).sort()[0];
+  const chosen =
+    matching.findLast((entry) => variantOf(entry) === least) ??
+    usable.findLast(({ platform }) => !platform?.architecture);
+  if (chosen) return chosen;
+  const offered = entries
+    .filter((entry) => !isAttestation(entry))
+    .map(({ platform }) => `${platform?.os}/${platform?.architecture}`);
+  throw new VeneerError("NO_IMAGE", `the image is not for linux/${HOST_ARCHITECTURE}`, {
+    hint:
+      offered.length === 0
+        ? "its index holds no image"
+        : `it is for ${quote([...new Set(offered)].slice(0, 20).join(", "))}; a digest after an @ takes one of another platform`,
+  });
+}
+
+/** arm64/v8 and no variant are one, and so are amd64/v1 and none. */
+function variantOf({ platform }: IndexEntry): string {
+  const variant = platform?.variant ?? "";
+  return (HOST_ARCHITECTURE === "arm64" && variant === "v8") || variant === "v1" ? "" : variant;
+}

@@ -1,0 +1,97 @@
+/** Unpacks a tar of a tree, from a file or a stream. */
+
+import type { Readable } from "node:stream";
+import { VeneerError } from "../errors.ts";
+import { throwIfInterrupted } from "../process/interrupt.ts";
+import type { Progress } from "../process/progress.ts";
+import { formatAmount } from "../process/progress.ts";
+import { openat, readSome } from "../sys/fd.ts";
+import { AT_FDCWD, O_RDONLY } from "../sys/flags.ts";
+import { fstat } from "../sys/stat.ts";
+import { Omissions } from "../trees/omissions.ts";
+import { unpackTar } from "./unpack-tar.ts";
+
+export interface TreeOptions {
+  readonly progress: Progress;
+  /** told what is left out */
+  readonly note: (line: string) => void;
+  /** every file becomes root's */
+  readonly squash?: boolean;
+  /** ends the work */
+  readonly signal: AbortSignal;
+}
+
+/** Unpacks a tar file, compressed or not, to `tree`, which exists and is empty. */
+export async function unpackFile(path: string, tree: string, options: TreeOptions): Promise<void> {
+  using fd = openat(AT_FDCWD, path, O_RDONLY);
+  const { size } = fstat(fd.number);
+  let read = 0;
+  options.progress.step("unpacking", () => `${Math.floor((100 * read) / Math.max(size, 1))} %`);
+  await extract(
+    (async function* () {
+      for (;;) {
+        const buffer = new Uint8Array(CHUNK);
+        const length = readSome(fd.number, buffer, path);
+        if (length === 0) return;
+        read += length;
+        yield buffer.subarray(0, length);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })(),
+    tree,
+    options,
+  );
+}
+
+/** Unpacks a tar stream, compressed or not. */
+export async function unpackStream(stream: Readable, tree: string, options: TreeOptions): Promise<void> {
+  let bytes = 0;
+  options.progress.step("unpacking", () => formatAmount(bytes));
+  const stop = () => stream.destroy();
+  options.signal.addEventListener("abort", stop);
+  try {
+    await extract(
+      (async function* () {
+        for await (const chunk of stream) {
+          bytes += chunk.length;
+          yield chunk;
+        }
+        throwIfInterrupted(options.signal);
+      })(),
+      tree,
+      options,
+    );
+  } catch (error) {
+    // the end of the stream was our own doing
+    throwIfInterrupted(options.signal);
+    throw error;
+  } finally {
+    options.signal.removeEventListener("abort", stop);
+    // whoever still writes shall not keep this process waiting
+    stream.destroy();
+  }
+}
+
+const CHUNK = 256 * 1024;
+
+async function extract(stream: AsyncGenerator<Uint8Array>, tree: string, options: TreeOptions) {
+  const omissions = new Omissions();
+  let bytes = 0;
+  const { entries } = await unpackTar(stream, tree, {
+    markers: false,
+    squash: options.squash ?? false,
+    omissions,
+    signal: options.signal,
+    below: async () => [],
+    see(piece) {
+      bytes += piece.length;
+    },
+  });
+  if (bytes === 0) {
+    throw new VeneerError("EMPTY", "the archive is empty (0 bytes)", {
+      hint: "did the program that makes it fail?",
+    });
+  }
+  if (entries === 0) throw new VeneerError("EMPTY", "the archive holds no files");
+  omissions.report(options.note);
+}

@@ -1,0 +1,81 @@
+/** Unpacks a tar to a tree, in one pass, however it is compressed. */
+
+import { VeneerError } from "../errors.ts";
+import { throwIfInterrupted } from "../process/interrupt.ts";
+import { explainError } from "../sys/explain.ts";
+import { ByteReader } from "../tar/byte-reader.ts";
+import { decompressed } from "../tar/decompress.ts";
+import { badTar } from "../tar/header.ts";
+import { type TarEntry, TarReader } from "../tar/reader.ts";
+import type { BuildOptions } from "./build-options.ts";
+import { LayerBuilder } from "./layer-builder.ts";
+
+/** More entries are refused. */
+const MOST_ENTRIES = 10_000_000;
+
+export interface UnpackOptions extends BuildOptions {
+  /** ends the work */
+  readonly signal: AbortSignal;
+  /** called with each piece of what the compression held */
+  readonly see?: (piece: Uint8Array) => void;
+}
+
+export interface Unpacked {
+  /** the tree shows what layers below have, or is about it */
+  readonly dependsOnBelow: boolean;
+  readonly entries: number;
+}
+
+/**
+ * Unpacks a stream to `tree`, which exists and is empty; on a failure it is the caller's to remove. The stream is read
+ * to its end, beyond the end of the archive too. Throws BAD_TAR, TRUNCATED, BAD_COMPRESSION, BOMB, BAD_IMAGE, SysError
+ * of the tree's file system, and INTERRUPTED.
+ */
+export async function unpackTar(
+  stream: AsyncIterable<Uint8Array>,
+  tree: string,
+  options: UnpackOptions,
+): Promise<Unpacked> {
+  const source = decompressed(stream);
+  const seen = options.see ? tap(source, options.see) : source;
+  try {
+    const bytes = new ByteReader(seen);
+    const reader = new TarReader(bytes, !options.markers);
+    using builder = new LayerBuilder(tree, options);
+    for (let entry = await first(reader); entry; entry = await reader.next()) {
+      throwIfInterrupted(options.signal);
+      if (builder.entries === MOST_ENTRIES) {
+        throw new VeneerError("TOO_LARGE", `the archive has more than ${MOST_ENTRIES} entries`);
+      }
+      await builder.apply(entry, reader);
+    }
+    // nothing but zeros: whoever still writes may have nothing to say
+    if (builder.entries === 0 && !options.markers) return { dependsOnBelow: false, entries: 0 };
+    while (await bytes.some(Number.POSITIVE_INFINITY)) throwIfInterrupted(options.signal);
+    return { ...(await builder.finish()), entries: builder.entries };
+  } catch (error) {
+    const hint = explainError(error);
+    throw hint === undefined ? error : new VeneerError("STORE", "write to the store", { cause: error, hint });
+  } finally {
+    await seen.return(undefined);
+  }
+}
+
+async function first(reader: TarReader): Promise<TarEntry | undefined> {
+  try {
+    return await reader.next();
+  } catch (error) {
+    if (!(error instanceof VeneerError && ["BAD_TAR", "TRUNCATED"].includes(error.code))) throw error;
+    throw badTar("this does not look like a tar archive");
+  }
+}
+
+async function* tap(
+  source: AsyncIterable<Uint8Array>,
+  see: (piece: Uint8Array) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    see(piece);
+    yield piece;
+  }
+}

@@ -1,0 +1,105 @@
+/** Undoes the compression of a stream, which its first bytes name. */
+import { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { VeneerError } from "../errors.ts";
+import { startPipe } from "../process/pipe.ts";
+import { detectCompression, MAGIC_LENGTH } from "./compression.ts";
+
+/** Bytes that a decompressor gives at once. */
+const CHUNK = 256 * 1024;
+
+/** Up to here a stream may expand however it likes; beyond, at most a thousandfold: a bomb is made of zeros. */
+const FREE = 4 * 2 ** 30;
+const MOST_EXPANSION = 1000;
+
+/**
+ * What a stream holds, gzip, zstd, xz and bzip2 undone: several members or frames one after the other too, as
+ * zstd:chunked and pigz write them. Reads the source to its end. Throws BAD_COMPRESSION where it is damaged and BOMB
+ * where it expands beyond measure.
+ */
+export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  const { head, chunks } = await readHead(iterator);
+  let taken = 0;
+  const whole = (async function* () {
+    for (const chunk of chunks) {
+      taken += chunk.length;
+      yield chunk;
+    }
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+      taken += next.value.length;
+      yield next.value;
+    }
+  })();
+  const { name, program } = detectCompression(head);
+  if (program === undefined) return yield* whole;
+  let given = 0;
+  for await (const chunk of name === "gzip" || name === "zstd"
+    ? inflated(name, whole)
+    : piped(program, whole)) {
+    given += chunk.length;
+    if (given > FREE && given > taken * MOST_EXPANSION) {
+      throw new VeneerError(
+        "BOMB",
+        `${taken} compressed bytes expand to more than ${MOST_EXPANSION} times as many`,
+        {
+          hint: "what is larger than 4 GiB and compressed more than a thousandfold is refused: pack it with less compression",
+        },
+      );
+    }
+    yield chunk;
+  }
+}
+
+async function readHead(iterator: AsyncIterator<Uint8Array>) {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  while (length < MAGIC_LENGTH) {
+    const { value, done } = await iterator.next();
+    if (done) break;
+    chunks.push(value);
+    length += value.length;
+  }
+  const head = chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
+  return { head, chunks };
+}
+
+async function* inflated(
+  name: "gzip" | "zstd",
+  source: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const options = { chunkSize: CHUNK };
+  const stream = name === "gzip" ? createGunzip(options) : createZstdDecompress(options);
+  const input = Readable.from(source, { objectMode: false, highWaterMark: CHUNK });
+  input.on("error", (error) => stream.destroy(error));
+  input.pipe(stream);
+  try {
+    yield* stream as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    if (error instanceof VeneerError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new VeneerError("BAD_COMPRESSION", `the ${name} data cannot be read: ${why}`, {
+      hint: "the archive is damaged or incomplete: make or fetch it again",
+    });
+  } finally {
+    input.destroy();
+    stream.destroy();
+  }
+}
+
+/** xz and bzip2, which the run time does not have. */
+async function* piped(program: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  using pipe = startPipe(program, ["-d", "-c"], { stdin: "pipe" });
+  const stdin = pipe.stdin as NonNullable<typeof pipe.stdin>;
+  // a program that stops reading says itself why
+  stdin.on("error", () => {});
+  const input = Readable.from(source, { objectMode: false });
+  input.on("error", () => pipe.kill());
+  input.pipe(stdin);
+  try {
+    yield* pipe.stdout as AsyncIterable<Uint8Array>;
+    await pipe.ended;
+  } finally {
+    input.destroy();
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * One header block of a tar (pax(1), "ustar Interchange Format"; "Basic Tar Format" in the manual of GNU tar).
+ * Where tools differ this follows Go's archive/tar, through which Docker, podman, containerd and umoci read.
+ */
+import { VeneerError } from "../errors.ts";
+
+export const BLOCK = 512;
+
+export interface TarHeader {
+  readonly name: Uint8Array;
+  /** the type flag, as a character; `\0` as it stands */
+  readonly type: string;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** bytes that follow in the archive, as the header says */
+  readonly size: number;
+  /** seconds */
+  readonly mtime: number;
+  readonly link: Uint8Array;
+  readonly major: number;
+  readonly minor: number;
+}
+
+export function isZero(block: Uint8Array): boolean {
+  for (const byte of block) if (byte !== 0) return false;
+  return true;
+}
+
+/** Throws BAD_TAR where the block is not a header. */
+export function parseHeader(block: Uint8Array): TarHeader {
+  checkSum(block);
+  const magic = String.fromCharCode(...block.subarray(257, 265));
+  const prefix = magic === "ustar\x0000" ? prefixOf(block) : new Uint8Array(0);
+  const hasDevice = magic.startsWith("ustar");
+  const name = cut(block.subarray(0, 100));
+  return {
+    name: prefix.length === 0 ? name : join(prefix, name),
+    type: String.fromCharCode(block[156] as number),
+    mode: number(block, 100, 8),
+    uid: number(block, 108, 8),
+    gid: number(block, 116, 8),
+    size: number(block, 124, 12),
+    mtime: number(block, 136, 12),
+    link: cut(block.subarray(157, 257)),
+    major: hasDevice ? number(block, 329, 8) : 0,
+    minor: hasDevice ? number(block, 337, 8) : 0,
+  };
+}
+
+/** star(1) has times where ustar has the last 24 bytes of the prefix. */
+function prefixOf(block: Uint8Array): Uint8Array {
+  const isStar = String.fromCharCode(...block.subarray(508, 512)) === "tar\0";
+  return cut(block.subarray(345, isStar ? 476 : 500));
+}
+
+/** Some old programs added the bytes up as signed ones. */
+function checkSum(block: Uint8Array): void {
+  let unsigned = 0;
+  let signed = 0;
+  for (let at = 0; at < BLOCK; at++) {
+    const byte = at >= 148 && at < 156 ? 0x20 : (block[at] as number);
+    unsigned += byte;
+    signed += byte > 127 ? byte - 256 : byte;
+  }
+  const expected = number(block, 148, 8);
+  if (expected === unsigned || expected === signed) return;
+  throw badTar("a header's checksum is wrong");
+}
+
+/** Up to the first NUL. A copy: the block is the reader's. */
+export function cut(field: Uint8Array): Uint8Array {
+  const end = field.indexOf(0);
+  return field.slice(0, end < 0 ? field.length : end);
+}
+
+function join(prefix: Uint8Array, name: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(prefix.length + 1 + name.length);
+  whole.set(prefix);
+  whole[prefix.length] = 0x2f;
+  whole.set(name, prefix.length + 1);
+  return whole;
+}
+
+/** A field of octal digits, or of a binary number where the first bit is set (GNU's base 256). */
+export function number(block: Uint8Array, at: number, length: number): number {
+  const first = block[at] as number;
+  if ((first & 0x80) !== 0) return binary(block, at, length);
+  const text = String.fromCharCode(...block.subarray(at, at + length)).replace(/^[ \0]+|[ \0]+$/g, "");
+  // digits end at a NUL, what follows is another's
+  const digits = text.split("\0", 1)[0] as string;
+  if (digits === "") return 0;
+  if (!/^[0-7]+$/.test(digits)) throw badTar("a header holds a number that is none");
+  return Number.parseInt(digits, 8);
+}
+
+/** Two's complement, the highest bit of the first byte aside. */
+function binary(block: Uint8Array, at: number, length: number): number {
+  const first = block[at] as number;
+  const isNegative = (first & 0x40) !== 0;
+  let value = BigInt(isNegative ? (first & 0x7f) - 0x80 : first & 0x7f);
+  for (let index = 1; index < length; index++) value = value * 256n + BigInt(block[at + index] as number);
+  const result = Number(value);
+  if (Number.isSafeInteger(result)) return result;
+  throw badTar("a header holds a number that is too large");
+}
+
+export function badTar(
+  why: string,
+  hint = "the archive is damaged, or not a tar: 'tar -tvf FILE' shows what it holds",
+) {
+  return new VeneerError("BAD_TAR", why, { hint });
+}

@@ -1,0 +1,212 @@
+/** Reads a tar in one pass: ustar, pax, GNU and star, old and new, as Go's archive/tar understands them. */
+import { decodeName } from "../text/file-names.ts";
+import type { ByteReader } from "./byte-reader.ts";
+import { BLOCK, badTar, cut, isZero, parseHeader, type TarHeader } from "./header.ts";
+import { type PaxRecords, parsePax, paxNumber, paxText, paxTime, paxXattrs } from "./pax.ts";
+import { parseAcl } from "./posix-acl.ts";
+import { checkSparse, type Extent, readGnuSparse, readPaxSparse } from "./sparse.ts";
+
+export interface TarEntry {
+  /** as in the archive */
+  readonly name: string;
+  readonly type:
+    | "file"
+    | "hard link"
+    | "symbolic link"
+    | "character device"
+    | "block device"
+    | "directory"
+    | "fifo";
+  /** permission bits */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mtime: { readonly seconds: bigint; readonly nanoseconds: number };
+  /** of a file, holes included */
+  readonly size: number;
+  readonly link: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** where the data of a sparse file goes; absent: it is not sparse */
+  readonly extents?: readonly Extent[];
+  /** ACLs that could not be read */
+  readonly unreadAcls: number;
+}
+
+const TYPES: Readonly<Record<string, TarEntry["type"]>> = {
+  "\0": "file",
+  "0": "file",
+  "1": "hard link",
+  "2": "symbolic link",
+  "3": "character device",
+  "4": "block device",
+  "5": "directory",
+  "6": "fifo",
+  "7": "file",
+  S: "file",
+};
+
+/** Extended headers and long names that are larger are refused, as Go's archive/tar does. */
+const HEADER_LIMIT = 1 << 20;
+
+const ACLS = { access: "system.posix_acl_access", default: "system.posix_acl_default" } as const;
+
+export class TarReader {
+  readonly #reader: ByteReader;
+  readonly #useGlobal: boolean;
+  #global: PaxRecords = new Map();
+  #data = 0;
+  #padding = 0;
+
+  /** `useGlobal`: heed global extended headers; the readers of images leave them out. */
+  constructor(reader: ByteReader, useGlobal: boolean) {
+    this.#reader = reader;
+    this.#useGlobal = useGlobal;
+  }
+
+  /** The next entry, whose data {@link pass} gives; undefined at the end of the archive. Throws BAD_TAR, TRUNCATED. */
+  async next(): Promise<TarEntry | undefined> {
+    if (!this.passNow(() => {})) await this.pass(() => {});
+    let records: PaxRecords | undefined;
+    let longName: string | undefined;
+    let longLink: string | undefined;
+    for (;;) {
+      const block = this.#reader.takeNow(BLOCK) ?? (await this.#reader.take(BLOCK));
+      if (!block) return undefined;
+      if (block[0] === 0 && isZero(block)) {
+        const second = await this.#reader.take(BLOCK);
+        if (!second || isZero(second)) return undefined;
+        throw badTar("a header is empty");
+      }
+      const header = parseHeader(block);
+      switch (header.type) {
+        case "x":
+          records = parsePax(await this.#special(header));
+          break;
+        case "g": {
+          const global = parsePax(await this.#special(header));
+          if (this.#useGlobal) this.#global = new Map([...this.#global, ...global]);
+          break;
+        }
+        case "L":
+          longName = decodeName(cut(await this.#special(header)));
+          break;
+        case "K":
+          longLink = decodeName(cut(await this.#special(header)));
+          break;
+        case "V": // the label of a GNU volume
+          break;
+        default: {
+          const all =
+            this.#global.size === 0 ? (records ?? NONE) : new Map([...this.#global, ...(records ?? NONE)]);
+          return this.#entry(header, header.type === "S" ? block.slice() : block, all, longName, longLink);
+        }
+      }
+    }
+  }
+
+  /** Gives `sink` what is left of the data of the entry. */
+  async pass(sink: (piece: Uint8Array) => void): Promise<void> {
+    const data = this.#data;
+    this.#data = 0;
+    if (data > 0) await this.#reader.pass(data, sink);
+    const padding = this.#padding;
+    this.#padding = 0;
+    if (padding > 0 && !this.#reader.takeNow(padding)) await this.#reader.pass(padding, () => {});
+  }
+
+  /** Like {@link pass} where all of it is here already; else returns false and gives nothing. Saves a turn of the event loop. */
+  passNow(sink: (piece: Uint8Array) => void): boolean {
+    const whole = this.#reader.takeNow(this.#data + this.#padding);
+    if (!whole) return false;
+    if (this.#data > 0) sink(whole.subarray(0, this.#data));
+    this.#data = 0;
+    this.#padding = 0;
+    return true;
+  }
+
+  async #special(header: TarHeader): Promise<Uint8Array> {
+    if (header.size < 0 || header.size > HEADER_LIMIT) {
+      throw badTar(`an extended header has ${header.size} bytes (limit ${HEADER_LIMIT})`);
+    }
+    const bytes = header.size === 0 ? new Uint8Array(0) : (await this.#reader.take(header.size))?.slice();
+    if (!bytes) throw badTar("an extended header is incomplete");
+    await this.#reader.pass(paddingOf(header.size), () => {});
+    return bytes;
+  }
+
+  async #entry(
+    header: TarHeader,
+    block: Uint8Array,
+    records: PaxRecords,
+    longName: string | undefined,
+    longLink: string | undefined,
+  ): Promise<TarEntry> {
+    let name = longName ?? paxText(records, "path") ?? decodeName(header.name);
+    const type = header.type === "\0" && name.endsWith("/") ? "directory" : TYPES[header.type];
+    if (type === undefined) throw badTar(`an entry has the unknown type '${printable(header.type)}'`);
+    // a size of anything else is a remark: no data follows
+    const physical = type === "file" ? (paxNumber(records, "size") ?? header.size) : 0;
+    if (physical < 0) throw badTar("a size is negative");
+    let size = physical;
+    let extents: readonly Extent[] | undefined;
+    this.#data = physical;
+    this.#padding = paddingOf(physical);
+    if (type === "file") {
+      const sparse =
+        header.type === "S"
+          ? await readGnuSparse(block, this.#reader)
+          : records === NONE
+            ? undefined
+            : await readPaxSparse(records, physical, this.#reader);
+      if (sparse) {
+        name = paxText(records, "GNU.sparse.name") ?? name;
+        this.#data = physical - sparse.mapLength;
+        checkSparse(sparse, this.#data);
+        ({ size, extents } = sparse);
+      }
+    }
+    const xattrs = records === NONE ? NO_XATTRS : paxXattrs(records);
+    let unreadAcls = 0;
+    for (const kind of ["access", "default"] as const) {
+      const text = records === NONE ? undefined : paxText(records, `SCHILY.acl.${kind}`);
+      if (text === undefined || xattrs.has(ACLS[kind])) continue;
+      const value = parseAcl(text);
+      if (value) (xattrs as Map<string, Uint8Array>).set(ACLS[kind], value);
+      else unreadAcls++;
+    }
+    return {
+      name,
+      type,
+      mode: header.mode & 0o7777,
+      uid: id(paxNumber(records, "uid") ?? header.uid),
+      gid: id(paxNumber(records, "gid") ?? header.gid),
+      mtime: paxTime(records, "mtime") ?? { seconds: BigInt(header.mtime), nanoseconds: 0 },
+      size,
+      link: longLink ?? paxText(records, "linkpath") ?? decodeName(header.link),
+      major: header.major,
+      minor: header.minor,
+      xattrs,
+      unreadAcls,
+      ...(extents && { extents }),
+    };
+  }
+}
+
+const NONE: PaxRecords = new Map();
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
+/** The last id means "as it is" to chown(2), so that nobody can have it. */
+function id(value: number): number {
+  if (value >= 0 && value < 0xffffffff) return value;
+  throw badTar(`an owner has the id ${value}`, "ids go from 0 to 4294967294");
+}
+
+function paddingOf(size: number): number {
+  return (BLOCK - (size % BLOCK)) % BLOCK;
+}
+
+function printable(type: string): string {
+  return /^[!-~]$/.test(type) ? type : `\\x${type.charCodeAt(0).toString(16)}`;
+}

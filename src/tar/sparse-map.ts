@@ -1,0 +1,56 @@
+/** The map of a sparse file as GNU's format 1.0 has it ("Storing Sparse Files" in the manual of GNU tar). */
+import { errno } from "../sys/errno.ts";
+import { check, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { BLOCK } from "./header.ts";
+import type { Extent } from "./sparse.ts";
+import { paddingOf } from "./write-entry.ts";
+
+/** lseek(2) */
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** Go's archive/tar, through which engines read, takes up to 1 MiB of a map. */
+const MOST_BYTES = 1_000_000;
+
+/** Where the data of an open file is; undefined where it has no holes. */
+export function extentsOf(fd: number, size: number, path: string): Extent[] | undefined {
+  const extents: Extent[] = [];
+  for (let at = 0; at < size; ) {
+    const data = syscall(SYS.lseek, fd, at, SEEK_DATA);
+    if (data === -(errno.ENXIO as number)) break;
+    const offset = check(data, "lseek", path);
+    if (offset >= size) break;
+    at = Math.min(check(syscall(SYS.lseek, fd, offset, SEEK_HOLE), "lseek", path), size);
+    extents.push({ offset, length: at - offset });
+  }
+  return extents[0]?.length === size && size > 0 ? undefined : extents;
+}
+
+/** The map, with blocks filled up; small holes become data where it would be too long. Returns the extents that it names. */
+export function encodeMap(extents: readonly Extent[], size: number): { map: Uint8Array; extents: Extent[] } {
+  for (let gap = 0; ; gap = Math.max(gap * 2, 4096)) {
+    const joined = join(extents, gap);
+    // the end of the file is told by an empty extent where a hole is there
+    const last = joined.at(-1);
+    const all =
+      last && last.offset + last.length === size ? joined : [...joined, { offset: size, length: 0 }];
+    const lines = [all.length, ...all.flatMap(({ offset, length }) => [offset, length])].join("\n");
+    if (lines.length >= MOST_BYTES) continue;
+    const map = new Uint8Array(lines.length + 1 + paddingOf(lines.length + 1));
+    map.set(new TextEncoder().encode(`${lines}\n`));
+    if (map.length % BLOCK !== 0) throw new Error("unreachable: a map of part of a block");
+    return { map, extents: all };
+  }
+}
+
+/** Extents with holes of less than `gap` bytes between them become one. */
+function join(extents: readonly Extent[], gap: number): Extent[] {
+  const joined: { offset: number; length: number }[] = [];
+  for (const { offset, length } of extents) {
+    const last = joined.at(-1);
+    if (last && offset - last.offset - last.length < gap) last.length = offset + length - last.offset;
+    else joined.push({ offset, length });
+  }
+  return joined;
+}

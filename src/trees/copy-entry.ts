@@ -1,0 +1,106 @@
+/** Copies one entry that is not a directory from one tree to another, by descriptor. */
+
+import { errno, SysError } from "../sys/errno.ts";
+import { type Fd, mknodat, openat2, readlink, symlink, writeAll } from "../sys/fd.ts";
+import {
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_WRONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../sys/flags.ts";
+import { check, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { fstat, isType, lstatMaybe, type Stat } from "../sys/stat.ts";
+import { type AttributeOptions, setEntryAttributes, setFileAttributes } from "./entry-attributes.ts";
+import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
+
+/** lseek(2) */
+const SEEK_SET = 0;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+const INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+
+/**
+ * With its attributes; holes stay holes. The copy's directory exists, the copy does not. Returns the status of what
+ * was copied. Throws SysError: ELOOP or ENOENT where the entry was exchanged or removed meanwhile.
+ */
+export function copyEntry(from: Fd, path: string, to: Fd, copy: string, options: AttributeOptions): Stat {
+  const seen = lstatMaybe(path, from.number);
+  if (!seen) throw new SysError(errno.ENOENT as number, "copy", path);
+  if (isType(seen, S_IFREG)) return copyFile(from, path, to, copy, options);
+  const isLink = isType(seen, S_IFLNK);
+  if (isLink) {
+    const target = readlink(path, from.number);
+    if (target === undefined) throw new SysError(errno.ENOENT as number, "readlink", path);
+    symlink(target, copy, to.number);
+  } else {
+    const { rdevMajor, rdevMinor } = seen;
+    const device = (rdevMinor & 0xff) | (rdevMajor << 8) | ((rdevMinor & ~0xff) << 12);
+    mknodat(to.number, copy, (seen.mode & S_IFMT) | 0o600, device);
+  }
+  const { mode, uid, gid, mtime } = seen;
+  const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs: pathXattrs(`${from.path}/${path}`) };
+  setEntryAttributes(to.number, copy, `${to.path}/${copy}`, copy, attributes, {
+    ...options,
+    type: isLink ? "symbolic link" : "other",
+  });
+  return seen;
+}
+
+function copyFile(from: Fd, path: string, to: Fd, copy: string, options: AttributeOptions): Stat {
+  // not blocking: a FIFO may have taken its place
+  using source = openat2(from.number, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, INSIDE);
+  const stat = fstat(source.number);
+  if (!isType(stat, S_IFREG)) throw new SysError(errno.ELOOP as number, "open", path);
+  using target = openat2(to.number, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, INSIDE, 0o600);
+  copyData(source.number, target.number, stat, copy);
+  const { mode, uid, gid, mtime } = stat;
+  const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs: fileXattrs(source) };
+  setFileAttributes(target.number, copy, attributes, options);
+  return stat;
+}
+
+/** linux/fs.h: the same extents for both files, where the file system can share them */
+const FICLONE = 0x40049409;
+
+/** The data of one file to another that is empty: extent by extent, by reference where the file system can. */
+function copyData(from: number, to: number, { size, blocks }: Stat, path: string): void {
+  if (size === 0 || syscall(SYS.ioctl, to, FICLONE, from) === 0) return;
+  if (blocks * 512 >= size) {
+    for (let left = size; left > 0; ) left -= copySome(from, to, left, path);
+    return;
+  }
+  for (let at = 0; at < size; ) {
+    const data = syscall(SYS.lseek, from, at, SEEK_DATA);
+    if (data === -(errno.ENXIO as number)) break;
+    const start = check(data, "lseek", path);
+    at = check(syscall(SYS.lseek, from, start, SEEK_HOLE), "lseek", path);
+    check(syscall(SYS.lseek, from, start, SEEK_SET), "lseek", path);
+    check(syscall(SYS.lseek, to, start, SEEK_SET), "lseek", path);
+    for (let left = at - start; left > 0; ) left -= copySome(from, to, left, path);
+  }
+  check(syscall(SYS.ftruncate, to, size), "ftruncate", path);
+}
+
+/** Returns the number of bytes; `most` at the end of a file that became shorter meanwhile. */
+function copySome(from: number, to: number, most: number, path: string): number {
+  const copied = syscall(SYS.copy_file_range, from, null, to, null, Math.min(most, 1 << 30), 0);
+  if (copied > 0) return copied;
+  // other file systems, where the kernel does not copy between them
+  if (copied !== 0 && ![errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP].includes(-copied)) {
+    check(copied, "copy_file_range", path);
+  }
+  const buffer = new Uint8Array(Math.min(most, 1 << 20));
+  const count = check(syscall(SYS.read, from, buffer, buffer.length), "read", path);
+  writeAll(to, buffer.subarray(0, count), path);
+  return count === 0 ? most : count;
+}

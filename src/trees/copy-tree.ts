@@ -1,0 +1,189 @@
+/** Copies a tree that others may write to meanwhile: by descriptor, never through a symbolic link, onto no other mount. */
+
+import { VeneerError } from "../errors.ts";
+import { MAX_DEPTH } from "../overlay/walk.ts";
+import { hearSignals, onInterrupt, throwIfInterrupted } from "../process/interrupt.ts";
+import { errno, isErrno } from "../sys/errno.ts";
+import { explainError } from "../sys/explain.ts";
+import { type Fd, linkat, mkdirat, openat } from "../sys/fd.ts";
+import {
+  AT_FDCWD,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+} from "../sys/flags.ts";
+import { check } from "../sys/libc.ts";
+import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
+import { quote } from "../text/quote.ts";
+import { copyEntry } from "./copy-entry.ts";
+import { type AttributeOptions, setEntryAttributes } from "./entry-attributes.ts";
+import { Omissions } from "./omissions.ts";
+import { pathXattrs } from "./read-xattrs.ts";
+
+export interface CopyOptions extends AttributeOptions {
+  /** ends the work */
+  readonly signal: AbortSignal;
+  /** relative paths that are left out */
+  readonly without?: ReadonlySet<string>;
+  /** relative paths of all that is copied, directories before what is in them; absent: everything */
+  readonly only?: ReadonlySet<string>;
+  /** told of the bytes of each file */
+  readonly count?: (bytes: number) => void;
+}
+
+/** Entries between two looks at signals. */
+const STRIDE = 512;
+
+/** Times that an entry may change its type while it is looked at. */
+const ATTEMPTS = 10;
+
+const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+
+/**
+ * Copies all of a directory that is on its file system to `target`, which exists and is empty: by reflink where the
+ * file system can, hard links as such. On what is mounted below it an empty directory is made. What vanishes meanwhile
+ * is left out. With overlayfs's own attributes its whiteouts are left out too, and reported. Throws SysError,
+ * INTERRUPTED, TOO_DEEP, and BUSY where an entry is exchanged again and again.
+ */
+export async function copyTree(source: string, target: string, options: CopyOptions): Promise<void> {
+  using from = openat(AT_FDCWD, source, O_RDONLY | O_DIRECTORY);
+  using to = openat(AT_FDCWD, target, DIRECTORY);
+  try {
+    await new TreeCopy(to, fstat(from.number), options).directory(from, to, "", 0);
+  } catch (error) {
+    const hint = explainError(error);
+    throw hint === undefined ? error : new VeneerError("STORE", "write to the store", { cause: error, hint });
+  }
+  setDirectoryAttributes(from, AT_FDCWD, `${to.path}/.`, ".", fstat(from.number), options);
+}
+
+/** Copies an overlay's upper, its whiteouts and marks among it, to `target`, which does not exist. Otherwise as {@link copyTree}. */
+export async function copyOverlay(source: string, target: string, overlay: "all" | "layer"): Promise<void> {
+  using interrupt = onInterrupt();
+  mkdirat(AT_FDCWD, target, 0o700);
+  await copyTree(source, target, {
+    squash: false,
+    omissions: new Omissions(),
+    signal: interrupt.signal,
+    overlay,
+  });
+}
+
+class TreeCopy {
+  /** files with several names, by inode: where the first of them is in the copy */
+  readonly #links = new Map<bigint, string>();
+  #entries = 0;
+
+  constructor(
+    readonly root: Fd,
+    readonly top: Stat,
+    readonly options: CopyOptions,
+  ) {}
+
+  async directory(from: Fd, to: Fd, prefix: string, depth: number): Promise<void> {
+    if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
+    for (const name of listFd(from.number, prefix)) {
+      if (++this.#entries % STRIDE === 0) {
+        await hearSignals();
+        throwIfInterrupted(this.options.signal);
+      }
+      const { without, only } = this.options;
+      if (!without?.has(prefix + name) && (!only || only.has(prefix + name)))
+        await this.#entry(from, to, name, prefix + name, depth);
+    }
+  }
+
+  async #entry(from: Fd, to: Fd, name: string, path: string, depth: number): Promise<void> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const stat = lstatMaybe(name, from.number);
+      if (!stat) return;
+      try {
+        if (isType(stat, S_IFDIR)) return await this.#subdirectory(from, to, name, path, stat, depth);
+        return this.#file(from, to, name, path, stat);
+      } catch (error) {
+        // exchanged or removed between two calls
+        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP") || lstatMaybe(name, to.number)) throw error;
+      }
+    }
+    throw new VeneerError("BUSY", `${quote(path)} is exchanged again and again while it is copied`);
+  }
+
+  async #subdirectory(
+    from: Fd,
+    to: Fd,
+    name: string,
+    path: string,
+    seen: Stat,
+    depth: number,
+  ): Promise<void> {
+    if (seen.mountId !== this.top.mountId) {
+      mkdirat(to.number, name, 0o700);
+      // its attributes are those of what is mounted, as cp -x has it
+      using mounted = openat(from.number, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+      setDirectoryAttributes(
+        mounted,
+        to.number,
+        `${to.path}/${name}`,
+        name,
+        fstat(mounted.number),
+        this.options,
+      );
+      return;
+    }
+    using inner = openat(from.number, name, DIRECTORY);
+    const stat = fstat(inner.number);
+    if (stat.mountId !== this.top.mountId) return;
+    mkdirat(to.number, name, 0o700);
+    {
+      using copy = openat(to.number, name, DIRECTORY);
+      await this.directory(inner, copy, `${path}/`, depth + 1);
+    }
+    setDirectoryAttributes(inner, to.number, `${to.path}/${name}`, name, fstat(inner.number), this.options);
+  }
+
+  #file(from: Fd, to: Fd, name: string, path: string, stat: Stat): void {
+    if (stat.mountId !== this.top.mountId) return;
+    const { omissions, overlay } = this.options;
+    if (isType(stat, S_IFCHR) && stat.rdevMajor === 0 && stat.rdevMinor === 0) {
+      if (overlay === undefined) {
+        omissions.add("overlay whiteout", path);
+        return;
+      }
+    } else if ((isType(stat, S_IFCHR) || isType(stat, S_IFBLK)) && inUserNamespace()) {
+      omissions.add("device", path);
+      return;
+    }
+    const first = stat.nlink > 1 ? this.#links.get(stat.ino) : undefined;
+    if (first !== undefined) {
+      const made = linkat(this.root.number, first, to.number, name);
+      if (made === 0) return;
+      // too many names for one file, or a path that is too long: a file of its own
+      if (![errno.EMLINK, errno.ENAMETOOLONG].includes(-made)) check(made, "link", path);
+    }
+    const copied = copyEntry(from, name, to, name, this.options);
+    this.options.count?.(copied.size);
+    if (copied.nlink > 1 && first === undefined) this.#links.set(copied.ino, path);
+  }
+}
+
+function setDirectoryAttributes(
+  from: Fd,
+  dir: number,
+  at: string,
+  name: string,
+  stat: Stat,
+  options: CopyOptions,
+): void {
+  const { mode, uid, gid, mtime } = stat;
+  const xattrs = pathXattrs(`${from.path}/.`);
+  const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs };
+  setEntryAttributes(dir, dir === AT_FDCWD ? at : name, at, name, attributes, {
+    ...options,
+    type: "directory",
+  });
+}

@@ -1,0 +1,58 @@
+/** All extended attributes of a file, overlayfs's own among them. */
+
+import { errno } from "../sys/errno.ts";
+import type { Fd } from "../sys/fd.ts";
+import { check, cstring, syscall } from "../sys/libc.ts";
+import { SYS } from "../sys/numbers.ts";
+import { decodeName } from "../text/file-names.ts";
+
+/** XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h */
+const MOST = 65536;
+
+const NONE: ReadonlyMap<string, Uint8Array> = new Map();
+
+/** Of a file that is open for reading. */
+export function fileXattrs(fd: Fd): ReadonlyMap<string, Uint8Array> {
+  return read(
+    (buffer) => syscall(SYS.flistxattr, fd.number, buffer, buffer.length),
+    (name, buffer) => syscall(SYS.fgetxattr, fd.number, cstring(name), buffer, buffer.length),
+  );
+}
+
+/** Of what a path below /proc/self/fd leads to; of a symbolic link itself. */
+export function pathXattrs(path: string): ReadonlyMap<string, Uint8Array> {
+  return read(
+    (buffer) => syscall(SYS.llistxattr, cstring(path), buffer, buffer.length),
+    (name, buffer) => syscall(SYS.lgetxattr, cstring(path), cstring(name), buffer, buffer.length),
+  );
+}
+
+function read(
+  list: (buffer: Uint8Array) => number,
+  get: (name: string, buffer: Uint8Array) => number,
+): ReadonlyMap<string, Uint8Array> {
+  const names = whole(list);
+  if (!names || names.length === 0) return NONE;
+  const found = new Map<string, Uint8Array>();
+  for (let at = 0; at < names.length; ) {
+    const end = names.indexOf(0, at);
+    const name = decodeName(names.subarray(at, end));
+    const value = whole((buffer) => get(name, buffer));
+    if (value) found.set(name, value);
+    at = end + 1;
+  }
+  return found;
+}
+
+/** Undefined where it is not there (any more), or must not be seen. */
+function whole(call: (buffer: Uint8Array) => number): Uint8Array | undefined {
+  let buffer = new Uint8Array(256);
+  let length = call(buffer);
+  if (length === -(errno.ERANGE as number)) {
+    buffer = new Uint8Array(MOST);
+    length = call(buffer);
+  }
+  const absent = [errno.ENODATA, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM];
+  if (absent.includes(-length)) return undefined;
+  return buffer.subarray(0, check(length, "getxattr"));
+}
