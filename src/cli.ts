@@ -16,6 +16,9 @@ function argumentsOfProcess(): string[] {
   return words.slice(1, -1);
 }
 
+// what the caller's umask takes away from others' files is not what they have in bases and containers
+process.umask(0o022);
+
 try {
   const args = new Arguments(argumentsOfProcess());
   const options: GlobalOptions = {};

@@ -1,16 +1,13 @@
 /** Ends the building of a layer: markers become what overlayfs has for them, and directories get their attributes. */
 
+import { makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { directoryFact } from "../overlay/merged-lookup.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
-import { type Fd, mknodat } from "../sys/fd.ts";
-import { S_IFCHR } from "../sys/flags.ts";
-import { fstat, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import type { Fd } from "../sys/fd.ts";
+import { fstat, lstatMaybe, setTime } from "../sys/stat.ts";
 import { type Attributes, setEntryAttributes } from "../trees/entry-attributes.ts";
 import type { BuildOptions } from "./build-options.ts";
 import type { DirectoryNode } from "./directory-node.ts";
 import { lookBelow, makeImplied, merging } from "./merged-path.ts";
-
-const YES = new Uint8Array([0x79]); // "y"
 
 /** Of a directory that has no entry and that no layer below has. */
 const PLAIN: Attributes = {
@@ -42,7 +39,7 @@ function finishDirectory(tree: Fd, node: DirectoryNode, below: readonly Fd[], op
   const lower = merging(node, below);
   if (node.opaque && (node.exists || lower.length > 0)) {
     makeImplied(tree, node);
-    setxattr(`${tree.path}/${node.path}`, overlayXattr("opaque"), YES);
+    markOpaque(`${tree.path}/${node.path}`);
   }
   const names = node.whiteouts;
   delete node.whiteouts;
@@ -57,7 +54,7 @@ function finishDirectory(tree: Fd, node: DirectoryNode, below: readonly Fd[], op
       node.children.delete(name);
       if (!lookBelow(node, name, below)) continue;
       makeImplied(tree, node);
-      mknodat(tree.number, at, S_IFCHR | 0o600, 0);
+      makeWhiteout(tree.number, at);
       setTime(at, time, tree.number);
     }
   }

@@ -7,7 +7,7 @@ import { shortenLayers } from "../layers/flatten.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { requireOwners } from "../layers/owners.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
+import { isOpaque } from "../overlay/marks.ts";
 import { onInterrupt } from "../process/interrupt.ts";
 import { inParallel } from "../process/parallel.ts";
 import type { Progress } from "../process/progress.ts";
@@ -29,7 +29,6 @@ import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
-import { getxattr } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { Omissions } from "../trees/omissions.ts";
 import type { RegistryOptions } from "./fetch.ts";
@@ -281,7 +280,7 @@ async function publish(
 
 /** Whether a layer hides everything below it: its root is opaque, which overlayfs itself does not heed. */
 function isBottom(tree: string): boolean {
-  return getxattr(tree, overlayXattr("opaque"))?.[0] === 0x79; // "y"
+  return isOpaque(`${tree}/.`);
 }
 
 function storeError(error: unknown): unknown {

@@ -22,11 +22,14 @@ export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly Upp
     if (entry.kind === "whiteout") makeWhiteout(upper.number, entry.path);
     else makeDirectory(upper, entry);
   }
-  // times last and innermost first: making an entry changes its parent's
+  // innermost first: making an entry changes its parent's time, and inherits its default ACL
   for (const entry of [...entries].reverse()) {
+    if (entry.kind === "whiteout") continue;
+    setAttributes(upper, entry.path, entry);
     if (entry.kind === "merged" && entry.mtime) setTime(entry.path, entry.mtime, upper.number);
   }
-  setOwner(directory, "upper", root);
+  // in a user namespace attributes of nobody's cannot be set
+  setAttributes(directory, "upper", foreign ? { ...root, xattrs: new Map() } : root);
 }
 
 /** Nobody's: what belongs to ids that the user namespace does not have, as all of a base that root shares with all. */
@@ -44,16 +47,14 @@ function rootInstead<T extends UpperRoot>(owner: T): T {
 
 function makeDirectory(upper: Fd, entry: UpperEntry): void {
   mkdirat(upper.number, entry.path, 0o700);
-  const path = `${upper.path}/${entry.path}`;
-  for (const [name, value] of entry.xattrs ?? []) setxattr(path, name, value);
-  if (entry.kind === "opaque") markOpaque(path);
-  setOwner(upper, entry.path, entry);
+  if (entry.kind === "opaque") markOpaque(`${upper.path}/${entry.path}`);
 }
 
-/** chown first: it clears set-user-ID and set-group-ID bits (chown(2)). */
-function setOwner(dir: Fd, path: string, owner: UpperRoot): void {
+/** chown first: it clears set-user-ID and set-group-ID bits (chown(2)). chmod changes the mask of an ACL: that comes last. */
+function setAttributes(dir: Fd, path: string, owner: UpperRoot): void {
   if (owner.uid !== 0 || owner.gid !== 0) {
     fchownat(dir.number, path, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);
   }
   fchmodat(dir.number, path, owner.mode);
+  for (const [name, value] of owner.xattrs ?? []) setxattr(`${dir.path}/${path}`, name, value);
 }

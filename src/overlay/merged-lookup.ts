@@ -174,7 +174,13 @@ export function xattrs(path: string): XattrMap {
 }
 
 /** Attributes of the root directory that the topmost layer shows. */
-export function rootFact(layers: readonly Fd[]): { mode: number; uid: number; gid: number } {
-  const { mode, uid, gid } = fstat((layers[0] as Fd).number);
-  return { mode: mode & 0o7777, uid, gid };
+export function rootFact(layers: readonly Fd[]): {
+  mode: number;
+  uid: number;
+  gid: number;
+  xattrs: XattrMap;
+} {
+  const top = layers[0] as Fd;
+  const { mode, uid, gid } = fstat(top.number);
+  return { mode: mode & 0o7777, uid, gid, xattrs: xattrs(`${top.path}/.`) };
 }

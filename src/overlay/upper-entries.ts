@@ -23,6 +23,8 @@ export interface UpperRoot {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** ACLs among them */
+  readonly xattrs?: XattrMap;
 }
 
 /** A directory of the base as the container would see it. */

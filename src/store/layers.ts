@@ -25,8 +25,9 @@ import {
   O_RDONLY,
   O_WRONLY,
   RENAME_NOREPLACE,
+  S_IFREG,
 } from "../sys/flags.ts";
-import { lstatMaybe } from "../sys/stat.ts";
+import { isType, lstatMaybe } from "../sys/stat.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import { listTree } from "./listing.ts";
 import { paths, type Store } from "./paths.ts";
@@ -105,9 +106,14 @@ const SUM_AT_ONCE = 64 * 2 ** 20;
  */
 export function sealLayer(directory: string, options: SealOptions): SealedLayer {
   const lines: string[] = [];
-  const { entries, bytes } = listTree(`${directory}/tree`, (_path, line) => void lines.push(line));
+  let content = 0;
+  const { entries, bytes } = listTree(`${directory}/tree`, (_path, line, stat) => {
+    // holes are read too: a sparse file may have any size
+    if (isType(stat, S_IFREG)) content += stat.size;
+    lines.push(line);
+  });
   const listing = writeLines(listingFile(directory), lines);
-  if (bytes <= SUM_AT_ONCE) {
+  if (content <= SUM_AT_ONCE) {
     const sums: string[] = [];
     sumFiles(directory, lines, (line) => sums.push(line));
     writeLines(sumsFile(directory), sums);
