@@ -1,4 +1,4 @@
-/** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. */
+/** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. (More than 250 lines: fetching, unpacking in parallel and publishing share the list of parts.) */
 
 import { duringAsync, VeneerError } from "../errors.ts";
 import { HOST_ARCHITECTURE } from "../images/platform.ts";

@@ -1,4 +1,5 @@
 /**
+ * (More than 250 lines: one class, whose parts share its state.)
  * Builds the tree of a layer from the entries of an archive, one by one, by descriptor (layer.md of the image
  * specification, "Applying Changesets"). Paths are resolved inside the root as the layers below and what was applied
  * so far show it. Where an entry is there already the later one counts; a directory over a directory changes only its
@@ -9,6 +10,7 @@ import { VeneerError } from "../errors.ts";
 import { removeTree } from "../store/trash.ts";
 import { errno } from "../sys/errno.ts";
 import { type Fd, linkat, openat2, openDirectory, unlink, writeAll } from "../sys/fd.ts";
+import { closeNumber, mkdirResult, mknodResult, openResult, symlinkResult } from "../sys/files/data.ts";
 import {
   O_CLOEXEC,
   O_CREAT,
@@ -24,23 +26,20 @@ import {
   S_IFDIR,
   S_IFIFO,
 } from "../sys/flags.ts";
-import { check, cstring, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { check } from "../sys/libc.ts";
 import { isType, lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { TarEntry, TarReader } from "../tar/reader.ts";
-import { encodeName } from "../text/file-names.ts";
 import { quote } from "../text/quote.ts";
 import { copyEntry } from "../trees/copy-entry.ts";
 import { type Attributes, setEntryAttributes, setFileAttributes } from "../trees/entry-attributes.ts";
 import type { BuildOptions } from "./build-options.ts";
 import { DirectoryNode } from "./directory-node.ts";
+import { cleanPath, device } from "./entry-path.ts";
 import { finishLayer } from "./finish-layer.ts";
 import { AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./markers.ts";
 import { lookBelow, resolveDirectory } from "./merged-path.ts";
-
-/** PATH_MAX of linux/limits.h, the NUL aside */
-const PATH_LIMIT = 4095;
+import { writeExtents } from "./write-extents.ts";
 
 interface Place {
   readonly directory: DirectoryNode;
@@ -197,12 +196,11 @@ export class LayerBuilder implements Disposable {
     entry: TarEntry,
     reader: TarReader,
   ): Promise<void> {
-    const file = cstring(name);
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    let fd = syscall(SYS.openat, dir.number, file, flags, 0o600);
+    let fd = openResult(dir.number, name, flags, 0o600);
     if (fd === -(errno.EEXIST as number)) {
       this.#clear(directory, dir, name);
-      fd = syscall(SYS.openat, dir.number, file, flags, 0o600);
+      fd = openResult(dir.number, name, flags, 0o600);
     }
     check(fd, "open", entry.name);
     try {
@@ -213,19 +211,19 @@ export class LayerBuilder implements Disposable {
       }
       setFileAttributes(fd, entry.name, entry, this.#options);
     } finally {
-      syscall(SYS.close, fd);
+      closeNumber(fd);
     }
   }
 
   #makeDirectory({ directory, fd }: Place, name: string, entry: TarEntry): void {
     let node = directory.children.get(name);
     if (!node?.exists) {
-      const made = syscall(SYS.mkdirat, fd.number, cstring(name), 0o700);
+      const made = mkdirResult(fd.number, name, 0o700);
       node = directory.child(name);
       if (made === -(errno.EEXIST as number)) {
         // what stood here hid all that layers below have
         unlink(name, fd.number);
-        check(syscall(SYS.mkdirat, fd.number, cstring(name), 0o700), "mkdir", entry.name);
+        check(mkdirResult(fd.number, name, 0o700), "mkdir", entry.name);
         node.opaque = true;
       } else check(made, "mkdir", entry.name);
       node.exists = true;
@@ -245,10 +243,10 @@ export class LayerBuilder implements Disposable {
     }
     const make = () => {
       if (type === "symbolic link") {
-        return syscall(SYS.symlinkat, cstring(entry.link), fd.number, cstring(name));
+        return symlinkResult(entry.link, fd.number, name);
       }
       const kind = type === "fifo" ? S_IFIFO : type === "block device" ? S_IFBLK : S_IFCHR;
-      return syscall(SYS.mknodat, fd.number, cstring(name), kind | 0o600, device(major, minor));
+      return mknodResult(fd.number, name, kind | 0o600, device(major, minor));
     };
     let made = make();
     if (made === -(errno.EEXIST as number)) {
@@ -310,55 +308,6 @@ function forget(node: DirectoryNode): void {
   for (const child of node.children.values()) forget(child);
 }
 
-async function writeExtents(fd: number, entry: TarEntry, reader: TarReader): Promise<void> {
-  const extents = entry.extents ?? [];
-  let index = 0;
-  let done = 0;
-  const seek = (offset: number) => check(syscall(SYS.lseek, fd, offset, 0), "lseek", entry.name);
-  await reader.pass((piece) => {
-    for (let at = 0; at < piece.length; ) {
-      while (extents[index]?.length === done) {
-        index++;
-        done = 0;
-      }
-      const extent = extents[index] as { offset: number; length: number };
-      if (done === 0) seek(extent.offset);
-      const count = Math.min(extent.length - done, piece.length - at);
-      writeAll(fd, piece.subarray(at, at + count), entry.name);
-      done += count;
-      at += count;
-    }
-  });
-  check(syscall(SYS.ftruncate, fd, entry.size), "ftruncate", entry.name);
-}
-
 function attributesOf({ mode, uid, gid, mtime, xattrs }: TarEntry): Attributes {
   return { mode, uid, gid, mtime, xattrs };
-}
-
-/** Relative, without `.`, `..` and empty parts: `..` does not lead out. Throws BAD_IMAGE where it is too long or holds a NUL. */
-function cleanPath(name: string): string {
-  if (!/(^|\/)(\.{0,2})(\/|$)|\0/.test(name) && name.length < 1024) return name;
-  const parts: string[] = [];
-  for (const part of name.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "" && part !== ".") parts.push(part);
-  }
-  const path = parts.join("/");
-  if (encodeName(path).length > PATH_LIMIT) {
-    throw new VeneerError(
-      "BAD_IMAGE",
-      `a path is longer than ${PATH_LIMIT} bytes: ${quote(`${path.slice(0, 80)}…`)}`,
-    );
-  }
-  if (path.includes("\0")) throw new VeneerError("BAD_IMAGE", `a path holds a NUL: ${quote(path)}`);
-  return path;
-}
-
-/** As mknod(2) takes it (new_encode_dev in linux/kdev_t.h). */
-function device(major: number, minor: number): number {
-  if (major >= 0 && major < 4096 && minor >= 0 && minor < 1 << 20) {
-    return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
-  }
-  throw new VeneerError("BAD_IMAGE", `no device has the number ${major}:${minor}`);
 }

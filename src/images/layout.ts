@@ -1,6 +1,7 @@
 /**
  * Images as directories: an OCI image layout (image-layout.md of the image specification), or what skopeo's
  * `dir:` transport writes. Every blob is checked against its digest before it is believed.
+ * (More than 250 lines: what a layout, an index and a manifest say is read together.)
  */
 import { VeneerError } from "../errors.ts";
 import validateConfig from "../generated/image-config.js";

@@ -79,7 +79,7 @@ export function lookBelow(node: DirectoryNode, name: string, below: readonly Fd[
 }
 
 /** The directories of layers below whose content shows in a directory, top first. */
-export function contributors(node: DirectoryNode, below: readonly Fd[]): readonly Fd[] {
+function contributors(node: DirectoryNode, below: readonly Fd[]): readonly Fd[] {
   return node.opaque ? [] : merging(node, below);
 }
 

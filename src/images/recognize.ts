@@ -4,13 +4,13 @@ import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
-export type Recognized = "oci-archive:" | "docker-archive:" | "oci:" | "dir:" | "root below";
+type Recognized = "oci-archive:" | "docker-archive:" | "oci:" | "dir:" | "root below";
 
 /** What a directory of the root is seldom missing. */
 const OF_A_ROOT = ["bin", "etc", "usr", "sbin", "lib"];
 
 /** Undefined where the tree looks like a root, or like nothing known. `archive`: it came out of a tar. */
-export function recognize(tree: string, archive: boolean): Recognized | undefined {
+function recognize(tree: string, archive: boolean): Recognized | undefined {
   const has = (name: string) => lstatMaybe(`${tree}/${name}`) !== undefined;
   const names = list(tree);
   if (OF_A_ROOT.some((name) => names.includes(name))) return undefined;

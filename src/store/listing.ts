@@ -90,7 +90,7 @@ function describe(path: string, stat: Stat, absolute: string): string {
 }
 
 /** Control characters, space, `=`, backslash and bytes that are not UTF-8 become `\ooo`. */
-export function escapePath(path: string): string {
+function escapePath(path: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
   return path.replace(/[\u0000-\u0020=\\\u007f]|[\udc80-\udcff]/gu, (c) => {
     const code = c.charCodeAt(0);

@@ -1,14 +1,11 @@
 /** The map of a sparse file as GNU's format 1.0 has it ("Storing Sparse Files" in the manual of GNU tar). */
+
 import { errno } from "../sys/errno.ts";
-import { check, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { lseek, SEEK_DATA, SEEK_HOLE } from "../sys/files/data.ts";
+import { check } from "../sys/libc.ts";
 import { BLOCK } from "./header.ts";
 import type { Extent } from "./sparse.ts";
 import { paddingOf } from "./write-entry.ts";
-
-/** lseek(2) */
-const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
 
 /** Go's archive/tar, through which engines read, takes up to 1 MiB of a map. */
 const MOST_BYTES = 1_000_000;
@@ -17,11 +14,11 @@ const MOST_BYTES = 1_000_000;
 export function extentsOf(fd: number, size: number, path: string): Extent[] | undefined {
   const extents: Extent[] = [];
   for (let at = 0; at < size; ) {
-    const data = syscall(SYS.lseek, fd, at, SEEK_DATA);
+    const data = lseek(fd, at, SEEK_DATA);
     if (data === -(errno.ENXIO as number)) break;
     const offset = check(data, "lseek", path);
     if (offset >= size) break;
-    at = Math.min(check(syscall(SYS.lseek, fd, offset, SEEK_HOLE), "lseek", path), size);
+    at = Math.min(check(lseek(fd, offset, SEEK_HOLE), "lseek", path), size);
     extents.push({ offset, length: at - offset });
   }
   return extents[0]?.length === size && size > 0 ? undefined : extents;

@@ -21,7 +21,7 @@ export interface SparseFile {
 }
 
 /** More are refused. */
-export const MOST_EXTENTS = 1_000_000;
+const MOST_EXTENTS = 1_000_000;
 
 /** The map of an entry of type S, which may go on in further blocks. */
 export async function readGnuSparse(header: Uint8Array, reader: ByteReader): Promise<SparseFile> {

@@ -1,7 +1,16 @@
 /** Copies one entry that is not a directory from one tree to another, by descriptor. */
 
 import { errno, SysError } from "../sys/errno.ts";
-import { type Fd, mknodat, openat2, readlink, symlink, writeAll } from "../sys/fd.ts";
+import { type Fd, mknodat, openat2, readlink, readSome, symlink, writeAll } from "../sys/fd.ts";
+import {
+  cloneFile,
+  copyFileRange,
+  ftruncate,
+  lseek,
+  SEEK_DATA,
+  SEEK_HOLE,
+  SEEK_SET,
+} from "../sys/files/data.ts";
 import {
   O_CREAT,
   O_EXCL,
@@ -11,23 +20,16 @@ import {
   O_WRONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
-  RESOLVE_NO_XDEV,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
 } from "../sys/flags.ts";
-import { check, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { check } from "../sys/libc.ts";
 import { fstat, isType, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { type AttributeOptions, setEntryAttributes, setFileAttributes } from "./entry-attributes.ts";
 import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
 
-/** lseek(2) */
-const SEEK_SET = 0;
-const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
-
-const INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+const INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
 /**
  * With its attributes; holes stay holes. The copy's directory exists, the copy does not. Returns the status of what
@@ -69,38 +71,35 @@ function copyFile(from: Fd, path: string, to: Fd, copy: string, options: Attribu
   return stat;
 }
 
-/** linux/fs.h: the same extents for both files, where the file system can share them */
-const FICLONE = 0x40049409;
-
 /** The data of one file to another that is empty: extent by extent, by reference where the file system can. */
 function copyData(from: number, to: number, { size, blocks }: Stat, path: string): void {
-  if (size === 0 || syscall(SYS.ioctl, to, FICLONE, from) === 0) return;
+  if (size === 0 || cloneFile(from, to)) return;
   if (blocks * 512 >= size) {
     for (let left = size; left > 0; ) left -= copySome(from, to, left, path);
     return;
   }
   for (let at = 0; at < size; ) {
-    const data = syscall(SYS.lseek, from, at, SEEK_DATA);
+    const data = lseek(from, at, SEEK_DATA);
     if (data === -(errno.ENXIO as number)) break;
     const start = check(data, "lseek", path);
-    at = check(syscall(SYS.lseek, from, start, SEEK_HOLE), "lseek", path);
-    check(syscall(SYS.lseek, from, start, SEEK_SET), "lseek", path);
-    check(syscall(SYS.lseek, to, start, SEEK_SET), "lseek", path);
+    at = check(lseek(from, start, SEEK_HOLE), "lseek", path);
+    check(lseek(from, start, SEEK_SET), "lseek", path);
+    check(lseek(to, start, SEEK_SET), "lseek", path);
     for (let left = at - start; left > 0; ) left -= copySome(from, to, left, path);
   }
-  check(syscall(SYS.ftruncate, to, size), "ftruncate", path);
+  ftruncate(to, size, path);
 }
 
 /** Returns the number of bytes; `most` at the end of a file that became shorter meanwhile. */
 function copySome(from: number, to: number, most: number, path: string): number {
-  const copied = syscall(SYS.copy_file_range, from, null, to, null, Math.min(most, 1 << 30), 0);
+  const copied = copyFileRange(from, to, Math.min(most, 1 << 30));
   if (copied > 0) return copied;
   // other file systems, where the kernel does not copy between them
   if (copied !== 0 && ![errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP].includes(-copied)) {
     check(copied, "copy_file_range", path);
   }
   const buffer = new Uint8Array(Math.min(most, 1 << 20));
-  const count = check(syscall(SYS.read, from, buffer, buffer.length), "read", path);
+  const count = readSome(from, buffer, path);
   writeAll(to, buffer.subarray(0, count), path);
   return count === 0 ? most : count;
 }

@@ -1,9 +1,11 @@
 /** Gives entries that were just made their owner, mode, extended attributes and time. */
+
 import { VeneerError } from "../errors.ts";
 import { errno } from "../sys/errno.ts";
-import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
-import { check, cstring, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { fchmodat } from "../sys/fd.ts";
+import { fchmod, fchown, fsetTime, fsetxattr, lchownat, lsetxattr } from "../sys/files/attributes.ts";
+import { check } from "../sys/libc.ts";
+import { setTime } from "../sys/stat.ts";
 import type { Omissions } from "./omissions.ts";
 
 export interface Attributes {
@@ -38,14 +40,14 @@ export function setFileAttributes(
   options: AttributeOptions,
 ): void {
   const { uid, gid, mode, mtime, xattrs } = attributes;
-  if (!options.squash) checkOwner(syscall(SYS.fchown, fd, uid, gid), path, attributes);
-  check(syscall(SYS.fchmod, fd, mode), "chmod", path);
+  if (!options.squash) checkOwner(fchown(fd, uid, gid), path, attributes);
+  fchmod(fd, mode, path);
   for (const [name, value] of xattrs) {
     if (name === DEFAULT_ACL || isOmitted(name, path, options)) continue;
-    const result = syscall(SYS.fsetxattr, fd, cstring(name), value, value.length, 0);
+    const result = fsetxattr(fd, name, value);
     checkXattr(result, name, path, options);
   }
-  check(syscall(SYS.utimensat, fd, null, times(mtime), 0), "utimensat", path);
+  fsetTime(fd, mtime, path);
 }
 
 /** Of an entry in `dir`, never through a symbolic link; `at` is a path that reaches it through proc(5). */
@@ -58,18 +60,17 @@ export function setEntryAttributes(
   options: AttributeOptions & { readonly type: "symbolic link" | "directory" | "other" },
 ): void {
   const { uid, gid, mode, mtime, xattrs } = attributes;
-  const entry = cstring(name);
   if (!options.squash) {
-    checkOwner(syscall(SYS.fchownat, dir, entry, uid, gid, AT_SYMLINK_NOFOLLOW), path, attributes);
+    checkOwner(lchownat(dir, name, uid, gid), path, attributes);
   }
-  if (options.type !== "symbolic link") check(syscall(SYS.fchmodat, dir, entry, mode), "chmod", path);
+  if (options.type !== "symbolic link") fchmodat(dir, name, mode);
   for (const [key, value] of xattrs) {
     if (key === DEFAULT_ACL && options.type !== "directory") continue;
     if (isOmitted(key, path, options)) continue;
-    const result = syscall(SYS.lsetxattr, cstring(at), cstring(key), value, value.length, 0);
+    const result = lsetxattr(at, key, value);
     checkXattr(result, key, path, options);
   }
-  check(syscall(SYS.utimensat, dir, entry, times(mtime), AT_SYMLINK_NOFOLLOW), "utimensat", path);
+  setTime(name, mtime, dir);
 }
 
 /** What overlayfs notes of the lower file that an entry was copied from: in another place it would be another file. */
@@ -98,8 +99,4 @@ function checkOwner(result: number, path: string, { uid, gid }: Attributes): voi
   throw new VeneerError("NO_SUBUIDS", `${uid}:${gid} owns ${path}: this user does not have these ids`, {
     hint: "more of them in /etc/subuid and /etc/subgid, or --squash, which gives every file to root",
   });
-}
-
-function times({ seconds, nanoseconds }: Attributes["mtime"]): BigInt64Array {
-  return new BigInt64Array([seconds, BigInt(nanoseconds), seconds, BigInt(nanoseconds)]);
 }

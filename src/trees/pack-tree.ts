@@ -1,7 +1,9 @@
 /** Writes a tree that others may write to as a tar: by descriptor, never through a symbolic link, onto no other mount. */
+
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, readlink, readSome } from "../sys/fd.ts";
+import { lseek, SEEK_SET } from "../sys/files/data.ts";
 import {
   O_DIRECTORY,
   O_NOFOLLOW,
@@ -16,8 +18,7 @@ import {
   S_IFREG,
   S_IFSOCK,
 } from "../sys/flags.ts";
-import { check, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { check } from "../sys/libc.ts";
 import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { BLOCK } from "../tar/header.ts";
 import { formatAcl } from "../tar/posix-acl.ts";
@@ -210,7 +211,7 @@ async function* withData(
 
 function* data(fd: Fd, path: string, { offset, length }: Extent, isLiving: boolean): Generator<Uint8Array> {
   if (length === 0) return;
-  check(syscall(SYS.lseek, fd.number, offset, 0), "lseek", path);
+  check(lseek(fd.number, offset, SEEK_SET), "lseek", path);
   for (let left = length; left > 0; ) {
     const buffer = new Uint8Array(Math.min(left, CHUNK));
     const count = readSome(fd.number, buffer, path);

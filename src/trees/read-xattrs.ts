@@ -2,8 +2,8 @@
 
 import { errno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
-import { check, cstring, syscall } from "../sys/libc.ts";
-import { SYS } from "../sys/numbers.ts";
+import { fgetxattr, flistxattr, lgetxattrInto, llistxattrInto } from "../sys/files/attributes.ts";
+import { check } from "../sys/libc.ts";
 import { decodeName } from "../text/file-names.ts";
 
 /** XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h */
@@ -14,16 +14,16 @@ const NONE: ReadonlyMap<string, Uint8Array> = new Map();
 /** Of a file that is open for reading. */
 export function fileXattrs(fd: Fd): ReadonlyMap<string, Uint8Array> {
   return read(
-    (buffer) => syscall(SYS.flistxattr, fd.number, buffer, buffer.length),
-    (name, buffer) => syscall(SYS.fgetxattr, fd.number, cstring(name), buffer, buffer.length),
+    (buffer) => flistxattr(fd.number, buffer),
+    (name, buffer) => fgetxattr(fd.number, name, buffer),
   );
 }
 
 /** Of what a path below /proc/self/fd leads to; of a symbolic link itself. */
 export function pathXattrs(path: string): ReadonlyMap<string, Uint8Array> {
   return read(
-    (buffer) => syscall(SYS.llistxattr, cstring(path), buffer, buffer.length),
-    (name, buffer) => syscall(SYS.lgetxattr, cstring(path), cstring(name), buffer, buffer.length),
+    (buffer) => llistxattrInto(path, buffer),
+    (name, buffer) => lgetxattrInto(path, name, buffer),
   );
 }
 

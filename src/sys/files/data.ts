@@ -1,0 +1,54 @@
+/** Data of open files: lseek(2), ftruncate(2), copy_file_range(2), FICLONE; results are numbers or -errno. */
+import { check, cstring, syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
+
+/** lseek(2) */
+export const SEEK_SET = 0;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+
+/** linux/fs.h: the same extents for both files, where the file system can share them */
+const FICLONE = 0x40049409;
+
+/** The new position, or -errno. */
+export function lseek(fd: number, offset: number, whence: number): number {
+  return syscall(SYS.lseek, fd, offset, whence);
+}
+
+export function ftruncate(fd: number, size: number, name: string): void {
+  check(syscall(SYS.ftruncate, fd, size), "ftruncate", name);
+}
+
+/** From and to the current positions: the number of bytes, or -errno. */
+export function copyFileRange(from: number, to: number, length: number): number {
+  return syscall(SYS.copy_file_range, from, null, to, null, length, 0);
+}
+
+/** Whether the file `to`, which is empty, shares the data of `from` now (ioctl_ficlonerange(2)). */
+export function cloneFile(from: number, to: number): boolean {
+  return syscall(SYS.ioctl, to, FICLONE, from) === 0;
+}
+
+/** openat(2) to create: a descriptor, or -errno. Always O_CLOEXEC. */
+export function openResult(dir: number, name: string, flags: number, mode: number): number {
+  return syscall(SYS.openat, dir, cstring(name), flags, mode);
+}
+
+export function closeNumber(fd: number): void {
+  syscall(SYS.close, fd);
+}
+
+/** mkdirat(2): 0 or -errno */
+export function mkdirResult(dir: number, name: string, mode: number): number {
+  return syscall(SYS.mkdirat, dir, cstring(name), mode);
+}
+
+/** symlinkat(2): 0 or -errno */
+export function symlinkResult(target: string, dir: number, name: string): number {
+  return syscall(SYS.symlinkat, cstring(target), dir, cstring(name));
+}
+
+/** mknodat(2): 0 or -errno */
+export function mknodResult(dir: number, name: string, mode: number, device: number): number {
+  return syscall(SYS.mknodat, dir, cstring(name), mode, device);
+}
