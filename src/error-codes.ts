@@ -8,6 +8,7 @@ export const ERROR_CODES = {
     "Parsers would read config.json differently, for example for two keys of the same name.",
     "Have the program that wrote the bundle write each key once, in plain letters.",
   ],
+  BAD_COMPRESSION: ["Compressed data is damaged or incomplete.", "Make or fetch the archive again."],
   BAD_DOCUMENT: [
     "A JSON document is damaged or does not fit its schema.",
     "Correct the place that the error names. A damaged file in the store: follow the hint; nothing was changed.",
@@ -44,9 +45,14 @@ export const ERROR_CODES = {
     "The state that a runtime gave to the hook is incomplete.",
     "Call the hook from a runtime that follows the OCI runtime specification.",
   ],
+  BAD_TAR: ["The archive is damaged, or not a tar.", "See what it holds: tar -tvf FILE."],
   BETWEEN_ROOTS: [
     "A process stays between the old root and the new one.",
     "Repeat the command. The container runs on, unchanged.",
+  ],
+  BOMB: [
+    "An archive larger than 4 GiB expands more than a thousandfold.",
+    "Pack it with less compression if it is meant.",
   ],
   BUSY: ["Another process works on the same thing.", "Wait until it has ended, or end what the error names."],
   CANDIDATE_FAILED: [
@@ -95,6 +101,10 @@ export const ERROR_CODES = {
   IN_USE: [
     "Something is mounted from, or runs on, what is to be changed.",
     "Stop it, or unmount it, then repeat the command.",
+  ],
+  IS_IMAGE: [
+    "The source is an image, not the root of a system.",
+    "Write its prefix before it, as the hint says.",
   ],
   KERNEL: ["The kernel is older than the oldest that is supported.", "Boot a newer one: docs/kernels.md."],
   LINKED_ROOT: [
@@ -261,6 +271,7 @@ export const ERROR_CODES = {
     "lxc.rootfs.path has a form that veneer does not mount on.",
     "Use `dir:` and an empty directory.",
   ],
+  ROOT_BELOW: ["Everything in the archive is below one directory.", "Unpack it, and import that directory."],
   RPM_DATABASE: ["The package database of rpm could not be read.", "Install rpm, or compare files only."],
   RUNNING: ["The container runs already.", "Stop it first."],
   SESSION_OPEN: ["A session on the base is open.", "End it: `veneer base commit` or `veneer base abort`."],
@@ -274,6 +285,7 @@ export const ERROR_CODES = {
     "Call it at createRuntime or prestart, and at poststop.",
   ],
   TOO_DEEP: ["A tree is nested too deeply.", "Remove or exclude it."],
+  TOO_LARGE: ["The archive has more than 10,000,000 entries.", "Split what it holds, or leave it out."],
   TOO_OPEN: [
     "Every user of the host could reach the root of the container.",
     "Close the directory that the error names.",
@@ -282,6 +294,7 @@ export const ERROR_CODES = {
     "The mount would be gone when the command ends.",
     "Use it in the shell of `veneer unshare`.",
   ],
+  TRUNCATED: ["The archive ends in the middle of an entry.", "Make or fetch it again."],
   TWO_BASES: ["Hook and annotations name different bases.", "Name one."],
   UNKNOWN_KEY: ["A key is not known; it may be misspelled.", "Correct it as the hint suggests."],
   UNKNOWN_OWNER: [

@@ -88,10 +88,10 @@ async function extract(stream: AsyncGenerator<Uint8Array>, tree: string, options
     },
   });
   if (bytes === 0) {
-    throw new VeneerError("EMPTY", "the archive is empty (0 bytes)", {
+    throw new VeneerError("EMPTY_ARCHIVE", "the archive is empty (0 bytes)", {
       hint: "did the program that makes it fail?",
     });
   }
-  if (entries === 0) throw new VeneerError("EMPTY", "the archive holds no files");
+  if (entries === 0) throw new VeneerError("EMPTY_ARCHIVE", "the archive holds no files");
   omissions.report(options.note);
 }

@@ -55,7 +55,9 @@ export async function unpackTar(
     return { ...(await builder.finish()), entries: builder.entries };
   } catch (error) {
     const hint = explainError(error);
-    throw hint === undefined ? error : new VeneerError("STORE", "write to the store", { cause: error, hint });
+    throw hint === undefined
+      ? error
+      : new VeneerError("WRITE_FAILED", "write to the store", { cause: error, hint });
   } finally {
     await seen.return(undefined);
   }

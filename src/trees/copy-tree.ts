@@ -57,7 +57,9 @@ export async function copyTree(source: string, target: string, options: CopyOpti
     await new TreeCopy(to, fstat(from.number), options).directory(from, to, "", 0);
   } catch (error) {
     const hint = explainError(error);
-    throw hint === undefined ? error : new VeneerError("STORE", "write to the store", { cause: error, hint });
+    throw hint === undefined
+      ? error
+      : new VeneerError("WRITE_FAILED", "write to the store", { cause: error, hint });
   }
   setDirectoryAttributes(from, AT_FDCWD, `${to.path}/.`, ".", fstat(from.number), options);
 }
