@@ -216,7 +216,7 @@ function* data(fd: Fd, path: string, { offset, length }: Extent, isLiving: boole
     const buffer = new Uint8Array(Math.min(left, CHUNK));
     const count = readSome(fd.number, buffer, path);
     if (count === 0 && !isLiving) {
-      throw new VeneerError("CHANGED", `${quote(path)} became shorter while it was read`);
+      throw new VeneerError("BUSY", `${quote(path)} became shorter while it was read`);
     }
     const piece = count === 0 ? buffer : buffer.subarray(0, count);
     left -= piece.length;
