@@ -6,6 +6,7 @@ import { CannotRun } from "./compile.ts";
 import { makeSetting, type Setting, VENEER } from "./context.ts";
 import { benchCrowd } from "./crowd.ts";
 import { benchHook } from "./hook.ts";
+import { benchHooked } from "./hooked.ts";
 import { benchImage } from "./image.ts";
 import { benchImport } from "./import.ts";
 import { benchInstances } from "./instances.ts";
@@ -27,6 +28,7 @@ interface Part {
 const PARTS: Readonly<Record<string, Part>> = {
   startup: { title: "Start-up", runs: [60, 15], run: benchStartup },
   hook: { title: "OCI hook", runs: [60, 15], run: benchHook },
+  hooked: { title: "Container by OCI hook", runs: [40, 12], run: benchHooked },
   runc: { title: "Wrapping runtime", runs: [60, 15], run: benchRunc },
   userns: { title: "User namespaces", runs: [40, 12], run: benchUserns },
   lxc: { title: "LXC", runs: [40, 12], run: benchLxc },
