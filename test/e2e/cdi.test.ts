@@ -108,10 +108,8 @@ describe.runIf(own && major >= 25)("docker (CDI came with Docker 25)", () => {
       status: 0,
     });
   });
-  afterAll(async () => {
-    await engine?.stop();
-    await expectNothingLeft();
-  });
+  afterEach(expectNothingLeft);
+  afterAll(() => engine?.stop());
   const run = (...args: string[]) => engine.docker("run", ...NET, "--ulimit", "nofile=1024:1024", ...args);
 
   it("gives a container the base of its device, with the runtime that Docker has", async () => {
