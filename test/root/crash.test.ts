@@ -368,7 +368,7 @@ describe("two at once", () => {
   });
 
   it("edit the same base: one works, the other is told", async () => {
-    const edits = [1, 2].map(() => host.veneer("base", "edit", "debian", "--", "sleep", "0.5"));
+    const edits = [1, 2].map(() => host.veneer("base", "edit", "debian", "--always", "--", "sleep", "0.5"));
     const outcomes = (await Promise.all(edits)).sort((a, b) => a.status - b.status);
     expect(outcomes[0]).toMatchObject({ status: 0, stdout: "debian@5" });
     expect(outcomes[1]?.status).toBe(1);

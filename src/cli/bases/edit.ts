@@ -11,7 +11,7 @@ import {
   openSession,
 } from "../../bases/edit-session.ts";
 import { parseVolume } from "../../containers/volume.ts";
-import { duringAsync, UsageError } from "../../errors.ts";
+import { causes, duringAsync, UsageError, VeneerError } from "../../errors.ts";
 import { makeRun, makeStore, type Store } from "../../store/paths.ts";
 import { lockSession, readSession } from "../../store/sessions.ts";
 import { checkName } from "../../text/names.ts";
@@ -132,13 +132,21 @@ async function editBy(
     discardFromSession(store, name, discarded);
     using progress = drawProgress(context);
     const options = { always: input.has("--always"), candidate: input.has("--candidate") };
-    // what the command did is not lost when the base got another version meanwhile
-    keepSession(store, name, session);
-    const version = await commitSession(store, name, session, words.join(" "), progress, options);
+    const version = await commitSession(store, name, session, words.join(" "), progress, options).catch(
+      (error) => {
+        // what the command did is not lost when the base got another version meanwhile
+        if (hasMoved(error)) keepSession(store, name, session);
+        throw error;
+      },
+    );
     progress[Symbol.dispose]();
     tellPublished(context, input, version);
     return 0;
   });
+}
+
+function hasMoved(error: unknown): boolean {
+  return [...causes(error)].some((frame) => frame instanceof VeneerError && frame.code === "MOVED");
 }
 
 /** Throws UsageError. */
