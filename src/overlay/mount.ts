@@ -126,7 +126,8 @@ function create(context: Fd, request: OverlayRequest): Fd {
     // Linux 5.11; without it the kernel refuses who has no right to trusted.*, with it redirects and bare metadata
     require(setOption(context, "userxattr"), "userxattr");
   } else {
-    setOption(context, "redirect_dir", "off");
+    // with "off" the kernel follows redirects that are there already (redirect_always_follow), around a mask too
+    setOption(context, "redirect_dir", "nofollow");
     setOption(context, "metacopy", "off");
   }
   return createMount(context, "overlay", request.restricted ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);

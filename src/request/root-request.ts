@@ -200,6 +200,11 @@ export function mergeWishes(
   if (wishes.base === undefined && wishes.instance === undefined) return undefined;
   if (wishes.persistent && wishes.instance === undefined && name !== undefined) {
     wishes.instance = instanceNameOf(name);
+    // the name that results counts, however it came about: a container's id is its user's choice
+    if (administrator.persistent === undefined) {
+      const source = container.persistent === undefined ? "environment" : "annotations";
+      checkAllowed(source, "instance", wishes.instance, config[source].instances);
+    }
   }
   const mask = [
     ...config.mask,
