@@ -77,11 +77,16 @@ export function wishesOfEnvironment(environment: Readonly<Record<string, string>
  */
 export function wishesOfProcess(env: readonly string[], allowed: Nameable): Wishes | undefined {
   if (allowed.bases.length === 0 && allowed.instances.length === 0) return undefined;
-  const entries = env.flatMap((entry) => {
-    const match = /^(VENEER_[A-Z]+)=(.*)$/s.exec(entry);
-    return match ? [[match[1] as string, match[2] as string]] : [];
-  });
-  const environment: Readonly<Record<string, string>> = Object.fromEntries(entries);
+  const environment: Record<string, string> = {};
+  for (const entry of env) {
+    const [, name, value] = /^(VENEER_[A-Z]+)=(.*)$/s.exec(entry) ?? [];
+    if (name === undefined || value === undefined) continue;
+    // getenv(3) finds the first of two, a shell keeps the last
+    if (name in environment && environment[name] !== value) {
+      throw new UsageError(`environment variable ${name} is there twice, with two values`, "set it once");
+    }
+    environment[name] = value;
+  }
   // other programs may have variables of that prefix too
   if (!environment.VENEER_BASE && !environment.VENEER_INSTANCE) return undefined;
   const wishes = wishesOfEnvironment(environment);

@@ -30,6 +30,18 @@ describe("a container's environment", () => {
     );
   });
 
+  it("is refused where a variable has two values: programs disagree on which one counts", () => {
+    for (const env of [
+      ["VENEER_BASE=debian", "VENEER_BASE="],
+      ["VENEER_BASE=", "VENEER_BASE=debian"],
+    ]) {
+      expect(() => wishesOfProcess(env, CONFIG.environment)).toThrow("VENEER_BASE is there twice");
+    }
+    expect(wishesOfProcess(["VENEER_BASE=debian", "VENEER_BASE=debian"], CONFIG.environment)?.base).toEqual({
+      name: "debian",
+    });
+  });
+
   it("may hold other programs' variables of that prefix, but no unknown key beside a base", () => {
     expect(wishesOfProcess(["VENEER_LICENCE=1", "VENEER_BASE="], CONFIG.environment)).toBeUndefined();
     expect(() => wishesOfProcess(["VENEER_BASE=debian", "VENEER_BSE=1"], CONFIG.environment)).toThrow(
