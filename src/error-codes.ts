@@ -306,10 +306,6 @@ export const ERROR_CODES = {
     "Root of the user namespace cannot reach the root of the container.",
     "Open the directory that the error names for it.",
   ],
-  UNKNOWN: [
-    "A record of version 0.1 does not say by what to know its container, and the kernel has no other proof.",
-    "Stop the container, and start it again.",
-  ],
   USER_NAMESPACE: [
     "The user namespace of the container does not fit what was asked.",
     "Follow the hint: docs/user-namespaces.md.",

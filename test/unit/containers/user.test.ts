@@ -30,7 +30,12 @@ describe("resolveUser", () => {
     expect(resolveUser("web:7", accounts)).toMatchObject({ gid: 7, additionalGids: [] });
   });
 
-  it.each(["nobody", "", ":", "web:", "web:nogroup", "a:b:c", "4294967295", "-1"])("refuses %j", (text) => {
+  it("takes the user's own group where the one behind the colon is empty, as Docker does", () => {
+    expect(resolveUser("web:", accounts)).toEqual(resolveUser("web", accounts));
+    expect(resolveUser("5:", accounts)).toEqual(resolveUser("5", accounts));
+  });
+
+  it.each(["nobody", "", ":", ":0", "web:nogroup", "a:b:c", "4294967295", "-1"])("refuses %j", (text) => {
     expect(() => resolveUser(text, accounts)).toThrow(/user|group/);
   });
 });
