@@ -158,8 +158,8 @@ describe("base export", () => {
     }
     expect((await must("tar", ["--force-local", "-tf", `${out}/self.tar`])).split("\n").sort()).toEqual([
       "./",
-      "./file",
-      "./proc/",
+      "file",
+      "proc/",
     ]);
     await host.ok("base", "import", "self", `oci:${out}/self`);
     expect(readdirSync((await layers("self"))[0] ?? "").sort()).toEqual(["file", "proc"]);
@@ -189,9 +189,9 @@ describe("base export that cannot be done", () => {
       [["source", `docker-archive:${dir}/x`], 2, /hint: export to oci-archive/],
       [["source", `oci:${dir}/x`, "--compression", "lz4"], 2, /write gzip, zstd or none/],
       [["source", `oci:${dir}/full`], 1, /full' exists and is no OCI image layout/],
-      [["strange", `${dir}/none/x.tar`], 1, /No such file or directory/],
+      [["strange", `${dir}/none/x.tar`], 1, /no such file or directory/i],
       [["strange", `oci:${dir}/none/x`], 1, /ENOENT/],
-      [["source", `${dir}/full.tar/x.tar`], 1, /tar failed/],
+      [["source", `${dir}/full.tar/x.tar`], 1, /ENOENT|ENOTDIR/],
     ] as const) {
       const outcome = await host.veneer("base", "export", ...args);
       expect(outcome.stderr).toMatch(message);
@@ -237,9 +237,9 @@ describe("base export that cannot be done", () => {
     const dir = join(file, "../image");
     for (const signal of ["TERM", "KILL"]) {
       for (const [to, delay] of [
-        [file, 0.2],
+        [file, 1],
         [file, 0.02],
-        [`oci:${dir}`, 0.2],
+        [`oci:${dir}`, 1],
         [`oci:${dir}`, 0.05],
       ] as const) {
         const script = `"$1" base export source "$2" & sleep ${delay}; kill -${signal} $!; wait $!`;
@@ -247,7 +247,7 @@ describe("base export that cannot be done", () => {
         expect(outcome.status).not.toBe(0);
         expect(readFileSync(file, "utf8")).toBe("old");
         expect(existsSync(dir)).toBe(false);
-        if (signal === "TERM" && delay === 0.2) {
+        if (signal === "TERM" && delay === 1) {
           expect(outcome.stderr).toMatch(/interrupted by SIGTERM/);
           expect(readdirSync(join(file, ".."))).toEqual(["x.tar.xz"]);
         }
