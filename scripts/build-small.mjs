@@ -38,6 +38,7 @@ function run(command, args, options = {}) {
 }
 
 function fetchEngine() {
+  run("bash", ["scripts/install-build-deps.sh"]);
   return run("bash", ["scripts/fetch-quickjs.sh"]).trim();
 }
 

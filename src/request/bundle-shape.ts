@@ -1,6 +1,6 @@
 /** The fields of config.json that decide something here, or that an edit touches (config.md, config-linux.md). */
 import { VeneerError } from "../errors.ts";
-import type { Shape } from "./json-check.ts";
+import { AmbiguousJson, type Shape } from "./json-check.ts";
 
 const leaves = (...names: string[]): Shape => ({
   fields: Object.fromEntries(names.map((name) => [name, undefined])),
@@ -39,10 +39,15 @@ export const CONFIG_SHAPE: Shape = {
   },
 };
 
-/** The error for what `parseUnambiguous` throws; a parser's own message may quote its input. */
-export function ambiguous(message: string, cause: unknown): VeneerError {
-  return new VeneerError("AMBIGUOUS_CONFIG", message, {
-    cause: new Error(cause instanceof Error ? cause.message.slice(0, 200) : "not JSON"),
-    hint: "write it again with a JSON library; the container was not started",
-  });
+/** The error for what `parseUnambiguous` throws about the text of the document `name`; its own message may quote that. */
+export function unusable(name: string, text: string, cause: unknown): VeneerError {
+  const hint = "write it again with a JSON library; the container was not started";
+  if (text.trim() === "") return new VeneerError("BAD_DOCUMENT", `${name} is empty`, { hint });
+  const why = new Error(cause instanceof Error ? cause.message.slice(0, 200) : "parse error");
+  return cause instanceof AmbiguousJson
+    ? new VeneerError("AMBIGUOUS_CONFIG", `${name} is not JSON that all runtimes read alike`, {
+        cause: why,
+        hint,
+      })
+    : new VeneerError("BAD_DOCUMENT", `${name} is not JSON`, { cause: why, hint });
 }

@@ -1,7 +1,7 @@
 /** A bundle's config.json as the wrapping runtime reads it: parsed where every runtime reads it alike, else refused. */
 import validateBundleConfig from "../generated/oci-config.js";
 import { checkDocument } from "../store/check-document.ts";
-import { ambiguous, CONFIG_SHAPE } from "./bundle-shape.ts";
+import { CONFIG_SHAPE, unusable } from "./bundle-shape.ts";
 import { parseUnambiguous } from "./json-check.ts";
 import type { BundleConfig } from "./oci-config.ts";
 
@@ -20,7 +20,7 @@ export function readBundleConfig(text: string, name: string, environment: boolea
     data = parseUnambiguous(text, CONFIG_SHAPE);
   } catch (cause) {
     if (!mayName(text, environment)) return undefined;
-    throw ambiguous(`${name} names a base, but runtimes read it differently`, cause);
+    throw unusable(name, text, cause);
   }
   if (!names(data, environment)) return undefined;
   return checkDocument<BundleConfig>(data, name, validateBundleConfig);

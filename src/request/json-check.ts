@@ -48,7 +48,7 @@ function checkValue(check: Check, at: number, shape: Shape | undefined, depth: n
   const first = text.charCodeAt(at);
   if (first === QUOTE) return checkString(check, at);
   if (first !== OPEN_OBJECT && first !== OPEN_ARRAY) return scalarEnd(text, at);
-  if (depth === DEPTH_LIMIT) throw new AmbiguousJson(`values nested more than ${DEPTH_LIMIT} deep`);
+  if (depth === DEPTH_LIMIT) throw new AmbiguousJson(`nested too deeply: more than ${DEPTH_LIMIT} levels`);
   return first === OPEN_OBJECT
     ? checkObject(check, at, shape, depth + 1)
     : checkArray(check, at, shape, depth + 1);
@@ -158,5 +158,5 @@ function skipSpace(text: string, from: number): number {
 }
 
 function malformed(at: number): SyntaxError {
-  return new SyntaxError(`not JSON at character ${at}`);
+  return new SyntaxError(`syntax error at character ${at}`);
 }

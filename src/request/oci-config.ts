@@ -4,7 +4,7 @@ import validateBundleConfig from "../generated/oci-config.js";
 import { checkDocument } from "../store/check-document.ts";
 import { readText } from "../sys/fd.ts";
 import type { IdRange } from "../sys/userns.ts";
-import { ambiguous, CONFIG_SHAPE } from "./bundle-shape.ts";
+import { CONFIG_SHAPE, unusable } from "./bundle-shape.ts";
 import { parseUnambiguous } from "./json-check.ts";
 
 export interface HookEntry {
@@ -66,7 +66,7 @@ export function parseBundleConfig(text: string, path: string): BundleConfig {
   try {
     data = parseUnambiguous(text, CONFIG_SHAPE);
   } catch (cause) {
-    throw ambiguous(`${path} is not JSON that all runtimes read alike`, cause);
+    throw unusable(path, text, cause);
   }
   return checkDocument<BundleConfig>(data, path, validateBundleConfig);
 }

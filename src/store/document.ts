@@ -19,7 +19,8 @@ export function parseDocument<T>(text: string, name: string, validate: Validator
 
 /** A parser's error without the input that it may quote; a stack overflow comes from nesting that is too deep. */
 function plain(cause: unknown): Error {
-  if (cause instanceof RangeError) return new Error("nested too deeply");
+  if (cause instanceof RangeError || (cause as Error | null)?.name === "InternalError")
+    return new Error("nested too deeply");
   return new Error(cause instanceof Error ? cause.message.slice(0, 100) : "parse error");
 }
 

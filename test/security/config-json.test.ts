@@ -92,7 +92,7 @@ describe.each(RUNTIMES)("veneer-%s: config.json with", (name) => {
       expect(outcome.stderr).toMatch(/secret'?: No such file/);
     } else {
       expect(outcome).toMatchObject({ status: 1, stdout: "" });
-      expect(outcome.stderr).toMatch(/^veneer: [^\n]*names a base, but runtimes read it differently/);
+      expect(outcome.stderr).toMatch(/^veneer: [^\n]*is not JSON that all runtimes read alike/);
     }
     await expect.poll(() => leftovers(host)).toEqual([]);
   });
