@@ -12,16 +12,26 @@ export function parseDocument<T>(text: string, name: string, validate: Validator
     data = JSON.parse(text);
   } catch (cause) {
     const empty = text.trim() === "" ? "is empty" : `is not JSON (${text.length} characters)`;
-    throw new VeneerError("BAD_DOCUMENT", `${name} ${empty}`, { cause: plain(cause), hint });
+    throw new VeneerError("BAD_DOCUMENT", `${name} ${empty}`, { cause: plain(cause, text), hint });
   }
   return checkDocument(data, name, validate, hint);
 }
 
-/** A parser's error without the input that it may quote; a stack overflow comes from nesting that is too deep. */
-function plain(cause: unknown): Error {
-  if (cause instanceof RangeError || (cause as Error | null)?.name === "InternalError")
-    return new Error("nested too deeply");
+/** A parser's error without the input that it may quote. */
+function plain(cause: unknown, text: string): Error {
+  if (isNestedDeeply(text)) return new Error("nested too deeply");
   return new Error(cause instanceof Error ? cause.message.slice(0, 100) : "parse error");
+}
+
+/** Whether a text that no parser took has more levels than one has stack for; brackets in strings count too. */
+function isNestedDeeply(text: string): boolean {
+  let depth = 0;
+  for (const character of text.slice(0, 100_000)) {
+    if (character === "[" || character === "{") depth++;
+    else if (character === "]" || character === "}") depth--;
+    if (depth > 1000) return true;
+  }
+  return false;
 }
 
 /** A document of ours, or undefined where there is none. */
