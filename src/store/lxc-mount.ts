@@ -130,7 +130,9 @@ export function lxcMountRecord(
 ): Record | undefined {
   const config = lxcConfigOf(store, id);
   if (config === undefined) return undefined;
-  const upper = viewUpper(store, id, generation);
+  // not by its view, which is blocked while somebody else has the instance
+  const directory = paths.generation(store, id, generation.generation);
+  const upper = `${partDirectory(directory, generation.parts ?? 0)}/upper`;
   if (!isInUse(upper)) return undefined;
   return {
     key: id,
@@ -141,7 +143,7 @@ export function lxcMountRecord(
     base: generation.base,
     version: generation.version,
     placement: "container",
-    source: upper,
+    source: viewUpper(store, id, generation),
     upper,
     preparer: { pid: 0, startTime: 0 },
     created: "",
