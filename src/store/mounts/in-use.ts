@@ -1,6 +1,6 @@
 /** Whether an upper is in use: the kernel is asked. */
-import { errno } from "../../sys/errno.ts";
-import { openDirectory } from "../../sys/fd.ts";
+import { errno, isErrno } from "../../sys/errno.ts";
+import { type Fd, openDirectory } from "../../sys/fd.ts";
 import { fsopen, setOption, tryCreate } from "../../sys/mount.ts";
 import { sleep } from "../../sys/self.ts";
 import { list, lstatMaybe } from "../../sys/stat.ts";
@@ -9,11 +9,13 @@ import { list, lstatMaybe } from "../../sys/stat.ts";
  * Whether any overlay in any mount namespace has this upper. Overlayfs marks the upper of every live
  * superblock, and with index=on refuses it with EBUSY before it looks at the work directory
  * (Documentation/filesystems/overlayfs.rst, "Sharing and copying layers"). The upper as its own work
- * directory lets the attempt fail in any case before anything is written.
+ * directory lets the attempt fail in any case before anything is written. Who may not mount anywhere may not ask: then
+ * it counts as in use, and whoever acts on that in a user namespace asks again there.
  */
 export function isUpperInUse(upper: string): boolean {
   if (!lstatMaybe(upper)) return false;
-  using context = fsopen("overlay");
+  using context = openContext();
+  if (!context) return true;
   using directory = openDirectory(upper);
   for (const [key, value] of [
     ["index", "on"],
@@ -24,6 +26,15 @@ export function isUpperInUse(upper: string): boolean {
     if (setOption(context, key, value) < 0) return true;
   }
   return tryCreate(context) === -(errno.EBUSY as number);
+}
+
+function openContext(): Fd | undefined {
+  try {
+    return fsopen("overlay");
+  } catch (error) {
+    if (isErrno(error, "EPERM")) return undefined;
+    throw error;
+  }
 }
 
 /**
