@@ -24,7 +24,7 @@ export interface LayerOptions {
 /**
  * Unpacks a layer's blob to `tree`, which exists and is empty. When this returns, the blob has its digest and what
  * came out of it the one that the image's config says (`diffId`); on a failure the tree is the caller's to remove.
- * Throws DIGEST where a digest is another, and what {@link unpackTar} throws.
+ * Throws BAD_IMAGE where a digest is another, and what {@link unpackTar} throws.
  */
 export async function unpackLayer(
   image: ImageDirectory,
@@ -39,8 +39,9 @@ export async function unpackLayer(
   const blob = new Bun.CryptoHasher("sha256");
   const content = new Bun.CryptoHasher("sha256");
   const bytes = readBlob(fd, layer, blob, options.signal);
+  let unpacked: Unpacked;
   try {
-    const unpacked = await unpackTar(bytes, tree, {
+    unpacked = await unpackTar(bytes, tree, {
       ...options,
       markers: true,
       see(piece) {
@@ -48,16 +49,16 @@ export async function unpackLayer(
         options.count(piece.length);
       },
     });
-    checkDigest(layer.digest, blob.digest("hex"));
-    checkDigest(layer.diffId, content.digest("hex"));
-    return unpacked;
   } catch (error) {
-    if (error instanceof VeneerError && ["DIGEST", "INTERRUPTED"].includes(error.code)) throw error;
+    if (error instanceof VeneerError && error.code === "INTERRUPTED") throw error;
     // damage shows in the digest of the blob: that says more than where the damage was met
     for await (const _ of readBlob(fd, layer, blob, options.signal));
     checkDigest(layer.digest, blob.digest("hex"));
     throw error;
   }
+  checkDigest(layer.digest, blob.digest("hex"));
+  checkDigest(layer.diffId, content.digest("hex"));
+  return unpacked;
 }
 
 /** What is left of the blob. */

@@ -1,11 +1,12 @@
 /** Everything but what engines call is in a large program of its own, which this one executes in its place. */
 
 import { VeneerError } from "../errors.ts";
-import { errnoName } from "../sys/errno.ts";
+import { errnoName, isErrno } from "../sys/errno.ts";
 import { openat, readSome } from "../sys/fd.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/flags.ts";
+import { chdir } from "../sys/namespace.ts";
 import { execve } from "../sys/process/fork.ts";
-import { LARGE_PROGRAM, ownExecutable } from "../sys/self.ts";
+import { LARGE_PROGRAM, ownExecutable, workingDirectory } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { decodeName } from "../text/file-names.ts";
 
@@ -36,9 +37,20 @@ function requireProcessor(): void {
   );
 }
 
+/** The large program's run time does not start in a directory that was deleted: there, no relative path finds anything. */
+function leaveDeletedDirectory(): void {
+  try {
+    workingDirectory();
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+    chdir("/proc/self/fdinfo");
+  }
+}
+
 /** Only comes back by an exception. Arguments go on as the bytes that they are. */
 export function startLargeProgram(): never {
   requireProcessor();
+  leaveDeletedDirectory();
   const path = largeProgram(ownExecutable());
   const env = host.environment().filter((variable) => !LEFT_BEHIND.test(decodeName(variable)));
   const result = execve(path, host.arguments(), env);

@@ -224,9 +224,14 @@ export function refuseInUse(id: string, parts: readonly string[]): void {
   throw inUse(id);
 }
 
-/** Of an instance whose overlay lives on in a mount namespace that others have copied, or that is kept. */
+/** Of an instance whose overlay lives on without a record; `keeper`: in a namespace that others have copied, or that is kept. */
 export function inUse(id: string, keeper?: Keeper): VeneerError {
-  const pid = keeper?.pid;
+  if (!keeper) {
+    return new VeneerError("IN_USE", `instance ${id} is mounted, but veneer has no record of it`, {
+      hint: "unmount it, or end what keeps it: 'findmnt -t overlay' and 'findmnt -t nsfs' show where",
+    });
+  }
+  const { pid } = keeper;
   const where = pid === undefined ? "" : `, that of process ${pid}`;
   return new VeneerError(
     "IN_USE",

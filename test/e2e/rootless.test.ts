@@ -77,7 +77,7 @@ describe("a user without root", () => {
     expect((await user.veneer("base", "verify", "deb")).status).toBe(0);
     const file = join(user.home, "out.tar");
     await user.ok("base", "export", "deb", file);
-    expect(await must("tar", ["--numeric-owner", "-tvf", file])).toMatch(/33\/34 .* \.\/var\/lib\/db\/rows/);
+    expect(await must("tar", ["--numeric-owner", "-tvf", file])).toMatch(/33\/34 .* var\/lib\/db\/rows/);
     await user.ok("base", "export", "deb", `oci:${join(user.home, "image")}`);
     expect(await user.ok("base", "import", "again", `oci:${join(user.home, "image")}`)).toBe("again@1");
     expect((await user.veneer("run", "again", "--", "ls", "-l", "/var/full")).stdout).toMatch(
@@ -317,7 +317,8 @@ describe("what a user is told", () => {
       cwd: "/",
       stdin: "pipe",
     });
-    child.stdin.write(Buffer.alloc(1024));
+    const archive = await execa("tar", ["-cC", "/bin", "busybox"], { encoding: "buffer" });
+    child.stdin.write(archive.stdout.subarray(0, 256 * 1024));
     const staging = join(user.store, "staging");
     await waitFor(() => readdirSync(staging).length > 0);
     // setpriv became the program, which waits for the one in the namespace

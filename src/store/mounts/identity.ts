@@ -5,6 +5,7 @@
  * device number that its record holds and stands on the very upper directory, which lies in the store, out of reach.
  */
 
+import { isErrno } from "../../sys/errno.ts";
 import { type Fd, openatMaybe } from "../../sys/fd.ts";
 import { fileHandle, upperHandle } from "../../sys/file-handle.ts";
 import { mountStatus } from "../../sys/file-place.ts";
@@ -75,6 +76,12 @@ export function isMountedOn(upper: string, target: string): boolean {
   return handle === undefined ? isUpperInUse(upper) : handle === handleOfPath(upper);
 }
 
+/** Undefined where there is none any more: whoever may write there may have put something else in its place. */
 function openMountPoint(target: string): Fd | undefined {
-  return openatMaybe(AT_FDCWD, target, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    return openatMaybe(AT_FDCWD, target, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  } catch (error) {
+    if (isErrno(error, "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
 }
