@@ -46,7 +46,7 @@ describe("a container that names a base", () => {
     ["deep nesting", document({ ...BASE, x: JSON.parse("[".repeat(90) + "]".repeat(90)) })],
   ])("is refused with %s", (_what, text) => {
     expect(() => read(text)).toThrow(VeneerError);
-    expect(() => read(text)).toThrow("names a base");
+    expect(() => read(text)).toThrow("is not JSON");
   });
 
   it("is refused when what is used of it is not valid", () => {
@@ -77,7 +77,7 @@ describe("its environment", () => {
   it("names a base where the configuration allows it", () => {
     expect(read(named)).toBeUndefined();
     expect(read(named, true)).toBeDefined();
-    expect(() => read(`${named}x`, true)).toThrow("names a base");
+    expect(() => read(`${named}x`, true)).toThrow("is not JSON");
     expect(read(`${named}x`)).toBeUndefined();
   });
 });
