@@ -24,11 +24,12 @@ const INLINE_REMOVALS = 64;
 export function release(store: Store, record: Record): string | undefined {
   let left: string | undefined;
   if (record.placement === "host" && record.target !== undefined) {
-    if (isMountedAtTarget(record)) umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
     const mapped = record.target === paths.mappedPoint(store, record.key);
-    if (mapped || record.target === paths.rootPoint(store, record.key)) {
-      removeMountPoint(record.target, mapped);
-    }
+    const own = mapped || record.target === paths.rootPoint(store, record.key);
+    // only veneer mounts at a mount point of its own: in another namespace than the engine's there is a copy, which
+    // would keep the directory from being removed
+    if (own || isMountedAtTarget(record)) umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
+    if (own) removeMountPoint(record.target, mapped);
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));
