@@ -46,8 +46,9 @@ import {
 } from "../sys/mount.ts";
 import { chdir, fchdir, pivotRoot } from "../sys/namespace.ts";
 import { isType, stat } from "../sys/stat.ts";
-import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
+import { inUserNamespace } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
+import { hasTtyGroup, TTY_GROUP } from "../userns/tty-group.ts";
 import { mountSession } from "./edit-session.ts";
 import { planScaffold } from "./missing-mount-points.ts";
 
@@ -196,9 +197,7 @@ function addDeviceMounts(devices: Fd): void {
   for (const [key, value] of [
     ["ptmxmode", "0666"],
     ["mode", "0620"],
-    ...(readIdMap("gid").some(({ inside, count }) => inside <= 5 && 5 < inside + count)
-      ? ([["gid", "5"]] as const)
-      : []),
+    ...(hasTtyGroup() ? ([["gid", String(TTY_GROUP)]] as const) : []),
   ] as const) {
     setOption(context, key, value);
   }

@@ -14,7 +14,7 @@ import { type Fd, fchmodat, mkdirMaybe, mkdirs, openDirectory, unlinkQuietly } f
 import { AT_FDCWD, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from "../sys/flags.ts";
 import { attach, cloneTree, setMountAttributes } from "../sys/mount.ts";
 import { lstatMaybe, setxattr } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import type { IdMap } from "../sys/user-namespace.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { makeNamespace } from "../userns/create.ts";
 

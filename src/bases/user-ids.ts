@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
-import type { IdMap, IdRange } from "../sys/userns.ts";
+import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 import { parseSubordinate } from "../userns/subordinate-ids.ts";
 

@@ -10,9 +10,9 @@ import { cgroupLayout } from "../sys/cgroup.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
-import type { IdMap } from "../sys/userns.ts";
+import { type IdMap, inUserNamespace, overflowIds } from "../sys/user-namespace.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
+import { hasTtyGroup } from "../userns/tty-group.ts";
 import { readImageConfig } from "./image-config.ts";
 import { type ContainerFacts, hostnameOf } from "./oci-config.ts";
 import { resolveUser } from "./user.ts";
@@ -85,7 +85,7 @@ export function containerFacts(
       canHold(merged, RESOLV_CONF) && { resolvConf: RESOLV_CONF }),
     volumes: wishes.volumes,
     cgroups: cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")),
-    ...(inUserNamespace() && { rootless: { ttyGroup: hasGroup(TTY_GROUP) } }),
+    ...(inUserNamespace() && { rootless: { ttyGroup: hasTtyGroup() } }),
     ...(wishes.idmap && { idmap: wishes.idmap }),
     annotations: annotations(wishes),
   };
@@ -94,15 +94,8 @@ export function containerFacts(
 /** In a base that belongs to none of the namespace's ids no mount point can be made. */
 function canHold(merged: readonly Fd[], path: string): boolean {
   const { uid } = rootFact(merged);
-  const foreign = uid === NOBODY && inUserNamespace();
+  const foreign = inUserNamespace() && uid === overflowIds().uid;
   return !foreign || lookup(merged, path).kind !== "missing";
-}
-
-const NOBODY = 65534;
-const TTY_GROUP = 5;
-
-function hasGroup(gid: number): boolean {
-  return readIdMap("gid").some(({ inside, count }) => gid >= inside && gid < inside + count);
 }
 
 /** The parts of an instance's upper, top first; it has none while it is kept in memory. */

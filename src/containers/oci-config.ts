@@ -2,7 +2,8 @@
 
 import type { HookEntry } from "../request/oci-config.ts";
 import type { CgroupLayout } from "../sys/cgroup.ts";
-import type { IdMap } from "../sys/userns.ts";
+import type { IdMap } from "../sys/user-namespace.ts";
+import { TTY_GROUP } from "../userns/tty-group.ts";
 import type { User } from "./user.ts";
 import type { Volume } from "./volume.ts";
 
@@ -147,7 +148,7 @@ function namespaces(facts: ContainerFacts): string[] {
 
 function mounts(facts: ContainerFacts): object[] {
   const { rootless } = facts;
-  const ttyGroup = rootless?.ttyGroup === false ? [] : ["gid=5"];
+  const ttyGroup = rootless?.ttyGroup === false ? [] : [`gid=${TTY_GROUP}`];
   const all: object[] = [
     { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
     {

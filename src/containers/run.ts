@@ -11,7 +11,7 @@ import { runForeground } from "../sys/process/foreground.ts";
 import { programPath, sleep } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { rootOf } from "../userns/of-container.ts";
+import { requireRoot } from "../userns/of-container.ts";
 import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "./bundle.ts";
 import { type ContainerWishes, containerFacts } from "./facts.ts";
 import { ociConfig } from "./oci-config.ts";
@@ -46,7 +46,7 @@ export function runContainer(place: RunPlace, id: string, wishes: ContainerWishe
     ...(!known.rootless && { cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}` }),
     ...(nofile && { nofile }),
   };
-  fillBundle(claim, ociConfig(facts), wishes.idmap && rootOf(wishes.idmap));
+  fillBundle(claim, ociConfig(facts), wishes.idmap && requireRoot(wishes.idmap));
   try {
     const file = wrapper(runtime);
     return runForeground(

@@ -14,14 +14,12 @@ import {
   valuesOf,
 } from "../request/lxc-text.ts";
 import { lxcJournal } from "../store/setup-journal.ts";
-import type { FsIds } from "../sys/credentials.ts";
 import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { hostId } from "../userns/id-map.ts";
+import { rootOf } from "../userns/id-map.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
 
 export interface LxcContainer {
@@ -126,6 +124,7 @@ export function lxcContainer(
   const lines = exists ? readAllLines(path) : [];
   const all = exists ? lines : defaultFiles(etc).flatMap(readAllLines);
   const map = idMapOfLines(all.filter(({ key }) => key === "idmap").map(({ value }) => value));
+  // lxc-create has it own the container's directory
   const owner = map && rootOf(map);
   refuseUnfit(container, lines, replaces);
   if ("line" in root) refuseHooklessUnfit(container, all);
@@ -305,12 +304,6 @@ function refuseHooklessUnfit(
 
 function isForeignHook(key: string, value: string): boolean {
   return key.startsWith("hook.") && key !== "hook.version" && value !== "" && !isOurHook(value);
-}
-
-/** The container's root, as lxc-create has it own the container's directory; undefined where the map has none. */
-function rootOf({ uids, gids }: IdMap): FsIds | undefined {
-  const [uid, gid] = [hostId(uids, 0), hostId(gids, 0)];
-  return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
 
 /** Those of LXC's packages and of the administrator from which lxc-create makes a container. */

@@ -24,10 +24,10 @@ import { parseMountinfo } from "../sys/mountinfo.ts";
 import { identify, identifyParent, type ProcessIdentity } from "../sys/process.ts";
 import { sleep } from "../sys/self.ts";
 import { fstat } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import { type IdMap, NOBODY } from "../sys/user-namespace.ts";
 import { displayName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { rootOf, usernsOfMap } from "../userns/of-container.ts";
+import { requireRoot, usernsOfMap } from "../userns/of-container.ts";
 
 interface Place {
   /** lxc.idmap */
@@ -63,7 +63,7 @@ export function startOnHost(
     throw new VeneerError("NO_ID_MAP", `container ${container} has no line 'lxc.idmap = ${kind} …'`);
   }
   const directory = canonical(target);
-  checkReach(container, directory, rootOf(map));
+  checkReach(container, directory, requireRoot(map));
   const monitor = identifyParent();
   if (monitor) forgetEarlier(store, key, monitor);
   using _place = lockPlace(directory);
@@ -91,8 +91,8 @@ function parent(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
-/** Users of no id of the container's, in no group (overflowuid). */
-const NOBODY: FsIds = { uid: 65534, gid: 65534 };
+/** Users of no id of the container's, in no group. */
+const STRANGER: FsIds = { uid: NOBODY, gid: NOBODY };
 
 /**
  * The mount on the host has the container's set-user-ID files, whose ids are those of the container's users: only
@@ -108,7 +108,7 @@ function checkReach(container: string, directory: string, owner: FsIds): void {
       { hint: `${hint}, and let others pass through the directories above (chmod o+x)` },
     );
   }
-  if (isReached(directory, NOBODY)) {
+  if (isReached(directory, STRANGER)) {
     throw new VeneerError("TOO_OPEN", `every user of the host could reach ${quote(directory)}`, { hint });
   }
 }

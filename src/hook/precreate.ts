@@ -20,7 +20,7 @@ import { listRecords, type Record, recordKey } from "../store/records.ts";
 import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "../sys/fd.ts";
 import { identify } from "../sys/process.ts";
 import { getppid, workingDirectory } from "../sys/self.ts";
-import { rootOf, usernsOfConfig } from "../userns/of-container.ts";
+import { requireRoot, usernsOfConfig } from "../userns/of-container.ts";
 import { releaseHook } from "./poststop.ts";
 
 const INPUT = "config.json on stdin";
@@ -75,7 +75,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       ...(container !== undefined && { container }),
       ...(podman && { preparer: podman }),
       ...(userns && { userns }),
-      place: { placement: "host", target, own: true, ...(userns && { owner: rootOf(userns.map) }) },
+      place: { placement: "host", target, own: true, ...(userns && { owner: requireRoot(userns.map) }) },
     },
     print,
   );

@@ -2,8 +2,9 @@
 import { VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
+import type { FsIds } from "../sys/credentials.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { inUserNamespace, readIdMap } from "../sys/user-namespace.ts";
+import { inUserNamespace, overflowIds, ownRanges } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 
 export interface ImportOptions {
@@ -19,13 +20,10 @@ export interface ImportOptions {
   readonly candidate?: boolean;
 }
 
-/** What files of ids that the namespace does not have belong to in it (/proc/sys/kernel/overflowuid). */
-const NOBODY = 65534;
-
 /** Refuses an import that keeps owners where there is but one id. */
 export function requireOwners(squash = false): void {
   if (squash || !inUserNamespace()) return;
-  const ids = (kind: "uid" | "gid") => readIdMap(kind).reduce((sum, { count }) => sum + count, 0);
+  const ids = (kind: "uid" | "gid") => ownRanges(kind).reduce((sum, { size }) => sum + size, 0);
   if (ids("uid") > 1 && ids("gid") > 1) return;
   throw new VeneerError("NO_SUBUIDS", "owners cannot be kept: this user has no ids beside its own", {
     hint: "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER (a range of nobody else's), and newuidmap (Debian: uidmap); or --squash gives every file to root",
@@ -38,7 +36,8 @@ export function requireOwners(squash = false): void {
  */
 export function refuseForeignOwners(directory: string): void {
   if (!inUserNamespace()) return;
-  const isForeign = ({ uid, gid }: { uid: number; gid: number }) => uid === NOBODY || gid === NOBODY;
+  const nobody = overflowIds();
+  const isForeign = ({ uid, gid }: FsIds) => uid === nobody.uid || gid === nobody.gid;
   const refuse = (path: string) => {
     throw new VeneerError("FOREIGN_OWNERS", `${quote(path)} belongs to somebody else on this host`, {
       hint: "let root pack it: tar --numeric-owner --xattrs -C DIR -c . >FILE.tar, and import that; or --squash gives every file to root",

@@ -1,10 +1,8 @@
 /** Ids as a user namespace's maps make them on a file system that is not idmapped. Pure. */
-import type { IdMap, IdRange } from "../sys/userns.ts";
+import { type IdMap, type IdRange, NOBODY } from "../sys/user-namespace.ts";
 import { hostId } from "../userns/id-map.ts";
 
-/** What an id without a mapping shows as (/proc/sys/kernel/overflowuid): on the disk it belongs to nobody. */
-const NOBODY = 65534;
-
+/** An id without a mapping becomes nobody's. */
 export function shiftedId(ranges: readonly IdRange[], id: number): number {
   return hostId(ranges, id) ?? NOBODY;
 }

@@ -11,7 +11,7 @@ import { isErrno } from "../sys/errno.ts";
 import { fchmodat, fchownat, mkdirMaybe, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE, S_IFDIR, S_IFLNK } from "../sys/flags.ts";
 import { isType, lgetxattr, lstatMaybe, type Stat, setxattr } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import type { IdMap } from "../sys/user-namespace.ts";
 import type { BaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { mapName } from "../userns/id-map.ts";

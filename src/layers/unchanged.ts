@@ -15,8 +15,8 @@ import { fstat, isType, list } from "../sys/stat.ts";
 export function changesNothing(tree: string, layers: readonly Fd[]): boolean {
   using root = openDirectory(tree);
   const top = layers[0] as Fd;
-  const rootOf = (fd: Fd): Located => ({ dir: fd.number, path: ".", stat: fstat(fd.number) });
-  let same = sameEntry(rootOf(root), rootOf(top)) && !isOpaque(`${root.path}/.`);
+  const located = (fd: Fd): Located => ({ dir: fd.number, path: ".", stat: fstat(fd.number) });
+  let same = sameEntry(located(root), located(top)) && !isOpaque(`${root.path}/.`);
   const below = new Map<string, readonly Fd[]>([["", layers]]);
   walk(tree, ({ path, name, stat, dir }) => {
     if (!same) return false;

@@ -4,7 +4,7 @@ import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { type Fd, openDirectory, readlink } from "../sys/fd.ts";
-import { openNamespace } from "../sys/userns.ts";
+import { openNamespace } from "../sys/user-namespace.ts";
 
 export interface NewOverlay extends Disposable {
   readonly mount: Fd;

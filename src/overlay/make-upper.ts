@@ -3,7 +3,7 @@
 import { type Fd, fchmodat, fchownat, mkdirat, openat } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
 import { setTime, setxattr } from "../sys/stat.ts";
-import { inUserNamespace } from "../sys/user-namespace.ts";
+import { inUserNamespace, overflowIds } from "../sys/user-namespace.ts";
 import { makeWhiteout, markOpaque } from "./marks.ts";
 import type { UpperEntry, UpperRoot } from "./upper-entries.ts";
 
@@ -32,17 +32,14 @@ export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly Upp
   setAttributes(directory, "upper", foreign ? { ...root, xattrs: new Map() } : root);
 }
 
-/** Nobody's: what belongs to ids that the user namespace does not have, as all of a base that root shares with all. */
-const NOBODY = 65534;
-
-/** Whether a base in a user namespace belongs to none of its ids. */
+/** Whether a base in a user namespace belongs to none of its ids, as one that root shares with all. */
 function isForeign({ uid }: { readonly uid: number }): boolean {
-  return uid === NOBODY && inUserNamespace();
+  return inUserNamespace() && uid === overflowIds().uid;
 }
 
 function rootInstead<T extends UpperRoot>(owner: T): T {
-  const id = (one: number) => (one === NOBODY ? 0 : one);
-  return { ...owner, uid: id(owner.uid), gid: id(owner.gid) };
+  const { uid, gid } = overflowIds();
+  return { ...owner, uid: owner.uid === uid ? 0 : owner.uid, gid: owner.gid === gid ? 0 : owner.gid };
 }
 
 function makeDirectory(upper: Fd, entry: UpperEntry): void {

@@ -16,7 +16,7 @@ import {
 } from "../sys/flags.ts";
 import { clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
-import { inUserNamespace } from "../sys/user-namespace.ts";
+import { inUserNamespace, overflowIds } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 import { mountOverlay, type OverlayRequest } from "./mount.ts";
 
@@ -94,7 +94,7 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
       detached.push(parent);
     }
     const place = inMemory ? parent : find(parent, directory ?? "the upper");
-    const root = rootOf(place);
+    const root = ownerOf(place);
     const upper = keep(openDirectory("upper", place.number));
     const work = keep(openDirectory("work", place.number));
     const all = { ...rest, layers: [...attached, ...mapped], upper, work, detached, attached };
@@ -188,10 +188,10 @@ function noIdmapHint(inMemory = false): string {
 }
 
 /** Who id 0 of the namespace is: the directory belongs to root on the disk. */
-function rootOf(directory: Fd): FsIds {
+function ownerOf(directory: Fd): FsIds {
   const { uid, gid } = fstat(directory.number);
-  const overflow = (file: string) => Number(readText(`/proc/sys/kernel/${file}`));
-  if (uid !== overflow("overflowuid") && gid !== overflow("overflowgid")) return { uid, gid };
+  const nobody = overflowIds();
+  if (uid !== nobody.uid && gid !== nobody.gid) return { uid, gid };
   throw new VeneerError("NO_ROOT_ID", "the container's user namespace has no user or group 0", {
     hint: "map an id for root: linux.uidMappings and linux.gidMappings with containerID 0",
   });

@@ -3,7 +3,7 @@
 import { isErrno } from "../sys/errno.ts";
 import { readText } from "../sys/fd.ts";
 import { list } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import type { IdMap } from "../sys/user-namespace.ts";
 import { idMapOfLines } from "./lxc-idmap.ts";
 import { isOurHook } from "./lxc-text.ts";
 

@@ -1,5 +1,5 @@
 /** `lxc.idmap` (lxc.container.conf(5)). Pure. */
-import type { IdMap, IdRange } from "../sys/userns.ts";
+import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 
 /**
  * The maps that the values of these lines say, in their order; an empty value takes back those before it. Undefined

@@ -3,7 +3,7 @@ import { VeneerError } from "../errors.ts";
 import validateBundleConfig from "../generated/oci-config.js";
 import { checkDocument } from "../store/check-document.ts";
 import { readText } from "../sys/fd.ts";
-import type { IdRange } from "../sys/userns.ts";
+import type { IdRange } from "../sys/user-namespace.ts";
 import { CONFIG_SHAPE, unusable } from "./bundle-shape.ts";
 import { parseUnambiguous } from "./json-check.ts";
 

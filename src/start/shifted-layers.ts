@@ -6,7 +6,7 @@ import { paths, type Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import type { IdMap, IdRange } from "../sys/userns.ts";
+import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { mapName } from "../userns/id-map.ts";
 

@@ -32,9 +32,9 @@ import { requireKernel } from "../sys/kernel.ts";
 import { identifySelf } from "../sys/process.ts";
 import { warn } from "../sys/self.ts";
 import { listFd } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import type { IdMap } from "../sys/user-namespace.ts";
 import { displayName, formatBaseRef } from "../text/names.ts";
-import { rootOf } from "../userns/of-container.ts";
+import { requireRoot } from "../userns/of-container.ts";
 import { freshUpperOfImage } from "./image-upper.ts";
 import type { Operation } from "./operations.ts";
 import { type Consumer, planStart, type UpperPlan } from "./plan.ts";
@@ -310,7 +310,7 @@ function startEphemeral(
       upper,
       consumer,
       image: image.length > 0,
-      ...(shifted && { shifted: rootOf(shifted) }),
+      ...(shifted && { shifted: requireRoot(shifted) }),
     },
     extra,
   );

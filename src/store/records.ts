@@ -5,7 +5,7 @@ import { createFile, readlink, readText, rename, symlink, uniqueSuffix, unlinkQu
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { list, lstatMaybe } from "../sys/stat.ts";
-import type { IdMap } from "../sys/userns.ts";
+import type { IdMap } from "../sys/user-namespace.ts";
 import { parseDocument, writeDocument } from "./document.ts";
 import type { Parts } from "./frozen-uppers.ts";
 import type { OverlayIdentity } from "./mounts/identity.ts";

@@ -1,5 +1,26 @@
-/** User namespaces (user_namespaces(7)): whether this process is in one, and who its root is outside. */
-import { readlink, readText } from "./fd.ts";
+/** User namespaces (user_namespaces(7)): of this process, of others, and their maps of ids. */
+import type { FsIds } from "./credentials.ts";
+import { type Fd, openat, readlink, readText } from "./fd.ts";
+import { AT_FDCWD, NSFS_MAGIC, O_NONBLOCK, O_RDONLY } from "./flags.ts";
+import { check, syscall } from "./libc.ts";
+import { SYS } from "./numbers.ts";
+import { stat } from "./stat.ts";
+
+/** A range of ids, as in a line of /proc/PID/uid_map and in config.json. */
+export interface IdRange {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
+}
+
+/** The maps of a user namespace. */
+export interface IdMap {
+  readonly uids: readonly IdRange[];
+  readonly gids: readonly IdRange[];
+}
+
+/** The user and the group that own nothing of their own, on every system. */
+export const NOBODY = 65534;
 
 /** PROC_USER_INIT_INO in include/linux/proc_ns.h */
 const FIRST = "user:[4026531837]";
@@ -15,26 +36,54 @@ export function inUserNamespace(): boolean {
   return inside;
 }
 
-/** An extent of a map: ids from `inside` on are those from `outside` on. */
-export interface IdExtent {
-  readonly inside: number;
-  readonly outside: number;
-  readonly count: number;
+let overflow: FsIds | undefined;
+
+/** What owners that a user namespace has no id for show as in it (proc_sys_kernel(5), overflowuid). */
+export function overflowIds(): FsIds {
+  const read = (file: string) => Number(readText(`/proc/sys/kernel/${file}`) ?? NOBODY);
+  overflow ??= { uid: read("overflowuid"), gid: read("overflowgid") };
+  return overflow;
 }
 
-/** /proc/self/uid_map or gid_map. */
-export function readIdMap(kind: "uid" | "gid"): IdExtent[] {
-  const text = readText(`/proc/self/${kind}_map`) ?? "";
-  return text
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .map((line) => {
-      const [inner = 0, outer = 0, count = 0] = line.trim().split(/\s+/).map(Number);
-      return { inside: inner, outside: outer, count };
-    });
+/** Whether a process (or the file of a namespace) is in the user namespace of this process. */
+export function isOwnUserns(path: string): boolean {
+  const [one, own] = [stat(path), stat("/proc/self/ns/user")];
+  return one.ino === own.ino && one.dev === own.dev;
+}
+
+/** A namespace by its file. Throws when the file is none of nsfs. */
+export function openNamespace(path: string): Fd {
+  const fd = openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK);
+  if (isNamespace(fd)) return fd;
+  fd[Symbol.dispose]();
+  throw new Error(`${path} is no namespace`);
+}
+
+export function isNamespace(fd: Fd): boolean {
+  const buffer = new Uint8Array(128);
+  check(syscall(SYS.fstatfs, fd.number, buffer), "fstatfs");
+  return new DataView(buffer.buffer).getBigUint64(0, true) === BigInt(NSFS_MAGIC);
+}
+
+/** The maps of a process's user namespace, as this process's namespace counts. */
+export function readIdMap(pid: number): IdMap {
+  return { uids: readRanges(pid, "uid"), gids: readRanges(pid, "gid") };
+}
+
+/** The ranges of ids that this process's user namespace has. */
+export function ownRanges(kind: "uid" | "gid"): readonly IdRange[] {
+  return readRanges("self", kind);
 }
 
 /** The user that this namespace's root is in the namespace around it; undefined where it has none. */
 export function outerUser(): number | undefined {
-  return readIdMap("uid").find((extent) => extent.inside === 0)?.outside;
+  return ownRanges("uid").find(({ containerID }) => containerID === 0)?.hostID;
+}
+
+function readRanges(pid: number | "self", kind: "uid" | "gid"): IdRange[] {
+  const lines = (readText(`/proc/${pid}/${kind}_map`) ?? "").split("\n").filter((line) => line !== "");
+  return lines.map((line) => {
+    const [containerID = 0, hostID = 0, size = 0] = line.trim().split(/\s+/).map(Number);
+    return { containerID, hostID, size };
+  });
 }

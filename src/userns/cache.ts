@@ -20,7 +20,7 @@ import { attach, cloneTree, umountQuietly } from "../sys/mount.ts";
 import { withMountNamespace } from "../sys/namespace.ts";
 import { parentOf } from "../sys/process.ts";
 import { fstat, listFd, statMaybe } from "../sys/stat.ts";
-import { isNamespace } from "../sys/userns.ts";
+import { isNamespace } from "../sys/user-namespace.ts";
 
 /** Engines can give each container maps of its own (podman's --userns=auto): those are not worth a mount each. */
 const LIMIT = 32;

@@ -4,7 +4,7 @@ import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, O_WRONLY } from "../sys/flags.ts";
 import { holdNewUserNamespace } from "../sys/spawn.ts";
-import { type IdMap, openNamespace } from "../sys/userns.ts";
+import { type IdMap, openNamespace } from "../sys/user-namespace.ts";
 import { mapText } from "./id-map.ts";
 
 /** A new user namespace. */

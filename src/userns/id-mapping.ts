@@ -1,6 +1,6 @@
 /** `--uidmap CONTAINER:HOST:SIZE` */
 import { UsageError } from "../errors.ts";
-import type { IdMap, IdRange } from "../sys/userns.ts";
+import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 
 /** user_namespaces(7): ids are 32 bits, and 4294967295 is none */

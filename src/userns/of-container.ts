@@ -4,12 +4,11 @@ import { type BundleConfig, hasUserNamespace } from "../request/oci-config.ts";
 import type { Store } from "../store/paths.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { Fd } from "../sys/fd.ts";
-import { type IdMap, isOwnUserns, openNamespace, readIdMap } from "../sys/userns.ts";
+import { type IdMap, isOwnUserns, openNamespace, readIdMap } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 import { keepNamespace, openKept } from "./cache.ts";
 import { makeNamespace } from "./create.ts";
-import type { UserNamespace } from "./id-map.ts";
-import { hostId, mapName } from "./id-map.ts";
+import { mapName, rootOf, type UserNamespace } from "./id-map.ts";
 
 /** That of a process; undefined when it is in this process's own. */
 export function usernsOfProcess(pid: number): UserNamespace | undefined {
@@ -79,11 +78,10 @@ function userNamespace(fd: Fd, map: IdMap | undefined): UserNamespace {
   return { fd, ...(map && { map }), [Symbol.dispose]: () => fd[Symbol.dispose]() };
 }
 
-/** The namespace's root as the host counts. Throws where the maps are not known, or have none. */
-export function rootOf(map: IdMap | undefined): FsIds {
-  const uid = hostId(map?.uids ?? [], 0);
-  const gid = hostId(map?.gids ?? [], 0);
-  if (uid !== undefined && gid !== undefined) return { uid, gid };
+/** Like {@link rootOf}; throws where the maps are not known, or have none. */
+export function requireRoot(map: IdMap | undefined): FsIds {
+  const root = map && rootOf(map);
+  if (root) return root;
   throw new VeneerError("NO_ROOT_ID", "it is not known who root of the container's user namespace is", {
     hint: "map an id for root: linux.uidMappings and linux.gidMappings with containerID 0",
   });

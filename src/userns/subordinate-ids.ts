@@ -1,5 +1,5 @@
 /** Which ids of the host a user's namespace has. Pure. */
-import type { IdRange } from "../sys/userns.ts";
+import type { IdRange } from "../sys/user-namespace.ts";
 
 /** A line of subuid(5): ids that belong to a user beside its own. */
 export interface SubordinateRange {

@@ -4,7 +4,7 @@ import { containerFacts } from "../../containers/facts.ts";
 import { ociConfig } from "../../containers/oci-config.ts";
 import { readInstance } from "../../store/instances.ts";
 import { programPath } from "../../sys/self.ts";
-import { rootOf } from "../../userns/of-container.ts";
+import { requireRoot } from "../../userns/of-container.ts";
 import type { Command } from "../framework/command.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./options.ts";
 
@@ -36,7 +36,7 @@ the root is there already. Without a COMMAND the one of the image is taken, else
       env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     };
     const facts = containerFacts(store, wishes, id, ROOTFS);
-    const root = wishes.idmap && rootOf(wishes.idmap);
+    const root = wishes.idmap && requireRoot(wishes.idmap);
     writeBundle(directory, ociConfig({ ...facts, hooks: { createRuntime: [hook], poststop: [hook] } }), root);
     context.out(directory);
   },

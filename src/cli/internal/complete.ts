@@ -24,13 +24,13 @@ export const command: Command = {
   async run(context, input) {
     const words = input.rest ?? [""];
     const answer = complete(words, await loadCommands(), GLOBAL_OPTIONS);
-    const store = { ...context.settings.store, ...rootOf(words) };
+    const store = { ...context.settings.store, ...storeOption(words) };
     for (const line of lines(answer, store)) context.out(line);
   },
 };
 
 /** --root among the words before the command. */
-function rootOf(words: readonly string[]): { root?: string } {
+function storeOption(words: readonly string[]): { root?: string } {
   const globals = words.slice(0, countGlobals(words, GLOBAL_OPTIONS));
   const index = globals.findIndex((word) => word === "--root" || word.startsWith("--root="));
   const root = index < 0 ? undefined : (globals[index]?.split("=", 2)[1] ?? globals[index + 1]);
