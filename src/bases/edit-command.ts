@@ -2,7 +2,8 @@
 import { constants } from "node:os";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
-import { findProgram, PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
+import { requireProgram } from "../process/find-program.ts";
+import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import type { Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
 
@@ -53,11 +54,18 @@ export async function runInSession(
   const unshare = ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"];
   const init = ["sh", "-c", INIT, "sh", programPath(), store.root, store.run, name];
   init.push(String(extra.length), ...extra, ...command);
-  const args = ["--pdeathsig", "KILL", "--", findProgram("env"), "--default-signal", findProgram("unshare")];
+  const args = [
+    "--pdeathsig",
+    "KILL",
+    "--",
+    requireProgram("env"),
+    "--default-signal",
+    requireProgram("unshare"),
+  ];
   const passed = Object.fromEntries(
     PASSED.flatMap((key) => (env[key] === undefined ? [] : [[key, env[key]]])),
   );
-  const child = execa(findProgram("setpriv"), [...args, ...unshare, ...init], {
+  const child = execa(requireProgram("setpriv"), [...args, ...unshare, ...init], {
     extendEnv: false,
     env: { PATH: PROGRAM_ENVIRONMENT.PATH, HOME: "/root", ...passed },
     reject: false,

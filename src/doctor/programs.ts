@@ -19,14 +19,17 @@ const ENGINES = [
   ["containerd", "containerd", "containerd"],
 ] as const;
 
-/** Name, package, what for; the first ones nothing works without. */
+/** Name, what for; the first ones all other programs are run by. */
 const PROGRAMS = [
-  ["unshare", "util-linux", "private mount namespaces of the wrapping runtime", true],
-  ["tar", "tar", "bases from and to tar files", false],
-  ["gzip", "gzip", "tar files and image layers in gzip", false],
-  ["xz", "xz-utils", "tar files in xz", false],
-  ["zstd", "zstd", "tar files and image layers in zstd", false],
-  ["skopeo", "skopeo", "images from and to registries, docker archives", false],
+  ["setpriv", "every other program, which ends with veneer", true],
+  ["unshare", "commands in a base that is edited, and all work without root", true],
+  ["cp", "layers with more links than the file system permits, copies with shifted owners", false],
+  ["gzip", "tar files and image layers that are written in gzip", false],
+  ["xz", "tar files in xz", false],
+  ["bzip2", "tar files in bzip2", false],
+  ["zstd", "tar files and image layers that are written in zstd", false],
+  ["tar", "images that are written to an archive", false],
+  ["skopeo", "images from and to registries, docker archives", false],
 ] as const;
 
 export function engineChecks(config: Config, path: string | undefined, hybrid: boolean): Check[] {
@@ -50,11 +53,11 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
   return [one, ...checks];
 }
 
-export function programChecks(path: string | undefined): Check[] {
-  return PROGRAMS.map(([name, packageName, purpose, required]) =>
+export function programChecks(): Check[] {
+  return PROGRAMS.map(([name, purpose, required]) =>
     check("programs", name, required, () => {
-      const file = findProgram(name, path);
-      return file ? ok(file) : not("missing", `not installed: ${purpose}`, installHint(packageName));
+      const file = findProgram(name);
+      return file ? ok(file) : not("missing", `not installed: ${purpose}`, installHint(name));
     }),
   );
 }

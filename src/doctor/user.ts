@@ -69,7 +69,7 @@ function setting(file: string): string | undefined {
 const SQUASH = "without them 'base import --squash' gives every file to root";
 
 function helpers(): Finding {
-  const programs = ["newuidmap", "newgidmap"].map((name) => ({ name, file: findProgram(name, undefined) }));
+  const programs = ["newuidmap", "newgidmap"].map((name) => ({ name, file: findProgram(name) }));
   const missing = programs.filter(({ file }) => file === undefined).map(({ name }) => name);
   if (missing.length > 0) {
     return not("limited", `${missing.join(", ")} not installed`, `${installHint("uidmap")}; ${SQUASH}`);

@@ -7,6 +7,7 @@ import { VeneerError } from "../errors.ts";
 import type { Store } from "../store/paths.ts";
 import { readJournal, writeJournal } from "../store/setup-journal.ts";
 import { listBases } from "../store/versions.ts";
+import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { mkdirs, readText, replaceFile, unlinkQuietly } from "../sys/fd.ts";
 import { type Engine, ownFile } from "./engine.ts";
 
@@ -14,7 +15,6 @@ const KIND = "veneer.run/base";
 
 /** hooks came with 0.3.0, names that begin with a digit with 0.5.0, which podman 4.3 knows */
 const VERSION = "0.5.0";
-const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
 const JOURNAL = "cdi";
 
 /** How a hook is called. */
@@ -38,7 +38,12 @@ export function namesWithoutDevice(store: Store): string[] {
 function devicesFile(bases: readonly string[], { path, globals }: HookProgram): string | undefined {
   const devices = bases.filter(isDeviceName).map((base) => {
     const args = ["veneer", ...globals, "hook", "oci", "--base", base];
-    const hooks = ["createRuntime", "poststop"].map((hookName) => ({ hookName, path, args, env: ENV }));
+    const hooks = ["createRuntime", "poststop"].map((hookName) => ({
+      hookName,
+      path,
+      args,
+      env: MINIMAL_ENVIRONMENT,
+    }));
     return { name: base, containerEdits: { hooks } };
   });
   if (devices.length === 0) return undefined;

@@ -2,17 +2,17 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { parse } from "@decimalturn/toml-patch";
 import { VeneerError } from "../errors.ts";
+import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { type Engine, ownFile, type SetupRequest } from "./engine.ts";
 import { notUnderstood } from "./not-understood.ts";
 
-const ENV = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
 const DROP_IN = "veneer.conf";
 /** containers.conf(5); the directory in /etc that oci-hooks(5) speaks of is not among the defaults */
 const DEFAULT_HOOKS = ["/usr/share/containers/oci/hooks.d"];
 
 /** OCI hook configuration, oci-hooks(5): matched on the annotation, so that no other container calls us. */
 function hooksFile({ bin, user = [] }: SetupRequest): string {
-  const hook = { path: `${bin}/veneer`, args: ["veneer", ...user, "hook", "oci"], env: ENV };
+  const hook = { path: `${bin}/veneer`, args: ["veneer", ...user, "hook", "oci"], env: MINIMAL_ENVIRONMENT };
   const when = { annotations: { "^run\\.veneer\\.(base|instance)$": ".*" } };
   const stages = ["createRuntime", "poststop"];
   return `${JSON.stringify({ version: "1.0.0", hook, when, stages }, undefined, 2)}\n`;

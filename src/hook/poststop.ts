@@ -6,6 +6,7 @@ import { isStopped, readState } from "../request/oci-state.ts";
 import { deleteLater, mergeLater, release } from "../start/release.ts";
 import type { Store } from "../store/paths.ts";
 import { readRecord } from "../store/records.ts";
+import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { programPath } from "../sys/self.ts";
 import { quote } from "../text/quote.ts";
 
@@ -14,8 +15,7 @@ export function releaseHook(store: Store, key: string): string {
   return JSON.stringify({
     path: programPath(),
     args: ["veneer", "--root", store.root, "--run", store.run, "hook", "oci", "--release", key],
-    // never empty: a runtime gives a hook without env the environment of the container
-    env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    env: MINIMAL_ENVIRONMENT,
     // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
   });
 }

@@ -1,5 +1,6 @@
 /** Somebody who stays when this process is killed, or stuck in a call, while a container stands still. */
 import type { Store } from "../store/paths.ts";
+import { MINIMAL_PATH } from "../sys/environment.ts";
 import { writeAll } from "../sys/fd.ts";
 import { pipe } from "../sys/process/fork.ts";
 import { programPath } from "../sys/self.ts";
@@ -47,7 +48,7 @@ export function startGuard(store: Store, pauseLimit: number): Guard {
   const { read, write } = pipe();
   const guard = Bun.spawn(["/bin/sh", "-c", SCRIPT, "sh", ...recover], {
     cwd: "/",
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    env: { PATH: MINIMAL_PATH },
     stdio: [read.number, "ignore", "inherit"],
     detached: true,
   });

@@ -1,18 +1,45 @@
 /** Programs of the host: where they are, and how to get one that is missing. */
+import { VeneerError } from "../errors.ts";
 import { S_IFREG } from "../sys/flags.ts";
 import { programPath } from "../sys/self.ts";
 import { isType, isExecutable as mayExecute, statMaybe } from "../sys/stat.ts";
 
+/** Where programs are looked for that we run for ourselves, whatever the caller's PATH is. */
+export const PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Debian's package for a program, where it is not the program's name. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  cp: "coreutils",
+  sync: "coreutils",
+  rm: "coreutils",
+  du: "coreutils",
+  timeout: "coreutils",
+  env: "coreutils",
+  sh: "dash",
+  nsenter: "util-linux",
+  setpriv: "util-linux",
+  unshare: "util-linux",
+  xz: "xz-utils",
+};
+
 /** The executables of that name on PATH, in its order. */
-function* findPrograms(name: string, path: string | undefined): Generator<string> {
-  for (const directory of (path || "/usr/sbin:/usr/bin:/sbin:/bin").split(":")) {
+function* findPrograms(name: string, path: string): Generator<string> {
+  for (const directory of path.split(":")) {
     if (directory.startsWith("/") && isExecutable(`${directory}/${name}`)) yield `${directory}/${name}`;
   }
 }
 
-export function findProgram(name: string, path: string | undefined): string | undefined {
+/** The absolute path of a program; undefined where there is none. */
+export function findProgram(name: string, path: string = PROGRAM_PATH): string | undefined {
   for (const file of findPrograms(name, path)) return file;
   return undefined;
+}
+
+/** Like {@link findProgram}; throws an error that names the package. */
+export function requireProgram(name: string): string {
+  const found = findProgram(name);
+  if (found) return found;
+  throw new VeneerError("NO_PROGRAM", `the program ${name} is not installed`, { hint: installHint(name) });
 }
 
 export function isExecutable(file: string): boolean {
@@ -23,7 +50,7 @@ export function isExecutable(file: string): boolean {
 export function findRuntime(
   name: string,
   configured: Readonly<Record<string, string>>,
-  path: string | undefined,
+  path: string = PROGRAM_PATH,
 ): string | undefined {
   const file = configured[name];
   if (file !== undefined) return isExecutable(file) ? file : undefined;
@@ -46,8 +73,8 @@ const INSTALLERS: readonly (readonly [string, string])[] = [
   ["zypper", "zypper install"],
 ];
 
-/** How to install a package here: `apt-get install runc`. */
+/** How to install a program here: `apt-get install runc`. */
 export function installHint(name: string): string {
-  const installer = INSTALLERS.find(([program]) => findProgram(program, undefined) !== undefined);
-  return `${installer?.[1] ?? "install the package"} ${name}`;
+  const installer = INSTALLERS.find(([program]) => findProgram(program) !== undefined);
+  return `${installer?.[1] ?? "install the package"} ${PACKAGES[name] ?? name}`;
 }

@@ -2,7 +2,8 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { VeneerError } from "../errors.ts";
-import { failed, findProgram, PROGRAM_ENVIRONMENT } from "./run-program.ts";
+import { requireProgram } from "./find-program.ts";
+import { failed, PROGRAM_ENVIRONMENT, ProgramError } from "./run-program.ts";
 
 export interface Pipe extends Disposable {
   readonly stdout: Readable;
@@ -25,10 +26,14 @@ export interface PipeOptions {
  * SIGHUP, which then make `ended` throw.
  */
 export function startPipe(name: string, args: readonly string[], options: PipeOptions = {}): Pipe {
-  const child = spawn(findProgram("setpriv"), ["--pdeathsig", "KILL", "--", findProgram(name), ...args], {
-    env: PROGRAM_ENVIRONMENT,
-    stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
-  }) as ChildProcessByStdio<Writable | null, Readable, Readable>;
+  const child = spawn(
+    requireProgram("setpriv"),
+    ["--pdeathsig", "KILL", "--", requireProgram(name), ...args],
+    {
+      env: PROGRAM_ENVIRONMENT,
+      stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
+    },
+  ) as ChildProcessByStdio<Writable | null, Readable, Readable>;
   let killed = false;
   let interrupted: string | undefined;
   const kill = () => {
@@ -82,7 +87,7 @@ function isInterruption(error: unknown): boolean {
 }
 
 function isBrokenPipe(error: unknown): boolean {
+  if (error instanceof ProgramError) return error.signal === "SIGPIPE";
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (code === "PROGRAM_FAILED") return /\(SIGPIPE\)/.test((error as Error).message);
   return ["EPIPE", "ERR_STREAM_PREMATURE_CLOSE", "ABORT_ERR"].includes(code ?? "");
 }

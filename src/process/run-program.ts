@@ -5,22 +5,10 @@ import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { explainStore } from "../sys/explain.ts";
 import { quote } from "../text/quote.ts";
-
-/** Debian's package for a program, where it is not the program's name. */
-const PACKAGES: Readonly<Record<string, string>> = {
-  cp: "coreutils",
-  sync: "coreutils",
-  rm: "coreutils",
-  du: "coreutils",
-  setpriv: "util-linux",
-  unshare: "util-linux",
-  xz: "xz-utils",
-};
-
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+import { PROGRAM_PATH, requireProgram } from "./find-program.ts";
 
 /** All that a program gets: options in the caller's environment (TAR_OPTIONS, …) would change what it does. */
-export const PROGRAM_ENVIRONMENT = { PATH, LC_ALL: "C" } as const;
+export const PROGRAM_ENVIRONMENT = { PATH: PROGRAM_PATH, LC_ALL: "C" } as const;
 
 export interface ProgramOptions {
   /** default: none */
@@ -40,15 +28,6 @@ export interface ProgramOptions {
   readonly line?: (line: string) => void;
 }
 
-/** Absolute path of a program. Throws an error that names the package. */
-export function findProgram(name: string): string {
-  const found = Bun.which(name, { PATH });
-  if (found) return found;
-  throw new VeneerError("NO_PROGRAM", `the program ${name} is not installed`, {
-    hint: `apt-get install ${PACKAGES[name] ?? name}`,
-  });
-}
-
 /**
  * Runs a program to its end, with a minimal environment; returns what it printed. It dies with this process,
  * and a SIGINT, SIGTERM or SIGHUP ends it and then throws here, so that the caller can clean up. Throws an
@@ -60,13 +39,13 @@ export async function runProgram(
   options: ProgramOptions = {},
 ): Promise<string> {
   const group = options.gid === undefined ? [] : ["--regid", `${options.gid}`, "--clear-groups"];
-  const command = ["--pdeathsig", "KILL", ...group, "--", findProgram(name), ...args];
+  const command = ["--pdeathsig", "KILL", ...group, "--", requireProgram(name), ...args];
   const stop = new AbortController();
   const interrupt = (signal: string) => stop.abort(signal);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, interrupt);
   try {
-    const child = execa(findProgram("setpriv"), command, {
+    const child = execa(requireProgram("setpriv"), command, {
       extendEnv: false,
       env: { ...PROGRAM_ENVIRONMENT, ...options.env },
       reject: false,
@@ -100,21 +79,30 @@ export async function runProgram(
   }
 }
 
-/** The error for a program that ended so, with the last lines of its stderr. */
+/** A program that failed, with the last lines of its stderr. */
+export class ProgramError extends VeneerError {
+  /** that ended it, where one did: `SIGPIPE` */
+  readonly signal: string | undefined;
+
+  constructor(message: string, hint: string | undefined, signal: string | undefined) {
+    super("PROGRAM_FAILED", message, { hint });
+    this.signal = signal;
+  }
+}
+
+/** The error for a program that ended so. */
 export function failed(
   name: string,
   status: number | undefined,
   signal: string | undefined,
   stderr: string,
-): VeneerError {
+): ProgramError {
   const lines = stderr.split("\n").filter((line) => line.trim() !== "");
   const why = [...new Set(lines.map((line) => quoteLine(line.replace(/^\/(usr\/)?bin\//, ""))))]
     .slice(0, 3)
     .join("; ");
   const ended = signal === undefined ? `status ${status}` : signal;
-  return new VeneerError("PROGRAM_FAILED", `${name} failed (${ended})${why === "" ? "" : `: ${why}`}`, {
-    hint: hint(stderr),
-  });
+  return new ProgramError(`${name} failed (${ended})${why === "" ? "" : `: ${why}`}`, hint(stderr), signal);
 }
 
 /** skopeo's lines are `time="…" level=fatal msg="…"`. */

@@ -1,6 +1,7 @@
 /** What the administrator asks of a container or mount that a rollout has moved. */
 import { execa } from "execa";
-import { failed, findProgram } from "../process/run-program.ts";
+import { requireProgram } from "../process/find-program.ts";
+import { failed } from "../process/run-program.ts";
 
 export interface Check {
   /** for sh -c, on the host */
@@ -24,9 +25,9 @@ export async function runCheck(
   what = "check",
 ): Promise<string | undefined> {
   // timeout makes a process group of its own for the command: what that has started ends with it
-  const limit = [findProgram("timeout"), `--kill-after=${GRACE}`, String(seconds)];
-  const args = ["--pdeathsig", "TERM", "--", ...limit, findProgram("sh"), "-c", command];
-  const result = await execa(findProgram("setpriv"), args, {
+  const limit = [requireProgram("timeout"), `--kill-after=${GRACE}`, String(seconds)];
+  const args = ["--pdeathsig", "TERM", "--", ...limit, requireProgram("sh"), "-c", command];
+  const result = await execa(requireProgram("setpriv"), args, {
     extendEnv: false,
     env: { ...env, ...about },
     reject: false,

@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
+import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { ownExecutable } from "../sys/self.ts";
 
 /** JSON text. What it is given saves it from reading the record. */
@@ -11,8 +12,7 @@ function poststopHook(store: Store, { key, ephemeral, instance }: Record): strin
   return JSON.stringify({
     path: ownExecutable(),
     args: ["veneer-release", "--root", store.root, "--run", store.run, key, ephemeral ?? "", instance ?? ""],
-    // never empty: a runtime gives a hook without env the environment of the container
-    env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+    env: MINIMAL_ENVIRONMENT,
   });
 }
 

@@ -6,6 +6,7 @@
 import { UsageError } from "../errors.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
+import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
 import {
   AT_FDCWD,
@@ -99,7 +100,7 @@ function hasParts(directory: string): boolean {
 function mergeParts({ store, instance }: Release): void {
   if (instance === "" || !hasParts(paths.instance(store, instance))) return;
   const words = ["veneer", "--root", store.root, "--run", store.run, "internal", "merge", instance];
-  execve(ownExecutable(), words, ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+  execve(ownExecutable(), words, MINIMAL_ENVIRONMENT);
 }
 
 function quietly(action: () => void): void {

@@ -3,16 +3,15 @@
  * quickjs/spawn.ts in its place, which forks. Both export the same.
  */
 import { constants } from "node:os";
+import { MINIMAL_ENVIRONMENT, MINIMAL_PATH } from "./environment.ts";
 import { readlink } from "./fd.ts";
 import { identify } from "./process.ts";
 import { sleep } from "./self.ts";
 import { lstatMaybe } from "./stat.ts";
 
-const PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-
 /** Starts a program in a session of its own, in `/`, without input and output. Throws where it cannot be started. */
 export function startDetached(argv: readonly string[]): void {
-  const env = { PATH: PATH.slice(5) };
+  const env = { PATH: MINIMAL_PATH };
   Bun.spawn([...argv], { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
 }
 
@@ -30,7 +29,7 @@ export interface RunOptions {
 
 /** Runs a program to its end, in `/`, without input. */
 export function runToEnd(argv: readonly string[], options: RunOptions = {}): Ended {
-  const variables = options.env ?? [PATH];
+  const variables = options.env ?? MINIMAL_ENVIRONMENT;
   const env = Object.fromEntries(variables.map((text) => text.split(/=(.*)/s, 2)));
   try {
     const child = Bun.spawnSync([...argv], { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"] });
@@ -59,7 +58,7 @@ export function holdNewUserNamespace(): NamespaceHolder | undefined {
   if (program === undefined) return undefined;
   const child = Bun.spawn([program, "--user", "--", "/bin/cat"], {
     cwd: "/",
-    env: { PATH: PATH.slice(5) },
+    env: { PATH: MINIMAL_PATH },
     stdio: ["pipe", "ignore", "ignore"],
   });
   const { pid } = child;

@@ -1,7 +1,7 @@
 /** This program's own verbs, each in a process of its own: a round of updates is made of them. */
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
-import { findProgram } from "../process/run-program.ts";
+import { requireProgram } from "../process/find-program.ts";
 import { programPath } from "../sys/self.ts";
 import { quote } from "../text/quote.ts";
 
@@ -29,7 +29,7 @@ export async function runVerb(own: OwnProgram, words: readonly string[]): Promis
 
 /** Like {@link runVerb}; what takes longer than `seconds` is ended, with status 124. */
 export async function runLimited(own: OwnProgram, seconds: number, words: readonly string[]): Promise<Ended> {
-  const limit = [findProgram("timeout"), "--kill-after=10", String(seconds)];
+  const limit = [requireProgram("timeout"), "--kill-after=10", String(seconds)];
   return run(own, [...limit, programPath(), ...own.globals, ...words]);
 }
 
@@ -39,11 +39,11 @@ export async function runShell(
   command: string,
   about: Readonly<Record<string, string>>,
 ): Promise<Ended> {
-  return run({ ...own, env: { ...own.env, ...about } }, [findProgram("sh"), "-c", command]);
+  return run({ ...own, env: { ...own.env, ...about } }, [requireProgram("sh"), "-c", command]);
 }
 
 async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise<Ended> {
-  const result = await execa(findProgram("setpriv"), ["--pdeathsig", "TERM", "--", ...words], {
+  const result = await execa(requireProgram("setpriv"), ["--pdeathsig", "TERM", "--", ...words], {
     extendEnv: false,
     env,
     reject: false,

@@ -3,6 +3,7 @@ import { ROOTFS, writeBundle } from "../../containers/bundle.ts";
 import { containerFacts } from "../../containers/facts.ts";
 import { ociConfig } from "../../containers/oci-config.ts";
 import { readInstance } from "../../store/instances.ts";
+import { MINIMAL_ENVIRONMENT } from "../../sys/environment.ts";
 import { programPath } from "../../sys/self.ts";
 import { requireRoot } from "../../userns/of-container.ts";
 import type { Command } from "../framework/command.ts";
@@ -33,7 +34,7 @@ the root is there already. Without a COMMAND the one of the image is taken, else
     const hook = {
       path: programPath(),
       args: ["veneer", ...words, ...config, "hook", "oci", ...(wishes.shiftedCopy ? ["--shifted-copy"] : [])],
-      env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      env: MINIMAL_ENVIRONMENT,
     };
     const facts = containerFacts(store, wishes, id, ROOTFS);
     const root = wishes.idmap && requireRoot(wishes.idmap);

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { VeneerError } from "../../errors.ts";
 import { subordinateRanges } from "../../process/account.ts";
-import { findProgram, installHint } from "../../process/find-program.ts";
+import { findProgram, requireProgram } from "../../process/find-program.ts";
 import { runForeground } from "../../process/foreground.ts";
 import { quote } from "../../text/quote.ts";
 import { mapArguments } from "../../userns/subordinate-ids.ts";
@@ -25,20 +25,24 @@ export async function runInside(
   mark: NamespaceKind,
   join?: number,
 ): Promise<number> {
-  const unshare = findProgram("unshare", undefined);
-  if (unshare === undefined) {
-    throw new VeneerError("NO_PROGRAM", "the program unshare is not installed", {
-      hint: installHint("util-linux"),
-    });
-  }
-  const setpriv = findProgram("setpriv", undefined);
+  const unshare = requireProgram("unshare");
+  const setpriv = findProgram("setpriv");
   // who kills the one that waits means the command
   const tied = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", "--"];
   const own = ["--mount", "--propagation", "slave", "--", ...tied, "/bin/sh", "-c", WAIT, "sh"];
   const [enter, ...words] =
     join === undefined
       ? [unshare, "--user", ...own]
-      : [requireNsenter(), "--user", "--preserve-credentials", "-t", String(join), "--", unshare, ...own];
+      : [
+          requireProgram("nsenter"),
+          "--user",
+          "--preserve-credentials",
+          "-t",
+          String(join),
+          "--",
+          unshare,
+          ...own,
+        ];
   let complaint = "";
   let failure: unknown;
   let begun = false;
@@ -78,20 +82,12 @@ export async function runInside(
   );
 }
 
-function requireNsenter(): string {
-  const file = findProgram("nsenter", undefined);
-  if (file) return file;
-  throw new VeneerError("NO_PROGRAM", "the program nsenter is not installed", {
-    hint: installHint("util-linux"),
-  });
-}
-
 /** user_namespaces(7): newuidmap(1) for the subordinate ids; without it or them, the user's own id alone. */
 function mapIds(pid: number): void {
   const uid = process.getuid?.() as number;
   const gid = process.getgid?.() as number;
   const ranges = subordinateRanges();
-  const program = { uid: findProgram("newuidmap", undefined), gid: findProgram("newgidmap", undefined) };
+  const program = { uid: findProgram("newuidmap"), gid: findProgram("newgidmap") };
   if (program.uid && program.gid && ranges.uid.length > 0 && ranges.gid.length > 0) {
     run(program.uid, [String(pid), ...mapArguments(uid, ranges.uid)]);
     run(program.gid, [String(pid), ...mapArguments(gid, ranges.gid)]);

@@ -22,7 +22,7 @@ without (marked *), else 1.`,
     const checks = [
       ...(geteuid() === 0 ? ofRoot() : await checksOfUser(context)),
       ...engineChecks(config, context.env.PATH, isHybrid()),
-      ...programChecks(context.env.PATH),
+      ...programChecks(),
       ...installationChecks(),
     ];
     const sound = isSound(checks);

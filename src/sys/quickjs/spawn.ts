@@ -1,5 +1,6 @@
 /** Processes of the small program that it does not wait for: it forks. */
 
+import { MINIMAL_ENVIRONMENT } from "../environment.ts";
 import { Fd, openat, readAll } from "../fd.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
 import { check, cstring, syscall } from "../libc.ts";
@@ -32,11 +33,10 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
   using out = memoryFile();
   using err = memoryFile();
   const pid = fork();
-  if (pid === 0) become(argv, options.env ?? PATH, out.number, err.number);
+  if (pid === 0) become(argv, options.env ?? MINIMAL_ENVIRONMENT, out.number, err.number);
   return { status: waitFor(pid), stdout: contents(out), stderr: contents(err) };
 }
 
-const PATH = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
 const OUTPUT_LIMIT = 16 * 1024 * 1024;
 const MFD_CLOEXEC = 1;
 const F_DUPFD_CLOEXEC = 1030;
@@ -57,7 +57,7 @@ function contents(file: Fd): string {
 export function startDetached(argv: readonly string[]): void {
   if (fork() !== 0) return;
   syscall(SYS.setsid);
-  become(argv, PATH);
+  become(argv, MINIMAL_ENVIRONMENT);
 }
 
 /** Undefined where the kernel or an administrator allows no new one. It ends with this process, however that ends. */
