@@ -11,6 +11,7 @@ import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { errno } from "../sys/errno.ts";
 import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../sys/fd.ts";
+import { openAll } from "../sys/files/open-all.ts";
 import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
@@ -90,16 +91,6 @@ export async function flatten(trees: readonly string[], target: string, onOthers
     bytes += copyAttributes(open.fds[entry.layer] as Fd, to, entry.path, onOthers && entry.opaque);
   }
   return bytes + copyAttributes(open.fds[0] as Fd, to, ".", false);
-}
-
-function openAll(trees: readonly string[]) {
-  const fds = trees.map((tree) => openDirectory(tree));
-  return {
-    fds,
-    [Symbol.dispose]() {
-      for (const fd of fds) fd[Symbol.dispose]();
-    },
-  };
 }
 
 /** Returns false where the file system gives no further link (EMLINK: ext4 has 65000, btrfs few in a directory). */

@@ -33,6 +33,8 @@ export interface NewRoot extends Uppers {
   readonly directory: string;
   /** makes the directory, which goes when nothing comes of it; absent: it is there and stays */
   readonly make?: () => void;
+  /** hides in `upper` what masks name; called with the container's processes stopped, when nothing stands in the way */
+  readonly hide: (upper: Fd, check: () => void) => void;
   readonly volatile: boolean;
   /** what will hold: of the record all but what the swap adds */
   readonly record: Record;
@@ -150,6 +152,7 @@ function attempt(
     else {
       const found = judged.flatMap((one) => one.found ?? []);
       if (next.parts.length > 0) linkFiles(next.parts, upper, found);
+      next.hide(upper, pause.check);
       const kept = exchange(work, overlay, pause);
       result = { kept, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
     }

@@ -4,19 +4,17 @@ import { makePart } from "../instances/frozen-uppers-add.ts";
 import { foldParts } from "../instances/frozen-uppers-merge.ts";
 import { type Ground, onPart } from "../instances/generations.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
-import { hideMasked } from "../overlay/hide-masked.ts";
-import { lookup, lookupName } from "../overlay/merged-lookup.ts";
-import { type UpperEntry, upperEntries } from "../overlay/upper-entries.ts";
 import { refuseInUse } from "../start/start.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
-import type { Instance } from "../store/instances.ts";
+import { type Instance, withMasks } from "../store/instances.ts";
+import { hideBelow, maskedPaths } from "../store/masks.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
-import { freshUpper, type OpenLayers, openLayers } from "../store/open-layers.ts";
+import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
-import { makeStaging } from "../store/staging.ts";
-import { type Fd, openDirectory, syncDirectory } from "../sys/fd.ts";
+import { syncDirectory } from "../sys/fd.ts";
+import { openAll } from "../sys/files/open-all.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { findObstacles } from "./blockers.ts";
 import type { Obstacle } from "./file-blockers.ts";
@@ -29,6 +27,8 @@ export interface LiveWishes {
   readonly force: boolean;
   /** milliseconds in which the container may stand still */
   readonly pauseLimit?: number | undefined;
+  /** patterns that the configuration masks */
+  readonly mask: readonly string[];
 }
 
 /** What runs, and the definition of its instance where it has a name of its own. */
@@ -58,11 +58,10 @@ export function rebaseLive(
   store: Store,
   given: LiveTarget,
   base: BaseVersion,
-  { force, pauseLimit = PAUSE_LIMIT }: LiveWishes,
+  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveWishes,
 ): { report: LiveReport; instance?: Instance } {
   const container = inspectLive(given.record);
-  const target = foldWhenFull(store, given);
-  const { record, instance } = target;
+  const target = maskMore(foldWhenFull(store, given), mask);
   const { directory, parts } = uppersOf(store, target);
   const uppers = partUppers(directory, parts);
   using own = openAll(uppers);
@@ -72,6 +71,7 @@ export function rebaseLive(
   const number = (parts.parts ?? 0) + 1;
   const next = nextStates(target, ground, number, directory);
   const part = partDirectory(directory, number);
+  const masked = maskedPaths(layers.fds, next.record.mask ?? []);
   const report = exchangeRoot(store, container, {
     verb: "rebase",
     layers: [...own.fds, ...layers.fds],
@@ -81,10 +81,10 @@ export function rebaseLive(
     directory: part,
     make: () => {
       makePart(store, directory, number, uppers[0] as string);
-      if (instance) hideNew(store, instance.definition.mask, own.fds, layers, `${part}/upper`);
       syncDirectory(`${directory}/parts`);
     },
-    volatile: record.ephemeral !== undefined,
+    hide: (upper, check) => hideBelow(store, masked, [upper, ...own.fds], layers.fds, check),
+    volatile: target.record.ephemeral !== undefined,
     ...next,
     force,
     pauseLimit,
@@ -105,6 +105,14 @@ function nextStates({ record, instance }: LiveTarget, ground: Ground, number: nu
       },
     }),
   };
+}
+
+/** What the configuration masks by now, and what the container's start did, is hidden on any version. */
+function maskMore({ record, instance }: LiveTarget, mask: readonly string[]): LiveTarget {
+  const started = record.mask ?? [];
+  if (!instance) return { record: { ...record, mask: [...new Set([...started, ...mask])] } };
+  const definition = withMasks(instance.definition, started, mask);
+  return { record: { ...record, mask: definition.mask }, instance: { id: instance.id, definition } };
 }
 
 /** Uppers of parts that are there and not in use any more. */
@@ -145,7 +153,7 @@ export function fallBackLive(
   id: string,
   instances: { readonly before: Instance; readonly after: Instance },
   base: BaseVersion,
-  { force, pauseLimit = PAUSE_LIMIT }: LiveWishes,
+  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveWishes,
 ): { report: LiveReport; instance: Instance } {
   const { before } = instances;
   const container = inspectLive(record);
@@ -154,8 +162,9 @@ export function fallBackLive(
     ({ upper }) => upper === partUppers(directory, instances.after)[0],
   );
   if (!occupied) refuseInUse(id, partDirectories(directory, instances.after));
-  const target = { record, instance: { id, definition: instances.after } };
-  const after = (occupied ? foldWhenFull(store, target) : target).instance?.definition ?? instances.after;
+  const target = maskMore({ record, instance: { id, definition: instances.after } }, mask);
+  const { instance: next } = occupied ? foldWhenFull(store, target) : target;
+  const after = next?.definition ?? instances.after;
   const uppers = partUppers(directory, after);
   const [top = "", ...lower] = uppers;
   const number = (after.parts ?? 0) + (occupied ? 1 : 0);
@@ -165,6 +174,7 @@ export function fallBackLive(
   using layers = openLayers(store, base);
   const instance = occupied ? onPart(after, after, number) : after;
   const part = partDirectory(directory, number);
+  const masked = maskedPaths(layers.fds, after.mask);
   const report = exchangeRoot(store, container, {
     verb: "fallback",
     layers: [...own.fds, ...layers.fds],
@@ -173,61 +183,18 @@ export function fallBackLive(
     left: left.fds,
     directory: part,
     ...(occupied && { make: () => void makePart(store, directory, number, top) }),
+    hide: (upper, check) => hideBelow(store, masked, [upper, ...own.fds], layers.fds, check),
     volatile: false,
-    record: { ...record, base: after.base, version: after.version, upper: `${part}/upper` },
+    record: {
+      ...record,
+      base: after.base,
+      version: after.version,
+      upper: `${part}/upper`,
+      mask: after.mask,
+    },
     instance: { id, before, after: instance },
     force,
     pauseLimit,
   });
   return { report, instance };
-}
-
-interface OpenAll extends Disposable {
-  readonly fds: readonly Fd[];
-}
-
-function openAll(directories: readonly string[]): OpenAll {
-  const fds: Fd[] = [];
-  const close = () => {
-    for (const fd of fds) fd[Symbol.dispose]();
-  };
-  try {
-    for (const directory of directories) fds.push(openDirectory(directory));
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return { fds, [Symbol.dispose]: close };
-}
-
-/** Whiteouts in a fresh part for what the version has under masked names, where no part has something of its own. */
-function hideNew(
-  store: Store,
-  mask: readonly string[],
-  own: readonly Fd[],
-  { fds }: OpenLayers,
-  upper: string,
-): void {
-  if (mask.length === 0) return;
-  const whiteouts = freshUpper(fds, { opaque: [], mask }).entries.filter(({ kind }) => kind === "whiteout");
-  const hidden = whiteouts.filter(({ path }) => !isOwn(own, path));
-  if (hidden.length === 0) return;
-  // the directories above them with the attributes that the container sees
-  const entries: UpperEntry[] = upperEntries(
-    [],
-    hidden.map(({ path }) => lookup([...own, ...fds], `/${path}`)),
-  );
-  using staging = makeStaging(store);
-  hideMasked(upper, entries, staging.path);
-}
-
-function isOwn(own: readonly Fd[], path: string): boolean {
-  const names = path.split("/");
-  let holders = own;
-  for (let depth = 1; depth <= names.length; depth++) {
-    const found = lookupName(holders, names.slice(0, depth).join("/"));
-    if (!found) return false;
-    holders = found.layers;
-  }
-  return true;
 }

@@ -20,22 +20,30 @@ import {
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
 } from "../sys/flags.ts";
-import { setxattr } from "../sys/stat.ts";
+import { fstat, setTime, setxattr } from "../sys/stat.ts";
 import { isOpaque, makeWhiteout } from "./marks.ts";
 import type { UpperEntry } from "./upper-entries.ts";
 
 /**
  * Hides what `entries` (of a fresh upper) hide, where the upper does not hide or replace it already. A file
  * of its own that the instance has under such a name stays. Idempotent; a kill leaves each entry whole or
- * absent. `staging` is an empty directory on the same file system.
+ * absent. `staging` is an empty directory on the same file system; `check` is called before each entry.
  */
-export function hideMasked(upper: string, entries: readonly UpperEntry[], staging: string): void {
+export function hideMasked(
+  upper: string,
+  entries: readonly UpperEntry[],
+  staging: string,
+  check: () => void,
+): void {
   using root = openDirectory(upper);
   using workshop = openDirectory(staging);
   const directories = new Map(
     entries.filter(({ kind }) => kind === "merged").map((entry) => [entry.path, entry]),
   );
-  for (const { path, kind } of entries) if (kind === "whiteout") hide(root, path, directories, workshop);
+  for (const { path, kind } of entries) {
+    check();
+    if (kind === "whiteout") hide(root, path, directories, workshop);
+  }
 }
 
 function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntry>, workshop: Fd): void {
@@ -46,7 +54,7 @@ function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntr
     if (!mergesOrMade(root, parent, directories.get(parent), workshop)) return;
   }
   using directory = openInside(root, parts.join("/") || ".") as Fd;
-  unlessThere(() => makeWhiteout(directory.number, name));
+  keepingTime(directory, () => unlessThere(() => makeWhiteout(directory.number, name)));
 }
 
 /** False where the upper has something else there than a directory that merges with the base's. */
@@ -60,16 +68,27 @@ function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, work
   const temporary = uniqueSuffix();
   makeDirectory(workshop, temporary, made);
   // whatever else the upper has under this name hides the base's directory
-  return unlessThere(() =>
-    rename(temporary, path.slice(slash + 1), RENAME_NOREPLACE, workshop.number, parent.number),
+  return keepingTime(parent, () =>
+    unlessThere(() =>
+      rename(temporary, path.slice(slash + 1), RENAME_NOREPLACE, workshop.number, parent.number),
+    ),
   );
 }
 
-function makeDirectory(dir: Fd, name: string, { mode, uid, gid, xattrs }: UpperEntry): void {
+/** What is hidden in a directory is no change of it. */
+function keepingTime<T>(directory: Fd, change: () => T): T {
+  const { mtime } = fstat(directory.number);
+  const result = change();
+  setTime(`${directory.path}/.`, mtime);
+  return result;
+}
+
+function makeDirectory(dir: Fd, name: string, { mode, uid, gid, mtime, xattrs }: UpperEntry): void {
   mkdirat(dir.number, name, 0o700);
   for (const [key, value] of xattrs ?? []) setxattr(`${dir.path}/${name}`, key, value);
   fchownat(dir.number, name, uid, gid, AT_SYMLINK_NOFOLLOW);
   fchmodat(dir.number, name, mode);
+  if (mtime) setTime(name, mtime, dir.number);
 }
 
 function unlessThere(make: () => void): boolean {

@@ -77,7 +77,12 @@ export function upperEntries(opaque: readonly PathFact[], mask: readonly PathFac
     addParents(fact);
     entries.set(fact.path, { path: fact.path, kind: "whiteout", mode: 0, uid: 0, gid: 0 });
   }
-  return [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1)).filter(hasNoMaskedParent);
+  const hasMaskedParent = (path: string) =>
+    prefixes(path)
+      .slice(0, -1)
+      .some((prefix) => entries.get(prefix)?.kind === "whiteout");
+  const sorted = [...entries.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return sorted.filter(({ path }) => !hasMaskedParent(path));
 }
 
 function merged(fact: DirectoryFact): UpperEntry {
@@ -101,11 +106,6 @@ function missingParents(fact: PathFact): string[] {
 
 function isBelowOpaque(path: string, entries: ReadonlyMap<string, UpperEntry>): boolean {
   return prefixes(path).some((prefix) => entries.get(prefix)?.kind === "opaque");
-}
-
-function hasNoMaskedParent(entry: UpperEntry, _index: number, all: readonly UpperEntry[]): boolean {
-  const above = new Set(prefixes(entry.path).slice(0, -1));
-  return !all.some((other) => other.kind === "whiteout" && above.has(other.path));
 }
 
 function prefixes(path: string): string[] {

@@ -6,21 +6,12 @@ import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { listRunning } from "../inventory/running.ts";
 import type { Obstacle } from "../live/file-blockers.ts";
-import {
-  fallBackLive,
-  type LiveTarget,
-  type LiveWishes,
-  liveObstacles,
-  rebaseLive,
-  uppersOf,
-} from "../live/rebase.ts";
+import { fallBackLive, type LiveTarget, type LiveWishes, liveObstacles, rebaseLive } from "../live/rebase.ts";
 import { recoverOf } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
-import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import type { Settings } from "../request/config.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
-import { partUppers } from "../store/frozen-uppers.ts";
 import {
   checkInstanceDigest,
   type Generation,
@@ -30,20 +21,22 @@ import {
   readInstance,
   requireInstance,
   requireLock,
+  withMasks,
   writeInstance,
 } from "../store/instances.ts";
+import { hideInInstance } from "../store/masks.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type Record } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { type Fd, openDirectory, rename } from "../sys/fd.ts";
+import { openDirectory, rename } from "../sys/fd.ts";
 import { RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
-import { type Conflict, conflicts } from "./conflicts.ts";
-import { rebaseFacts } from "./facts.ts";
+import type { Conflict } from "./conflicts.ts";
+import { findConflicts } from "./find-conflicts.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.
@@ -55,7 +48,8 @@ export function cutover(settings: Settings, id: string, ref: BaseRef): Instance 
   const instance = requireInstance(store, id);
   using _baseLock = lockBase(store, ref);
   const base = readVersion(store, ref);
-  const next = cutOver(instance, groundOf(base), new Date().toISOString());
+  const masked = withMasks(instance, settings.config.mask);
+  const next = cutOver(masked, groundOf(base), new Date().toISOString());
   checkLxcFits(store, id, next, base);
   return changeUnmounted(settings, id, instance, () => {
     makeGeneration(store, id, next, base);
@@ -100,16 +94,23 @@ export function fallback(
   using _lock = requireLock(store, id);
   recoverOf(store, id);
   const instance = requireInstance(store, id);
-  const next = fallBack(id, instance, wanted);
+  const next = withMasks(fallBack(id, instance, wanted), settings.config.mask);
   using _baseLock = lockBase(store, refOf(next));
   const base = requireGround(store, id, next);
   checkLxcFits(store, id, next, base);
   const holder = liveHolder(store, id);
-  if (!holder) return { instance: changeUnmounted(settings, id, instance, () => publish(store, id, next)) };
+  if (!holder) {
+    const change = () => {
+      hideInInstance(store, id, next, base);
+      return publish(store, id, next);
+    };
+    return { instance: changeUnmounted(settings, id, instance, change) };
+  }
   using _oldBase = lockBase(store, refOf(instance));
   const done = fallBackLive(store, holder, id, { before: instance, after: next }, base, {
     force: false,
     ...live,
+    mask: settings.config.mask,
   });
   return { instance: done.instance, live: done.report };
 }
@@ -157,7 +158,7 @@ export interface RebaseResult {
 
 /**
  * Puts the instance's changes on another version and tells where they hide one of that version's. Files of
- * that version that the instance's masks name are hidden. A container that runs on it goes on running
+ * that version that the instance's masks and the configuration's name are hidden. A container that runs on it goes on running
  * (live-rebase.ts). Durable on return; a kill in between leaves the old state, or for a running container what
  * live-recover.ts makes of it. With `dryRun`, and for the version that it is on, nothing is changed. `id` may
  * also be that of a running container without an instance of that name.
@@ -190,18 +191,15 @@ export function rebase(
   }
   if (target.record) {
     const live = { ...target, record: target.record };
-    const { report, instance } = rebaseLive(store, live, base, { force, pauseLimit });
+    const { mask } = settings.config;
+    const { report, instance } = rebaseLive(store, live, base, { force, pauseLimit, mask });
     return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
   }
-  const instance = target.instance?.definition as Instance;
+  const instance = withMasks(target.instance?.definition as Instance, settings.config.mask);
   checkLxcFits(store, id, rebased(instance, groundOf(base)), base);
   const changed = changeUnmounted(settings, id, instance, () => {
     const next = rebased(mergedInstance(store, id, instance), groundOf(base));
-    if (instance.tmpfs === undefined) {
-      const { entries } = freshUpper(layers.fds, { opaque: [], mask: instance.mask });
-      using staging = makeStaging(store);
-      hideMasked(`${paths.generation(store, id, instance.generation)}/upper`, entries, staging.path);
-    }
+    hideInInstance(store, id, next, base);
     return publish(store, id, next);
   });
   return { ...result, conflicts: all, rebased: true, instance: changed };
@@ -229,22 +227,3 @@ function requireTarget(store: Store, id: string): Partial<LiveTarget> {
 function isNamed({ instance, container }: Record, id: string): boolean {
   return instance === id || (instance === undefined && container === id);
 }
-
-function findConflicts(
-  store: Store,
-  id: string,
-  target: Partial<LiveTarget>,
-  after: readonly Fd[],
-): Conflict[] {
-  const { instance, record } = target;
-  const definition = instance?.definition;
-  const ground = readVersion(store, refOf((definition ?? record) as BaseOf));
-  if (definition) checkInstanceDigest(id, definition, ground);
-  if (definition?.tmpfs !== undefined || (!definition && record?.tmpfs)) return [];
-  using before = openLayers(store, ground);
-  const { directory, parts } = uppersOf(store, target as LiveTarget);
-  const fresh = definition ? freshUpper(after, definition).entries : [];
-  return conflicts(rebaseFacts(partUppers(directory, parts), before.fds, after, fresh));
-}
-
-type BaseOf = Pick<Generation, "base" | "version">;

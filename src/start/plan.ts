@@ -75,6 +75,8 @@ export interface StartFacts {
   readonly ephemeral?: string;
   readonly upper: UpperPlan;
   readonly consumer: Consumer;
+  /** patterns of what it may not see of the base */
+  readonly mask: readonly string[];
   /** what mountinfo shall show as the source of the overlay */
   readonly source: string;
   /** the topmost layer is the tree of an image */
@@ -146,6 +148,7 @@ function recordOf(facts: StartFacts, source: string): Record {
     source,
     overlay: {},
     ...(upper.kind === "tmpfs" ? { tmpfs: true } : { upper: `${upper.directory}/upper` }),
+    ...(facts.mask.length > 0 && { mask: facts.mask }),
     ...(facts.image && { image: true }),
     preparer: facts.preparer,
     ...(consumer.process && { process: consumer.process }),

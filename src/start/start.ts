@@ -15,8 +15,11 @@ import {
   type Instance,
   lockInstance,
   readInstance,
+  withMasks,
+  writeInstance,
 } from "../store/instances.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
+import { hideBelow, maskedPaths } from "../store/masks.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import type { Keeper } from "../store/mounts/mount-copies.ts";
@@ -145,18 +148,23 @@ function startNamed(settings: Settings, request: RootRequest, consumer: Consumer
   const instance = readInstance(store, id);
   if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
   checkInstanceBase(id, instance, request.base);
-  startLocked(settings, id, instance, consumer, extra);
+  startLocked(settings, id, instance, consumer, request.mask, extra);
 }
 
-/** Mounts an instance, whose lock the caller holds. Like {@link start}. */
+/**
+ * Mounts an instance, whose lock the caller holds. Like {@link start}. What the configuration and `mask` hide is
+ * hidden from then on.
+ */
 export function startLocked(
   settings: Settings,
   id: string,
-  instance: Instance,
+  before: Instance,
   consumer: Consumer,
+  mask: readonly string[] = [],
   extra?: Extra,
 ): void {
   const { store } = settings;
+  const instance = withMasks(before, settings.config.mask, mask);
   refuseHeld(store, id);
   refuseLxcMounted(store, id);
   replaceOwnRecord(store, consumer);
@@ -172,12 +180,30 @@ export function startLocked(
     base,
     lower.map((part) => `${part}/upper`),
   );
-  if (instance.tmpfs === undefined) refuseInUse(id, [directory, ...lower]);
+  if (instance.tmpfs === undefined) {
+    refuseInUse(id, [directory, ...lower]);
+    hideMasked(store, instance.mask, directory, lower.length, layers.fds);
+  }
+  if (instance !== before) writeInstance(store, id, instance);
   const upper: UpperPlan =
     instance.tmpfs === undefined
       ? { kind: "existing", directory, parts: lower.length }
       : { kind: "tmpfs", bytes: instance.tmpfs, ...freshUpper(layers.fds, instance) };
-  carryOut(settings, { base, layers, instance: id, upper, consumer }, extra);
+  carryOut(settings, { base, layers, instance: id, upper, consumer, mask: instance.mask }, extra);
+}
+
+/** `lower`: how many of the layers, from the top, are lower parts of the upper. */
+function hideMasked(
+  store: Store,
+  mask: readonly string[],
+  directory: string,
+  lower: number,
+  layers: readonly Fd[],
+): void {
+  if (mask.length === 0) return;
+  using upper = openDirectory(`${directory}/upper`);
+  const own = layers.slice(lower);
+  hideBelow(store, maskedPaths(own, mask), [upper, ...layers.slice(0, lower)], own);
 }
 
 /** Of one that was rebased very often and whose merge was interrupted: overlayfs takes 500 layers in all. */
@@ -309,6 +335,7 @@ function startEphemeral(
       ephemeral,
       upper,
       consumer,
+      mask: request.mask,
       image: image.length > 0,
       ...(shifted && { shifted: requireRoot(shifted) }),
     },
@@ -323,6 +350,7 @@ interface Prepared {
   readonly ephemeral?: string;
   readonly upper: UpperPlan;
   readonly consumer: Consumer;
+  readonly mask: readonly string[];
   readonly image?: boolean;
   /** root of the user namespace whose owners the layers have */
   readonly shifted?: FsIds;

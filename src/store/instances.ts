@@ -30,8 +30,9 @@ export interface Generation extends Parts {
 export interface Instance extends Generation {
   /** ISO 8601 */
   readonly created: string;
-  /** decided when the upper is made; a later start leaves the upper as the container left it */
+  /** decided when the upper is made; a later start leaves them as the container left them */
   readonly opaque: readonly string[];
+  /** patterns of what it may not see of any version: what the configuration masks is added at each mount */
   readonly mask: readonly string[];
   /** bytes of an upper in memory, made anew at each start */
   readonly tmpfs?: number;
@@ -62,6 +63,12 @@ export function newDefinition(
     ...(tmpfs !== undefined && { tmpfs }),
     ...(owner && { owner }),
   };
+}
+
+/** The definition with further masks: one that was given once is not taken back. The same object where none is new. */
+export function withMasks(instance: Instance, ...masks: readonly (readonly string[])[]): Instance {
+  const mask = [...new Set([...instance.mask, ...masks.flat()])];
+  return mask.length === instance.mask.length ? instance : { ...instance, mask };
 }
 
 /** Ids of all named instances, sorted. */

@@ -52,6 +52,8 @@ export interface Record extends Parts {
   /** of what stays mounted on the host, when a live rebase has given the container another overlay than that */
   readonly hostOverlay?: OverlayIdentity;
   readonly upper?: string;
+  /** patterns of what it may not see of any version */
+  readonly mask?: readonly string[];
   /** the topmost layer is the tree of an image */
   readonly image?: boolean;
   /** oldest first */

@@ -1,0 +1,90 @@
+/**
+ * Masks hide files of a version, and hold at every mount: a version that is new below an upper, and a mask that is
+ * new, get whiteouts in it. What the container made itself under such a name stays.
+ */
+import { hideMasked } from "../overlay/hide-masked.ts";
+import { isOpaque, isWhiteout } from "../overlay/marks.ts";
+import { expand, listMerged, lookup } from "../overlay/merged-lookup.ts";
+import { type PathFact, upperEntries } from "../overlay/upper-entries.ts";
+import type { Fd } from "../sys/fd.ts";
+import { openAll } from "../sys/files/open-all.ts";
+import { S_IFDIR } from "../sys/flags.ts";
+import { isType, lstatMaybe } from "../sys/stat.ts";
+import type { BaseVersion } from "./bases.ts";
+import { partUppers } from "./frozen-uppers.ts";
+import type { Instance } from "./instances.ts";
+import { openLayers } from "./open-layers.ts";
+import { paths, type Store } from "./paths.ts";
+import { makeStaging } from "./staging.ts";
+
+/** The paths in a version that masks name, without those inside another. */
+export function maskedPaths(layers: readonly Fd[], mask: readonly string[]): readonly string[] {
+  const asked = [...new Set(mask.flatMap((pattern) => expand(layers, pattern)))];
+  const facts = asked.map((path) => lookup(layers, path)).filter(({ kind }) => kind !== "missing");
+  const found = upperEntries([], facts).filter(({ kind }) => kind === "whiteout");
+  return found.map(({ path }) => path);
+}
+
+/**
+ * Hides `masked` paths of a version in the topmost of the `parts` of an upper. Idempotent; `check` is called between
+ * steps. Nobody writes to the parts meanwhile: a container that runs on them stands still.
+ */
+export function hideBelow(
+  store: Store,
+  masked: readonly string[],
+  parts: readonly Fd[],
+  layers: readonly Fd[],
+  check: () => void = () => {},
+): void {
+  const seen = [...parts, ...layers];
+  const hidden = masked.flatMap((path) => {
+    check();
+    return stillSeen(parts, layers, path);
+  });
+  if (hidden.length === 0) return;
+  const facts = hidden.map((path) => factOf(seen, path));
+  using staging = makeStaging(store);
+  hideMasked((parts[0] as Fd).path, upperEntries([], facts), staging.path, check);
+}
+
+/** Like {@link lookup} of a path in which nothing is a symbolic link but perhaps the last name, which is not followed. */
+function factOf(layers: readonly Fd[], path: string): PathFact {
+  const slash = path.lastIndexOf("/");
+  if (slash < 0) return { asked: path, path, kind: "other", parents: [] };
+  const { parents, directory } = lookup(layers, path.slice(0, slash));
+  return { asked: path, path, kind: "other", parents: directory ? [...parents, directory] : parents };
+}
+
+/** The path where an upper of these parts shows what the version has there; of a directory that both have, what is in it. */
+function stillSeen(parts: readonly Fd[], layers: readonly Fd[], path: string): string[] {
+  const names = path.split("/");
+  let merging: readonly Fd[] | undefined = parts;
+  for (let depth = 1; depth <= names.length; depth++) {
+    merging = mergingAt(merging, names.slice(0, depth).join("/"));
+    if (!merging) return [];
+    if (merging.length === 0) return [path];
+  }
+  const below = layers.filter((layer) => isType(lstatMaybe(path, layer.number), S_IFDIR));
+  return listMerged(below, path).flatMap((name) => stillSeen(parts, layers, `${path}/${name}`));
+}
+
+/** The parts whose directory at a path merges with those below; undefined where one of them hides what is below. */
+function mergingAt(parts: readonly Fd[], path: string): readonly Fd[] | undefined {
+  const merging: Fd[] = [];
+  for (const part of parts) {
+    const stat = lstatMaybe(path, part.number);
+    if (!stat) continue;
+    const own = `${part.path}/${path}`;
+    if (!isType(stat, S_IFDIR) || isWhiteout(stat, own) || isOpaque(own)) return undefined;
+    merging.push(part);
+  }
+  return merging;
+}
+
+/** Hides what the masks of an instance that nothing uses name in its version: LXC may mount it without us. */
+export function hideInInstance(store: Store, id: string, instance: Instance, base: BaseVersion): void {
+  if (instance.tmpfs !== undefined || instance.mask.length === 0) return;
+  using layers = openLayers(store, base);
+  using parts = openAll(partUppers(paths.generation(store, id, instance.generation), instance));
+  hideBelow(store, maskedPaths(layers.fds, instance.mask), parts.fds, layers.fds);
+}
