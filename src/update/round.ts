@@ -138,6 +138,9 @@ function failedBefore(store: Store, name: string, version: number): number | und
     .findLast((one) => diffVersions(store, readVersion(store, { name, version: one }), made).length === 0);
 }
 
+/** The first process of a container ignores SIGTERM unless it handles it: nothing of a check outlives its end. */
+const UNTIL_TERM = 'trap "exit 143" TERM; sh -c "$1" & wait $!';
+
 /** The checks and the rollout. Throws where the candidate fails one. */
 async function prove(round: Round, candidate: number): Promise<void> {
   const { store, name, policy, own, progress } = round;
@@ -145,7 +148,7 @@ async function prove(round: Round, candidate: number): Promise<void> {
   const { check } = policy;
   if (check && !readUpdate(store, name)?.checked) {
     progress.step(`${name}: checking ${ref} in a container`);
-    const inside = ["run", ref, "--", "sh", "-c", check.command];
+    const inside = ["run", ref, "--", "sh", "-c", UNTIL_TERM, "sh", check.command];
     const ended = await runLimited(own, check.seconds ?? CHECK_SECONDS, inside);
     if (ended.status !== 0) {
       throw new VeneerError(

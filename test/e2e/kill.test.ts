@@ -16,7 +16,7 @@ import {
   runtime,
 } from "../helpers/bundle.ts";
 import { type Host, makeHost, must, PROJECT, type sh, WRAPPERS } from "../helpers/host.ts";
-import { leftovers } from "../helpers/leftovers.ts";
+import { ageTemporaries, leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
 import { need } from "../helpers/need.ts";
 import { killAt, type Moment, momentsOf, recordTo, traceHook, tryStrace } from "../helpers/strace.ts";
@@ -42,9 +42,7 @@ const bundle = (command: string, edit: (config: Config) => void) =>
 async function expectClean(): Promise<void> {
   const kept = ["store/instances/kept", "run/held/kept"];
   const left = async () => {
-    for (const path of leftovers(host)) {
-      if (/\.json\.[0-9a-f]{12}$/.test(path)) await must("touch", ["-d", "1 day ago", join(host.dir, path)]);
-    }
+    ageTemporaries(host);
     await host.ok("gc");
     return leftovers(host).filter((path) => !kept.includes(path));
   };

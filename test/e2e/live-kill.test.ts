@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
-import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
-import { leftovers } from "../helpers/leftovers.ts";
+import { makeHost, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { ageTemporaries, leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { need } from "../helpers/need.ts";
 import { failAt, inject, killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
@@ -103,9 +103,7 @@ const traced = (it: Subject, options: readonly string[]) =>
 
 /** What a killed writer leaves beside a document is taken by gc when it is old. */
 async function expectNothingLeft(): Promise<void> {
-  for (const path of leftovers(host)) {
-    if (/\.json\.[0-9a-f]{12}$/.test(path)) await must("touch", ["-d", "1 day ago", join(host.dir, path)]);
-  }
+  ageTemporaries(host);
   await host.ok("gc");
   for (const { id } of JSON.parse(await host.ok("ls", "--json"))) await host.ok("rm", id);
   // what rm removed is deleted in the background

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -17,6 +19,7 @@ const update = async (name: string, ...words: string[]) => {
 };
 const current = async (name: string) => JSON.parse(await host.ok("base", "show", name, "--json")).version;
 const versionOf = async (id: string) => JSON.parse(await host.ok("inspect", id, "--json")).version;
+const running = async () => JSON.parse(await host.ok("ps", "--json"));
 const logged = () => readFileSync(log, "utf8").trimEnd().split("\n");
 
 beforeAll(async () => {
@@ -64,6 +67,21 @@ describe("base update", () => {
     expect([await current("debian"), await versionOf("web")]).toEqual([2, 2]);
   });
 
+  it("ends the container of a check that takes too long", async () => {
+    const file = join(host.dir, "etc/bases.d/debian.json");
+    const before = readFileSync(file, "utf8");
+    policy("debian", { ...JSON.parse(before), check: { command: "sleep 1000", seconds: 1 } });
+    writeFileSync(join(host.dir, "text"), "slow");
+    const failed = await update("debian");
+    expect(failed).toMatchObject({
+      status: 1,
+      outcome: "failed",
+      message: expect.stringContaining("status 124"),
+    });
+    expect(await running()).toHaveLength(1);
+    writeFileSync(file, before);
+  });
+
   it("takes back what fails its check in the rollout", async () => {
     writeFileSync(join(host.dir, "text"), "worse");
     const failed = await update("debian");
@@ -81,11 +99,13 @@ describe("base update", () => {
     const before = readFileSync(file, "utf8");
     const slow = JSON.parse(before);
     policy("debian", { ...slow, check: { command: "sleep 1000" } });
-    const child = must("timeout", [
-      ...["--signal", "KILL", "--foreground", "30", join(host.bin, "veneer"), "--config", config],
-      ...["base", "update", "debian"],
-    ]);
-    await expect(child).rejects.toThrow();
+    const child = spawn(join(host.bin, "veneer"), ["--config", config, "base", "update", "debian"]);
+    const ended = once(child, "exit");
+    // the check runs in its container
+    await expect.poll(running).toHaveLength(2);
+    child.kill("SIGKILL");
+    await ended;
+    await expect.poll(running).toHaveLength(1);
     const { candidate } = JSON.parse(readFileSync(join(host.root, "bases/debian/update/state.json"), "utf8"));
     writeFileSync(file, before);
     expect(await veneer("base", "update", "debian", "--dry-run")).toMatchObject({

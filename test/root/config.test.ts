@@ -1,11 +1,13 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeBundle, nextId } from "../helpers/bundle.ts";
 import { makeHost, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
 const file = join(host.dir, "config.json");
+const id = nextId();
 const configure = (text: string) => writeFileSync(file, text);
 
 beforeAll(async () => {
@@ -13,16 +15,14 @@ beforeAll(async () => {
 });
 afterAll(() => host.remove());
 
-/** Prepares a container as the wrapping runtime does, in a mount namespace that ends with it. */
-async function prepare(annotations: Record<string, string>) {
-  const bundle = join(host.dir, "bundle");
-  mkdirSync(join(bundle, "rootfs"), { recursive: true });
-  writeFileSync(
-    join(bundle, "config.json"),
-    JSON.stringify({ ociVersion: "1.0.2", root: { path: "rootfs" }, annotations }),
-  );
-  const args = ["--config", file, "runtime", "--real", "none", "--placement", "private", "--", "create"];
-  return sh("unshare", ["-m", join(host.bin, "veneer"), ...args, "--bundle", bundle, "c1"]);
+/** Runs a container with the wrapping runtime and this configuration file to its end. */
+function start(annotations: Record<string, string>) {
+  const bundle = makeBundle(join(host.dir, "bundle"), "echo ready", (config) => {
+    Object.assign(config.annotations, annotations);
+  });
+  const state = ["--root", join(host.dir, "state")];
+  const words = ["--config", file, "runtime", "--real", "runc", "--", ...state, "run", "--bundle", bundle];
+  return sh(join(host.bin, "veneer"), [...words, id], { env: { PATH: host.path } });
 }
 
 describe("the configuration file", () => {
@@ -53,30 +53,30 @@ describe("the configuration file", () => {
 
   it("bounds what annotations may name", async () => {
     configure('{"annotations": {"bases": ["web-*"], "instances": []}}');
-    const outcome = await prepare({ "run.veneer.base": "host" });
+    const outcome = await start({ "run.veneer.base": "host" });
     expect(outcome.status).toBe(1);
     expect(outcome.stderr).toMatch(/annotation run\.veneer\.base may not name 'host'.*hint:/);
     configure('{"annotations": {"bases": ["h*"], "instances": ["mine-?"]}}');
-    expect(await prepare({ "run.veneer.base": "host" })).toMatchObject({ status: 0, stdout: "ready" });
-    const other = await prepare({ "run.veneer.base": "host", "run.veneer.instance": "theirs" });
+    expect(await start({ "run.veneer.base": "host" })).toMatchObject({ status: 0, stdout: "ready" });
+    const other = await start({ "run.veneer.base": "host", "run.veneer.instance": "theirs" });
     expect(other.stderr).toMatch(/annotation run\.veneer\.instance may not name 'theirs'/);
   });
 
   it("has starts and failures appended to a log", async () => {
     const log = join(host.dir, "log");
     configure(JSON.stringify({ log, logFormat: "json" }));
-    await prepare({ "run.veneer.base": "host" });
-    await prepare({ "run.veneer.base": "absent" });
+    await start({ "run.veneer.base": "host" });
+    await start({ "run.veneer.base": "absent" });
     const lines = readFileSync(log, "utf8")
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line));
     expect(lines).toMatchObject([
-      { event: "start", engine: "runtime", container: "c1", base: "host@1" },
+      { event: "start", engine: "runtime", container: id, base: "host@1" },
       {
         event: "error",
         engine: "runtime",
-        container: "c1",
+        container: id,
         message: expect.stringMatching(/no base absent/),
       },
     ]);
@@ -88,7 +88,7 @@ describe("a mistyped command", () => {
     const outcome = await host.veneer("bse", "ls");
     expect(outcome).toMatchObject({
       status: 2,
-      stderr: "veneer: unknown command 'bse ls'; hint: did you mean 'veneer base ls'?",
+      stderr: "veneer: unknown command 'bse'; hint: did you mean 'veneer base ls'?",
     });
   });
 

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { KERNEL_FEATURES } from "../../src/doctor/kernel-features.ts";
 import { isAtLeast } from "../../src/doctor/version.ts";
-import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
 import { makeUser } from "../helpers/user.ts";
 
 const host = makeHost();
@@ -97,7 +97,10 @@ describe("doctor", () => {
   it("warns of a program that others can write, and of one without its scripts", async () => {
     const directory = join(host.dir, "installed");
     mkdirSync(directory);
-    copyFileSync(PROGRAM, join(directory, "veneer"));
+    for (const name of ["veneer", "veneer-cli"]) {
+      copyFileSync(join(PROJECT, "dist", name), join(directory, name));
+      chmodSync(join(directory, name), 0o755);
+    }
     chmodSync(join(directory, "veneer"), 0o775);
     const { find } = await doctor(join(directory, "veneer"));
     expect(find("program")).toMatchObject({ status: "limited", hint: expect.stringContaining("chmod go-w") });

@@ -96,12 +96,6 @@ describe("with a hostile upper", () => {
   });
 
   it("clone and commit copy the links", async () => {
-    const { status, stderr } = await traced("clone", "web1", "web2");
-    expect([status, stderr]).toEqual([
-      1,
-      expect.stringMatching(/^veneer: cp failed .*File name too long.*$/),
-    ]);
-    await must("rm", ["-r", join(upper, "home/d123456789")]);
     expect(await traced("clone", "web1", "web2")).toMatchObject({ status: 0, stdout: "web2" });
     expect(await must("readlink", [join(host.root, "instances/web2/1/upper/etc")])).toBe(victim);
     expect(await traced("commit", "web1", "apps")).toMatchObject({ status: 0, stdout: "apps@1" });

@@ -84,7 +84,7 @@ describe("many layers", () => {
 
   it("flattens a long chain when a version is stacked on it: one layer that shows the same, by hard links", async () => {
     const before = await mounted("many@1");
-    await host.ok("base", "edit", "many", "--", "/busybox", "true");
+    await host.ok("base", "edit", "many", "--always", "--", "/busybox", "true");
     const after = JSON.parse(await host.ok("base", "show", "many", "--json"));
     expect(after.layers).toHaveLength(2);
     const flat = after.layers[1];
@@ -102,7 +102,7 @@ describe("many layers", () => {
   it("leaves a directory in place below, with the whiteouts that hide parts of it", async () => {
     const before = await mounted("here@1");
     expect(before).not.toContain("closed/below");
-    await host.ok("base", "edit", "here", "--", "/busybox", "true");
+    await host.ok("base", "edit", "here", "--always", "--", "/busybox", "true");
     const after = JSON.parse(await host.ok("base", "show", "here", "--json"));
     expect(after.layers.map(({ origin }: { origin?: string }) => origin)).toEqual([
       "/busybox true",
@@ -113,7 +113,7 @@ describe("many layers", () => {
   });
 
   it("leaves a short chain alone", async () => {
-    await host.ok("base", "edit", "short", "--", "/busybox", "true");
+    await host.ok("base", "edit", "short", "--always", "--", "/busybox", "true");
     expect(JSON.parse(await host.ok("base", "show", "short", "--json")).layers).toHaveLength(
       SCRIPTS.length + 1,
     );

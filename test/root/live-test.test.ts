@@ -1,8 +1,10 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
+import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
 // a comma, which mountinfo escapes among an overlay's options
@@ -20,30 +22,35 @@ async function run(...words: string[]): Promise<string> {
 }
 
 beforeAll(async () => {
-  mkdirSync(join(host.dir, "tree"));
-  await run("base", "import", "small", join(host.dir, "tree"));
+  await run("base", "import", "small", makeTree(join(host.dir, "tree")));
   for (const id of ["web1", "web2", "web3"]) await run("create", id, "small");
 });
 afterAll(() => host.remove());
 
-/** The instances mounted in a mount namespace of another process, which `action` has at its disposal. */
+/** Each instance is the root of a process in a mount namespace of its own while `action` runs. */
 async function elsewhere(ids: readonly string[], action: () => Promise<void>): Promise<void> {
-  const script = ids.map((id) => `"$0" --root "$1" mount ${id} >/dev/null`).join("; ");
-  const child = spawn("unshare", [
-    ...["-m", "--propagation", "private", "sh", "-c", `${script}; echo there; exec cat`],
-    ...[join(host.bin, "veneer"), store],
-  ]);
+  const script = `
+    point=$("$0" --root "$1" mount "$2") && mount --rbind "$point" /mnt && cd /mnt &&
+    pivot_root . home && umount -l /home && echo there && exec cat`;
+  const children = ids.map((id) =>
+    spawn(
+      "unshare",
+      ["-m", "--propagation", "private", "sh", "-c", script, join(host.bin, "veneer"), store, id],
+      { stdio: ["pipe", "pipe", "inherit"] },
+    ),
+  );
+  const ended = children.map((child) => once(child, "close"));
   try {
-    await new Promise((resolve) => child.stdout.once("data", resolve));
+    for (const child of children) await once(child.stdout, "data");
     await action();
   } finally {
-    child.stdin.end();
-    await new Promise((resolve) => child.once("close", resolve));
+    for (const child of children) child.stdin.end();
+    await Promise.all(ended);
   }
 }
 
 describe("what is in use", () => {
-  it("is read from the mount tables, without a probe that the kernel logs", async () => {
+  it("is read from the roots of processes, without a probe that the kernel logs", async () => {
     await elsewhere(["web1", "web2", "web3"], async () => {
       for (const words of [["ps"], ["ls"], ["base", "log", "small"], ["gc", "--dry-run"], ["df"]]) {
         await run(...words, "--json");
@@ -54,7 +61,7 @@ describe("what is in use", () => {
     });
   });
 
-  it("is asked of the kernel where no process shows it mounted", async () => {
+  it("is asked of the kernel where no process has it as its root", async () => {
     await elsewhere(["web1", "web2", "web3"], async () => {});
     expect(JSON.parse(await run("ps", "--json"))).toEqual([]);
     expect(probes).toBe(3);

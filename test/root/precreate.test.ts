@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, PROGRAM, type RunOptions, sh } from "../helpers/host.ts";
-import { leftovers } from "../helpers/leftovers.ts";
+import { ageTemporaries, leftovers } from "../helpers/leftovers.ts";
 import { killAt } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
@@ -220,6 +220,7 @@ describe("a failure", () => {
         ],
         { input: ON_BASE },
       );
+      ageTemporaries(host);
       await host.ok("gc");
       expect(leftovers(host)).toEqual([]);
       expect(overlays()).toEqual([]);

@@ -92,7 +92,9 @@ describe.each(RUNTIMES)("veneer-%s: config.json with", (name) => {
       expect(outcome.stderr).toMatch(/secret'?: No such file/);
     } else {
       expect(outcome).toMatchObject({ status: 1, stdout: "" });
-      expect(outcome.stderr).toMatch(/^veneer: [^\n]*is not JSON that all runtimes read alike/);
+      expect(outcome.stderr).toMatch(
+        /^veneer: [^\n]*is not JSON(: syntax error at character [0-9]+;| that all runtimes read alike)/,
+      );
     }
     await expect.poll(() => leftovers(host)).toEqual([]);
   });
