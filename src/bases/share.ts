@@ -36,9 +36,11 @@ import {
   UMOUNT_NOFOLLOW,
 } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
-import { readMountinfo } from "../sys/mountinfo.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { gone, listPids } from "../sys/process/processes.ts";
 import { geteuid } from "../sys/process.ts";
-import { fstat, list } from "../sys/stat.ts";
+import { fstat } from "../sys/stat.ts";
+import { ownerOfUserns } from "../sys/user-namespace.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type MapOf, publish, requireLayers, sharePlace } from "./share-mounts.ts";
 
@@ -216,30 +218,37 @@ function sweep(store: Store, audience: Audience): void {
   for (const path of [paths.layers(shared), paths.bases(shared), shared.root]) rmdirQuietly(path);
 }
 
-/** The kernel tells of which paths an overlay is made from Linux 6.13 on: before, none is seen. */
+/**
+ * The kernel says of which paths an overlay is made from Linux 6.13 on: before, none is seen. That is text, which
+ * whoever mounts may choose; so those are heard alone to whom the layer is shared, who could use it as well.
+ */
 function refuseUsed(store: Store, name: string, before: Share, after: Share): void {
   const place = sharePlace(store);
-  const dropped = before.audiences.flatMap((audience) => {
+  const dropped = new Map<string, Audience>();
+  for (const audience of before.audiences) {
     const kept = after.audiences.includes(audience) ? layersOf(store, name, after) : new Set<string>();
-    const ids = [...layersOf(store, name, before)].filter((id) => !kept.has(id));
-    return ids.map((id) => `${place}/${audience}/layers/${id}`);
-  });
-  for (const pid of list("/proc")) {
-    if (!/^[0-9]+$/.test(pid)) continue;
-    for (const line of mountsOf(Number(pid))) {
-      if (!line.includes(" - overlay ") || !dropped.some((path) => line.includes(path))) continue;
-      const source = line.split(" - overlay ")[1]?.split(" ")[0] ?? "";
-      throw new VeneerError("IN_USE", `base ${name} is used by ${source}, seen by process ${pid}`, {
-        hint: "stop that first; --force takes the share back all the same, and containers go on until a layer is removed",
-      });
+    for (const id of layersOf(store, name, before)) {
+      if (!kept.has(id)) dropped.set(`${place}/${audience}/layers/${id}`, audience);
     }
+  }
+  for (const pid of listPids()) {
+    const owner = ownerOfUserns(pid);
+    if (owner === undefined) continue;
+    const isDropped = (path: string) => {
+      const audience = dropped.get(path);
+      return audience === "all" || audience === owner;
+    };
+    if (!overlayPaths(pid).some(isDropped)) continue;
+    throw new VeneerError("IN_USE", `base ${name} is used by process ${pid} of user ${owner}`, {
+      hint: "stop that first; --force takes the share back all the same, and containers go on until a layer is removed",
+    });
   }
 }
 
-function mountsOf(pid: number): string[] {
-  try {
-    return readMountinfo(pid)?.split("\n") ?? [];
-  } catch {
-    return []; // gone meanwhile
-  }
+/** Paths in the options of the overlays that a process sees. */
+function overlayPaths(pid: number): string[] {
+  const overlays = parseMountinfo(gone(() => readMountinfo(pid)) ?? "").filter(
+    ({ type }) => type === "overlay",
+  );
+  return overlays.flatMap(({ superOptions }) => superOptions.split(/[,=:]/));
 }

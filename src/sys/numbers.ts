@@ -15,6 +15,7 @@ const common = {
   pidfd_getfd: 438,
   close_range: 436,
   mount_setattr: 442,
+  statmount: 457,
 } as const;
 
 const x64 = {

@@ -1,10 +1,11 @@
 /** User namespaces (user_namespaces(7)): of this process, of others, and their maps of ids. */
 import type { FsIds } from "./credentials.ts";
-import { type Fd, openat, readlink, readText } from "./fd.ts";
+import { isErrno } from "./errno.ts";
+import { Fd, openat, readlink, readText } from "./fd.ts";
 import { AT_FDCWD, NSFS_MAGIC, O_NONBLOCK, O_RDONLY } from "./flags.ts";
 import { check, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
-import { stat } from "./stat.ts";
+import { fstat, stat } from "./stat.ts";
 
 /** A range of ids, as in a line of /proc/PID/uid_map and in config.json. */
 export interface IdRange {
@@ -86,4 +87,40 @@ function readRanges(pid: number | "self", kind: "uid" | "gid"): IdRange[] {
     const [containerID = 0, hostID = 0, size = 0] = line.trim().split(/\s+/).map(Number);
     return { containerID, hostID, size };
   });
+}
+
+/** linux/nsfs.h */
+const NS_GET_PARENT = 0xb702;
+const NS_GET_OWNER_UID = 0xb704;
+
+/**
+ * The user who made the outermost of the user namespaces in which a process is and this one is not; undefined where
+ * it is in this one's own, or is gone (ioctl_nsfs(2)).
+ */
+export function ownerOfUserns(pid: number): number | undefined {
+  try {
+    if (isOwnUserns(`/proc/${pid}/ns/user`)) return undefined;
+    const own = stat("/proc/self/ns/user").ino;
+    let here = openNamespace(`/proc/${pid}/ns/user`);
+    try {
+      for (;;) {
+        const parent = syscall(SYS.ioctl, here.number, NS_GET_PARENT, null);
+        // one that lies outside of this one
+        if (parent < 0) return undefined;
+        const above = new Fd(parent);
+        if (fstat(parent).ino === own) {
+          above[Symbol.dispose]();
+          const uid = new Uint32Array(1);
+          return syscall(SYS.ioctl, here.number, NS_GET_OWNER_UID, uid) < 0 ? undefined : uid[0];
+        }
+        here[Symbol.dispose]();
+        here = above;
+      }
+    } finally {
+      here[Symbol.dispose]();
+    }
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM")) return undefined;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, write
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { attack } from "../helpers/attacker.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { makeUser } from "../helpers/user.ts";
@@ -135,10 +136,26 @@ describe("a base shared with a user", () => {
     const refused = await host.veneer("base", "unshare", "deb");
     expect(refused).toMatchObject({
       status: 1,
-      stderr: expect.stringMatching(/used by veneer:47120:.* seen by process/),
+      stderr: expect.stringMatching(/base deb is used by process [0-9]+ of user 47120; hint/),
     });
     child.kill("SIGTERM");
     await child;
+  });
+
+  it("is taken back although others name its layers in their mount tables", async () => {
+    const before = await mounts(alice.uid);
+    await host.ok("base", "import", "named", join(host.dir, "tree"));
+    await withAccounts(alice, ["base", "share", "named", alice.name]);
+    const [layer] = (await mounts(alice.uid))
+      .filter((line) => !before.includes(line))
+      .map((line) => line.split(" ")[0]);
+    const liar = await attack(`mount -t tmpfs t /tmp; mkdir -p '${layer}' l m
+      mount -t overlay t -o 'lowerdir=${layer}:l' m; grep -q '${layer}' /proc/self/mountinfo; echo ready; exec sleep 1000`);
+    try {
+      await host.ok("base", "unshare", "named");
+    } finally {
+      await liar.stop();
+    }
   });
 
   it("comes back after a reboot, with mount --all", async () => {

@@ -1,4 +1,5 @@
 /** A container with a file system whose server never answers: nobody who looks at the container waits for it. */
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -77,6 +78,37 @@ it.each([
 
 it("the container went on, on the version that it was given", async () => {
   expect(await container.exec("cat /etc/version")).toBe("3");
+});
+
+it("an instance that is mounted by hand below a directory whose file system never answers is listed, and the rest too", async () => {
+  const directory = join(host.dir, "of-a-user");
+  mkdirSync(directory);
+  await host.ok("create", "hand", "b@1");
+  await host.ok("mount", "hand", join(directory, "m"));
+  const server = spawn(join(host.dir, "programs/silent-fuse"), [directory], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  await new Promise((resolve) => server.stdout.once("data", resolve));
+  try {
+    for (const words of [
+      ["ps"],
+      ["ls"],
+      ["inspect", "hand"],
+      ["gc"],
+      ["df"],
+      ["mounted", "hand"],
+      ["tree"],
+      ["metrics"],
+    ]) {
+      const { status, stdout } = await within(host, ...words);
+      expect(status, words.join(" ")).toBe(0);
+      if (words[0] === "ls") expect(stdout).toMatch(/^hand .*mounted/m);
+    }
+  } finally {
+    server.kill("SIGKILL");
+    await must("umount", ["-l", directory]);
+  }
+  await host.ok("umount", "hand");
 });
 
 it("another container of the base starts and ends, and the base takes another version", async () => {

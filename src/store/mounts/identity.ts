@@ -10,6 +10,8 @@ import { type Fd, openatMaybe } from "../../sys/fd.ts";
 import { fileHandle, upperHandle } from "../../sys/file-handle.ts";
 import { mountStatus } from "../../sys/file-place.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../sys/flags.ts";
+import { type MountEntry, parseMountinfo, readMountinfo } from "../../sys/mountinfo.ts";
+import { mountPointOf } from "../../sys/statmount.ts";
 import type { Record } from "../records.ts";
 import { isUpperInUse } from "./in-use.ts";
 
@@ -57,11 +59,33 @@ export function isOverlayOf(record: Identified, root: Fd): boolean {
   return device !== undefined && record.upper !== undefined && isUpperInUse(record.upper);
 }
 
-/** Whether the record's overlay is mounted at its target in this mount namespace: the very mount, not a copy of it. */
-export function isMountedAtTarget(record: Identified & Pick<Record, "target" | "hostOverlay">): boolean {
+type Attached = Identified & Pick<Record, "target" | "hostOverlay">;
+
+/**
+ * Whether the record's overlay is mounted at its target in this mount namespace, under what else may lie there. The
+ * path is not looked up: whoever has a directory on the way may have mounted a file system there that never answers.
+ */
+export function isAttached(record: Attached): boolean {
+  const { hostOverlay, target, upper } = record;
+  const { device, mount } = hostOverlay ?? record.overlay ?? {};
+  if (target === undefined) return false;
+  if (device === undefined) return isMountedAtTarget(record);
+  const place = mount === undefined ? "unknown" : mountPointOf(mount);
+  if (place !== "unknown") return place === target;
+  const isIt = (entry: MountEntry) => entry.device === device && entry.target === target;
+  if (!parseMountinfo(readMountinfo("self") ?? "").some(isIt)) return false;
+  return upper === undefined || hostOverlay !== undefined || isUpperInUse(upper);
+}
+
+/**
+ * Whether the record's overlay is what is seen at its target in this mount namespace: the very mount, not a copy of
+ * it. The path is looked up: for whoever acts on it, not for a listing.
+ */
+export function isMountedAtTarget(record: Attached): boolean {
   const { hostOverlay, target, upper } = record;
   const overlay = hostOverlay ?? record.overlay;
-  using root = target === undefined ? undefined : openMountPoint(target);
+  if (target === undefined || (overlay?.device !== undefined && !isAttached(record))) return false;
+  using root = openMountPoint(target);
   if (!root) return false;
   const { isMountRoot, unique } = mountStatus(root.number);
   if (!isMountRoot || (overlay?.mount !== undefined && unique !== overlay.mount)) return false;

@@ -2,7 +2,7 @@
 
 import { isAlive } from "../../sys/process.ts";
 import type { Record } from "../records.ts";
-import { isMountedAtTarget } from "./identity.ts";
+import { isAttached } from "./identity.ts";
 import { isUpperInUse } from "./in-use.ts";
 import { mountersOf, readNamespace } from "./mount-tables.ts";
 import { isRootOf } from "./roots.ts";
@@ -29,7 +29,7 @@ export function isLive(record: Record, isInUse = isUpperInUse): boolean {
   const { engine, placement } = record;
   // its maker was killed before the overlay was mounted anywhere
   if (overlay && overlay.device === undefined) return false;
-  if (engine === "mount" && isMountedAtTarget(record)) return true;
+  if (engine === "mount" && isAttached(record)) return true;
   if (placement === "host" && engine !== "mount") {
     if (!isOverlayAlive(record, isInUse)) return false;
     if (overlay?.device === undefined) return true;
@@ -50,7 +50,7 @@ export function isLive(record: Record, isInUse = isUpperInUse): boolean {
 function isOverlayAlive(record: Record, isInUse: (upper: string) => boolean): boolean {
   const { overlay, upper } = record;
   if (upper !== undefined) return isInUse(upper);
-  if (overlay?.device === undefined || isMountedAtTarget(record)) return true;
+  if (overlay?.device === undefined || isAttached(record)) return true;
   for (const pid of mountersOf(overlay.device)) if (isRootOf(pid, record)) return true;
   return false;
 }
