@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { PATIENCE } from "./test/helpers/wait.ts";
 
 // unit: pure modules on Node. root: the compiled program with real mounts. e2e: with real engines. security: attackers' programs.
 // All but unit run in one worker each: they share the kernel, and two cores are few.
@@ -9,7 +10,7 @@ const serial = {
   // generous: other work on the machine makes nothing wrong
   testTimeout: 240_000,
   hookTimeout: 300_000,
-  expect: { poll: { interval: 50, timeout: 30_000 } },
+  expect: { poll: { interval: 50, timeout: 30_000 * PATIENCE } },
   runner: "./test/helpers/privileged-runner.ts",
 } as const;
 

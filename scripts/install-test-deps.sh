@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  acl attr busybox-static catatonit containerd criu crun debootstrap docker-registry docker.io e2fsprogs fish gcc
+  acl attr btrfs-progs busybox-static catatonit containerd criu crun debootstrap docker-registry docker.io e2fsprogs fish gcc
   hyperfine jq libc6-dev libcap2-bin lxc musl-tools podman procps python3-minimal runc skopeo sqlite3 strace tar uidmap umoci util-linux
   xfsprogs xz-utils zsh zstd
 )

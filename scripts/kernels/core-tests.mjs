@@ -6,6 +6,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 const entries = JSON.parse(readFileSync(join(import.meta.dirname, "core-tests.json"), "utf8"));
+/** The oldest Linux that is not refused. */
+const OLDEST = "5.12";
 const [mode, ...words] = process.argv.slice(2);
 
 /** Whether a kernel (`6.12.117+deb13-cloud-amd64`) is of a version (`6.3`) or a later one. */
@@ -15,11 +17,16 @@ function isSince(kernel, since) {
   return major > least || (major === least && minor >= leastMinor);
 }
 
+/** Whether an entry is for this kernel. One that is refused runs the tests of that alone. */
+function isFor(kernel, { since = "0.0", until }) {
+  if (!isSince(kernel, OLDEST)) return until !== undefined && !isSince(kernel, until);
+  return until === undefined && isSince(kernel, since);
+}
+
 function select(kernel, features) {
   const chosen = entries.filter(
-    ({ feature, since }) =>
-      (since === undefined || isSince(kernel, since)) &&
-      (features.length === 0 || features.some((one) => feature.includes(one))),
+    (entry) =>
+      isFor(kernel, entry) && (features.length === 0 || features.some((one) => entry.feature.includes(one))),
   );
   const names = chosen.map(({ test }) => test.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
   console.log([names.join("|"), ...new Set(chosen.map(({ file }) => file))].join("\n"));
@@ -43,6 +50,7 @@ function outcomeOf({ file, test }, report) {
 
 function cellOf(feature, kernel, report) {
   const all = entries.filter((entry) => entry.feature === feature);
+  if (!all.some((entry) => isFor(kernel, entry)) && all.every(({ since }) => since === undefined)) return "-";
   const since = all.map((entry) => entry.since).find((one) => one !== undefined && !isSince(kernel, one));
   if (since !== undefined) return `from ${since}`;
   const outcomes = all.map((entry) => outcomeOf(entry, report));

@@ -8,7 +8,7 @@ mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -
 packages=(acl attr btrfs-progs busybox-static ca-certificates dbus e2fsprogs iproute2 jq kmod libcap2-bin procps runc strace
   systemd systemd-container systemd-sysv uidmap util-linux xfsprogs xz-utils zstd)
 # configured by scripts that need what is above
-engines=(apparmor crun gcc iptables libc6-dev lxc podman python3-minimal)
+engines=(apparmor crun docker.io gcc iptables libc6-dev lxc podman python3-minimal skopeo umoci)
 
 need() { # PROGRAM PACKAGE
   command -v "$1" >/dev/null || apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$2" >&2
@@ -20,10 +20,11 @@ need cpio cpio
 need depmod kmod
 
 root=$STATE/rootfs
-if [ ! -e "$STATE/root.img" ]; then
+list=$(IFS=,; echo "${packages[*]}")
+made="$list ${engines[*]}"
+if [ ! -e "$STATE/root.img" ] || [ "$(cat "$STATE/packages" 2>/dev/null)" != "$made" ]; then
   echo "test:kernels: making the guest in $STATE (some minutes, once)" >&2
   rm -rf "$root"
-  list=$(IFS=,; echo "${packages[*]}")
   debootstrap --variant=minbase --include="$list" bookworm "$root" "$mirror" >"$STATE/debootstrap.log"
   DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y --no-install-recommends "${engines[@]}" >>"$STATE/debootstrap.log"
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
@@ -31,6 +32,7 @@ if [ ! -e "$STATE/root.img" ]; then
   mkdir -p "$root"/{veneer,out} "$root/lib/modules" "$root/usr/local/bin"
   mke2fs -q -t ext4 -d "$root" "$STATE/root.part" 4G
   mv "$STATE/root.part" "$STATE/root.img"
+  echo "$made" >"$STATE/packages"
 fi
 
 # An apt of our own: the machine's sources stay as they are.
@@ -40,7 +42,7 @@ update() {
   mkdir -p "$apt"/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d}
   # a mirror's copy of unstable may be some days old
   local option="signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no"
-  for suite in bookworm bookworm-backports trixie trixie-backports sid; do
+  for suite in bullseye bookworm bookworm-backports trixie trixie-backports sid; do
     echo "deb [$option] $mirror $suite main"
   done >"$apt/etc/sources.list"
   : >"$apt/status"

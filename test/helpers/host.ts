@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { PATIENCE } from "./wait.ts";
 
 export const PROJECT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 export const PROGRAM = join(PROJECT, "dist/veneer");
@@ -26,7 +27,7 @@ export interface RunOptions {
 export async function sh(file: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const result = await execa(file, args, {
     reject: false,
-    timeout: 120_000 * Number(process.env.VENEER_TEST_PATIENCE ?? 1),
+    timeout: 120_000 * PATIENCE,
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     ...(options.env !== undefined && { env: options.env }),
     ...(options.input !== undefined ? { input: options.input } : { stdin: "ignore" as const }),

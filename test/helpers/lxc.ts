@@ -1,4 +1,4 @@
-/** Containers of LXC for a test, in an lxcpath of the host's own. */
+/** Containers of LXC for a test, in an lxcpath of its own. */
 import {
   chmodSync,
   chownSync,
@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type Host, type Outcome, type RunOptions, sh } from "./host.ts";
+import { PATIENCE } from "./wait.ts";
 
 export interface LxcOptions {
   /** options of the pre-mount hook */
@@ -44,8 +45,7 @@ export interface Lxc {
   stopAll(): Promise<void>;
 }
 
-export function makeLxc(host: Host): Lxc {
-  const path = join(host.dir, "lxc");
+export function makeLxc(host: Host, path = join(host.dir, "lxc")): Lxc {
   mkdirSync(path);
   const names = new Set<string>();
   const options: RunOptions = { env: { PATH: host.path }, cwd: host.dir };
@@ -109,9 +109,9 @@ function removeCgroups(name: string): void {
   }
 }
 
-/** Waits until `probe` gives something; throws after ten seconds. */
+/** Waits until `probe` gives something; throws after ten seconds (more in slow guests). */
 export async function eventually<T>(probe: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 10_000 * PATIENCE; Date.now() < deadline; ) {
     const found = await probe();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));

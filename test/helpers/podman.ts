@@ -32,8 +32,15 @@ const NO_LIMITS = {
   stages: ["precreate"],
 };
 
-/** Sets it up in the directory `name` with the image localhost/app:1, in which /etc/which says `image`. */
-export async function makePodman(host: Host, name = "podman"): Promise<Podman> {
+/**
+ * Sets it up in the directory `name` with the image localhost/app:1, in which /etc/which says `image`.
+ * `manager`: who makes control groups.
+ */
+export async function makePodman(
+  host: Host,
+  name = "podman",
+  manager: "cgroupfs" | "systemd" = "cgroupfs",
+): Promise<Podman> {
   const dir = join(host.dir, name);
   const hooks = join(dir, "hooks.d");
   mkdirSync(hooks, { recursive: true });
@@ -46,7 +53,7 @@ export async function makePodman(host: Host, name = "podman"): Promise<Podman> {
   writeFileSync(
     files.CONTAINERS_CONF,
     `[engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "${manager}"
 events_logger = "file"
 tmp_dir = "${join(dir, "tmp")}"
 num_locks = 64

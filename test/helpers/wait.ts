@@ -1,5 +1,5 @@
 /** How many times longer than usual things may take: the guests of `npm run test:kernels` are slow. */
-const PATIENCE = Number(process.env.VENEER_TEST_PATIENCE ?? 1);
+export const PATIENCE = Number(process.env.VENEER_TEST_PATIENCE ?? 1);
 
 /** Waits for what happens out of the way: asks every 20 ms, at most for `limit` ms. */
 export async function waitFor(condition: () => boolean | Promise<boolean>, limit = 60_000): Promise<void> {
