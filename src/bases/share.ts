@@ -36,13 +36,11 @@ import {
   UMOUNT_NOFOLLOW,
 } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
-import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
-import { gone, listPids } from "../sys/process/processes.ts";
 import { geteuid } from "../sys/process.ts";
 import { fstat } from "../sys/stat.ts";
-import { ownerOfUserns } from "../sys/user-namespace.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type MapOf, publish, requireLayers, sharePlace } from "./share-mounts.ts";
+import { refuseUsed } from "./share-users.ts";
 
 /** Shares the current version of a base, and those that are shared already, with further audiences. Idempotent. */
 export async function shareBase(
@@ -154,7 +152,7 @@ export async function unshareBase(
   const share = readShare(store, name);
   if (!share) throw new VeneerError("NOT_SHARED", `base ${name} is not shared`);
   const left = remaining(name, share, what.version, what.audiences);
-  if (!what.force) refuseUsed(store, name, share, left);
+  if (!what.force) refuseUsed(name, droppedBy(store, name, share, left));
   const flats = Object.values(share.versions).flatMap(({ flat }) => (flat === undefined ? [] : [flat]));
   writeShare(store, name, left);
   for (const audience of share.audiences) {
@@ -218,37 +216,14 @@ function sweep(store: Store, audience: Audience): void {
   for (const path of [paths.layers(shared), paths.bases(shared), shared.root]) rmdirQuietly(path);
 }
 
-/**
- * The kernel says of which paths an overlay is made from Linux 6.13 on: before, none is seen. That is text, which
- * whoever mounts may choose; so those are heard alone to whom the layer is shared, who could use it as well.
- */
-function refuseUsed(store: Store, name: string, before: Share, after: Share): void {
-  const place = sharePlace(store);
+/** Paths that an audience has no longer. */
+function droppedBy(store: Store, name: string, before: Share, after: Share): Map<string, Audience> {
   const dropped = new Map<string, Audience>();
   for (const audience of before.audiences) {
     const kept = after.audiences.includes(audience) ? layersOf(store, name, after) : new Set<string>();
     for (const id of layersOf(store, name, before)) {
-      if (!kept.has(id)) dropped.set(`${place}/${audience}/layers/${id}`, audience);
+      if (!kept.has(id)) dropped.set(`${sharePlace(store)}/${audience}/layers/${id}`, audience);
     }
   }
-  for (const pid of listPids()) {
-    const owner = ownerOfUserns(pid);
-    if (owner === undefined) continue;
-    const isDropped = (path: string) => {
-      const audience = dropped.get(path);
-      return audience === "all" || audience === owner;
-    };
-    if (!overlayPaths(pid).some(isDropped)) continue;
-    throw new VeneerError("IN_USE", `base ${name} is used by process ${pid} of user ${owner}`, {
-      hint: "stop that first; --force takes the share back all the same, and containers go on until a layer is removed",
-    });
-  }
-}
-
-/** Paths in the options of the overlays that a process sees. */
-function overlayPaths(pid: number): string[] {
-  const overlays = parseMountinfo(gone(() => readMountinfo(pid)) ?? "").filter(
-    ({ type }) => type === "overlay",
-  );
-  return overlays.flatMap(({ superOptions }) => superOptions.split(/[,=:]/));
+  return dropped;
 }
