@@ -6,6 +6,7 @@ import { freeLayers } from "../inventory/remove-base.ts";
 import { discard } from "../layers/discard.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
+import { shareNew } from "../layers/share-files.ts";
 import { checkStackable } from "../layers/stackable.ts";
 import { changesNothing } from "../layers/unchanged.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -194,16 +195,17 @@ export async function commitSession(
     await dropSession(store, name, session);
     return { ...base, unchanged: true };
   }
+  using _layers = lockLayers(store);
   if (lstatMaybe(directory)) {
+    const shared = shareNew(store, paths.sessionUpper(store, name), progress, options.shareFiles);
     progress.step("listing and writing to disk");
     const flushed = runProgram("sync", ["-f", directory]);
     try {
-      sealLayer(directory, { origin, id: session.layer });
+      sealLayer(directory, { origin, id: session.layer, shared });
     } finally {
       await flushed;
     }
   }
-  using _layers = lockLayers(store);
   const layer = hasLayer(store, session.layer) ? readLayer(store, session.layer) : undefined;
   if (lstatMaybe(directory)) publishLayer(store, { id: session.layer, directory });
   else if (!layer) throw new VeneerError("NO_LAYER", `the layer of the session of base ${name} is gone`);

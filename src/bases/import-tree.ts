@@ -11,6 +11,7 @@ import type { ImportOptions } from "../layers/owners.ts";
 import { refuseForeignOwners, requireOwners } from "../layers/owners.ts";
 import type { Published } from "../layers/published.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
+import { shareNew } from "../layers/share-files.ts";
 import { onInterrupt } from "../process/interrupt.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
@@ -147,12 +148,13 @@ async function publish(
   layer: string,
   origin: string,
   below: BaseVersion | undefined,
-  { progress, candidate }: ImportOptions,
+  { progress, candidate, shareFiles }: ImportOptions,
 ) {
+  const shared = shareNew(store, `${layer}/tree`, progress, shareFiles);
   progress.step("listing and writing to disk");
   const flushed = runProgram("sync", ["-f", layer]);
   try {
-    const sealed = sealLayer(layer, { origin });
+    const sealed = sealLayer(layer, { origin, shared });
     await flushed;
     const same = findSameLayer(store, sealed);
     if (same === undefined) publishLayer(store, sealed);

@@ -21,6 +21,7 @@ import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } fr
 import { umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { dropNamespace } from "../userns/cache.ts";
+import { settleDedupe } from "./dedupe.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { findGarbage, isOrphan } from "./find.ts";
 import { type GarbageKind, type GcStep, planGc } from "./plan.ts";
@@ -55,6 +56,7 @@ export async function collectGarbage(store: Store, dryRun: boolean, progress: Pr
       problems.push(new VeneerError("BUSY", "layers are left: a base is being imported or changed"));
     }
     if (!dryRun) settleAll(store, problems);
+    if (!dryRun && layers) settleDedupe(store);
     const steps = planGc(findGarbage(store, layers !== undefined, (error) => problems.push(error)));
     if (dryRun) {
       const sizes = await diskUsage(steps.flatMap((step) => pathOf(store, step) ?? []));
@@ -106,7 +108,8 @@ export async function emptyTrash(store: Store): Promise<void> {
   if (lock) await deleteTrash(namesIn(paths.trash(store)).map((name) => `${paths.trash(store)}/${name}`));
 }
 
-function lockTrash(store: Store, flags = 0): Fd | undefined {
+/** Held by whoever deletes or rearranges what nothing uses; with LOCK_NB undefined where another holds it. */
+export function lockTrash(store: Store, flags = 0): Fd | undefined {
   const path = paths.trash(store);
   const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
   if (flock(fd.number, LOCK_EX | flags, path)) return fd;

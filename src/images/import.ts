@@ -7,6 +7,7 @@ import { shortenLayers } from "../layers/flatten.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { requireOwners } from "../layers/owners.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
+import { shareNew } from "../layers/share-files.ts";
 import { isOpaque } from "../overlay/marks.ts";
 import { onInterrupt } from "../process/interrupt.ts";
 import { inParallel } from "../process/parallel.ts";
@@ -53,6 +54,8 @@ interface Part {
   unpacked?: { readonly directory: string; readonly dependsOnBelow: boolean };
   /** settles when it is stored or unpacked */
   ready: PromiseWithResolvers<void>;
+  /** bytes of files that are one with those of other layers */
+  shared?: number;
   sealed?: SealedLayer;
 }
 
@@ -184,6 +187,9 @@ async function fill(
     done++;
   });
   omissions.report(options.note);
+  for (const part of missing) {
+    part.shared = shareNew(store, `${part.unpacked?.directory}/tree`, options.progress, options.shareFiles);
+  }
   options.progress.step("listing and writing to disk");
   const flushed = runProgram("sync", ["-f", staging]);
   try {
@@ -223,7 +229,12 @@ class Below implements Disposable {
 function seal(part: Part): void {
   const { directory, dependsOnBelow } = part.unpacked as NonNullable<Part["unpacked"]>;
   const id = dependsOnBelow ? part.ids.chain : part.ids.own;
-  part.sealed = sealLayer(directory, { id, digest: part.diffId, origin: "layer of an image" });
+  part.sealed = sealLayer(directory, {
+    id,
+    digest: part.diffId,
+    origin: "layer of an image",
+    ...(part.shared !== undefined && { shared: part.shared }),
+  });
 }
 
 function treeOf(store: Store, part: Part): string {

@@ -3,6 +3,7 @@
 import { during, VeneerError } from "../errors.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
+import { shareNew } from "../layers/share-files.ts";
 import { checkStackable } from "../layers/stackable.ts";
 import { changesNothing } from "../layers/unchanged.ts";
 import type { Progress } from "../process/progress.ts";
@@ -113,12 +114,13 @@ export async function commitInstance(
   if (own && !options.always && isUnchanged(store, ground, `${staging.path}/layer/tree`)) {
     return { ...ground, unchanged: true };
   }
+  using _layers = lockLayers(store);
+  const shared = shareNew(store, `${staging.path}/layer/tree`, progress, options.shareFiles);
   progress.step("listing");
   const origin = `commit of instance ${id}`;
-  const sealed = sealLayer(`${staging.path}/layer`, { origin });
+  const sealed = sealLayer(`${staging.path}/layer`, { origin, shared });
   progress.step("syncing");
   syncStore(store);
-  using _layers = lockLayers(store);
   publishLayer(store, sealed);
   const { config, layers } = ground.manifest;
   return publishVersion(

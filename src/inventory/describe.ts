@@ -16,6 +16,8 @@ export interface LayerDescription {
   readonly digest?: string;
   /** absent for a directory in place, and when the layer's description is gone */
   readonly bytes?: number;
+  /** bytes of files that are one with those of other layers */
+  readonly shared?: number;
   readonly entries?: number;
   readonly origin?: string;
 }
@@ -50,6 +52,7 @@ export function describeVersion(store: Store, ref: BaseRef): VersionDescription 
       ...(known && {
         digest: known.digest,
         bytes: known.bytes,
+        ...(known.shared !== undefined && { shared: known.shared }),
         entries: known.entries,
         origin: known.origin,
       }),

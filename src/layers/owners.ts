@@ -18,6 +18,8 @@ export interface ImportOptions {
   readonly whole?: boolean;
   /** the version before stays the current one */
   readonly candidate?: boolean;
+  /** make files that other layers have too one with those */
+  readonly shareFiles?: boolean;
 }
 
 /** Refuses an import that keeps owners where there is but one id. */

@@ -14,4 +14,6 @@ export interface CommitOptions extends CandidateOption {
   readonly always?: boolean;
   /** publish it though the base has got another version since: what that one changed is not in the new one */
   readonly force?: boolean;
+  /** make files that other layers have too one with those */
+  readonly shareFiles?: boolean;
 }

@@ -29,6 +29,8 @@ export interface Config {
   readonly logFormat: "text" | "json";
   /** copy a base for a user namespace where it cannot be idmapped */
   readonly shiftedCopy: boolean;
+  /** make files that are the same in several layers one */
+  readonly shareFiles: boolean;
 }
 
 export interface GlobalOptions {
@@ -63,6 +65,7 @@ const DEFAULTS = {
   environment: { bases: [], instances: [] },
   logFormat: "text",
   shiftedCopy: false,
+  shareFiles: true,
 } as const;
 
 /**
@@ -108,6 +111,7 @@ export function readSettings(options: GlobalOptions, places: Places = defaultPla
       ...(file.log !== undefined && { log: file.log }),
       logFormat: file.logFormat ?? DEFAULTS.logFormat,
       shiftedCopy: file.shiftedCopy ?? DEFAULTS.shiftedCopy,
+      shareFiles: file.shareFiles ?? DEFAULTS.shareFiles,
     },
     debug: options.debug ?? false,
   };

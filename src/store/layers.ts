@@ -39,8 +39,10 @@ export interface Layer {
   readonly digest: string;
   /** `sha256:…` of the listing */
   readonly listing?: string;
-  /** on disk, when the layer was made */
+  /** on disk, when the layer was made, without what it shared */
   readonly bytes: number;
+  /** of files that it had in common with other layers when it was made, or when they were last looked for */
+  readonly shared?: number;
   readonly entries: number;
   /** ISO 8601 */
   readonly created: string;
@@ -93,6 +95,8 @@ export interface SealOptions {
   readonly digest?: string;
   /** default: all that the tree takes on disk; less for one that shares files with other layers */
   readonly bytes?: number;
+  /** of these bytes, those of files that other layers have too */
+  readonly shared?: number;
 }
 
 /** Bytes up to which a layer's files are digested when it is made: some 50 ms. A larger one's at its first verification. */
@@ -121,7 +125,8 @@ export function sealLayer(directory: string, options: SealOptions): SealedLayer 
   const layer: Layer = {
     digest: options.digest ?? listing,
     listing,
-    bytes: options.bytes ?? bytes,
+    bytes: options.bytes ?? bytes - (options.shared ?? 0),
+    ...(options.shared && { shared: options.shared }),
     entries,
     created: new Date().toISOString(),
     origin: options.origin,

@@ -72,6 +72,14 @@ export function openDirectory(path: string, dir = AT_FDCWD): Fd {
   return openat(dir, path, O_PATH | O_DIRECTORY);
 }
 
+/** The directory at `path` itself, to be read; undefined where there is none: nothing, or something else (a link). */
+export function openDirectoryMaybe(path: string, dir = AT_FDCWD): Fd | undefined {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  const result = syscall(SYS.openat, dir, cstring(path), flags, 0);
+  if ([errno.ENOENT, errno.ENOTDIR, errno.ELOOP].includes(-result)) return undefined;
+  return new Fd(check(result, "open", path));
+}
+
 /** The path of a file without symbolic links; undefined where there is none. */
 export function realPath(path: string): string | undefined {
   using fd = openatMaybe(AT_FDCWD, path, O_PATH);

@@ -40,6 +40,7 @@ NAME@VERSION.`,
         always: input.has("--always"),
         force: input.has("--force"),
         candidate: input.has("--candidate"),
+        shareFiles: context.settings.config.shareFiles,
       };
       const version = await commitSession(store, name, session, origin, progress, options);
       progress[Symbol.dispose]();

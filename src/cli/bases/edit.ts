@@ -131,7 +131,11 @@ async function editBy(
     detachSession(store, name);
     discardFromSession(store, name, discarded);
     using progress = drawProgress(context);
-    const options = { always: input.has("--always"), candidate: input.has("--candidate") };
+    const options = {
+      always: input.has("--always"),
+      candidate: input.has("--candidate"),
+      shareFiles: context.settings.config.shareFiles,
+    };
     const version = await commitSession(store, name, session, words.join(" "), progress, options).catch(
       (error) => {
         // what the command did is not lost when the base got another version meanwhile

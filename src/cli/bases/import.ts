@@ -114,6 +114,7 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
         always: input.has("--always"),
         candidate: input.has("--candidate"),
         whole: input.has("--whole"),
+        shareFiles: context.settings.config.shareFiles,
       };
       if (source.kind !== "image") made = await importTree(store, name, source, options);
       else {

@@ -73,6 +73,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       title: "keep tidy",
       verbs: {
         gc: () => import("../look/gc.ts"),
+        dedupe: () => import("../look/dedupe.ts"),
       },
     },
     {

@@ -34,8 +34,12 @@ has in it. The instance stays as it is. Refused while anything holds it. Prints 
   async run(context, input) {
     const [id = "", name = ""] = input.operands;
     using progress = drawProgress(context);
-    const { store } = context.settings;
-    const options = { always: input.has("--always"), force: input.has("--force") };
+    const { store, config } = context.settings;
+    const options = {
+      always: input.has("--always"),
+      force: input.has("--force"),
+      shareFiles: config.shareFiles,
+    };
     const base = checkName("base", name);
     const made = await commitInstance(store, checkName("instance", id), base, progress, options);
     progress[Symbol.dispose]();

@@ -10,6 +10,7 @@ const CONFIG = {
   environment: { bases: ["deb*"], instances: [] },
   logFormat: "text",
   shiftedCopy: false,
+  shareFiles: true,
 } as const;
 
 describe("a container's environment", () => {
