@@ -1,14 +1,14 @@
 /** A further part of an upper, for a live rebase. */
 import { VeneerError } from "../errors.ts";
-import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
 import { partDirectory } from "../store/frozen-uppers.ts";
 import { isUpperInUse } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { fchmodat, fchownat, mkdirat, mkdirMaybe, openDirectory, rename } from "../sys/fd.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE } from "../sys/flags.ts";
-import { fstat, lgetxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import { mkdirat, mkdirMaybe, rename } from "../sys/fd.ts";
+import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { lstatMaybe } from "../sys/stat.ts";
+import { copyAttributes } from "../trees/copy-attributes.ts";
 
 /**
  * Makes part `number` in the directory of a generation or ephemeral upper, empty, its root with the attributes
@@ -32,17 +32,4 @@ export function makePart(store: Store, directory: string, number: number, below:
   }
   rename(staging.path, place, RENAME_NOREPLACE);
   return place;
-}
-
-/** Mode, owner, time and extended attributes of a directory, those of overlayfs left out. */
-export function copyAttributes(from: string, to: string): void {
-  using source = openDirectory(from);
-  const { mode, uid, gid, mtime } = fstat(source.number);
-  for (const name of listxattr(`${source.path}/.`)) {
-    const value = isOverlayXattr(name) ? undefined : lgetxattr(`${source.path}/.`, name);
-    if (value) setxattr(to, name, value);
-  }
-  fchownat(AT_FDCWD, to, uid, gid, AT_SYMLINK_NOFOLLOW);
-  fchmodat(AT_FDCWD, to, mode & 0o7777);
-  setTime(to, mtime);
 }

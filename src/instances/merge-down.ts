@@ -8,44 +8,15 @@
  * hides the base there are no whiteouts, which a listing would show there.
  */
 import { VeneerError } from "../errors.ts";
-import { isOverlayXattr } from "../overlay/is-overlay-xattr.ts";
 import { isOpaque, isWhiteout, makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
-import { overlayXattr } from "../overlay/xattrs.ts";
+import { isOverlayXattr, overlayXattr } from "../overlay/xattrs.ts";
 import { isErrno } from "../sys/errno.ts";
-import {
-  type Fd,
-  fchmodat,
-  fchownat,
-  linkat,
-  mkdirat,
-  openat,
-  rename,
-  uniqueSuffix,
-  unlink,
-} from "../sys/fd.ts";
-import {
-  AT_FDCWD,
-  AT_SYMLINK_NOFOLLOW,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_RDONLY,
-  RENAME_EXCHANGE,
-  S_IFDIR,
-} from "../sys/flags.ts";
+import { type Fd, linkat, mkdirat, openat, rename, uniqueSuffix, unlink } from "../sys/fd.ts";
+import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RENAME_EXCHANGE, S_IFDIR } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import {
-  fstat,
-  isType,
-  lgetxattr,
-  listFd,
-  listxattr,
-  lremovexattr,
-  lstatMaybe,
-  type Stat,
-  setTime,
-  setxattr,
-} from "../sys/stat.ts";
+import { fstat, isType, listFd, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
+import { copyAttributes } from "../trees/copy-attributes.ts";
 
 /** Entries between two looks at whether to go on. */
 const STRIDE = 64;
@@ -131,9 +102,20 @@ function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean,
       if (!laySubdirectory(work, from, to, inner, name, below, hides, depth)) return false;
     }
   }
-  copyAttributes(from, to);
+  const had = new Set(listxattr(`${to.path}/.`));
+  copyAttributes(
+    `${from.path}/.`,
+    `${to.path}/.`,
+    (name) => !isOverlayXattr(name) || (isNote(name) && !had.has(name)),
+  );
   return true;
 }
+
+/**
+ * That a directory holds files with an origin is true of the lower one from now on; its own origin says that it may hold
+ * whiteouts.
+ */
+const isNote = (name: string) => name === overlayXattr("impure") || name === overlayXattr("origin");
 
 /** A directory of the cover; undefined where it has none, or none any more. */
 function openMaybe(over: Fd, name: string): Cover {
@@ -199,25 +181,4 @@ function laySubdirectory(
 function replace(work: Work, staged: string, to: Fd, name: string, below: Stat, exchange = true): void {
   const flags = exchange || isType(below, S_IFDIR) ? RENAME_EXCHANGE : 0;
   rename(staged, name, flags, work.workshop.number, to.number);
-}
-
-/** Owner, mode, extended attributes and, last, time of a directory. */
-function copyAttributes(from: Fd, to: Fd): void {
-  const { mode, uid, gid, mtime } = fstat(from.number);
-  const [source, target] = [`${from.path}/.`, `${to.path}/.`];
-  const own = new Set(listxattr(source));
-  const old = new Set(listxattr(target));
-  for (const name of old) if (!own.has(name) && !isOverlayXattr(name)) lremovexattr(target, name);
-  for (const name of own) {
-    // that the directory holds files with an origin is true of the lower one from now on; its own origin says
-    // that it may hold whiteouts
-    const noted = name === overlayXattr("impure") || name === overlayXattr("origin");
-    if (isOverlayXattr(name) && !(noted && !old.has(name))) continue;
-    const value = lgetxattr(source, name);
-    if (value) setxattr(target, name, value);
-  }
-  // chown first: it clears set-user-ID and set-group-ID bits
-  fchownat(to.number, ".", uid, gid, AT_SYMLINK_NOFOLLOW);
-  fchmodat(to.number, ".", mode & 0o7777);
-  setTime(".", mtime, to.number);
 }

@@ -2,7 +2,6 @@
 import { mostLayers } from "../overlay/layer-form.ts";
 import { markOpaque } from "../overlay/marks.ts";
 import { type MergedEntry, mergeTrees } from "../overlay/merge-trees.ts";
-import { overlayPrefix } from "../overlay/xattrs.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { LayerRef } from "../store/bases.ts";
@@ -10,11 +9,11 @@ import { makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts"
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { errno } from "../sys/errno.ts";
-import { type Fd, fchmodat, fchownat, linkat, mkdirat, openDirectory } from "../sys/fd.ts";
+import { type Fd, linkat, mkdirat, openDirectory } from "../sys/fd.ts";
 import { openAll } from "../sys/files/open-all.ts";
-import { AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.ts";
+import { lstatMaybe, stat } from "../sys/stat.ts";
+import { copyAttributes } from "../trees/copy-attributes.ts";
 
 /**
  * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. Fewer where
@@ -22,9 +21,6 @@ import { getxattr, listxattr, lstatMaybe, setTime, setxattr } from "../sys/stat.
  */
 const MOST = 100;
 const OWN_LAYERS = 26;
-
-/** What overlayfs notes for itself, and what a layer with nothing below it does not need. */
-const isDropped = (name: string) => name.startsWith(overlayPrefix());
 
 /**
  * The layers that stand for `layers` under one more: these, or where they are too many one layer in the place
@@ -88,9 +84,9 @@ export async function flatten(trees: readonly string[], target: string, onOthers
   // innermost first: what is made in a directory changes its time
   for (const entry of entries.reverse()) {
     if (entry.kind !== "directory") continue;
-    bytes += copyAttributes(open.fds[entry.layer] as Fd, to, entry.path, onOthers && entry.opaque);
+    bytes += finish(open.fds[entry.layer] as Fd, to, entry.path, onOthers && entry.opaque);
   }
-  return bytes + copyAttributes(open.fds[0] as Fd, to, ".", false);
+  return bytes + finish(open.fds[0] as Fd, to, ".", false);
 }
 
 /** Returns false where the file system gives no further link (EMLINK: ext4 has 65000, btrfs few in a directory). */
@@ -101,19 +97,10 @@ function link(from: Fd, to: Fd, path: string): boolean {
   return true;
 }
 
-/** Returns what the directory itself takes on disk. */
-function copyAttributes(from: Fd, to: Fd, path: string, opaque: boolean): number {
-  const stat = lstatMaybe(path, from.number);
-  if (!stat) return 0;
-  const source = `${from.path}/${path}`;
+/** Gives a directory its attributes; returns what it takes on disk itself. */
+function finish(from: Fd, to: Fd, path: string, opaque: boolean): number {
   const target = `${to.path}/${path}`;
-  fchownat(to.number, path, stat.uid, stat.gid, AT_SYMLINK_NOFOLLOW);
-  fchmodat(to.number, path, stat.mode & 0o7777);
-  for (const name of listxattr(source)) {
-    const value = isDropped(name) ? undefined : getxattr(source, name);
-    if (value) setxattr(target, name, value);
-  }
   if (opaque) markOpaque(target);
-  setTime(path, stat.mtime, to.number);
-  return (lstatMaybe(path, to.number)?.blocks ?? 0) * 512;
+  copyAttributes(`${from.path}/${path}`, target);
+  return stat(target).blocks * 512;
 }

@@ -5,7 +5,6 @@
  * inodes, of which each overlay has others: they are not shared.)
  */
 
-import { copyAttributes } from "../instances/frozen-uppers-add.ts";
 import { markImpure } from "../overlay/marks.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, linkat, mkdirMaybe, openat2, openDirectory, readSome } from "../sys/fd.ts";
@@ -21,6 +20,7 @@ import {
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, lstatMaybe, type Stat, setTime } from "../sys/stat.ts";
+import { copyAttributes } from "../trees/copy-attributes.ts";
 import type { Opened } from "./open-files.ts";
 
 const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;

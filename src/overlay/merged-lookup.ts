@@ -15,7 +15,7 @@ import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from
 import { matchesGlob } from "../text/glob.ts";
 import { isOpaque, isWhiteout } from "./marks.ts";
 import type { DirectoryFact, PathFact, XattrMap } from "./upper-entries.ts";
-import { overlayPrefix } from "./xattrs.ts";
+import { isOverlayXattr } from "./xattrs.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
 const MAX_LINKS = 40;
@@ -167,7 +167,7 @@ export function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFac
 export function xattrs(path: string): XattrMap {
   const map = new Map<string, Uint8Array>();
   for (const name of listxattr(path)) {
-    const value = name.startsWith(overlayPrefix()) ? undefined : lgetxattr(path, name);
+    const value = isOverlayXattr(name) ? undefined : lgetxattr(path, name);
     if (value) map.set(name, value);
   }
   return map;

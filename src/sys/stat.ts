@@ -188,6 +188,6 @@ export function listxattr(path: string): string[] {
     result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);
   }
   if (result === 0 || result === -(errno.EOPNOTSUPP as number)) return [];
-  const text = new TextDecoder().decode(buffer.subarray(0, check(result, "listxattr", path)));
+  const text = decodeName(buffer.subarray(0, check(result, "listxattr", path)));
   return text.split("\0").filter((name) => name !== "");
 }

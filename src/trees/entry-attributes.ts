@@ -74,7 +74,7 @@ export function setEntryAttributes(
 }
 
 /** What overlayfs notes of the lower file that an entry was copied from: in another place it would be another file. */
-const NOTE = /\.overlay\.(origin|impure|nlink|uuid|upper)$/;
+const NOTE = /^(trusted|user)\.overlay\.(origin|impure|nlink|uuid|upper)$/;
 
 function isOmitted(name: string, path: string, { omissions, overlay }: AttributeOptions): boolean {
   if (!OVERLAY.test(name) || overlay === "all") return false;

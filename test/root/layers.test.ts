@@ -1,4 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { release } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
@@ -11,7 +12,8 @@ afterAll(() => host.remove());
 const SCRIPTS = [
   `mkdir -p proc sys dev etc a/b/c keep dir/inner todir empty; : >etc/resolv.conf; echo 1 >a/b/c/one; echo 1 >a/file; ln a/file a/link; echo x >keep/x
    echo f >tofile; mkdir tofile.d; echo x >todir/hidden; ln -s a l; mknod null c 1 3; chmod 2750 dir; chown 5:6 dir
-   setfattr -n user.note -v n dir; cp /bin/busybox busybox; setcap cap_net_raw+ep busybox; touch -d 2011-01-01 a/file keep
+   setfattr -n user.note -v n dir; setfattr -n trusted.overlay.overlay.own -v o dir; setfattr -n "$(printf 'user.\\377')" -v b dir
+   cp /bin/busybox busybox; setcap cap_net_raw+ep busybox; touch -d 2011-01-01 a/file keep
    : >"$(printf 'not\\377utf8')"; mkdir gone; echo x >gone/y; mkdir closed; echo x >closed/lower`,
   `mkdir -p a/b; mknod a/b/c c 0 0; echo 2 >a/b/new; mkdir tofile; echo x >tofile/in; echo file >todir; mknod gone c 0 0`,
   `mkdir -p a/b/c closed; echo back >a/b/c/back; setfattr -n trusted.overlay.opaque -v y closed; echo x >closed/upper
@@ -36,7 +38,7 @@ async function makeLayers(store: string, count: number): Promise<{ id: string }[
 
 async function show(dir: string): Promise<string> {
   const script = `find . -printf '%P %y %m %U:%G %T@ %l %s\\n' | sed 's/^\\(.* d .*\\) [0-9]*$/\\1/' | grep -Ev '^(|tmp|root) d ' | sort
-    find . -type f -exec sha256sum {} + | sort; getfattr -R -h -d -m 'user|security' -e hex .; ls -i a/file a/link | cut -d' ' -f1 | uniq | wc -l`;
+    find . -type f -exec sha256sum {} + | sort; getfattr -R -h -d -m 'user|security|trusted' -e hex .; ls -i a/file a/link | cut -d' ' -f1 | uniq | wc -l`;
   return must("sh", ["-c", script], { cwd: dir });
 }
 
@@ -97,6 +99,18 @@ describe("many layers", () => {
     expect(flat.bytes).toBeLessThan(statSync(join(flat.path, "busybox")).size);
     expect((await must("find", [flat.path, "-type", "c", "!", "-name", "null"])).trim()).toBe("");
     expect((await host.veneer("base", "verify", "many")).stdout).toMatch(/^\w+: ok.*\n\w+: ok/);
+  });
+
+  it("keeps what a container sets below trusted.overlay., in a fresh upper too", async () => {
+    const [major = 0, minor = 0] = release().split(".").map(Number);
+    if (major < 6 || (major === 6 && minor < 7)) return; // overlayfs stores no such attribute
+    await host.ok("create", "own", "short", "--opaque", "/dir");
+    const point = await host.ok("mount", "own");
+    const seen = await must("getfattr", ["--absolute-names", "-d", "-m", "-", join(point, "dir")]);
+    await host.ok("umount", "own");
+    await host.ok("rm", "own");
+    expect(seen).toContain('trusted.overlay.own="o"');
+    expect(seen).toContain('user.note="n"');
   });
 
   it("leaves a directory in place below, with the whiteouts that hide parts of it", async () => {
