@@ -22,7 +22,6 @@ import { publishVersion, readBaseFile } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
-import { geteuid } from "../sys/process.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { copyDirectory, copyEntries } from "./copy-tree.ts";
@@ -44,11 +43,6 @@ export async function importTree(
 ): Promise<Published> {
   const text = source.kind === "stdin" ? "standard input" : source.path;
   return duringAsync(`import ${name} from ${quote(text)}`, async () => {
-    if (geteuid() !== 0) {
-      throw new VeneerError("NOT_ROOT", "owners, devices and capabilities can be kept by root alone", {
-        hint: "run as root",
-      });
-    }
     requireOwners(options.squash);
     makeStore(store);
     using interrupt = onInterrupt();

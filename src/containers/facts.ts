@@ -7,7 +7,8 @@ import { checkInstanceBase, readInstance } from "../store/instances.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { cgroupLayout } from "../sys/cgroup.ts";
-import { type Fd, openDirectory } from "../sys/fd.ts";
+import type { Fd } from "../sys/fd.ts";
+import { openAll } from "../sys/files/open-all.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type IdMap, inUserNamespace, overflowIds } from "../sys/user-namespace.ts";
@@ -99,15 +100,7 @@ function canHold(merged: readonly Fd[], path: string): boolean {
 }
 
 /** The parts of an instance's upper, top first; it has none while it is kept in memory. */
-function openUppers(uppers: readonly string[]): Disposable & { readonly fds: readonly Fd[] } {
-  const fds = uppers.filter((upper) => lstatMaybe(upper)).map((upper) => openDirectory(upper));
-  return {
-    fds,
-    [Symbol.dispose]() {
-      for (const fd of fds) fd[Symbol.dispose]();
-    },
-  };
-}
+const openUppers = (uppers: readonly string[]) => openAll(uppers.filter((upper) => lstatMaybe(upper)));
 
 /** By which the hook or the wrapping runtime knows what root is wanted. */
 function annotations(wishes: ContainerWishes): Record<string, string> {

@@ -4,7 +4,8 @@ import { walkParts } from "../instances/frozen-uppers-walk.ts";
 import { isWhiteout } from "../overlay/marks.ts";
 import { lookupName } from "../overlay/merged-lookup.ts";
 import { entryPath } from "../overlay/walk.ts";
-import { type Fd, openDirectory } from "../sys/fd.ts";
+import type { Fd } from "../sys/fd.ts";
+import { openAll } from "../sys/files/open-all.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, lstatMaybe, type Stat } from "../sys/stat.ts";
 
@@ -29,13 +30,8 @@ export function mergedBytes(trees: readonly string[]): number {
 
 /** What of the layers (top first) an upper (its parts, top first) hides, in bytes. Costs as much as the upper is large. */
 export function hiddenBytes(uppers: readonly string[], layers: readonly string[]): number {
-  const open: Fd[] = [];
-  try {
-    for (const layer of layers) open.push(openDirectory(layer));
-    return hidden(uppers, open);
-  } finally {
-    for (const fd of open) fd[Symbol.dispose]();
-  }
+  using open = openAll(layers);
+  return hidden(uppers, open.fds);
 }
 
 function hidden(uppers: readonly string[], layers: readonly Fd[]): number {

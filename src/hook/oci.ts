@@ -12,8 +12,9 @@ import {
 import { isStopped, readState, type State } from "../request/oci-state.ts";
 import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-request.ts";
 import { isCovered } from "../start/cover.ts";
-import { deleteLater, mergeLater, release } from "../start/release.ts";
+import { mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
+import { deleteLater } from "../store/delete-in-background.ts";
 import { readNamespace } from "../store/mounts/mount-tables.ts";
 import type { Store } from "../store/paths.ts";
 import { findRecords, readRecord, recordKey } from "../store/records.ts";

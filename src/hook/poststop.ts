@@ -3,7 +3,8 @@
 import { UsageError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { isStopped, readState } from "../request/oci-state.ts";
-import { deleteLater, mergeLater, release } from "../start/release.ts";
+import { mergeLater, release } from "../start/release.ts";
+import { deleteLater } from "../store/delete-in-background.ts";
 import type { Store } from "../store/paths.ts";
 import { readRecord } from "../store/records.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";

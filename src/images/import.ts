@@ -29,7 +29,6 @@ import { publishVersion, type VersionContent } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
-import { geteuid } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
 import { Omissions } from "../trees/omissions.ts";
 import type { RegistryOptions } from "./fetch.ts";
@@ -77,11 +76,6 @@ export async function importImage(
 ): Promise<BaseVersion> {
   const from = `${source.transport}${source.reference}`;
   return duringAsync(`import ${name} from ${quote(from)}`, async () => {
-    if (geteuid() !== 0) {
-      throw new VeneerError("NOT_ROOT", "owners, devices and capabilities can be kept by root alone", {
-        hint: "run as root",
-      });
-    }
     requireOwners(options.squash);
     makeStore(store);
     using interrupt = onInterrupt();

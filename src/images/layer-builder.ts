@@ -19,8 +19,7 @@ import {
   O_NOFOLLOW,
   O_PATH,
   O_WRONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
+  RESOLVE_EXACT,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -172,7 +171,7 @@ export class LayerBuilder implements Disposable {
 
   #open(directory: DirectoryNode): Fd {
     const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
-    return openat2(this.#tree.number, directory.path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    return openat2(this.#tree.number, directory.path, flags, RESOLVE_EXACT);
   }
 
   async #mark(directory: string, name: string, entry: TarEntry): Promise<void> {

@@ -15,6 +15,7 @@ import { openLayers } from "../store/open-layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { createFile, type Fd, mkdirat, openDirectory } from "../sys/fd.ts";
+import { openAll } from "../sys/files/open-all.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { fstat, listxattr } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
@@ -119,7 +120,7 @@ const SHOWN = 3;
 function refuseOtherLower(store: Store, { who, lowers }: ForeignOverlay, ref: BaseRef): void {
   const base = readVersion(store, ref);
   using layers = openLayers(store, base);
-  using own = openAll(lowers, who);
+  using own = openAll(lowers, (path) => during(`lower layer of ${who}`, () => openDirectory(path)));
   if (sameDirectories(layers.fds, own.fds)) return;
   using left = view(layers.fds);
   using right = view(own.fds);
@@ -135,20 +136,6 @@ function refuseOtherLower(store: Store, { who, lowers }: ForeignOverlay, ref: Ba
       hint: `'veneer base import NAME ${source}' makes a base of it; --force puts the changes on ${formatBaseRef(base)} all the same`,
     },
   );
-}
-
-function openAll(directories: readonly string[], who: string) {
-  const fds: Fd[] = [];
-  const close = () => {
-    for (const fd of fds) fd[Symbol.dispose]();
-  };
-  try {
-    for (const path of directories) fds.push(during(`lower layer of ${who}`, () => openDirectory(path)));
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return { fds, [Symbol.dispose]: close };
 }
 
 function sameDirectories(a: readonly Fd[], b: readonly Fd[]): boolean {

@@ -1,7 +1,7 @@
 /** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
 
 import { during, VeneerError } from "../errors.ts";
-import { deleteLater } from "../start/release.ts";
+import { deleteInBackground } from "../store/delete-in-background.ts";
 import { type Parts, partUppers } from "../store/frozen-uppers.ts";
 import {
   type Instance,
@@ -59,14 +59,9 @@ class Leftovers {
   /** Deletes the rest, when the lock is given back. */
   delete(): void {
     for (const trash of this.#parts.splice(0)) removeTree(trash);
-    for (const trash of this.#replaced.splice(0)) {
-      if (removeTree(trash, INLINE_REMOVALS) < 0) deleteLater(trash);
-    }
+    for (const trash of this.#replaced.splice(0)) deleteInBackground(trash);
   }
 }
-
-/** Entries: about a millisecond. */
-const INLINE_REMOVALS = 64;
 
 /** Entries between two looks at whether somebody waits. */
 const DELETED_AT_ONCE = 512;

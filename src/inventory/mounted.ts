@@ -2,10 +2,9 @@
 
 import { isUpperInUse } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
-import { readMountTable, readNamespace } from "../store/mounts/mount-tables.ts";
+import { mountTables } from "../store/mounts/mount-tables.ts";
 import type { Record } from "../store/records.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
-import { list } from "../sys/stat.ts";
 import { rootUppers } from "./root-processes.ts";
 
 /** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
@@ -40,16 +39,7 @@ export function makeLiveTest(): LiveTest {
 /** The upper directories that mount tables name: text, which anyone who mounts may choose. */
 function shownUppers(): ReadonlySet<string> {
   const uppers = new Set<string>();
-  const seen = new Set<string>();
-  for (const name of list("/proc")) {
-    if (!/^[0-9]+$/.test(name)) continue;
-    const namespace = readNamespace(Number(name));
-    if (namespace === undefined || seen.has(namespace)) continue;
-    const table = readMountTable(Number(name));
-    if (table === undefined) continue;
-    seen.add(namespace);
-    for (const upper of uppersOf(table)) uppers.add(upper);
-  }
+  for (const { table } of mountTables()) for (const upper of uppersOf(table)) uppers.add(upper);
   return uppers;
 }
 

@@ -2,7 +2,7 @@
 import { removeTree } from "../store/trash.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openat2, openDirectory, unlink } from "../sys/fd.ts";
-import { O_DIRECTORY, O_PATH, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, S_IFDIR } from "../sys/flags.ts";
+import { O_DIRECTORY, O_PATH, RESOLVE_EXACT, S_IFDIR } from "../sys/flags.ts";
 import { isType, lstatMaybe } from "../sys/stat.ts";
 
 /**
@@ -16,12 +16,7 @@ export function discard(tree: string, path: string): void {
   using root = openDirectory(tree);
   try {
     const parent = slash < 0 ? "." : relative.slice(0, slash);
-    using directory = openat2(
-      root.number,
-      parent,
-      O_PATH | O_DIRECTORY,
-      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-    );
+    using directory = openat2(root.number, parent, O_PATH | O_DIRECTORY, RESOLVE_EXACT);
     const stat = lstatMaybe(name, directory.number);
     if (isType(stat, S_IFDIR)) removeTree(name, undefined, directory.number);
     else if (stat) unlink(name, directory.number);

@@ -3,6 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
 import type { FsIds } from "../sys/credentials.ts";
+import { geteuid } from "../sys/process.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, overflowIds, ownRanges } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
@@ -22,8 +23,13 @@ export interface ImportOptions {
   readonly shareFiles?: boolean;
 }
 
-/** Refuses an import that keeps owners where there is but one id. */
+/** Refuses an import without root, and one that keeps owners where there is but one id. */
 export function requireOwners(squash = false): void {
+  if (geteuid() !== 0) {
+    throw new VeneerError("NOT_ROOT", "owners, devices and capabilities can be kept by root alone", {
+      hint: "run as root",
+    });
+  }
   if (squash || !inUserNamespace()) return;
   const ids = (kind: "uid" | "gid") => ownRanges(kind).reduce((sum, { size }) => sum + size, 0);
   if (ids("uid") > 1 && ids("gid") > 1) return;

@@ -15,15 +15,12 @@ import {
   O_NONBLOCK,
   O_PATH,
   O_RDONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
+  RESOLVE_EXACT,
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, lstatMaybe, type Stat, setTime } from "../sys/stat.ts";
 import { copyAttributes } from "../trees/copy-attributes.ts";
 import type { Opened } from "./open-files.ts";
-
-const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
 export interface Found {
   /** relative */
@@ -67,7 +64,7 @@ const JOURNAL = "LPKSHHRH";
 export function isJournal(part: Fd, path: string): boolean {
   using parent = openParent(part, path);
   const flags = O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOATIME;
-  using file = openat2(parent.number, nameOf(path), flags, EXACT);
+  using file = openat2(parent.number, nameOf(path), flags, RESOLVE_EXACT);
   const head = new Uint8Array(JOURNAL.length);
   return readSome(file.number, head, path) === JOURNAL.length && new TextDecoder().decode(head) === JOURNAL;
 }
@@ -97,7 +94,7 @@ function isSame(a: Stat, b: Stat): boolean {
 
 function openParent(root: Fd, path: string): Fd {
   const slash = path.lastIndexOf("/");
-  return openat2(root.number, slash < 0 ? "." : path.slice(0, slash), O_PATH | O_DIRECTORY, EXACT);
+  return openat2(root.number, slash < 0 ? "." : path.slice(0, slash), O_PATH | O_DIRECTORY, RESOLVE_EXACT);
 }
 
 function nameOf(path: string): string {
@@ -145,7 +142,7 @@ function makeParent(parts: readonly Fd[], upper: Fd, path: string): Fd | undefin
 
 function openInside(root: Fd, path: string): Fd | undefined {
   try {
-    return openat2(root.number, path, O_PATH | O_DIRECTORY, EXACT);
+    return openat2(root.number, path, O_PATH | O_DIRECTORY, RESOLVE_EXACT);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;

@@ -4,20 +4,10 @@ import { openMountPoint } from "../start/open-mount-point.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2 } from "../sys/fd.ts";
 import { openFilePlace } from "../sys/file-place.ts";
-import {
-  O_PATH,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_MAGICLINKS,
-  RESOLVE_NO_SYMLINKS,
-  RESOLVE_NO_XDEV,
-  S_IFDIR,
-} from "../sys/flags.ts";
+import { O_PATH, RESOLVE_EXACT, RESOLVE_NO_XDEV, S_IFDIR } from "../sys/flags.ts";
 import { attach, attachBeneath } from "../sys/mount.ts";
 import { isType } from "../sys/stat.ts";
 import type { Place } from "./mounts.ts";
-
-/** No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere. */
-const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
 /** The places on a root to which mounts will be moved, opened while nothing covers them. */
 export type Targets = ReadonlyMap<string, Fd>;
@@ -69,12 +59,13 @@ export function openExact(root: Fd, path: string): Fd | undefined {
 /**
  * Crosses into a mount at the very end alone: the look-up asks the root's own file system, and never one of those
  * that are mounted on it.
+ * No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere.
  */
 function openOn(root: Fd, path: string): Fd {
   const slash = path.lastIndexOf("/");
-  if (slash < 0) return openat2(root.number, path, O_PATH, EXACT);
-  using parent = openat2(root.number, path.slice(0, slash), O_PATH, EXACT | RESOLVE_NO_XDEV);
-  return openat2(parent.number, path.slice(slash + 1), O_PATH, EXACT);
+  if (slash < 0) return openat2(root.number, path, O_PATH, RESOLVE_EXACT);
+  using parent = openat2(root.number, path.slice(0, slash), O_PATH, RESOLVE_EXACT | RESOLVE_NO_XDEV);
+  return openat2(parent.number, path.slice(slash + 1), O_PATH, RESOLVE_EXACT);
 }
 
 function makeTarget(to: Fd, path: string, source: Fd | undefined): Fd {

@@ -8,17 +8,7 @@
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import { filePlace, openFilePlace } from "../sys/file-place.ts";
-import {
-  AT_FDCWD,
-  MS_PRIVATE,
-  MS_SHARED,
-  MS_SLAVE,
-  O_PATH,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_MAGICLINKS,
-  RESOLVE_NO_SYMLINKS,
-  S_IFDIR,
-} from "../sys/flags.ts";
+import { AT_FDCWD, MS_PRIVATE, MS_SHARED, MS_SLAVE, O_PATH, RESOLVE_EXACT, S_IFDIR } from "../sys/flags.ts";
 import { attachBeneath, clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
@@ -67,15 +57,13 @@ export function findCopies(devices: ReadonlySet<string>, init: number, pids: rea
   return copies;
 }
 
-const EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-
 /** Where the new root has what is bound, opened while nothing covers it; by path in the root. */
 export function openSources(overlay: Fd, bound: readonly MountEntry[]): Map<string, Fd> {
   const sources = new Map<string, Fd>();
   for (const { root } of bound) {
     if (sources.has(root)) continue;
     try {
-      sources.set(root, openat2(overlay.number, root.slice(1) || ".", O_PATH, EXACT));
+      sources.set(root, openat2(overlay.number, root.slice(1) || ".", O_PATH, RESOLVE_EXACT));
     } catch (error) {
       if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
     }
@@ -163,7 +151,7 @@ export function rebindAll(
 function rebind(top: Fd, mount: MountEntry, clone: Fd | undefined, shared: boolean): boolean {
   if (!clone) return false;
   try {
-    using seen = openat2(top.number, mount.target.slice(1), O_PATH, EXACT);
+    using seen = openat2(top.number, mount.target.slice(1), O_PATH, RESOLVE_EXACT);
     const place = openFilePlace(seen.number);
     const isDirectory = isType(place, S_IFDIR);
     if (Number(place.mountId) !== mount.id || isType(openFilePlace(clone.number), S_IFDIR) !== isDirectory)

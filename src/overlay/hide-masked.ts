@@ -17,8 +17,7 @@ import {
   O_NOFOLLOW,
   O_PATH,
   RENAME_NOREPLACE,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
+  RESOLVE_EXACT,
 } from "../sys/flags.ts";
 import { fstat, setTime, setxattr } from "../sys/stat.ts";
 import { isOpaque, makeWhiteout } from "./marks.ts";
@@ -103,9 +102,8 @@ function unlessThere(make: () => void): boolean {
 
 /** A directory of the upper; undefined where there is none, or something else. */
 function openInside(root: Fd, path: string): Fd | undefined {
-  const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   try {
-    return openat2(root.number, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, resolve);
+    return openat2(root.number, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, RESOLVE_EXACT);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;

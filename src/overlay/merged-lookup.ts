@@ -2,15 +2,7 @@
 
 import { VeneerError } from "../errors.ts";
 import { type Fd, openat2, readAll, readlink } from "../sys/fd.ts";
-import {
-  O_NONBLOCK,
-  O_RDONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
-  S_IFDIR,
-  S_IFLNK,
-  S_IFREG,
-} from "../sys/flags.ts";
+import { O_NONBLOCK, O_RDONLY, RESOLVE_EXACT, S_IFDIR, S_IFLNK, S_IFREG } from "../sys/flags.ts";
 import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { matchesGlob } from "../text/glob.ts";
 import { isOpaque, isWhiteout } from "./marks.ts";
@@ -92,7 +84,7 @@ export function readMergedBytes(layers: readonly Fd[], asked: string, limit: num
   if (!holder) return undefined;
   // not blocking: a FIFO may stand where a file is expected
   const flags = O_RDONLY | O_NONBLOCK;
-  using fd = openat2(holder.number, fact.path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  using fd = openat2(holder.number, fact.path, flags, RESOLVE_EXACT);
   if (!isType(fstat(fd.number), S_IFREG)) return undefined;
   return readAll(fd.number, limit, asked);
 }

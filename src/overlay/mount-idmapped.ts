@@ -6,14 +6,7 @@ import { causes, VeneerError } from "../errors.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory, readText } from "../sys/fd.ts";
-import {
-  MOUNT_ATTR_IDMAP,
-  MS_PRIVATE,
-  O_DIRECTORY,
-  O_PATH,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
-} from "../sys/flags.ts";
+import { MOUNT_ATTR_IDMAP, MS_PRIVATE, O_DIRECTORY, O_PATH, RESOLVE_EXACT } from "../sys/flags.ts";
 import { clonePeer, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
 import { inUserNamespace, overflowIds } from "../sys/user-namespace.ts";
@@ -108,10 +101,9 @@ export function mountMapped(request: MappedRequest): MappedOverlay {
 
 /** A directory below a clone, when it is the very one that `fd` has open: another mount may lie there. */
 function openSame(clone: Fd, path: string, fd: Fd): Fd | undefined {
-  const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   let found: Fd;
   try {
-    found = openat2(clone.number, path, O_PATH | O_DIRECTORY, resolve);
+    found = openat2(clone.number, path, O_PATH | O_DIRECTORY, RESOLVE_EXACT);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;

@@ -12,15 +12,7 @@ import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import { mountStatus } from "../sys/file-place.ts";
-import {
-  MS_PRIVATE,
-  O_DIRECTORY,
-  O_PATH,
-  RESOLVE_BENEATH,
-  RESOLVE_IN_ROOT,
-  RESOLVE_NO_SYMLINKS,
-  S_IFDIR,
-} from "../sys/flags.ts";
+import { MS_PRIVATE, O_DIRECTORY, O_PATH, RESOLVE_EXACT, RESOLVE_IN_ROOT, S_IFDIR } from "../sys/flags.ts";
 import { attach, setMountAttributes } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
@@ -127,7 +119,7 @@ function openChildren(root: Fd, rootMount: MountEntry, mounts: readonly MountEnt
     // one that was made above it later hides it, as it does in the container
     if (direct.some((other) => mount.target.startsWith(`${other.target}/`))) continue;
     const path = mount.target.slice(prefix.length);
-    const top = openat2(root.number, path, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    const top = openat2(root.number, path, O_PATH, RESOLVE_EXACT);
     const topId = Number(fstat(top.number).mountId);
     const type = mounts.find((other) => other.id === topId)?.type ?? mount.type;
     children.push({ path, type, top });

@@ -14,8 +14,7 @@ import {
   AT_SYMLINK_NOFOLLOW,
   O_DIRECTORY,
   O_RDONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
+  RESOLVE_EXACT,
   S_IFBLK,
   S_IFCHR,
   S_IFLNK,
@@ -37,7 +36,7 @@ export function copyDevices(from: Fd, to: Fd): void {
 
 function openDev(root: Fd): Fd | undefined {
   try {
-    return openat2(root.number, "dev", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    return openat2(root.number, "dev", O_RDONLY | O_DIRECTORY, RESOLVE_EXACT);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;

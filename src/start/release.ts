@@ -1,20 +1,16 @@
 /** Takes down what a record stands for. */
 
+import { deleteIfSmall } from "../store/delete-in-background.ts";
 import { isMountedAtTarget } from "../store/mounts/identity.ts";
-
 import { paths, type Store } from "../store/paths.ts";
 import { type Record, readRecord, removeRecord } from "../store/records.ts";
-import { moveToTrash, removeTree } from "../store/trash.ts";
-import { isErrno } from "../sys/errno.ts";
+import { moveToTrash } from "../store/trash.ts";
 import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
 import { programPath } from "../sys/self.ts";
 import { startDetached } from "../sys/spawn.ts";
 import { removeMountPoint } from "./mount-point.ts";
-
-/** Entries of an ephemeral upper that are deleted at once; the rest is left to `gc`, in the trash. */
-const INLINE_REMOVALS = 64;
 
 /**
  * Takes down what a record stands for: the upper of an ephemeral instance goes to the trash in one step, the
@@ -33,7 +29,7 @@ export function release(store: Store, record: Record): string | undefined {
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));
-    if (trash !== undefined && !removeNow(trash)) left = trash;
+    if (trash !== undefined && !deleteIfSmall(trash)) left = trash;
   }
   removeRecord(store, record);
   return left;
@@ -49,25 +45,6 @@ export function mergeLater(store: Store, { instance, upper }: Record): void {
     startDetached([programPath(), "--root", store.root, "--run", store.run, "internal", "merge", instance]);
   } catch {
     // they stay, for `gc`
-  }
-}
-
-/** False where something is left: there is much, or it is of ids of a user's namespace and this process is outside. */
-function removeNow(trash: string): boolean {
-  try {
-    return removeTree(trash, INLINE_REMOVALS) >= 0;
-  } catch (error) {
-    if (isErrno(error, "EACCES", "EPERM")) return false;
-    throw error;
-  }
-}
-
-/** Lets a directory in the trash be deleted by a process of its own, which this one does not wait for. */
-export function deleteLater(trash: string): void {
-  try {
-    startDetached(["/bin/rm", "-rf", "--one-file-system", "--", trash]);
-  } catch {
-    // it stays in the trash, for `gc`
   }
 }
 

@@ -3,14 +3,14 @@ import { during } from "../errors.ts";
 import { expand, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
+import { type OpenAll, openAll } from "../sys/files/open-all.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type BaseVersion, layerPaths } from "./bases.ts";
 import type { Store } from "./paths.ts";
 import { SHARED } from "./shared.ts";
 
-export interface OpenLayers extends Disposable {
+export interface OpenLayers extends OpenAll {
   readonly paths: readonly string[];
-  readonly fds: readonly Fd[];
 }
 
 /**
@@ -23,21 +23,12 @@ export function openLayers(
   above: readonly string[] = [],
   copies: readonly string[] = layerPaths(store, base.manifest),
 ): OpenLayers {
-  const all = [...above, ...copies];
-  const fds: Fd[] = [];
-  const close = () => {
-    for (const fd of fds) fd[Symbol.dispose]();
-  };
-  try {
-    for (const path of all) {
-      const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root shares it no longer" : undefined);
-      fds.push(during(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger));
-    }
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return { paths: all, fds, [Symbol.dispose]: close };
+  const paths = [...above, ...copies];
+  const open = openAll(paths, (path) => {
+    const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root shares it no longer" : undefined);
+    return during(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger);
+  });
+  return { ...open, paths };
 }
 
 export interface UpperWishes {

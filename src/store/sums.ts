@@ -1,7 +1,7 @@
 /** Digests of the content of a layer's files: `sums` beside the tree, a line `HEX PATH` for each regular file. */
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory, readSome, readText } from "../sys/fd.ts";
-import { O_NOATIME, O_NOFOLLOW, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../sys/flags.ts";
+import { O_NOATIME, O_NOFOLLOW, O_RDONLY, RESOLVE_EXACT } from "../sys/flags.ts";
 import { unescapePath } from "./listing.ts";
 
 /** Listings and sums of the largest layers: some 250 bytes an entry. */
@@ -47,7 +47,7 @@ function sumFile(tree: Fd, path: string, buffer: Uint8Array): string | undefined
   let file: Fd;
   try {
     const flags = O_RDONLY | O_NOFOLLOW | O_NOATIME;
-    file = openat2(tree.number, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    file = openat2(tree.number, path, flags, RESOLVE_EXACT);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP", "ENXIO")) return undefined;
     throw error;

@@ -28,6 +28,8 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
+/** nothing outside, and no link on the way, magic ones neither (openat2(2)) */
+export const RESOLVE_EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
 // inode(7)
 export const S_IFMT = 0o170000;

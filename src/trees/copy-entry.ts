@@ -18,8 +18,7 @@ import {
   O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
+  RESOLVE_EXACT,
   S_IFLNK,
   S_IFMT,
   S_IFREG,
@@ -28,8 +27,6 @@ import { check } from "../sys/libc.ts";
 import { fstat, isType, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { type AttributeOptions, setEntryAttributes, setFileAttributes } from "./entry-attributes.ts";
 import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
-
-const INSIDE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
 /**
  * With its attributes; holes stay holes. The copy's directory exists, the copy does not. Returns the status of what
@@ -60,10 +57,10 @@ export function copyEntry(from: Fd, path: string, to: Fd, copy: string, options:
 
 function copyFile(from: Fd, path: string, to: Fd, copy: string, options: AttributeOptions): Stat {
   // not blocking: a FIFO may have taken its place
-  using source = openat2(from.number, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, INSIDE);
+  using source = openat2(from.number, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, RESOLVE_EXACT);
   const stat = fstat(source.number);
   if (!isType(stat, S_IFREG)) throw new SysError(errno.ELOOP as number, "open", path);
-  using target = openat2(to.number, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, INSIDE, 0o600);
+  using target = openat2(to.number, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_EXACT, 0o600);
   copyData(source.number, target.number, stat, copy);
   const { mode, uid, gid, mtime } = stat;
   const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs: fileXattrs(source) };

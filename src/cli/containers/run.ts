@@ -2,12 +2,12 @@ import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../../conta
 import { UsageError } from "../../errors.ts";
 import { removeInstance } from "../../instances/remove.ts";
 import { findRuntime } from "../../process/find-program.ts";
+import { deleteInBackground } from "../../store/delete-in-background.ts";
 import { readInstance } from "../../store/instances.ts";
 import type { Store } from "../../store/paths.ts";
 import { uniqueSuffix } from "../../sys/fd.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context } from "../framework/command.ts";
-import { deleteAside } from "../framework/delete-in-background.ts";
 import { isTerminal } from "../framework/output.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./options.ts";
 
@@ -65,7 +65,7 @@ The exit status is that of the command, 128+N when signal N ended it. Signals ar
 
 /** An instance that a failed start did not make is no error. */
 function removeAfterwards(store: Store, id: string): void {
-  if (readInstance(store, id)) deleteAside(removeInstance(store, id));
+  if (readInstance(store, id)) deleteInBackground(removeInstance(store, id));
 }
 
 function chooseRuntime(context: Context, wanted: string | undefined): RuntimeName {

@@ -1,9 +1,9 @@
 import { UsageError } from "../../errors.ts";
 import { removeInstance } from "../../instances/remove.ts";
 import { removeGeneration } from "../../rebase/remove-generation.ts";
+import { deleteInBackground } from "../../store/delete-in-background.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
-import { deleteAside } from "../framework/delete-in-background.ts";
 import { parseGeneration } from "./generation.ts";
 
 export const command: Command = {
@@ -23,9 +23,9 @@ deleted in the background.`,
     }
     if (generation !== undefined) {
       const trash = removeGeneration(store, ids[0] as string, generation);
-      if (trash !== undefined) deleteAside(trash);
+      if (trash !== undefined) deleteInBackground(trash);
       return;
     }
-    for (const id of ids) deleteAside(removeInstance(store, id));
+    for (const id of ids) deleteInBackground(removeInstance(store, id));
   },
 };

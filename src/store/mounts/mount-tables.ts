@@ -10,15 +10,21 @@ import { list } from "../../sys/stat.ts";
  * the kernel gives it to another one afterwards.
  */
 export function* mountersOf(device: string, except?: string, notAt?: string): Generator<number> {
+  for (const { pid, table } of mountTables(except)) if (showsDevice(table, device, notAt)) yield pid;
+}
+
+/** The mount table of each namespace other than `except` that some process is in, and such a process. */
+export function* mountTables(except?: string): Generator<{ readonly pid: number; readonly table: string }> {
   const seen = new Set<string>(except === undefined ? [] : [except]);
   for (const name of list("/proc")) {
     if (!/^[0-9]+$/.test(name)) continue;
-    const namespace = readNamespace(Number(name));
+    const pid = Number(name);
+    const namespace = readNamespace(pid);
     if (namespace === undefined || seen.has(namespace)) continue;
-    const table = readMountTable(Number(name));
+    const table = readMountTable(pid);
     if (table === undefined) continue;
     seen.add(namespace);
-    if (showsDevice(table, device, notAt)) yield Number(name);
+    yield { pid, table };
   }
 }
 

@@ -6,13 +6,13 @@ export interface OpenAll extends Disposable {
 }
 
 /** All of the directories, in their order, or none. */
-export function openAll(directories: readonly string[]): OpenAll {
+export function openAll(directories: readonly string[], open: (path: string) => Fd = openDirectory): OpenAll {
   const fds: Fd[] = [];
   const close = () => {
     for (const fd of fds) fd[Symbol.dispose]();
   };
   try {
-    for (const directory of directories) fds.push(openDirectory(directory));
+    for (const directory of directories) fds.push(open(directory));
   } catch (error) {
     close();
     throw error;
