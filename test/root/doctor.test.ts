@@ -85,7 +85,11 @@ describe("doctor", () => {
   });
 
   it("names the package of what is not installed, and fails without any engine", async () => {
+    // looked for where veneer runs it from, whatever PATH is; seen by this test's mount namespace alone
+    const skopeo = await must("which", ["skopeo"]);
+    await must("mount", ["--bind", "/etc/os-release", skopeo]);
     const { find, ok, status } = await doctor(PROGRAM, host.root, join(host.dir, "empty"));
+    await must("umount", [skopeo]);
     expect(find("skopeo")).toMatchObject({
       status: "missing",
       hint: expect.stringMatching(/install skopeo/),
