@@ -29,8 +29,9 @@ function* findPrograms(name: string, path: string): Generator<string> {
   }
 }
 
-/** The absolute path of a program; undefined where there is none. */
+/** The absolute path of a program, which may be given by one; undefined where there is none. */
 export function findProgram(name: string, path: string = PROGRAM_PATH): string | undefined {
+  if (name.startsWith("/")) return isExecutable(name) ? name : undefined;
   for (const file of findPrograms(name, path)) return file;
   return undefined;
 }
