@@ -5,7 +5,9 @@ import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
 import { discard } from "../layers/discard.ts";
 import { shortenLayers } from "../layers/flatten.ts";
+import { publishVersion } from "../layers/publish-version.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
+import { sealLayer } from "../layers/seal.ts";
 import { shareNew } from "../layers/share-files.ts";
 import { checkStackable } from "../layers/stackable.ts";
 import { changesNothing } from "../layers/unchanged.ts";
@@ -16,7 +18,7 @@ import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
-import { hasLayer, lockLayers, publishLayer, readLayer, sealLayer } from "../store/layers.ts";
+import { hasLayer, lockLayers, publishLayer, readLayer } from "../store/layers.ts";
 import { isMountedOn } from "../store/mounts/identity.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
@@ -31,7 +33,7 @@ import {
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { publishVersion, requireCurrent } from "../store/versions.ts";
+import { requireCurrent } from "../store/versions.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,

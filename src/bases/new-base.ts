@@ -1,10 +1,11 @@
 /** New bases without an import: empty, or on a version of another. */
 
+import { publishVersion } from "../layers/publish-version.ts";
+import { sealLayer } from "../layers/seal.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
-import { lockLayers, makeLayerDirectory, publishLayer, sealLayer, syncStore } from "../store/layers.ts";
+import { lockLayers, makeLayerDirectory, publishLayer, syncStore } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { publishVersion } from "../store/versions.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 
 /** A base of one empty directory, 0755. Durable on return; throws EXISTS. A kill in between leaves what `gc` frees. */

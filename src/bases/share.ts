@@ -6,14 +6,15 @@ import { VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
 import { flatten } from "../layers/flatten.ts";
+import { sealLayer } from "../layers/seal.ts";
+import { listingFile } from "../layers/sums.ts";
 import type { Progress } from "../process/progress.ts";
 import { readVersion } from "../store/bases.ts";
-import { lockLayers, makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
+import { lockLayers, makeLayerDirectory, publishLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { type Audience, sharedStore } from "../store/shared.ts";
 import { allShares, readShare, type Share, writeShare } from "../store/shares.ts";
 import { makeStaging } from "../store/staging.ts";
-import { listingFile } from "../store/sums.ts";
 import { removeTree } from "../store/trash.ts";
 import { listVersions, namesIn, readBaseFile } from "../store/versions.ts";
 import {

@@ -1,12 +1,12 @@
 /** Makes files of layers that are in the store already, and the same in several of them, one. */
 import { listUses, type Use } from "../inventory/uses.ts";
+import { unescapePath } from "../layers/listing.ts";
 import { layersToShare, type SharedFiles, shareFiles } from "../layers/share-files.ts";
+import { listingFile, readLines } from "../layers/sums.ts";
 import type { Progress } from "../process/progress.ts";
 import { writeDocument } from "../store/document.ts";
 import { type Layer, lockLayers, readLayer, syncStore } from "../store/layers.ts";
-import { unescapePath } from "../store/listing.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { listingFile, readLines } from "../store/sums.ts";
 import { allVersions, changeBase, namesIn } from "../store/versions.ts";
 import { createFile, openDirectory, syncDirectory, unlink } from "../sys/fd.ts";
 import { lstatMaybe, setTime } from "../sys/stat.ts";

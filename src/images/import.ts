@@ -6,7 +6,9 @@ import { unpackLayer } from "../images/unpack-layer.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { requireOwners } from "../layers/owners.ts";
+import { publishVersion, type VersionContent } from "../layers/publish-version.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
+import { sealLayer } from "../layers/seal.ts";
 import { shareNew } from "../layers/share-files.ts";
 import { isOpaque } from "../overlay/marks.ts";
 import { onInterrupt } from "../process/interrupt.ts";
@@ -15,17 +17,9 @@ import type { Progress } from "../process/progress.ts";
 import { formatAmount } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { BaseVersion } from "../store/bases.ts";
-import {
-  hasLayer,
-  lockLayers,
-  makeLayerDirectory,
-  publishLayer,
-  type SealedLayer,
-  sealLayer,
-} from "../store/layers.ts";
+import { hasLayer, lockLayers, makeLayerDirectory, publishLayer, type SealedLayer } from "../store/layers.ts";
 import { makeStore, paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { publishVersion, type VersionContent } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";

@@ -2,6 +2,7 @@
 
 import { during, VeneerError } from "../errors.ts";
 import { compareListings } from "../layers/compare-listings.ts";
+import { listTree } from "../layers/listing.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { walk } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
@@ -9,7 +10,6 @@ import { lockBase, readVersion } from "../store/bases.ts";
 import { publish } from "../store/create-instance.ts";
 import { type Instance, newDefinition, readInstance } from "../store/instances.ts";
 import { syncStore } from "../store/layers.ts";
-import { listTree } from "../store/listing.ts";
 import { isUpperInUse } from "../store/mounts/in-use.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";

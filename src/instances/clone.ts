@@ -2,7 +2,9 @@
 
 import { during, VeneerError } from "../errors.ts";
 import { shortenLayers } from "../layers/flatten.ts";
+import { publishVersion } from "../layers/publish-version.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
+import { sealLayer } from "../layers/seal.ts";
 import { shareNew } from "../layers/share-files.ts";
 import { checkStackable } from "../layers/stackable.ts";
 import { changesNothing } from "../layers/unchanged.ts";
@@ -18,12 +20,12 @@ import {
   requireInstance,
   requireLock,
 } from "../store/instances.ts";
-import { lockLayers, publishLayer, sealLayer, syncStore } from "../store/layers.ts";
+import { lockLayers, publishLayer, syncStore } from "../store/layers.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
-import { publishVersion, readBaseFile, requireCurrent } from "../store/versions.ts";
+import { readBaseFile, requireCurrent } from "../store/versions.ts";
 import { mkdirat } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { formatBaseRef } from "../text/names.ts";

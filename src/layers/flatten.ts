@@ -5,7 +5,7 @@ import { type MergedEntry, mergeTrees } from "../overlay/merge-trees.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import type { LayerRef } from "../store/bases.ts";
-import { makeLayerDirectory, publishLayer, sealLayer } from "../store/layers.ts";
+import { makeLayerDirectory, publishLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { errno } from "../sys/errno.ts";
@@ -14,6 +14,7 @@ import { openAll } from "../sys/files/open-all.ts";
 import { check } from "../sys/libc.ts";
 import { lstatMaybe, stat } from "../sys/stat.ts";
 import { copyAttributes } from "../trees/copy-attributes.ts";
+import { sealLayer } from "./seal.ts";
 
 /**
  * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. Fewer where

@@ -4,16 +4,17 @@ import { VeneerError } from "../errors.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
 import { readVersion } from "../store/bases.ts";
-import { lockLayers, readLayer, writeLines } from "../store/layers.ts";
-import { listTree } from "../store/listing.ts";
+import { lockLayers, readLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { refuseShared } from "../store/shared.ts";
-import { listingFile, readLines, sumFiles, sumsFile } from "../store/sums.ts";
-import { versionDigest } from "../store/versions.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { compareListings, compareSums, type Difference } from "./compare-listings.ts";
+import { listTree } from "./listing.ts";
+import { versionDigest } from "./publish-version.ts";
+import { writeLines } from "./seal.ts";
+import { listingFile, readLines, sumFiles, sumsFile } from "./sums.ts";
 
 export interface LayerVerdict {
   /** id, or the path of a directory in place */

@@ -1,24 +1,14 @@
-/** Versions of bases: listed, published, removed. What a start needs of them is in bases.ts. */
+/** Versions of bases: listed, changed, removed. What a start needs of them is in bases.ts. */
 import { VeneerError } from "../errors.ts";
 import validateBase from "../generated/base.js";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, mkdirat, mkdirMaybe, rename, syncDirectory, unlinkQuietly } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { type Fd, syncDirectory, unlinkQuietly } from "../sys/fd.ts";
+import { LOCK_EX } from "../sys/flags.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
-import {
-  type BaseFile,
-  type BaseVersion,
-  type FailedVersion,
-  type LayerRef,
-  lockBase,
-  type Manifest,
-  readVersion,
-} from "./bases.ts";
+import { type BaseFile, type BaseVersion, type FailedVersion, lockBase, readVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
-import { requireLayer } from "./layers.ts";
 import { paths, type Store } from "./paths.ts";
-import { makeStaging } from "./staging.ts";
 
 export function readBaseFile(store: Store, name: string): BaseFile | undefined {
   return readDocument<BaseFile>(paths.baseFile(store, name), validateBase);
@@ -57,94 +47,12 @@ export function* allVersions(store: Store): Generator<BaseVersion> {
   }
 }
 
-/** The layers and their digests to one digest for the version. */
-export function versionDigest(store: Store, layers: readonly LayerRef[]): string {
-  const hash = new Bun.CryptoHasher("sha256");
-  for (const layer of layers) {
-    hash.update("id" in layer ? `${requireLayer(store, layer.id).digest}\n` : `in place:${layer.path}\n`);
-  }
-  return `sha256:${hash.digest("hex")}`;
-}
-
-export interface VersionContent extends Pick<Manifest, "origin" | "config" | "from"> {
-  /** top layer first; those of the store are published already, and {@link lockLayers} is held since before */
-  readonly layers: readonly LayerRef[];
-  /** the current version stays the current one, where there is one; else the new one becomes that */
-  readonly candidate?: boolean | undefined;
-}
-
-/**
- * Publishes a version as the current one, of a new base or as the next of an existing base: all of it or
- * nothing, durable on return. Waits for starts and changes of that base. Two at once get two versions, unless
- * `expected` says what they count on: a new base, or that this version is still the current one.
- */
-export function publishVersion(
-  store: Store,
-  name: string,
-  content: VersionContent,
-  expected?: "new" | { readonly current: number },
-): BaseVersion {
-  const manifest: Manifest = {
-    layers: content.layers,
-    digest: versionDigest(store, content.layers),
-    created: new Date().toISOString(),
-    origin: content.origin,
-    ...(content.config && { config: content.config }),
-    ...(content.from && { from: content.from }),
-  };
-  for (;;) {
-    const mayBeNew = expected === undefined || expected === "new";
-    if (mayBeNew && publishBase(store, name, manifest)) return { name, version: 1, manifest };
-    if (expected === "new") throw baseExists(name);
-    using lock = changeBase(store, name);
-    // removed since the attempt above
-    if (!lock && mayBeNew) continue;
-    if (expected) requireCurrent(store, name, expected.current);
-    return { name, version: publishNext(store, name, manifest, content.candidate), manifest };
-  }
-}
-
-function baseExists(name: string): VeneerError {
-  return new VeneerError("EXISTS", `base ${name} exists already`, { hint: "name another" });
-}
-
 /** Throws unless `version` is the current one of a base. */
 export function requireCurrent(store: Store, name: string, version: number): void {
   const current = readBaseFile(store, name)?.current;
   if (current === version) return;
   const now = current === undefined ? "gone" : `at version ${current}`;
   throw new VeneerError("MOVED", `base ${name} is ${now}, no longer at version ${version}`);
-}
-
-/** A base that is not there yet: its directory appears whole. Returns false when it is there. */
-function publishBase(store: Store, name: string, manifest: Manifest): boolean {
-  if (lstatMaybe(paths.base(store, name))) return false;
-  using staging = makeStaging(store);
-  mkdirat(AT_FDCWD, `${staging.path}/versions`, 0o700);
-  writeDocument(`${staging.path}/versions/1.json`, manifest, { sync: true });
-  writeDocument(`${staging.path}/base.json`, { current: 1, last: 1 }, { sync: true });
-  try {
-    rename(staging.path, paths.base(store, name), RENAME_NOREPLACE);
-  } catch (error) {
-    if (isErrno(error, "EEXIST")) return false;
-    throw error;
-  }
-  syncDirectory(paths.bases(store));
-  return true;
-}
-
-/** The manifest counts from the moment when base.json says so. */
-function publishNext(store: Store, name: string, manifest: Manifest, candidate = false): number {
-  const base = readBaseFile(store, name);
-  const version = (base?.last ?? manifestNumbers(store, name).at(-1) ?? 0) + 1;
-  mkdirMaybe(paths.versions(store, name), 0o700);
-  writeDocument(paths.manifest(store, name, version), manifest, { sync: true });
-  writeDocument(
-    paths.baseFile(store, name),
-    { ...base, current: (candidate && base?.current) || version, last: version },
-    { sync: true },
-  );
-  return version;
 }
 
 /**

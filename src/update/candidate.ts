@@ -4,9 +4,10 @@ import { VeneerError } from "../errors.ts";
 import { registryEnvironment } from "../images/fetch.ts";
 import { parseSource } from "../images/source.ts";
 import type { CommandSource, PolicySource } from "../inventory/policy.ts";
+import { publishVersion } from "../layers/publish-version.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
-import { listVersions, publishVersion, readBaseFile } from "../store/versions.ts";
+import { listVersions, readBaseFile } from "../store/versions.ts";
 import { type Ended, lastJson, runVerb } from "./own-program.ts";
 import type { Round } from "./round.ts";
 

@@ -1,5 +1,5 @@
+import { unescapePath } from "../../layers/listing.ts";
 import { verifyVersion } from "../../layers/verify.ts";
-import { unescapePath } from "../../store/listing.ts";
 import { formatBaseRef, parseBaseRef } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";

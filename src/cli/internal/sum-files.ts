@@ -1,4 +1,4 @@
-import { listingFile, readLines, sumFiles } from "../../store/sums.ts";
+import { listingFile, readLines, sumFiles } from "../../layers/sums.ts";
 import type { Command } from "../framework/command.ts";
 
 /** Lines written at once, and bytes of a file after which its line is written at once: for progress. */
