@@ -14,7 +14,7 @@ import type { Published } from "../layers/published.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
 import { sealLayer } from "../layers/seal.ts";
 import { shareNew } from "../layers/share-files.ts";
-import { onInterrupt } from "../process/interrupt.ts";
+import { onInterrupt, throwIfInterrupted } from "../process/interrupt.ts";
 import { runProgram } from "../process/run-program.ts";
 import { type BaseVersion, readVersion } from "../store/bases.ts";
 import { lockLayers, makeLayerDirectory, publishLayer } from "../store/layers.ts";
@@ -73,7 +73,7 @@ export async function importTree(
     if (difference) markRemoved(tree, difference);
     const below = difference ? current : undefined;
     // awaited here: the staging directory goes when this scope ends
-    return await publish(store, name, layer, `import of ${text}`, below, options);
+    return await publish(store, name, layer, `import of ${text}`, below, all);
   });
 }
 
@@ -144,7 +144,7 @@ async function publish(
   layer: string,
   origin: string,
   below: BaseVersion | undefined,
-  { progress, candidate, shareFiles }: ImportOptions,
+  { progress, candidate, shareFiles, signal }: ImportOptions & TreeOptions,
 ) {
   const shared = shareNew(store, `${layer}/tree`, progress, shareFiles);
   progress.step("listing and writing to disk");
@@ -152,6 +152,7 @@ async function publish(
   try {
     const sealed = sealLayer(layer, { origin, shared });
     await flushed;
+    throwIfInterrupted(signal);
     const same = findSameLayer(store, sealed);
     if (same === undefined) publishLayer(store, sealed);
     const others = below ? await shortenLayers(store, below.manifest.layers, progress) : [];

@@ -11,7 +11,7 @@ import { findSameLayer } from "../layers/same-layer.ts";
 import { sealLayer } from "../layers/seal.ts";
 import { shareNew } from "../layers/share-files.ts";
 import { isOpaque } from "../overlay/marks.ts";
-import { onInterrupt } from "../process/interrupt.ts";
+import { onInterrupt, throwIfInterrupted } from "../process/interrupt.ts";
 import { inParallel } from "../process/parallel.ts";
 import type { Progress } from "../process/progress.ts";
 import { formatAmount } from "../process/progress.ts";
@@ -184,6 +184,7 @@ async function fill(
     for (const part of missing) seal(part);
     await flushed;
     if (missing.length > 0) await runProgram("sync", ["-f", staging]);
+    throwIfInterrupted(options.signal);
   } catch (error) {
     await flushed.catch(() => {});
     throw storeError(error);

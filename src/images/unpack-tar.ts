@@ -36,14 +36,12 @@ export async function unpackTar(
   tree: string,
   options: UnpackOptions,
 ): Promise<Unpacked> {
-  const source = decompressed(stream);
-  const seen = options.see ? tap(source, options.see) : source;
+  const seen = tap(decompressed(stream), options);
   try {
     const bytes = new ByteReader(seen);
     const reader = new TarReader(bytes, !options.markers);
     using builder = new LayerBuilder(tree, options);
     for (let entry = await first(reader); entry; entry = await reader.next()) {
-      throwIfInterrupted(options.signal);
       if (builder.entries === MOST_ENTRIES) {
         throw new VeneerError("TOO_LARGE", `the archive has more than ${MOST_ENTRIES} entries`);
       }
@@ -51,7 +49,7 @@ export async function unpackTar(
     }
     // nothing but zeros: whoever still writes may have nothing to say
     if (builder.entries === 0 && !options.markers) return { dependsOnBelow: false, entries: 0 };
-    while (await bytes.some(Number.POSITIVE_INFINITY)) throwIfInterrupted(options.signal);
+    while (await bytes.some(Number.POSITIVE_INFINITY));
     return { ...(await builder.finish()), entries: builder.entries };
   } catch (error) {
     const hint = explainError(error);
@@ -72,12 +70,14 @@ async function first(reader: TarReader): Promise<TarEntry | undefined> {
   }
 }
 
+/** Here every piece passes: a small archive may hold a large file, and goes on for long after it has been read. */
 async function* tap(
   source: AsyncIterable<Uint8Array>,
-  see: (piece: Uint8Array) => void,
+  { signal, see }: UnpackOptions,
 ): AsyncGenerator<Uint8Array> {
   for await (const piece of source) {
-    see(piece);
+    throwIfInterrupted(signal);
+    see?.(piece);
     yield piece;
   }
 }

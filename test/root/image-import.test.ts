@@ -278,9 +278,9 @@ describe("base import of an image that is damaged", () => {
 
 describe("base import of an image that is interrupted", () => {
   it("cleans up", async () => {
-    const source = image([{ name: "zeros", data: "\0".repeat(400 << 20) }]);
+    const source = image([{ name: "zeros", data: "\0".repeat(128 << 20) }]);
     const before = [store("layers"), store("bases")];
-    const script = `"$1" base import slow "$2" & pid=$!; until [ -e "$3"/staging/*/0 ]; do sleep 0.05; done; kill -TERM $pid; wait $pid`;
+    const script = `"$1" base import slow "$2" & pid=$!; until [ -e "$3"/staging/*/0 ]; do sleep 0.01; done; kill -TERM $pid; wait $pid`;
     const outcome = await sh("sh", ["-c", script, "sh", join(host.bin, "veneer"), source, host.root]);
     expect(outcome.stderr).toMatch(/layer 1 of 1: interrupted by SIGTERM/);
     expect(outcome.status).toBe(1);
