@@ -22,7 +22,13 @@ export default defineConfig({
       {
         // bun:ffi, which the large program makes system calls with, does not exist on Node
         resolve: { alias: [{ find: /^\.\/primitive\.ts$/, replacement: noSystemCalls }] },
-        test: { name: "unit", include: ["test/unit/**/*.test.ts"], pool: "threads", isolate: false },
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          pool: "threads",
+          testTimeout: 60_000,
+          isolate: false,
+        },
       },
       { test: { name: "root", include: ["test/root/**/*.test.ts"], ...serial } },
       { test: { name: "security", include: ["test/security/**/*.test.ts"], ...serial } },

@@ -1,3 +1,4 @@
+/** Describes a complete layer: a listing of its tree, and digests of its files where it is small. */
 import { writeDocument } from "../store/document.ts";
 import type { Layer, SealedLayer } from "../store/layers.ts";
 import { fsync, openat, rename, uniqueSuffix, writeAll } from "../sys/fd.ts";
