@@ -80,7 +80,17 @@ export function describeError(error: unknown): {
   return { message: oneLine(parts.join(": ")), hint: hint === undefined ? undefined : oneLine(hint), code };
 }
 
-const oneLine = (text: string) => text.replace(/\s*\n\s*/g, " ");
+const oneLine = (text: string) => escapeControls(text.replace(/\s*\n\s*/g, " "));
+
+/**
+ * Text that holds names of others, for a terminal or a log: what would move the cursor, start a sequence (ECMA-48) or turn
+ * the direction of writing becomes `\uXXXX`, which JSON reads as the same. Lines and tabs stay.
+ */
+export function escapeControls(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
+  const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+  return text.replace(unsafe, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
 
 /**
  * One line: `start web1: no base debian; hint: … [NO_BASE]`. `fallback` is the hint where no frame has one. What fails

@@ -10,8 +10,9 @@ import { diffPackages, type PackageDiff, parseApk, parseDpkg, parseRpmHeader } f
 /** Versions by `name:architecture`. */
 export type Packages = ReadonlyMap<string, string>;
 
-/** Larger databases are refused. */
+/** Larger databases are refused: of rpm, and of the others, which are text. */
 const LIMIT = 512 * 2 ** 20;
+const TEXT_LIMIT = 64 * 2 ** 20;
 
 const DPKG = ["/var/lib/dpkg/status", "/var/lib/dpkg/status.d/*"];
 const APK = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
@@ -25,9 +26,10 @@ function readPackages(store: Store, base: BaseVersion): Packages | undefined {
   const read = (
     patterns: readonly string[],
     parse: (bytes: Uint8Array) => Iterable<readonly [string, string]>,
+    limit = TEXT_LIMIT,
   ) => {
     for (const path of patterns.flatMap((pattern) => expand(layers.fds, pattern))) {
-      const bytes = readMergedBytes(layers.fds, path, LIMIT);
+      const bytes = readMergedBytes(layers.fds, path, limit);
       if (!bytes) continue;
       databases++;
       for (const [name, version] of parse(bytes)) found.set(name, version);
@@ -35,7 +37,7 @@ function readPackages(store: Store, base: BaseVersion): Packages | undefined {
   };
   read(DPKG, (bytes) => parseDpkg(new TextDecoder().decode(bytes)));
   read(APK, (bytes) => parseApk(new TextDecoder().decode(bytes)));
-  read(RPM, readRpm);
+  read(RPM, readRpm, LIMIT);
   return databases === 0 ? undefined : found;
 }
 
@@ -46,13 +48,32 @@ function* readRpm(bytes: Uint8Array): Generator<readonly [string, string]> {
     copy[18] = 1;
     copy[19] = 1;
     using database = Database.deserialize(copy, true);
-    for (const { blob } of database.query("SELECT blob FROM Packages").all() as { blob: Uint8Array }[]) {
+    database.run("PRAGMA trusted_schema = OFF");
+    database.run("PRAGMA cell_size_check = ON");
+    requirePlainTable(database);
+    // a damaged file can promise rows without end
+    let left = bytes.length;
+    for (const { blob } of database.query<{ blob: Uint8Array }, []>("SELECT blob FROM Packages").iterate()) {
+      left -= blob.length;
+      if (left < 0) throw new Error("it holds more than its size");
       const entry = parseRpmHeader(blob);
       if (entry) yield entry;
     }
   } catch (cause) {
     throw new VeneerError("RPM_DATABASE", "read the database of rpm", { cause });
   }
+}
+
+/** As rpm makes it (lib/backend/sqlite.c): a view or a column that is computed would be a program of the image's. */
+const PLAIN_TABLE =
+  /^CREATE TABLE ['"]?Packages['"]? ?\(\s*hnum INTEGER PRIMARY KEY( AUTOINCREMENT)?,\s*blob BLOB NOT NULL\s*\)$/;
+
+function requirePlainTable(database: Database): void {
+  const tables = database
+    .query<{ type: string; sql: string }, []>("SELECT type, sql FROM sqlite_schema WHERE name = 'Packages'")
+    .all();
+  if (tables.length === 1 && tables[0]?.type === "table" && PLAIN_TABLE.test(tables[0].sql)) return;
+  throw new Error("its table of packages is not as rpm makes it");
 }
 
 /** What differs in packages between two versions; undefined where neither has a database. */

@@ -10,10 +10,19 @@ import { paths, type Store } from "../store/paths.ts";
 import { type Audience, sharedStore } from "../store/shared.ts";
 import type { Share } from "../store/shares.ts";
 import { listVersions } from "../store/versions.ts";
-import { type Fd, fchmodat, mkdirMaybe, mkdirs, openDirectory, unlinkQuietly } from "../sys/fd.ts";
-import { AT_FDCWD, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from "../sys/flags.ts";
+import { type Fd, fchmodat, mkdirMaybe, mkdirs, openat, openDirectory, unlinkQuietly } from "../sys/fd.ts";
+import {
+  AT_FDCWD,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+} from "../sys/flags.ts";
 import { attach, cloneTree, setMountAttributes } from "../sys/mount.ts";
-import { lstatMaybe, setxattr } from "../sys/stat.ts";
+import { geteuid } from "../sys/process.ts";
+import { fstat, lstatMaybe, setxattr } from "../sys/stat.ts";
 import type { IdMap } from "../sys/user-namespace.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { makeNamespace } from "../userns/create.ts";
@@ -24,6 +33,19 @@ export type MapOf = (uid: number) => IdMap;
 /** Where what root of this store shares is. */
 export function sharePlace(store: Store): string {
   return `${store.run}-shared`;
+}
+
+/** Makes it where it is missing; throws where others can change it. */
+export function makePlace(place: string): void {
+  mkdirs(place, 0o755);
+  using fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const { uid, mode } = fstat(fd.number);
+  if (uid !== geteuid() || (mode & 0o022) !== 0) {
+    throw new VeneerError("NOT_YOURS", `${place} can be changed by others`, {
+      hint: "remove it, or keep the records elsewhere: --run",
+    });
+  }
+  fchmodat(AT_FDCWD, place, 0o755);
 }
 
 /** The layers of a version that is to be shared. Throws for a base in place. */

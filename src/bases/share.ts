@@ -17,16 +17,7 @@ import { allShares, readShare, type Share, writeShare } from "../store/shares.ts
 import { makeStaging } from "../store/staging.ts";
 import { removeTree } from "../store/trash.ts";
 import { listVersions, namesIn, readBaseFile } from "../store/versions.ts";
-import {
-  type Fd,
-  fchmodat,
-  flock,
-  mkdirs,
-  openat,
-  readText,
-  rmdirQuietly,
-  unlinkQuietly,
-} from "../sys/fd.ts";
+import { type Fd, flock, openat, readText, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
 import {
   AT_FDCWD,
   LOCK_EX,
@@ -37,10 +28,8 @@ import {
   UMOUNT_NOFOLLOW,
 } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
-import { geteuid } from "../sys/process.ts";
-import { fstat } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
-import { type MapOf, publish, requireLayers, sharePlace } from "./share-mounts.ts";
+import { type MapOf, makePlace, publish, requireLayers, sharePlace } from "./share-mounts.ts";
 import { refuseUsed } from "./share-users.ts";
 
 /** Shares the current version of a base, and those that are shared already, with further audiences. Idempotent. */
@@ -68,20 +57,15 @@ export async function refreshShares(store: Store, mapOf: MapOf, progress: Progre
   for (const [name, share] of shares) await refresh(store, name, share, mapOf, progress);
 }
 
-/** One at a time: what an audience sees is put together from all shares. */
+/**
+ * One at a time: what an audience sees is put together from all shares. The lock is in the store, where nobody else can
+ * take it.
+ */
 function lockPlace(store: Store): Fd {
-  const place = sharePlace(store);
-  mkdirs(place, 0o755);
-  const fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  const { uid, mode } = fstat(fd.number);
-  if (uid !== geteuid() || (mode & 0o022) !== 0) {
-    fd[Symbol.dispose]();
-    throw new VeneerError("NOT_YOURS", `${place} can be changed by others`, {
-      hint: "remove it, or keep the records elsewhere: --run",
-    });
-  }
-  fchmodat(AT_FDCWD, place, 0o755);
-  flock(fd.number, LOCK_EX, place);
+  makePlace(sharePlace(store));
+  const path = paths.bases(store);
+  const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  flock(fd.number, LOCK_EX, path);
   return fd;
 }
 
@@ -149,9 +133,11 @@ export async function unshareBase(
     readonly force: boolean;
   },
 ): Promise<void> {
+  const notShared = () => new VeneerError("NOT_SHARED", `base ${name} is not shared`);
+  if (!readShare(store, name)) throw notShared();
   using _lock = lockPlace(store);
   const share = readShare(store, name);
-  if (!share) throw new VeneerError("NOT_SHARED", `base ${name} is not shared`);
+  if (!share) throw notShared();
   const left = remaining(name, share, what.version, what.audiences);
   if (!what.force) refuseUsed(name, droppedBy(store, name, share, left));
   const flats = Object.values(share.versions).flatMap(({ flat }) => (flat === undefined ? [] : [flat]));

@@ -9,8 +9,9 @@ import type { BaseVersion } from "../store/bases.ts";
 import { readLayer } from "../store/layers.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { flock, openat, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { type Fd, flock, openat, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { sleep } from "../sys/self.ts";
 import { list } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import type { Destination } from "./destination.ts";
@@ -131,7 +132,7 @@ function checkLayout(path: string): void {
 /** Blobs first, then the index that names them: a kill between leaves blobs that nothing names. */
 function addToLayout(made: string, layout: string, image: ImageDescriptor, tag: string): void {
   using lock = openat(AT_FDCWD, layout, O_RDONLY | O_DIRECTORY);
-  flock(lock.number, LOCK_EX, layout);
+  lockLayout(lock, layout);
   const blobs = `${layout}/blobs/sha256`;
   mkdirSync(blobs, { recursive: true });
   for (const name of list(`${made}/blobs/sha256`))
@@ -139,6 +140,19 @@ function addToLayout(made: string, layout: string, image: ImageDescriptor, tag: 
   if (!existsSync(`${layout}/oci-layout`)) writeLayoutFile(layout);
   syncDirectory(blobs);
   tagImage(layout, image, tag, true);
+}
+
+/** Milliseconds: what is done under this lock takes a moment. */
+const LOCK_WAIT = 5000;
+
+/** Whoever may read the layout can lock it, for ever. */
+function lockLayout(fd: Fd, layout: string): void {
+  for (const end = Date.now() + LOCK_WAIT; !flock(fd.number, LOCK_EX | LOCK_NB, layout); sleep(20)) {
+    if (Date.now() < end) continue;
+    throw new VeneerError("BUSY", `another process holds a lock on ${quote(layout)}`, {
+      hint: `'fuser -v ${layout}' shows which`,
+    });
+  }
 }
 
 async function writeArchive(layout: string, path: string, progress: Progress): Promise<void> {

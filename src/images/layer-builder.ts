@@ -37,7 +37,7 @@ import { DirectoryNode } from "./directory-node.ts";
 import { cleanPath, device } from "./entry-path.ts";
 import { finishLayer } from "./finish-layer.ts";
 import { AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./markers.ts";
-import { lookBelow, resolveDirectory } from "./merged-path.ts";
+import { lookBelow, MAX_LINKS, resolveDirectory } from "./merged-path.ts";
 import { writeExtents } from "./write-extents.ts";
 
 interface Place {
@@ -122,12 +122,10 @@ export class LayerBuilder implements Disposable {
    * no entry of their own show theirs, and markers are about what they have.
    */
   async finish(): Promise<{ readonly dependsOnBelow: boolean }> {
-    for (let left = -1; this.#waiting.size !== left; ) {
+    // one that leads through another that is a symbolic link has to wait for that: a round for each
+    for (let left = -1, round = 0; this.#waiting.size !== left && round < MAX_LINKS; round++) {
       left = this.#waiting.size;
-      for (const [path, { place, name, target }] of [...this.#waiting]) {
-        using fd = this.#open(place);
-        if (await this.#link({ directory: place, fd }, name, target)) this.#waiting.delete(path);
-      }
+      for (const path of [...this.#waiting.keys()]) await this.#linkChain(path);
     }
     for (const [path, { target }] of this.#waiting) {
       throw new VeneerError(
@@ -137,6 +135,39 @@ export class LayerBuilder implements Disposable {
     }
     const depends = await finishLayer(this.#tree, this.#root, this.#options);
     return { dependsOnBelow: depends || this.#dependsOnBelow };
+  }
+
+  /** Makes a link that waits, after those to which it leads: each is looked at once, however long the chain. */
+  async #linkChain(path: string): Promise<void> {
+    const chain = new Set([path]);
+    for (let next = await this.#targetOf(path); next !== undefined; next = await this.#targetOf(next)) {
+      if (!this.#waiting.has(next) || chain.has(next)) break;
+      chain.add(next);
+    }
+    for (const at of [...chain].reverse()) {
+      const waiting = this.#waiting.get(at);
+      if (!waiting) continue;
+      using fd = this.#open(waiting.place);
+      if (!(await this.#link({ directory: waiting.place, fd }, waiting.name, waiting.target))) return;
+      this.#waiting.delete(at);
+    }
+  }
+
+  /** Where the target of a link that waits is in the tree; undefined where it is in no directory. */
+  async #targetOf(path: string): Promise<string | undefined> {
+    const found = await this.#findTarget(this.#waiting.get(path)?.target ?? "");
+    return found?.node.pathOf(found.last);
+  }
+
+  /** The directory to which the name of a hard link's target leads, and the name in it. */
+  async #findTarget(link: string): Promise<{ node: DirectoryNode; last: string } | undefined> {
+    const target = cleanPath(link);
+    const slash = target.lastIndexOf("/");
+    const parent = slash < 0 ? "" : target.slice(0, slash);
+    const last = target.slice(slash + 1);
+    const node =
+      this.#nodeNow(parent) ?? resolveDirectory(this.#tree, this.#root, parent, await this.#below(), false);
+    return node && last !== "" ? { node, last } : undefined;
   }
 
   #below(): Promise<readonly Fd[]> {
@@ -261,13 +292,9 @@ export class LayerBuilder implements Disposable {
 
   /** Returns false where nothing is at the target yet. */
   async #link({ directory, fd }: Place, name: string, link: string): Promise<boolean> {
-    const target = cleanPath(link);
-    const slash = target.lastIndexOf("/");
-    const parent = slash < 0 ? "" : target.slice(0, slash);
-    const last = target.slice(slash + 1);
-    const node =
-      this.#nodeNow(parent) ?? resolveDirectory(this.#tree, this.#root, parent, await this.#below(), false);
-    if (!node || last === "") return false;
+    const found = await this.#findTarget(link);
+    if (!found) return false;
+    const { node, last } = found;
     const from = node.pathOf(last);
     if (node === directory && last === name && lstatMaybe(name, fd.number)) return true;
     if (!node.exists || !lstatMaybe(from, this.#tree.number)) {

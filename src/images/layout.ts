@@ -17,16 +17,10 @@ import {
 } from "../images/platform.ts";
 import { parseDocument } from "../store/document.ts";
 import { SysError } from "../sys/errno.ts";
-import { DOCUMENT_LIMIT, type Fd, openat2, openDirectory, readAll } from "../sys/fd.ts";
-import {
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_MAGICLINKS,
-  S_IFREG,
-} from "../sys/flags.ts";
-import { fstat, isType } from "../sys/stat.ts";
+import { DOCUMENT_LIMIT, type Fd, openDirectory, readAll } from "../sys/fd.ts";
+import { openRegular } from "../sys/files/regular.ts";
+import { RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS } from "../sys/flags.ts";
+import { fstat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
 interface ImageConfig {
@@ -61,10 +55,8 @@ export class ImageDirectory implements Disposable {
 
   /** Opens a file of it; never a symbolic link out of the directory, a device or a pipe. */
   open(name: string): Fd {
-    const resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-    const fd = openat2(this.#directory.number, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, resolve);
-    if (isType(fstat(fd.number), S_IFREG)) return fd;
-    fd[Symbol.dispose]();
+    const fd = openRegular(this.#directory.number, name, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    if (fd) return fd;
     throw new VeneerError("BAD_IMAGE", `${quote(name)} in ${quote(this.path)} is not a file`);
   }
 

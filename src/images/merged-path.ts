@@ -11,7 +11,7 @@ import { quote } from "../text/quote.ts";
 import type { DirectoryNode } from "./directory-node.ts";
 
 /** symlink(7): the number of links that the kernel follows in one path */
-const MAX_LINKS = 40;
+export const MAX_LINKS = 40;
 
 /**
  * The directory that `path` leads to from `root`. With `create` what is missing on the way is made in the layer's own

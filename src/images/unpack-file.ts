@@ -1,13 +1,14 @@
 /** Unpacks a tar of a tree, from a file or a stream. */
 
 import type { Readable } from "node:stream";
-import { VeneerError } from "../errors.ts";
+import { UsageError, VeneerError } from "../errors.ts";
 import { throwIfInterrupted } from "../process/interrupt.ts";
 import type { Progress } from "../process/progress.ts";
 import { formatAmount } from "../process/progress.ts";
 import { openat, readSome } from "../sys/fd.ts";
-import { AT_FDCWD, O_RDONLY } from "../sys/flags.ts";
-import { fstat } from "../sys/stat.ts";
+import { AT_FDCWD, O_NONBLOCK, O_RDONLY, S_IFREG } from "../sys/flags.ts";
+import { fstat, isType } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
 import { Omissions } from "../trees/omissions.ts";
 import { unpackTar } from "./unpack-tar.ts";
 
@@ -23,8 +24,11 @@ export interface TreeOptions {
 
 /** Unpacks a tar file, compressed or not, to `tree`, which exists and is empty. */
 export async function unpackFile(path: string, tree: string, options: TreeOptions): Promise<void> {
-  using fd = openat(AT_FDCWD, path, O_RDONLY);
-  const { size } = fstat(fd.number);
+  // not blocking: a FIFO may have taken its place
+  using fd = openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK);
+  const stat = fstat(fd.number);
+  if (!isType(stat, S_IFREG)) throw new UsageError(`${quote(path)} is not a file`);
+  const { size } = stat;
   let read = 0;
   options.progress.step("unpacking", () => `${Math.floor((100 * read) / Math.max(size, 1))} %`);
   await extract(

@@ -1,8 +1,9 @@
 /** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
 
 import { VeneerError } from "../errors.ts";
-import { type Fd, openat2, readAll, readlink } from "../sys/fd.ts";
-import { O_NONBLOCK, O_RDONLY, RESOLVE_EXACT, S_IFDIR, S_IFLNK, S_IFREG } from "../sys/flags.ts";
+import { type Fd, readAll, readlink } from "../sys/fd.ts";
+import { openRegular } from "../sys/files/regular.ts";
+import { S_IFDIR, S_IFLNK } from "../sys/flags.ts";
 import { fstat, isType, lgetxattr, list, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { matchesGlob } from "../text/glob.ts";
 import { isOpaque, isWhiteout } from "./marks.ts";
@@ -82,11 +83,8 @@ export function readMergedBytes(layers: readonly Fd[], asked: string, limit: num
   }
   const holder = holders[0];
   if (!holder) return undefined;
-  // not blocking: a FIFO may stand where a file is expected
-  const flags = O_RDONLY | O_NONBLOCK;
-  using fd = openat2(holder.number, fact.path, flags, RESOLVE_EXACT);
-  if (!isType(fstat(fd.number), S_IFREG)) return undefined;
-  return readAll(fd.number, limit, asked);
+  using fd = openRegular(holder.number, fact.path);
+  return fd && readAll(fd.number, limit, asked);
 }
 
 /** Paths in the base that match `pattern`, whose last part may hold `*` and `?`. */

@@ -1,7 +1,11 @@
 /** Whether two entries of a file system are the same but for times. Follows no symbolic link. */
 
-import { openat, readlink, readSome } from "../sys/fd.ts";
-import { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/flags.ts";
+import { errno } from "../sys/errno.ts";
+import { readlink, readSome } from "../sys/fd.ts";
+import { lseek, SEEK_DATA, SEEK_SET } from "../sys/files/data.ts";
+import { openRegular } from "../sys/files/regular.ts";
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../sys/flags.ts";
+import { check } from "../sys/libc.ts";
 import type { Stat } from "../sys/stat.ts";
 import { xattrs } from "./merged-lookup.ts";
 import type { XattrMap } from "./upper-entries.ts";
@@ -46,15 +50,31 @@ function procPath({ dir, path }: Located): string {
 const CHUNK = 1 << 18;
 
 function sameContent(a: Located, b: Located): boolean {
-  using left = openat(a.dir, a.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  using right = openat(b.dir, b.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  using left = openRegular(a.dir, a.path);
+  using right = openRegular(b.dir, b.path);
+  // exchanged meanwhile
+  if (!left || !right) return false;
   const [one, two] = [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
-  for (;;) {
+  const sparse = isSparse(a) && isSparse(b);
+  for (let at = 0; ; at += CHUNK) {
+    if (sparse) {
+      at = Math.min(nextData(left.number, at, a.path), nextData(right.number, at, b.path));
+      if (at === Number.POSITIVE_INFINITY) return true;
+      for (const fd of [left, right]) check(lseek(fd.number, at, SEEK_SET), "lseek", a.path);
+    }
     const count = readFully(left.number, one, a.path);
     if (count !== readFully(right.number, two, b.path)) return false;
     if (!equalBytes(one.subarray(0, count), two.subarray(0, count))) return false;
     if (count < CHUNK) return true;
   }
+}
+
+const isSparse = ({ stat }: Located) => stat.blocks * 512 < stat.size;
+
+/** Where data comes next, from `at` on. A file may be all hole and of any size: what is not there is not read. */
+function nextData(fd: number, at: number, path: string): number {
+  const found = lseek(fd, at, SEEK_DATA);
+  return found === -(errno.ENXIO as number) ? Number.POSITIVE_INFINITY : check(found, "lseek", path);
 }
 
 /** Fills the buffer unless the file ends. */

@@ -2,7 +2,7 @@
 import { describeError, formatError } from "../errors.ts";
 import type { Config } from "../request/config.ts";
 import { openat, writeAll } from "../sys/fd.ts";
-import { AT_FDCWD, O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } from "../sys/flags.ts";
+import { AT_FDCWD, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } from "../sys/flags.ts";
 import { quote } from "../text/quote.ts";
 
 export interface LogEvent {
@@ -24,7 +24,7 @@ export function logEvent(config: Config | undefined, { error, ...fields }: LogEv
   };
   const line = config.logFormat === "json" ? JSON.stringify(entry) : textLine(entry);
   try {
-    using fd = openat(AT_FDCWD, config.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+    using fd = openat(AT_FDCWD, config.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     writeAll(fd.number, new TextEncoder().encode(`${line}\n`), config.log);
   } catch {
     // the error itself still reaches the engine on stderr

@@ -1,5 +1,6 @@
 /** This process and its program. */
 
+import { escapeControls } from "../errors.ts";
 import { decodeName } from "../text/file-names.ts";
 import { errno } from "./errno.ts";
 import { readlink, writeAll } from "./fd.ts";
@@ -62,7 +63,7 @@ export function sleep(milliseconds: number): void {
 /** A line for people on standard error; one that cannot be written is lost. */
 export function warn(line: string): void {
   try {
-    writeAll(2, new TextEncoder().encode(`${line}\n`), "standard error");
+    writeAll(2, new TextEncoder().encode(`${escapeControls(line)}\n`), "standard error");
   } catch {
     // nobody listens
   }

@@ -11,12 +11,11 @@ import {
   SEEK_HOLE,
   SEEK_SET,
 } from "../sys/files/data.ts";
+import { openRegular } from "../sys/files/regular.ts";
 import {
   O_CREAT,
   O_EXCL,
   O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
   O_WRONLY,
   RESOLVE_EXACT,
   S_IFLNK,
@@ -56,10 +55,10 @@ export function copyEntry(from: Fd, path: string, to: Fd, copy: string, options:
 }
 
 function copyFile(from: Fd, path: string, to: Fd, copy: string, options: AttributeOptions): Stat {
-  // not blocking: a FIFO may have taken its place
-  using source = openat2(from.number, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, RESOLVE_EXACT);
+  using source = openRegular(from.number, path);
+  // something else has taken its place
+  if (!source) throw new SysError(errno.ELOOP as number, "open", path);
   const stat = fstat(source.number);
-  if (!isType(stat, S_IFREG)) throw new SysError(errno.ELOOP as number, "open", path);
   using target = openat2(to.number, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_EXACT, 0o600);
   copyData(source.number, target.number, stat, copy);
   const { mode, uid, gid, mtime } = stat;

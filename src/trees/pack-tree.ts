@@ -4,10 +4,10 @@ import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, readlink, readSome } from "../sys/fd.ts";
 import { lseek, SEEK_SET } from "../sys/files/data.ts";
+import { openRegular } from "../sys/files/regular.ts";
 import {
   O_DIRECTORY,
   O_NOFOLLOW,
-  O_NONBLOCK,
   O_RDONLY,
   S_IFBLK,
   S_IFCHR,
@@ -155,10 +155,10 @@ async function* fileEntries(
   options: PackOptions,
 ): AsyncGenerator<Uint8Array> {
   const isFile = isType(seen, S_IFREG);
-  using fd = isFile ? openat(dir.number, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) : undefined;
+  using fd = isFile ? openRegular(dir.number, name) : undefined;
   const stat = fd ? fstat(fd.number) : seen;
   // exchanged meanwhile
-  if (isFile && !isType(stat, S_IFREG)) return;
+  if (isFile && !fd) return;
   const xattrs = fd ? fileXattrs(fd) : pathXattrs(`${dir.path}/${name}`);
   const translated = options.translate?.({ path, name, stat, xattrs });
   if (translated?.instead) {

@@ -1,4 +1,5 @@
 /** Standard output and error, written at once: the streams of node:process take longer to load than a verb to run. */
+import { escapeControls } from "../../errors.ts";
 import { errno } from "../../sys/errno.ts";
 import { check, syscall } from "../../sys/libc.ts";
 import { SYS } from "../../sys/numbers.ts";
@@ -10,7 +11,7 @@ export const out = (line: string): void => write(1, line, "standard output");
 export const note = (line: string): void => write(2, line, "standard error");
 
 function write(fd: number, line: string, name: string): void {
-  const bytes = encoder.encode(`${line}\n`);
+  const bytes = encoder.encode(`${escapeControls(line)}\n`);
   for (let offset = 0; offset < bytes.length; ) {
     const count = syscall(SYS.write, fd, bytes.subarray(offset), bytes.length - offset);
     if (count === -(errno.EINTR as number)) continue;

@@ -24,7 +24,7 @@ export function printRows<Row>(
   }
   const cells = [
     columns.map((column) => column.title),
-    ...rows.map((row) => columns.map((column) => column.cell(row))),
+    ...rows.map((row) => columns.map((column) => column.cell(row).replace(/[\n\t]/g, " "))),
   ];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => (line[index] as string).length)));
   const fitted = fitColumns(widths, terminalWidth(1));

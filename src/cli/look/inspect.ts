@@ -31,15 +31,18 @@ function isName(id: string): boolean {
   }
 }
 
+/** A path of an engine's may hold what looks like another line. */
+const oneLine = (item: unknown) => String(item).replaceAll("\n", "\\n");
+
 /** `key: value`, indented below what it belongs to. */
 function* lines(value: object, indent: string): Generator<string> {
   for (const [key, item] of Object.entries(value)) {
     const label = `${indent}${Array.isArray(value) ? "-" : `${key}:`}`;
     if (item === null || item === undefined) continue;
-    if (typeof item !== "object") yield `${label} ${item}`;
+    if (typeof item !== "object") yield `${label} ${oneLine(item)}`;
     else if (Array.isArray(item) && item.every((part) => typeof part !== "object")) {
       if (item.length > 0) yield label;
-      for (const part of item) yield `${indent}  ${part}`;
+      for (const part of item) yield `${indent}  ${oneLine(part)}`;
     } else {
       yield label;
       yield* lines(item, `${indent}  `);
