@@ -1,6 +1,7 @@
 // Builds the small program: esbuild bundles src/main.ts for a run time without any interface, QuickJS turns the bundle
-// into bytecode, and a C compiler makes one static executable of the engine, host.c and that bytecode. The same sources
-// give the same bytes. The engine's objects are kept in build/, by version, compiler and flags.
+// into bytecode, and a C compiler makes one static executable of the engine and host.c. That evaluates the bytecode once,
+// here, and its heap afterwards becomes part of the executable. The same sources give the same bytes. The engine's
+// objects are kept in build/, by version, compiler and flags.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -10,15 +11,14 @@ import { build } from "esbuild";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const own = join(root, "src/sys/quickjs");
-const generated = join(root, "src/generated");
 const SOURCES = ["quickjs", "libregexp", "libunicode", "dtoa", "cutils"];
 const COMPILE = ["-O2", "-fwrapv", "-ffunction-sections", "-fdata-sections", "-D_GNU_SOURCE", "-std=gnu11"];
 const LINK = ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none"];
 
 /** Compilers by architecture, as Node.js names them: the program's, and what is added to its flags. */
 const COMPILERS = {
-  x64: { cc: "musl-gcc", flags: ["-march=x86-64"] },
-  arm64: { cc: "aarch64-linux-gnu-gcc", flags: [] },
+  x64: { cc: "musl-gcc", flags: ["-march=x86-64"], objcopy: "objcopy" },
+  arm64: { cc: "aarch64-linux-gnu-gcc", flags: [], objcopy: "aarch64-linux-gnu-objcopy" },
 };
 
 /** Without the allocator of host.c, which would hide from the sanitizer what is used after it was freed. */
@@ -91,114 +91,50 @@ const ownModules = {
   },
 };
 
-/**
- * Modules that are read when one of their functions is called: what a call does not need costs it nothing. All that they
- * export must be functions. The validators are such modules, too.
- */
-const LATE = [
-  "src/cli/small.ts",
-  "src/start/start.ts",
-  "src/runtime/large-program.ts",
-  "src/hook/lxc.ts",
-  "src/hook/precreate.ts",
-  "src/hook/run.ts",
-  "src/hook/poststop.ts",
-  "src/runtime/prepare.ts",
-  "src/runtime/release.ts",
-  "src/runtime/wrap.ts",
-  "src/start/checkpoint.ts",
-];
-
-const lateModules = {
-  name: "late-modules",
-  setup({ onResolve, onLoad }) {
-    const late = new Set(LATE.map((file) => join(root, file)));
-    for (const file of late)
-      if (!existsSync(file)) throw new Error(`build-small.mjs names ${file}, which is not there`);
-    onResolve({ filter: /^\.\.?\// }, ({ path, importer, namespace, kind }) => {
-      if (kind !== "import-statement" || namespace === "late") return undefined;
-      const file = join(dirname(importer), path);
-      return late.has(file) || dirname(file) === generated ? { path: file, namespace: "late" } : undefined;
-    });
-    onLoad({ filter: /./, namespace: "late" }, ({ path }) => {
-      const own = `import(${JSON.stringify(`./${basename(path)}`)})`;
-      return {
-        contents: dirname(path) === generated ? lateValidator(own) : lateFunctions(path, own),
-        resolveDir: dirname(path),
-      };
-    });
-  },
-};
-
-function lateValidator(own) {
-  return `let own;
-export default function validate(data) {
-  own ??= ${own};
-  const valid = own.default(data);
-  validate.errors = own.default.errors;
-  return valid;
-}`;
-}
-
-function lateFunctions(file, own) {
-  const exported = [...readFileSync(file, "utf8").matchAll(/^export (?!type|interface)([a-z*]+(?: \w+)?)/gm)];
-  const names = exported.map(([, words]) => {
-    const name = /^function (\w+)$/.exec(words)?.[1];
-    if (name === undefined)
-      throw new Error(`${file} is read late, so it must export functions alone, not '${words}'`);
-    return name;
-  });
-  return names.map((name) => `export const ${name} = (...args) => ${own}.${name}(...args);`).join("\n");
-}
-
 async function bundle(architecture, version, entry) {
   const result = await build({
     absWorkingDir: root,
-    entryPoints: { main: entry },
+    entryPoints: [entry],
     bundle: true,
     write: false,
-    format: "esm",
-    splitting: true,
-    outdir: "units",
-    chunkNames: "[hash]",
+    format: "iife",
     platform: "neutral",
     target: "es2022",
     supported: { using: false },
     minify: true,
     inject: ["src/sys/quickjs/globals.ts"],
     define: { VERSION: JSON.stringify(version), "process.arch": JSON.stringify(architecture) },
-    plugins: [ownModules, lateModules],
+    plugins: [ownModules],
     logLevel: "warning",
   });
-  for (const { text } of result.outputFiles) {
-    const foreign = /(?<![.\w$])(?:Bun|process|Buffer|setTimeout|structuredClone)[.(]/.exec(text);
-    if (foreign)
-      throw new Error(`the small program has no '${foreign[0]}': ${text.substr(foreign.index - 100, 200)}`);
-  }
-  // import() that waits, which QuickJS has not
-  return result.outputFiles.map(({ path, text }) => ({
-    name: basename(path),
-    text: text.replaceAll(/\bimport\("\.\/([^"]+)"\)/g, 'host.unit("$1")'),
-  }));
+  const text = result.outputFiles[0].text;
+  // a number from Math.random would be the same in each process; import() becomes a promise, which nothing here waits for
+  const foreign =
+    /(?<![.\w$])(?:(?:Bun|process|Buffer|setTimeout|structuredClone)[.(]|Math\.random|Promise\.resolve\(\))/.exec(
+      text,
+    );
+  if (foreign)
+    throw new Error(`the small program has no '${foreign[0]}': ${text.substr(foreign.index - 100, 200)}`);
+  return text;
 }
 
-/** As host.c reads them: a header of 16 bytes, 32 bytes for each unit, then the bytecode. */
-function packUnits(units) {
-  let offset = 16 + 32 * units.length;
-  const header = Buffer.alloc(offset);
-  header.writeUInt32LE(units.length, 0);
-  const padded = units.map(({ name, bytes }, index) => {
-    const at = 16 + 32 * index;
-    if (name.length > 23) throw new Error(`name of unit ${name} is too long`);
-    header.write(name, at);
-    header.writeUInt32LE(offset, at + 24);
-    header.writeUInt32LE(bytes.length, at + 28);
-    const space = Buffer.alloc(Math.ceil(bytes.length / 16) * 16);
-    bytes.copy(space);
-    offset += space.length;
-    return space;
-  });
-  return Buffer.concat([header, ...padded]);
+/** Room for a heap when its size is not known yet. */
+const HEAP_SIZE = 2 << 20;
+
+/** Starts a program for another machine. */
+const RUNNERS = { x64: ["qemu-x86_64-static"], arm64: ["qemu-aarch64-static"] };
+
+/** Links the program and puts into it the heap that it makes of the bytecode: a second time with just the room it needs. */
+function linkWithHeap(source, compiler, runner, work, outfile, flags) {
+  const bytecode = readFileSync(join(work, "bytecode"));
+  const heap = (size) => {
+    compileHost(source, compiler, outfile, [`-DHEAP_SIZE=${size}`, "-Wl,--wrap=gettimeofday", ...flags]);
+    const [command, ...args] = [...runner, outfile];
+    return execFileSync(command, args, { input: bytecode, env: {}, maxBuffer: HEAP_SIZE * 2 });
+  };
+  const file = join(work, "heap");
+  writeFileSync(file, heap(heap(HEAP_SIZE).findLastIndex((byte) => byte !== 0)));
+  run(compiler.objcopy, ["--update-section", `.heap=${file}`, outfile]);
 }
 
 /**
@@ -217,16 +153,15 @@ export async function buildSmall(
   try {
     const compiler = join(work, "compiler");
     compileHost(source, COMPILERS[process.arch], compiler, ["-DCOMPILER"]);
-    const units = (await bundle(architecture, version, entry)).map(({ name, text }) => {
-      const file = join(work, name);
-      writeFileSync(file, text);
-      run(compiler, [file, name, `${file}.bin`]);
-      return { name, bytes: readFileSync(`${file}.bin`) };
-    });
-    writeFileSync(join(work, "units.bin"), packUnits(units));
+    const text = join(work, "bundle.js");
+    writeFileSync(text, await bundle(architecture, version, entry));
+    run(compiler, [text, join(work, "bytecode")]);
     const program = join(work, "veneer");
-    const target = sanitize ? SANITIZED : COMPILERS[architecture];
-    compileHost(source, target, program, [`-Wa,-I${work}`, ...(symbols || sanitize ? [] : ["-s"])]);
+    if (sanitize) compileHost(source, SANITIZED, program, ["-DHEAP_SIZE=16", `-Wa,-I${work}`]);
+    else {
+      const runner = architecture === process.arch ? [] : RUNNERS[architecture];
+      linkWithHeap(source, COMPILERS[architecture], runner, work, program, symbols ? [] : ["-s"]);
+    }
     renameSync(program, outfile);
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -47,11 +47,11 @@ function runtime(words: readonly string[], options: GlobalOptions): void {
 /** The variables whose names begin with `prefix`; of two of one name the first, as getenv(3) finds it. */
 function environment(prefix: string): Readonly<Record<string, string>> {
   const variables: Record<string, string> = Object.create(null);
-  for (const bytes of host.environment()) {
+  for (const bytes of host.environment(prefix)) {
     const text = decodeName(bytes);
     const end = text.indexOf("=");
     const name = text.slice(0, end);
-    if (end > 0 && text.startsWith(prefix)) variables[name] ??= text.slice(end + 1);
+    if (end > 0) variables[name] ??= text.slice(end + 1);
   }
   return variables;
 }
@@ -80,9 +80,12 @@ function isHook(name: string, words: readonly Uint8Array[]): boolean {
   return word === "hook";
 }
 
-try {
-  dispatch();
-} catch (error) {
-  warn(`veneer: ${formatError(error)}`);
-  exit(exitStatus(error));
-}
+// all before this is done once, by the build
+host.start = () => {
+  try {
+    dispatch();
+  } catch (error) {
+    warn(`veneer: ${formatError(error)}`);
+    exit(exitStatus(error));
+  }
+};

@@ -8,24 +8,21 @@ import { geteuid } from "../sys/process.ts";
 import { programPath } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
+import { command as run } from "./containers/run.ts";
 import type { Command, Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
 import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
+import { command as create } from "./instances/create.ts";
+import { command as mount } from "./instances/mount-one.ts";
+import { command as rm } from "./instances/rm.ts";
+import { command as umount } from "./instances/umount.ts";
+import { command as ls } from "./look/ls.ts";
+import { command as ps } from "./look/ps.ts";
 
 declare const VERSION: string;
 
-type Loader = () => Promise<{ command: Command }>;
-
-const VERBS: Readonly<Record<string, Loader>> = {
-  create: () => import("./instances/create.ts"),
-  mount: () => import("./instances/mount-one.ts"),
-  umount: () => import("./instances/umount.ts"),
-  rm: () => import("./instances/rm.ts"),
-  ls: () => import("./look/ls.ts"),
-  ps: () => import("./look/ps.ts"),
-  run: () => import("./containers/run.ts"),
-};
+const VERBS: Readonly<Record<string, Command>> = { create, mount, umount, rm, ls, ps, run };
 
 /** A command line's exit status; undefined where it is the large program's. */
 export function runSmall(
@@ -38,10 +35,10 @@ export function runSmall(
     out(`veneer ${VERSION}`);
     return 0;
   }
-  const load = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined;
-  if (!load) return undefined;
+  const verb = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined;
+  if (!verb) return undefined;
   try {
-    return runVerb(loaded(load()).command, options, words, env);
+    return runVerb(verb, options, words, env);
   } catch (error) {
     note(`veneer: ${formatError(error, storeHint(error))}`);
     return exitStatus(error);
@@ -59,11 +56,6 @@ function runVerb(
   const context = makeContext(options, env);
   recoverMoving(context);
   return Number(command.run(context, input) ?? 0);
-}
-
-/** The build of the small program makes a call that waits of each import(). */
-function loaded<Module>(module: Promise<Module>): Module {
-  return module as unknown as Module;
 }
 
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */

@@ -52,7 +52,7 @@ export function startLargeProgram(): never {
   requireProcessor();
   leaveDeletedDirectory();
   const path = largeProgram(ownExecutable());
-  const env = host.environment().filter((variable) => !LEFT_BEHIND.test(decodeName(variable)));
+  const env = host.environment("").filter((variable) => !LEFT_BEHIND.test(decodeName(variable)));
   const result = execve(path, host.arguments(), env);
   throw new VeneerError("NO_PROGRAM", `cannot start ${path}: ${errnoName(-result)}`, {
     hint: "it is a part of the installation: install veneer again",

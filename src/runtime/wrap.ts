@@ -44,7 +44,7 @@ export function wrapRuntime(
       throw unclearArguments(reading.option);
     }
     if (call) prepare(caller, call);
-    const failed = execve(runtime.path, [runtime.path, ...rest], host.environment());
+    const failed = execve(runtime.path, [runtime.path, ...rest], host.environment(""));
     throw new VeneerError("NO_RUNTIME", `cannot start ${runtime.path}: ${errnoName(-failed)}`);
   } catch (error) {
     if (call) logEvent(settings?.config, { event: "error", engine: "runtime", container: call.id, error });
@@ -88,9 +88,6 @@ function ownWords(
 
 /** The only variable of the caller's that is read. */
 function searchPath(): string | undefined {
-  const variable = host
-    .environment()
-    .map(decodeName)
-    .find((text) => text.startsWith("PATH="));
-  return variable?.slice("PATH=".length);
+  const [first] = host.environment("PATH=");
+  return first && decodeName(first).slice("PATH=".length);
 }

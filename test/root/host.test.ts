@@ -24,7 +24,6 @@ an unsigned value of 64 bits: -9
 an address in a structure: 010203
 wrong arguments: TypeError TypeError TypeError RangeError RangeError RangeError TypeError
 too many arguments: TypeError
-a unit that is not there: ReferenceError
 JSON nested without end: SyntaxError
 JSON nested deep: nothing
 a recursion without end: InternalError

@@ -1,9 +1,12 @@
 /*
- * The small program outside its TypeScript: QuickJS, the bytecode of the build, and the few functions through
+ * The small program outside its TypeScript: QuickJS, its heap as the build left it, and the few functions through
  * which primitive.ts in this directory reaches the kernel. Whatever can be said in TypeScript is said there.
  *
  * It starts no thread, opens nothing, changes no descriptor, limit or signal, and reads no environment variable:
  * what it executes finds what its caller left. It never tears down: _exit frees a heap faster than JavaScript does.
+ *
+ * Nor does it set up. The build starts the linked program once (make_heap): it evaluates the bundle and writes out its
+ * heap, which the build puts into the same executable. That is linked to fixed addresses, so all pointers stay right.
  *
  * Built a second time with -DCOMPILER it is the build's own tool, which turns a bundle into bytecode.
  */
@@ -12,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "quickjs.h"
@@ -33,16 +38,9 @@ static void fatal(JSContext *ctx) {
 
 #ifdef COMPILER
 
-static int initialize(JSContext *ctx, JSModuleDef *module) { return 0; }
-
-/* Imports are compiled by themselves: here an empty module stands for each. */
-static JSModuleDef *imported(JSContext *ctx, const char *name, void *opaque) {
-  return JS_NewCModule(ctx, name, initialize);
-}
-
-/* usage: compiler BUNDLE NAME BYTECODE; NAME is what others import it by */
+/* usage: compiler BUNDLE BYTECODE */
 int main(int argc, char **argv) {
-  if (argc != 4) return 2;
+  if (argc != 3) return 2;
   FILE *file = fopen(argv[1], "rb");
   if (!file || fseek(file, 0, SEEK_END)) return perror(argv[1]), 1;
   long length = ftell(file);
@@ -52,67 +50,82 @@ int main(int argc, char **argv) {
   JSRuntime *runtime = JS_NewRuntime();
   JS_SetStripInfo(runtime, JS_STRIP_DEBUG);
   JSContext *ctx = JS_NewContext(runtime);
-  JS_SetModuleLoaderFunc(runtime, NULL, imported, NULL);
-  JSValue code = JS_Eval(ctx, text, length, argv[2], JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+  JSValue code = JS_Eval(ctx, text, length, "veneer", JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY);
   if (JS_IsException(code)) fatal(ctx);
   size_t size;
   uint8_t *bytes = JS_WriteObject(ctx, &size, code, JS_WRITE_OBJ_BYTECODE);
   if (!bytes) fatal(ctx);
-  file = fopen(argv[3], "wb");
-  if (!file || fwrite(bytes, 1, size, file) != size || fclose(file)) return perror(argv[3]), 1;
+  file = fopen(argv[2], "wb");
+  if (!file || fwrite(bytes, 1, size, file) != size || fclose(file)) return perror(argv[2]), 1;
   return 0;
 }
 
 #else
 
 /*
- * Memory, a quarter of all work with a general allocator: blocks of few sizes from a growing area, each with its size
- * in the 8 bytes before it, kept in a list of their size when they are freed. Large ones are the C library's.
+ * The heap: blocks of few sizes from a growing area, each with its size in the 8 bytes before it, kept in a list of
+ * their size when they are freed. Everything that QuickJS keeps from the build to a start is in here.
  */
-enum { STEP = 16, SMALL = 2048, AREA = 64 << 10 };
-static struct block { struct block *next; } *unused[SMALL / STEP + 1];
-static char *area, *area_end;
+enum { STEP = 16, SMALL = 2048, CLASSES = SMALL / STEP + 1 + 64, AREA = 1 << 20 };
+static struct heap {
+  JSRuntime *runtime;
+  JSContext *ctx; /* set last, so where it is missing the program is not finished */
+  JSValue start;  /* the function that main.ts left */
+  char *area, *area_end;
+  struct block { struct block *next; } *unused[CLASSES];
+  char first[HEAP_SIZE] __attribute__((aligned(STEP)));
+} heap __attribute__((section(".heap"), aligned(1 << 16)));
 
 static size_t size_of(const void *pointer) { return pointer ? ((const uint64_t *)pointer)[-1] : 0; }
 
-static void *set_size(char *start, size_t size) {
-  *(uint64_t *)(start + 8) = size;
-  return start + 16;
+/* The least room of STEP * n or, beyond SMALL, of 2^n bytes for a block of this size; and its class. */
+static size_t room_for(size_t size, unsigned *class) {
+  size_t room = (size + 8 + STEP - 1) / STEP * STEP;
+  *class = room / STEP;
+  if (room <= SMALL || room < size) return room;
+  unsigned bits = 64 - __builtin_clzl(room - 1);
+  *class = SMALL / STEP + 1 + bits;
+  return 1UL << bits;
 }
 
-/* Of size n * STEP - 8, so that every block begins at a multiple of 16. */
-static void *allocate(JSMallocState *state, size_t size) {
-  size_t room = (size + 8 + STEP - 1) / STEP * STEP;
-  if (room < size || state->malloc_size + room > state->malloc_limit) return NULL;
-  void *block;
-  if (room > SMALL) {
-    char *start = malloc(room + 8);
-    if (!start) return NULL;
-    block = set_size(start, room - 8);
-  } else if (unused[room / STEP]) {
-    block = unused[room / STEP];
-    unused[room / STEP] = unused[room / STEP]->next;
-  } else {
-    if ((size_t)(area_end - area) < room + 8) {
-      if (!(area = malloc(AREA))) return NULL;
-      area_end = area + AREA;
-    }
-    block = set_size(area, room - 8);
-    area += room;
+/* New memory is zero. A block begins 8 bytes before a multiple of 16 with its size. */
+static void *grow(size_t room) {
+  if ((size_t)(heap.area_end - heap.area) < room + 8) {
+    size_t size = room < AREA ? AREA : room + STEP;
+    void *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED) return NULL;
+    if (room >= AREA) return (char *)area + 16;
+    heap.area = area;
+    heap.area_end = heap.area + size;
   }
+  char *block = heap.area + 16;
+  heap.area += room;
+  return block;
+}
+
+static void *allocate(JSMallocState *state, size_t size) {
+  unsigned class;
+  size_t room = room_for(size, &class);
+  if (room < size || state->malloc_size + room > state->malloc_limit) return NULL;
+  void *block = heap.unused[class];
+  if (block) heap.unused[class] = heap.unused[class]->next;
+  else if (!(block = grow(room))) return NULL;
+  ((uint64_t *)block)[-1] = room - 8;
   state->malloc_count++;
   state->malloc_size += room;
   return block;
 }
 
 static void release(JSMallocState *state, void *pointer) {
+  unsigned class;
   if (!pointer) return;
-  size_t room = size_of(pointer) + 8;
+  size_t room = room_for(size_of(pointer), &class);
   state->malloc_count--;
   state->malloc_size -= room;
-  if (room > SMALL) return free((char *)pointer - 16);
-  ((struct block *)pointer)->next = unused[room / STEP];
-  unused[room / STEP] = pointer;
+  if (room >= AREA) return (void)munmap((char *)pointer - 16, room + STEP);
+  if (!heap.ctx) memset(pointer, 0, room - 8); /* the same heap from each build */
+  ((struct block *)pointer)->next = heap.unused[class];
+  heap.unused[class] = pointer;
 }
 
 static void *resize(JSMallocState *state, void *pointer, size_t size) {
@@ -127,14 +140,6 @@ static void *resize(JSMallocState *state, void *pointer, size_t size) {
 }
 
 static const JSMallocFunctions memory __attribute__((unused)) = {allocate, release, resize, size_of};
-
-/* Made by the build: the number of units; for each its name, place and size; then their bytecode. */
-struct unit {
-  char name[24];
-  uint32_t offset, size;
-};
-extern const uint8_t units[];
-__asm__(".section .rodata\n.balign 16\n.global units\nunits: .incbin \"units.bin\"\n.byte 0\n.text\n");
 
 /* Start of a typed array's bytes; NULL and an exception for anything else. */
 static uint8_t *bytes_of(JSContext *ctx, JSValueConst value, size_t *length) {
@@ -176,6 +181,7 @@ static int argument(JSContext *ctx, JSValueConst value, long *result) {
 /* syscall(number, ...up to six): the result, or -errno. undefined is refused: it would be a forgotten argument. */
 static JSValue host_syscall(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
   long a[7] = {0};
+  if (!heap.ctx) return JS_ThrowInternalError(ctx, "a system call of the build");
   if (argc > 7) return JS_ThrowTypeError(ctx, "a system call has six arguments");
   for (int i = 0; i < argc; i++)
     if (argument(ctx, argv[i], &a[i])) return JS_EXCEPTION;
@@ -238,39 +244,14 @@ static JSValue host_encode(JSContext *ctx, JSValueConst this, int argc, JSValueC
   return array;
 }
 
-/* Reads a module when the first import of it is met: what a call does not need is never read. */
-static JSModuleDef *read_unit(JSContext *ctx, const char *name, void *opaque) {
-  uint32_t count;
-  memcpy(&count, units, sizeof count);
-  const struct unit *unit = (const struct unit *)(units + 16);
-  while (count > 0 && strcmp(unit->name, name)) unit++, count--;
-  if (count == 0) return JS_ThrowReferenceError(ctx, "no unit %s", name), NULL;
-  JSValue code = JS_ReadObject(ctx, units + unit->offset, unit->size, JS_READ_OBJ_BYTECODE);
-  if (JS_IsException(code) || JS_ResolveModule(ctx, code)) return NULL;
-  return JS_VALUE_GET_PTR(code);
-}
-
-/* import() that waits: modules of the build have nothing asynchronous. The module's namespace. */
-static JSValue load_unit(JSContext *ctx, const char *name) {
-  JSValue promise = JS_LoadModule(ctx, "", name);
-  JSContext *other;
-  while (JS_ExecutePendingJob(JS_GetRuntime(ctx), &other) > 0);
-  JSValue result = JS_IsException(promise) ? promise : JS_PromiseResult(ctx, promise);
-  return JS_PromiseState(ctx, promise) == JS_PROMISE_REJECTED ? JS_Throw(ctx, result) : result;
-}
-
-static JSValue host_unit(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
-  const char *name = JS_ToCString(ctx, argv[0]);
-  JSValue namespace = name ? load_unit(ctx, name) : JS_EXCEPTION;
-  JS_FreeCString(ctx, name);
-  return namespace;
-}
-
-static JSValue byte_strings(JSContext *ctx, char **list) {
+/* Those of the strings that begin with `prefix`, as bytes. */
+static JSValue byte_strings(JSContext *ctx, char **list, const char *prefix) {
   JSValue array = JS_NewArray(ctx);
-  for (uint32_t i = 0; list[i]; i++) {
-    JSValue bytes = new_bytes(ctx, list[i], strlen(list[i]));
-    if (JS_IsException(bytes) || JS_SetPropertyUint32(ctx, array, i, bytes) < 0) return JS_EXCEPTION;
+  uint32_t count = 0;
+  for (; *list; list++) {
+    if (strncmp(*list, prefix, strlen(prefix))) continue;
+    JSValue bytes = new_bytes(ctx, *list, strlen(*list));
+    if (JS_IsException(bytes) || JS_SetPropertyUint32(ctx, array, count++, bytes) < 0) return JS_EXCEPTION;
   }
   return array;
 }
@@ -278,34 +259,24 @@ static JSValue byte_strings(JSContext *ctx, char **list) {
 static char **arguments;
 
 static JSValue host_arguments(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
-  return byte_strings(ctx, arguments);
+  return byte_strings(ctx, arguments, "");
 }
 
 static JSValue host_environment(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
-  return byte_strings(ctx, environ);
+  const char *prefix = JS_ToCString(ctx, argv[0]);
+  JSValue array = prefix ? byte_strings(ctx, environ, prefix) : JS_EXCEPTION;
+  JS_FreeCString(ctx, prefix);
+  return array;
 }
 
 static const JSCFunctionListEntry functions[] = {
   JS_CFUNC_DEF("syscall", 7, host_syscall),     JS_CFUNC_DEF("addressOf", 1, host_address),
   JS_CFUNC_DEF("decode", 1, host_decode),       JS_CFUNC_DEF("encode", 1, host_encode),
-  JS_CFUNC_DEF("unit", 1, host_unit),           JS_CFUNC_DEF("arguments", 0, host_arguments),
-  JS_CFUNC_DEF("environment", 0, host_environment),
+  JS_CFUNC_DEF("arguments", 0, host_arguments), JS_CFUNC_DEF("environment", 1, host_environment),
 };
 
-int main(int argc, char **argv) {
-  arguments = argv;
-#ifdef SANITIZED
-  JSRuntime *runtime = JS_NewRuntime();
-#else
-  JSRuntime *runtime = JS_NewRuntime2(&memory, NULL);
-#endif
-  JSContext *ctx = runtime ? JS_NewContextRaw(runtime) : NULL;
-  if (!ctx) return fputs("veneer: out of memory\n", stderr), 1;
-  JS_SetMemoryLimit(runtime, MEMORY_LIMIT);
-  JS_SetGCThreshold(runtime, GC_THRESHOLD);
-  struct rlimit stack;
-  rlim_t room = getrlimit(RLIMIT_STACK, &stack) ? STACK_RESERVE * 2 : stack.rlim_cur;
-  JS_SetMaxStackSize(runtime, room < STACK_LIMIT + STACK_RESERVE ? room - STACK_RESERVE : STACK_LIMIT);
+/* Evaluates the bundle; what it leaves as host.start is the program. */
+static void evaluate(JSContext *ctx, const uint8_t *bytecode, size_t size) {
   JS_AddIntrinsicBaseObjects(ctx);
   JS_AddIntrinsicDate(ctx);
   JS_AddIntrinsicRegExpCompiler(ctx);
@@ -313,13 +284,80 @@ int main(int argc, char **argv) {
   JS_AddIntrinsicJSON(ctx);
   JS_AddIntrinsicMapSet(ctx);
   JS_AddIntrinsicTypedArrays(ctx);
-  JS_AddIntrinsicPromise(ctx);
-  JS_SetModuleLoaderFunc(runtime, NULL, read_unit, NULL);
   JSValue global = JS_GetGlobalObject(ctx), host = JS_NewObject(ctx);
   JS_SetPropertyFunctionList(ctx, host, functions, sizeof functions / sizeof functions[0]);
   JS_SetPropertyStr(ctx, global, "host", host);
+  JSValue code = JS_ReadObject(ctx, bytecode, size, JS_READ_OBJ_BYTECODE);
+  if (JS_IsException(code) || JS_IsException(JS_EvalFunction(ctx, code))) fatal(ctx);
+  heap.start = JS_GetPropertyStr(ctx, host, "start");
+  JS_FreeValue(ctx, global);
+}
+
+static JSContext *new_context(const JSMallocFunctions *memory) {
+  heap.runtime = memory ? JS_NewRuntime2(memory, NULL) : JS_NewRuntime();
+  JSContext *ctx = heap.runtime ? JS_NewContextRaw(heap.runtime) : NULL;
+  if (!ctx) exit(1);
+  JS_SetMemoryLimit(heap.runtime, MEMORY_LIMIT);
+  JS_SetGCThreshold(heap.runtime, GC_THRESHOLD);
+  return ctx;
+}
+
+#ifdef SANITIZED
+
+extern const uint8_t bytecode[], bytecode_end[];
+__asm__(".section .rodata\nbytecode: .incbin \"bytecode\"\nbytecode_end: .byte 0\n.text\n");
+
+static void prepare(void) {
+  JSContext *ctx = new_context(NULL);
+  evaluate(ctx, bytecode, bytecode_end - bytecode);
+  heap.ctx = ctx;
+}
+
+#else
+
+/* The seed of random numbers is the one thing that QuickJS takes from outside when it starts. */
+int __real_gettimeofday(struct timeval *time, void *zone);
+int __wrap_gettimeofday(struct timeval *time, void *zone) {
+  if (heap.ctx) return __real_gettimeofday(time, zone);
+  *time = (struct timeval){0};
+  return 0;
+}
+
+/* Bytecode on standard input, the heap on standard output. */
+static void make_heap(const void *stack) {
+  heap.area = heap.first;
+  heap.area_end = heap.first + sizeof heap.first;
+  JSContext *ctx = new_context(&memory);
+  enum { MOST = 4 << 20 };
+  uint8_t *bytecode = malloc(MOST);
+  if (!bytecode) exit(1);
+  evaluate(ctx, bytecode, fread(bytecode, 1, MOST, stdin));
+  /* holes in pages that are else only read: a start takes new memory, page after page, instead of copying those */
+  memset(heap.unused, 0, sizeof heap.unused);
+  /* QuickJS keeps the place of the stack, which is another at each start, and its limit */
+  JS_SetMaxStackSize(heap.runtime, 0);
+  for (uintptr_t *word = (uintptr_t *)&heap; word < (uintptr_t *)heap.area; word++)
+    if (*word - ((uintptr_t)stack - STACK_LIMIT) < 2 * STACK_LIMIT) *word = 0;
+  heap.ctx = ctx;
+  fwrite(&heap, 1, sizeof heap, stdout);
+  exit(fflush(stdout) != 0);
+}
+
+static void prepare(void) {
+  if (!heap.ctx) make_heap(__builtin_frame_address(0));
+  JS_UpdateStackTop(heap.runtime);
+}
+
+#endif
+
+int main(int argc, char **argv) {
+  arguments = argv;
+  prepare();
+  struct rlimit stack;
+  rlim_t room = getrlimit(RLIMIT_STACK, &stack) ? STACK_RESERVE * 2 : stack.rlim_cur;
+  JS_SetMaxStackSize(heap.runtime, room < STACK_LIMIT + STACK_RESERVE ? room - STACK_RESERVE : STACK_LIMIT);
   /* the program ends itself (exit_group): it comes back only by an exception that nothing caught */
-  if (JS_IsException(load_unit(ctx, "main.js"))) fatal(ctx);
+  if (JS_IsException(JS_Call(heap.ctx, heap.start, JS_UNDEFINED, 0, NULL))) fatal(heap.ctx);
   _exit(0);
 }
 

@@ -11,10 +11,10 @@ interface Host {
   encode(text: string): Uint8Array<ArrayBuffer>;
   /** as the kernel got them, argv[0] first */
   arguments(): Uint8Array[];
-  /** `NAME=VALUE` each */
-  environment(): Uint8Array[];
-  /** evaluates a unit of bytecode */
-  unit(name: string): unknown;
+  /** `NAME=VALUE` each, those that begin with `prefix` */
+  environment(prefix: string): Uint8Array[];
+  /** what the process does. Modules are evaluated once, by the build: they make no system call */
+  start: () => void;
 }
 
 declare global {
