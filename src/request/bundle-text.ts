@@ -15,11 +15,11 @@ const VARIABLE = "VENEER_";
  * it, or what is used of it is not valid.
  */
 export function readBundleConfig(text: string, name: string, environment: boolean): BundleConfig | undefined {
+  if (!mayName(text, environment)) return undefined;
   let data: unknown;
   try {
     data = parseUnambiguous(text, CONFIG_SHAPE);
   } catch (cause) {
-    if (!mayName(text, environment)) return undefined;
     throw unusable(name, text, cause);
   }
   if (!names(data, environment)) return undefined;
@@ -38,10 +38,16 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether the text could name a base to any parser; only asked in order to refuse. */
+/**
+ * Whether the text could name a base to any parser. A string of JSON has its characters as they are or as escapes, and
+ * none of the short escapes (\" \\ \/ \b \f \n \r \t) is a letter, a dot or an underscore. So without \uXXXX a key or
+ * variable that begins with one of ours stands in the text as it is. The answer "yes" decides nothing: then it is parsed.
+ */
 function mayName(text: string, environment: boolean): boolean {
-  const plain = text
-    .replace(/\\u([0-9a-fA-F]{4})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 16)))
-    .replaceAll("\\", "");
+  const plain = text.includes("\\u")
+    ? text
+        .replace(/\\u([0-9a-fA-F]{4})/g, (_, digits) => String.fromCharCode(Number.parseInt(digits, 16)))
+        .replaceAll("\\", "")
+    : text;
   return plain.includes(PREFIX) || (environment && plain.includes(VARIABLE));
 }

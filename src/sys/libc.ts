@@ -13,9 +13,7 @@ export function check(result: number, call: string, object?: string | Uint8Array
 
 /** NUL-terminated bytes of a path. A NUL inside would silently cut it short, so it is refused. */
 export function cstring(text: string | Uint8Array): Uint8Array {
-  const bytes = typeof text === "string" ? encodeName(text) : text;
-  if (bytes.includes(0)) throw new SysError(22, "path with a NUL byte", bytes);
-  const result = new Uint8Array(bytes.length + 1);
-  result.set(bytes);
-  return result;
+  const bytes = typeof text === "string" ? encodeName(`${text}\0`) : new Uint8Array([...text, 0]);
+  if (bytes.indexOf(0) !== bytes.length - 1) throw new SysError(22, "path with a NUL byte", text);
+  return bytes;
 }

@@ -34,27 +34,62 @@ const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
+/** struct statx; a caller needs few of its fields, so each is read when it is asked for. */
+class Statx implements Stat {
+  readonly #view: DataView;
+
+  constructor(buffer: ArrayBuffer) {
+    this.#view = new DataView(buffer);
+  }
+
+  get isMountRoot(): boolean {
+    return (this.#view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0;
+  }
+  get nlink(): number {
+    return this.#view.getUint32(16, true);
+  }
+  get uid(): number {
+    return this.#view.getUint32(20, true);
+  }
+  get gid(): number {
+    return this.#view.getUint32(24, true);
+  }
+  get mode(): number {
+    return this.#view.getUint16(28, true);
+  }
+  get ino(): bigint {
+    return this.#view.getBigUint64(32, true);
+  }
+  get size(): number {
+    return Number(this.#view.getBigUint64(40, true));
+  }
+  get blocks(): number {
+    return Number(this.#view.getBigUint64(48, true));
+  }
+  get ctime(): Stat["ctime"] {
+    return { seconds: this.#view.getBigInt64(96, true), nanoseconds: this.#view.getUint32(104, true) };
+  }
+  get mtime(): Stat["mtime"] {
+    return { seconds: this.#view.getBigInt64(112, true), nanoseconds: this.#view.getUint32(120, true) };
+  }
+  get rdevMajor(): number {
+    return this.#view.getUint32(128, true);
+  }
+  get rdevMinor(): number {
+    return this.#view.getUint32(132, true);
+  }
+  get dev(): string {
+    return `${this.#view.getUint32(136, true)}:${this.#view.getUint32(140, true)}`;
+  }
+  get mountId(): bigint {
+    return this.#view.getBigUint64(144, true);
+  }
+}
+
 function statx(dir: number, path: string, flags: number): Stat | number {
   const buffer = new Uint8Array(256);
   const result = syscall(SYS.statx, dir, cstring(path), flags, STATX_BASIC_STATS | STATX_MNT_ID, buffer);
-  if (result < 0) return result;
-  const view = new DataView(buffer.buffer);
-  return {
-    nlink: view.getUint32(16, true),
-    uid: view.getUint32(20, true),
-    gid: view.getUint32(24, true),
-    mode: view.getUint16(28, true),
-    ino: view.getBigUint64(32, true),
-    size: Number(view.getBigUint64(40, true)),
-    blocks: Number(view.getBigUint64(48, true)),
-    ctime: { seconds: view.getBigInt64(96, true), nanoseconds: view.getUint32(104, true) },
-    mtime: { seconds: view.getBigInt64(112, true), nanoseconds: view.getUint32(120, true) },
-    rdevMajor: view.getUint32(128, true),
-    rdevMinor: view.getUint32(132, true),
-    dev: `${view.getUint32(136, true)}:${view.getUint32(140, true)}`,
-    mountId: view.getBigUint64(144, true),
-    isMountRoot: (view.getUint32(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0,
-  };
+  return result < 0 ? result : new Statx(buffer.buffer);
 }
 
 /** Status of an entry, a symbolic link itself; undefined where it does not exist (ENOENT, ENOTDIR). */

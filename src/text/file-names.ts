@@ -9,7 +9,8 @@ const encoder = new TextEncoder();
 
 export function decodeName(bytes: Uint8Array): string {
   const text = decoder.decode(bytes);
-  return text.includes("\ufffd") ? decodeEscaped(bytes) : text;
+  // QuickJS finds by indexOf at once that a string of one-byte characters has none
+  return text.indexOf("\ufffd") >= 0 ? decodeEscaped(bytes) : text;
 }
 
 function decodeEscaped(bytes: Uint8Array): string {

@@ -18,6 +18,17 @@ describe("a container that names a base", () => {
     expect(Object.keys(read(text)?.annotations ?? {})[0]).toMatch(/^run\.veneer\./);
   });
 
+  it("with any of the name's characters as an escape, in either case of its digits", () => {
+    const key = "run.veneer.base";
+    for (let at = 0; at < key.length; at++) {
+      const digits = key.charCodeAt(at).toString(16).padStart(4, "0");
+      for (const written of [digits, digits.toUpperCase()]) {
+        const text = document(BASE).replace(key, `${key.slice(0, at)}\\u${written}${key.slice(at + 1)}`);
+        expect(read(text)?.annotations, text).toEqual(BASE.annotations);
+      }
+    }
+  });
+
   it.each([
     ["a key twice", '{"annotations":{"run.veneer.base":"b"},"annotations":{},"root":{"path":"r"}}'],
     [

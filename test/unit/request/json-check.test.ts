@@ -83,6 +83,59 @@ it.each([
   expect(() => parse(text)).toThrow();
 });
 
+/** Small documents with what could deceive a quick look: keys that occur twice, colons in strings, escapes, cases. */
+function randomText(next: (below: number) => number, depth = 0): string {
+  const space = ["", "", " ", "\n\t"][next(4)] as string;
+  const strings = [
+    "a",
+    "b",
+    "a:b",
+    "::",
+    "Type",
+    "type",
+    "annotations",
+    'k\\"',
+    "\\\\",
+    '\\"a\\":1',
+    "\\u003a",
+    "é",
+  ];
+  const string = () => `"${strings[next(strings.length)]}"`;
+  const kind = next(depth > 3 ? 3 : 6);
+  if (kind === 0) return `${space}${string()}`;
+  if (kind === 1) return `${["1", "-2.5e3", "true", "null"][next(4)]}${space}`;
+  if (kind === 2) return ["{}", "[]", "{", "01", "[,]"][next(next(4) === 0 ? 5 : 2)] as string;
+  const parts = Array.from({ length: next(4) }, () =>
+    kind === 3 ? randomText(next, depth + 1) : `${space}${string()}${space}:${randomText(next, depth + 1)}`,
+  );
+  return kind === 3 ? `[${parts.join(`${space},`)}]` : `{${parts.join(",")}${space}}`;
+}
+
+it("judges a text without \\u, which it looks at quickly, as the same one with", () => {
+  let seed = 1;
+  const next = (below: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return (seed >>> 8) % below;
+  };
+  const verdict = (text: string) => {
+    try {
+      return JSON.stringify(parse(text));
+    } catch (error) {
+      return error instanceof AmbiguousJson ? "ambiguous" : "no JSON";
+    }
+  };
+  const seen: Record<string, number> = {};
+  for (let round = 0; round < 2000; round++) {
+    const text = randomText(next);
+    const result = verdict(`[" ",${text}]`);
+    expect(verdict(`["\\u0020",${text}]`), text).toBe(result);
+    const kind = result === "ambiguous" || result === "no JSON" ? result : "JSON";
+    seen[kind] = (seen[kind] ?? 0) + 1;
+  }
+  // each of them often enough
+  expect(Math.min(...["ambiguous", "no JSON", "JSON"].map((kind) => seen[kind] ?? 0))).toBeGreaterThan(50);
+});
+
 it("takes time in proportion to the text", () => {
   const time = (count: number) => {
     const text = `{"a":[${Array.from({ length: count }, (_, index) => `{"k${index}":"\\\\\\"x"}`).join(",")}]}`;
