@@ -1,5 +1,6 @@
 /** A further part of an upper, for a live rebase. */
 import { VeneerError } from "../errors.ts";
+import { markImpure } from "../overlay/marks.ts";
 import { partDirectory } from "../store/frozen-uppers.ts";
 import { isUpperInUse } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
@@ -22,6 +23,8 @@ export function makePart(store: Store, directory: string, number: number, below:
   mkdirat(AT_FDCWD, `${staging.path}/upper`, 0o700);
   mkdirat(AT_FDCWD, `${staging.path}/work`, 0o700);
   copyAttributes(below, `${staging.path}/upper`);
+  // files that come to it later may be copies of the base's: their inode numbers in a listing are to be looked up
+  markImpure(`${staging.path}/upper`);
   if (lstatMaybe(place)) {
     if (isUpperInUse(`${place}/upper`)) {
       throw new VeneerError("IN_USE", `${place} is left from an earlier rebase and in use`, {

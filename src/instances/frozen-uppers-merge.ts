@@ -29,7 +29,8 @@ import {
 } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { sleep } from "../sys/self.ts";
-import { lstatMaybe } from "../sys/stat.ts";
+import { list, lstatMaybe } from "../sys/stat.ts";
+import { copyAttributes } from "../trees/copy-attributes.ts";
 import { unfolded, withoutParts } from "./generations.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { type LayOptions, layOver } from "./merge-down.ts";
@@ -119,7 +120,10 @@ function mergeLocked(
       // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
       const [bottom = "", ...higher] = partUppers(directory, { parts }).reverse();
       const what = `merge the parts of instance ${id}, generation ${number}`;
-      const done = during(what, () => layAll(store, higher, bottom, leftovers, { stopped }));
+      const done = during(what, () => {
+        liftInto(bottom, higher);
+        return layAll(store, higher, bottom, leftovers, { stopped });
+      });
       if (!done) return { instance: current, end: "stopped" };
       syncUpper(bottom);
       current = withoutParts(current, number);
@@ -128,6 +132,18 @@ function mergeLocked(
     leftovers.addParts(moveToTrash(store, `${directory}/parts`));
   }
   return { instance: current, end };
+}
+
+/**
+ * Where part 0 is empty, as a live rebase leaves it, the lowest part that is not takes its place in one step: the stack
+ * shows the same before and after.
+ */
+function liftInto(bottom: string, higher: readonly string[]): void {
+  const full = higher.find((upper) => list(upper).length > 0);
+  if (full === undefined || list(bottom).length > 0) return;
+  // where it is the highest part, its root is the one that shows
+  copyAttributes(full, bottom);
+  rename(full, bottom, RENAME_EXCHANGE);
 }
 
 function syncUpper(upper: string): void {

@@ -18,8 +18,8 @@ export interface Uppers {
 }
 
 /** What stands in the way of another root now, as far as it can be told while the container runs. */
-export function findObstacles(container: LiveContainer, uppers: Uppers): Obstacle[] {
-  const open = judge(openForWriting(container.members.pids, container.marks), uppers);
+export function findObstacles(container: LiveContainer, uppers: Uppers, moved: boolean): Obstacle[] {
+  const open = judge(openForWriting(container.members.pids, container.marks), uppers, moved);
   return [...socketObstacles(container), ...obstacles(open.map(({ file }) => file))];
 }
 
@@ -34,10 +34,14 @@ export interface Judged {
   readonly found?: Found;
 }
 
-/** Leaves out files that nobody can come to by a name. `pace` is called before each, and may throw. */
+/**
+ * Leaves out files that nobody can come to by a name. `moved`: all of the first of the parts goes along into the new
+ * upper, so that files there keep all their names. `pace` is called before each, and may throw.
+ */
 export function judge(
   opened: readonly Opened[],
   { parts, folded, left }: Uppers,
+  moved: boolean,
   pace: () => void = () => {},
 ): Judged[] {
   return opened.flatMap((one): Judged[] => {
@@ -47,7 +51,8 @@ export function judge(
     const found = findInParts(parts, one, folded);
     if (found) {
       const reads = file.reads && !isJournal(parts[found.part] as Fd, found.path);
-      return [{ file: { ...file, reads, otherNames: found.otherNames }, found }];
+      const otherNames = moved && found.part === 0 ? 0 : found.otherNames;
+      return [{ file: { ...file, reads, otherNames }, found }];
     }
     return findInParts(left, one) ? [{ file: { ...file, left: true } }] : [];
   });

@@ -8,7 +8,7 @@ export interface StaleUse {
   readonly pid: number;
   readonly command: string;
   readonly kind: "root" | "working directory" | "program" | "library" | "file" | "watch";
-  /** as the container saw it; of a watch (inotify(7)) empty */
+  /** as the container saw it; of a watch (inotify(7), fanotify(7)) empty */
   readonly path: string;
 }
 
@@ -41,7 +41,7 @@ function staleUses(pid: number, marks: RootMarks): StaleUse[] {
   }
   for (const fd of list(`/proc/${pid}/fd`)) {
     const path = readlink(`/proc/${pid}/fd/${fd}`) ?? "";
-    if (path === "anon_inode:inotify") {
+    if (path === "anon_inode:inotify" || path === "anon_inode:[fanotify]") {
       if (watches(pid, fd, marks)) add("watch", "");
     } else if (path.startsWith("/") && isOn(`/proc/${pid}/fd/${fd}`, marks)) add("file", path);
   }
@@ -63,11 +63,15 @@ function mappedFiles(pid: number): Map<string, string> {
   return ranges;
 }
 
-/** proc_pid_fdinfo(5): `sdev` is the device in the kernel's own form, in hexadecimal. */
+/**
+ * Marks of inotify(7) and fanotify(7) on the roots (proc_pid_fdinfo(5)): `sdev` is the device in the kernel's own form, in
+ * hexadecimal; a mark of fanotify may name a mount alone, in hexadecimal too.
+ */
 function watches(pid: number, fd: string, marks: RootMarks): boolean {
   const info = gone(() => readText(`/proc/${pid}/fdinfo/${fd}`)) ?? "";
-  return [...info.matchAll(/^inotify .*\bsdev:([0-9a-f]+)/gm)].some(([, hex = ""]) => {
-    const device = Number.parseInt(hex, 16);
-    return marks.devices.has(`${device >>> 20}:${device & 0xfffff}`);
+  return [...info.matchAll(/^(?:in|fan)otify .*\b(sdev|mnt_id):([0-9a-f]+)/gm)].some(([, kind, hex = ""]) => {
+    const number = Number.parseInt(hex, 16);
+    if (kind === "mnt_id") return marks.mounts.has(number);
+    return marks.devices.has(`${number >>> 20}:${number & 0xfffff}`);
   });
 }

@@ -12,16 +12,16 @@ import { ignoreSignals } from "../sys/process/signals.ts";
 import { isShared } from "../sys/propagation.ts";
 import { judge, refuseObstacles, type Uppers } from "./blockers.ts";
 import { type Obstacle, obstacles } from "./file-blockers.ts";
-import { halt, letGo, newcomers } from "./freeze.ts";
+import { halt, letGo, stopNewcomers } from "./freeze.ts";
 import type { LiveContainer } from "./inspect.ts";
-import { type Halt, type Moving, publishMoving } from "./journal.ts";
-import { linkFiles } from "./link-open-files.ts";
+import type { Halt, Moving } from "./journal.ts";
 import { mountNew, type NewOverlay } from "./new-root.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, type Pause, type PauseLimit } from "./pause.ts";
 import { settle, swapRoot } from "./pivot.ts";
 import { type Members, pidsIn } from "./processes.ts";
 import { exchangeCopies, openSources, type Prepared, prepareCopies, rebindAll } from "./root-copies.ts";
+import { leaveBehind, takeAlong } from "./take-along.ts";
 import type { Guard } from "./watchdog.ts";
 
 /** The root that a container is to get. */
@@ -55,6 +55,8 @@ export interface Done {
   readonly kept: readonly string[];
   /** what `force` passed over */
   readonly obstacles: readonly Obstacle[];
+  /** why what the container changed stays in its old upper; absent where it went along */
+  readonly stays?: string;
 }
 
 /** An exchange that is under way. */
@@ -62,13 +64,15 @@ export interface Work {
   readonly store: Store;
   readonly container: LiveContainer;
   readonly next: NewRoot;
-  readonly moving: Moving;
+  moving: Moving;
   /** lets the container go on when this process is killed, or stuck */
   readonly guard: Guard;
   /** the intents that are held */
   readonly holders: Fd[];
   /** its mounts are being moved, or were */
   exchanging: boolean;
+  /** why what the container changed stays in its old upper; absent where it goes along */
+  stays?: string;
   /** the container has its new root */
   swapped: boolean;
   /** something of it may stand still, or lie between the two roots */
@@ -102,7 +106,7 @@ export function insist(work: Work, overlay: NewOverlay): Done {
   let tries = LATE_TRIES;
   for (;;) {
     const result = attemptInTime(work, overlay, upper, --tries > 0);
-    if (result === "late") continue;
+    if (result === "again") continue;
     if (!("blocked" in result)) return result;
     const { blocked } = result;
     persistent = persistent?.filter((one) => blocked.some((other) => isSameObstacle(one, other))) ?? blocked;
@@ -121,7 +125,7 @@ function attemptInTime(work: Work, overlay: NewOverlay, upper: Fd, again: boolea
     // what was begun is undone, but the overlay has been mounted by then: there is no second try
     const late = error instanceof VeneerError && error.code === "PAUSE";
     if (!late || !again || work.exchanging) throw error;
-    return "late";
+    return "again";
   }
 }
 
@@ -133,7 +137,7 @@ function attempt(
   work: Work,
   overlay: NewOverlay,
   upper: Fd,
-): Done | { readonly blocked: readonly Obstacle[] } {
+): Done | { readonly blocked: readonly Obstacle[] } | "again" {
   using _signals = ignoreSignals();
   const { next, container, moving } = work;
   const { members, marks } = container;
@@ -141,31 +145,42 @@ function attempt(
   const begin = performance.now();
   const pause = beginPause(pauseLimit(work));
   work.standing = true;
-  let result: Omit<Done, "pause"> | { readonly blocked: readonly Obstacle[] };
+  let result: Omit<Done, "pause"> | { readonly blocked: readonly Obstacle[] } | "again";
   try {
     work.guard.frozen(plan);
     halt(plan, pause.left());
     if (!members.freezer) plan = stopNewcomers(work);
-    const judged = judge(openForWriting(standing(members, plan), marks, pause.check), next, pause.check);
+    const opened = openForWriting(standing(members, plan), marks, pause.check);
+    const judged = judge(opened, next, work.stays === undefined, pause.check);
     const inTheWay = obstacles(judged.map(({ file }) => file));
     if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };
     else {
       const found = judged.flatMap((one) => one.found ?? []);
-      if (next.parts.length > 0) linkFiles(next.parts, upper, found);
-      next.hide(upper, pause.check);
-      const kept = exchange(work, overlay, pause);
-      result = { kept, linked: [...new Set(found.map(({ path }) => `/${path}`))], obstacles: inTheWay };
+      if (takeAlong(work, upper, found, pause)) {
+        const kept = exchange(work, overlay, pause);
+        const linked = [...new Set(found.map(({ path }) => `/${path}`))];
+        result = {
+          kept,
+          linked,
+          obstacles: inTheWay,
+          ...(work.stays !== undefined && { stays: work.stays }),
+        };
+      } else result = "again";
     }
   } catch (error) {
-    letGo(plan);
-    work.guard.thawed();
-    work.standing = work.standing && isBetween(error);
+    try {
+      if (!work.swapped && !isBetween(error)) leaveBehind(work, upper);
+    } finally {
+      letGo(plan);
+      work.guard.thawed();
+      work.standing = work.standing && isBetween(error);
+    }
     throw error;
   }
   letGo(plan);
   work.guard.thawed();
   work.standing = false;
-  return "blocked" in result ? result : { ...result, pause: performance.now() - begin };
+  return result === "again" || "blocked" in result ? result : { ...result, pause: performance.now() - begin };
 }
 
 export function pauseLimit({ container: { record }, next }: Pick<Work, "container" | "next">): PauseLimit {
@@ -218,28 +233,4 @@ const BETWEEN = "BETWEEN_ROOTS";
 
 function isBetween(error: unknown): boolean {
   return error instanceof VeneerError && error.code === BETWEEN;
-}
-
-/** Children that were born between the look and the stop; each is written down before it is stopped. */
-function stopNewcomers({ store, container, moving, holders }: Work): Halt {
-  const { init, members } = container;
-  let plan = moving.halt;
-  let known: Members = members;
-  try {
-    for (let count = 0; count < 100; count++) {
-      const fresh = newcomers(init.pid, known);
-      if (fresh.length === 0) return plan;
-      plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
-      known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
-      holders.push(publishMoving(store, { ...moving, halt: plan }, true));
-      halt({ ...plan, stopped: fresh });
-    }
-  } catch (error) {
-    letGo(plan);
-    throw error;
-  }
-  letGo(plan);
-  throw new VeneerError("NOT_FROZEN", "the container makes processes faster than they can be stopped", {
-    hint: "give it a control group of its own",
-  });
 }

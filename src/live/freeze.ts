@@ -6,7 +6,8 @@ import { readText, writeFile } from "../sys/fd.ts";
 import { signalProcess, stateOf, threadsOf } from "../sys/process/processes.ts";
 import { SIGCONT, SIGSTOP } from "../sys/process/signals.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
-import type { Halt } from "./journal.ts";
+import type { Work } from "./freeze-and-switch.ts";
+import { type Halt, publishMoving } from "./journal.ts";
 import { findMembers, type Members } from "./processes.ts";
 
 /** Milliseconds in which all processes must stand still: one in an uninterruptible wait may take longer. */
@@ -96,7 +97,31 @@ function isStopped(pid: number): boolean {
 }
 
 /** Processes that came to stand outside of the group since `members` were looked for. */
-export function newcomers(init: number, members: Members): ProcessIdentity[] {
+function newcomers(init: number, members: Members): ProcessIdentity[] {
   const known = new Set(members.pids);
   return findMembers(init).outside.filter(({ pid }) => !known.has(pid));
+}
+
+/** Children that were born between the look and the stop; each is written down before it is stopped. */
+export function stopNewcomers({ store, container, moving, holders }: Work): Halt {
+  const { init, members } = container;
+  let plan = moving.halt;
+  let known: Members = members;
+  try {
+    for (let count = 0; count < 100; count++) {
+      const fresh = newcomers(init.pid, known);
+      if (fresh.length === 0) return plan;
+      plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
+      known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
+      holders.push(publishMoving(store, { ...moving, halt: plan }, true));
+      halt({ ...plan, stopped: fresh });
+    }
+  } catch (error) {
+    letGo(plan);
+    throw error;
+  }
+  letGo(plan);
+  throw new VeneerError("NOT_FROZEN", "the container makes processes faster than they can be stopped", {
+    hint: "give it a control group of its own",
+  });
 }

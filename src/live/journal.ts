@@ -51,6 +51,8 @@ export interface Moving {
   readonly part: string;
   /** it was made for this */
   readonly made: boolean;
+  /** the upper whose entries go along into the one of `part` */
+  readonly from?: string;
 }
 
 /**

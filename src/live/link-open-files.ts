@@ -1,6 +1,6 @@
 /**
- * Files that stay open for writing across a live rebase: a descriptor of before writes to the inode in the old
- * upper. The same inode, linked into the new upper under the same name, is what the new root shows and writes to:
+ * Files that stay open for writing across a live rebase in a part that stays: a descriptor of before writes to the inode
+ * there. The same inode, linked into the new upper under the same name, is what the new root shows and writes to:
  * all see the same bytes, and nothing is copied up. (overlayfs keeps locks and the watches of inotify on its own
  * inodes, of which each overlay has others: they are not shared.)
  */
@@ -101,41 +101,36 @@ function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Links the files into `upper`, with the directories above them as the parts show them. */
+/** Links the files into `upper`, with the directories above them as the parts show them; times of directories stay. */
 export function linkFiles(parts: readonly Fd[], upper: Fd, files: readonly Found[]): void {
-  const made = new Map<string, Fd>();
-  try {
-    for (const { path, part } of new Map(files.map((file) => [file.path, file])).values()) {
-      const names = path.split("/").slice(0, -1);
-      for (let depth = 1; depth <= names.length; depth++) {
-        const directory = names.slice(0, depth).join("/");
-        const below = made.has(directory) ? undefined : makeParent(parts, upper, directory);
-        if (below) made.set(directory, below);
-      }
-      using from = openParent(parts[part] as Fd, path);
-      using to = openParent(upper, path);
-      check(linkat(from.number, nameOf(path), to.number, nameOf(path)), "link", path);
-      // it holds a file that may have come from another layer: inode numbers of its listing are to be looked up
-      markImpure(`${to.path}/.`);
+  const times = new Map<string, Stat["mtime"]>();
+  for (const { path, part } of new Map(files.map((file) => [file.path, file])).values()) {
+    const names = path.split("/").slice(0, -1);
+    for (let depth = 1; depth <= names.length; depth++) {
+      const directory = names.slice(0, depth).join("/");
+      const mtime = times.has(directory) ? undefined : makeParent([upper, ...parts], upper, directory);
+      if (mtime) times.set(directory, mtime);
     }
-    for (const [directory, below] of [...made].reverse()) {
-      setTime(directory, fstat(below.number).mtime, upper.number);
-    }
-  } finally {
-    for (const fd of made.values()) fd[Symbol.dispose]();
+    using from = openParent(parts[part] as Fd, path);
+    using to = openParent(upper, path);
+    check(linkat(from.number, nameOf(path), to.number, nameOf(path)), "link", path);
+    // it holds a file that may have come from another layer: inode numbers of its listing are to be looked up
+    markImpure(`${to.path}/.`);
   }
+  for (const [directory, mtime] of [...times].reverse()) setTime(directory, mtime, upper.number);
 }
 
-/** Returns the directory of the topmost part that has it, whose attributes are those that the container sees. */
-function makeParent(parts: readonly Fd[], upper: Fd, path: string): Fd | undefined {
+/** Returns the time of the directory as the topmost part has it, whose attributes are those that the container sees. */
+function makeParent(parts: readonly Fd[], upper: Fd, path: string): Stat["mtime"] | undefined {
   for (const part of parts) {
-    const below = openInside(part, path);
+    using below = openInside(part, path);
     if (!below) continue;
+    const { mtime } = fstat(below.number);
     if (mkdirMaybe(path, 0o700, upper.number)) {
       using directory = openDirectory(path, upper.number);
       copyAttributes(`${below.path}/.`, `${directory.path}/.`);
     }
-    return below;
+    return mtime;
   }
   return undefined;
 }

@@ -13,12 +13,14 @@ import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
-import { syncDirectory } from "../sys/fd.ts";
+import { type Fd, syncDirectory } from "../sys/fd.ts";
 import { openAll } from "../sys/files/open-all.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { findObstacles } from "./blockers.ts";
 import type { Obstacle } from "./file-blockers.ts";
+import { findStale, type StaleUse } from "./find-stale.ts";
 import { inspectLive } from "./inspect.ts";
+import { whyNotMoved } from "./move-changes.ts";
 import { PAUSE_LIMIT } from "./pause.ts";
 import { exchangeRoot, type LiveReport } from "./switch-root.ts";
 
@@ -131,14 +133,31 @@ function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
   return { record, instance: { id: instance.id, definition: { ...instance.definition, ...folded } } };
 }
 
-/** Obstacles to a rebase of what runs now, for a dry run. Throws where none is possible at all. */
-export function liveObstacles(store: Store, target: LiveTarget): Obstacle[] {
+/** What a rebase would meet, and what it could not keep. */
+export interface LiveOutlook {
+  readonly obstacles: readonly Obstacle[];
+  /** what would be on the old root still */
+  readonly stale: readonly StaleUse[];
+  /** why what the container changed would stay in its old upper */
+  readonly stays?: string;
+}
+
+/** Of a rebase of what runs now, for a dry run. Throws where none is possible at all. */
+export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
   const container = inspectLive(target.record);
   const { directory, parts } = uppersOf(store, target);
   const uppers = partUppers(directory, parts);
   using own = openAll(uppers);
   using folded = openAll(foldedUppers(directory, uppers));
-  return findObstacles(container, { parts: own.fds, folded: folded.fds, left: [] });
+  const stays = whyNotMoved(container, own.fds[0] as Fd);
+  const opened = { parts: own.fds, folded: folded.fds, left: [] };
+  const { members, marks } = container;
+  const stale = findStale(members.pids, marks).filter(({ kind, path }) => path !== "/" || kind === "file");
+  return {
+    obstacles: findObstacles(container, opened, stays === undefined),
+    stale,
+    ...(stays !== undefined && { stays }),
+  };
 }
 
 /**

@@ -11,6 +11,7 @@ import { ignoreSignals } from "../sys/process/signals.ts";
 import { isAlive } from "../sys/process.ts";
 import { letGo } from "./freeze.ts";
 import { holdMoving, listMoving, type Moving, readMoving, removeMoving } from "./journal.ts";
+import { moveBackDurably } from "./move-changes.ts";
 import { settle } from "./pivot.ts";
 import { takeBack } from "./switch-root.ts";
 
@@ -71,6 +72,8 @@ function recover(store: Store, moving: Moving): Recovered {
       const device = record.overlay?.device;
       result = insideMountNamespace(init.pid, (proc) => settle(moving, proc, device));
       for (const copy of moving.copies ?? []) settleCopy(copy, device);
+      // before it goes on: what went along is back where its root looks for it
+      if (result === "old" && moving.from !== undefined) moveBackDurably(moving.from, `${moving.part}/upper`);
     } finally {
       letGo(halt);
     }

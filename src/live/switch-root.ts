@@ -12,6 +12,7 @@ import { waitUntilFree } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
+import { readlink } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { isShared } from "../sys/propagation.ts";
 import { refuseObstacles, socketObstacles } from "./blockers.ts";
@@ -21,6 +22,7 @@ import { type Done, insist, mountNext, type NewRoot, pauseLimit, type Work } fro
 import type { LiveContainer } from "./inspect.ts";
 import { type Moving, publishMoving, removeMoving } from "./journal.ts";
 import { placesOn } from "./mounts.ts";
+import { moveBackDurably, whyNotMoved } from "./move-changes.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, refuseLongPause } from "./pause.ts";
 import { staleOf } from "./stale.ts";
@@ -41,6 +43,8 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   const sockets = socketObstacles(container);
   refuseObstacles(sockets, next);
   refuseLong(container, next);
+  const [old] = next.parts;
+  const stays = old && whyNotMoved(container, old);
   const parts = [...container.bound, ...container.copies.flatMap((copy) => [copy.root, ...copy.bound])];
   const copies = parts.map(({ id }) => id);
   const former: Remains = {
@@ -66,6 +70,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     ...(next.instance && { instance: next.instance.before }),
     part: next.directory,
     made: next.make !== undefined,
+    ...(old && stays === undefined && { from: readlink(old.path) as string }),
   };
   const holders = [publishMoving(store, moving)];
   // without an instance's lock another rebase may have ended since this one looked
@@ -87,6 +92,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     exchanging: false,
     swapped: false,
     standing: false,
+    ...(stays !== undefined && { stays }),
   };
   try {
     next.make?.();
@@ -110,7 +116,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   } catch (error) {
     // what could not be let go on, or put back, stays for the next command: the intent tells of it
     if (work.swapped && !work.standing) removeMoving(store, record.key);
-    if (!work.swapped && !work.standing) takeBack(store, moving, next.instance);
+    if (!work.swapped && !work.standing) takeBack(store, work.moving, next.instance);
     if (!work.swapped) throw error;
     throw new VeneerError("MOVED", "the container runs on its new root, but", { cause: error });
   } finally {
@@ -138,6 +144,7 @@ export function takeBack(
   moving: Moving,
   instance: { readonly id: string; readonly before: Instance } | undefined,
 ): void {
+  if (moving.from !== undefined) moveBackDurably(moving.from, `${moving.part}/upper`);
   if (instance) writeInstance(store, instance.id, instance.before);
   changeRecord(store, moving.record);
   // the overlay on it is gone, unless someone looks into /proc/PID/root at this moment

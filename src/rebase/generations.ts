@@ -5,8 +5,14 @@ import { cutOver, fallBack, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { listRunning } from "../inventory/running.ts";
-import type { Obstacle } from "../live/file-blockers.ts";
-import { fallBackLive, type LiveTarget, type LiveWishes, liveObstacles, rebaseLive } from "../live/rebase.ts";
+import {
+  fallBackLive,
+  type LiveOutlook,
+  type LiveTarget,
+  type LiveWishes,
+  liveOutlook,
+  rebaseLive,
+} from "../live/rebase.ts";
 import { recoverOf } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -152,8 +158,8 @@ export interface RebaseResult {
   readonly instance?: Instance;
   /** of a container that was running */
   readonly live?: LiveReport;
-  /** of a dry run: files that a running container has open in the way */
-  readonly obstacles?: readonly Obstacle[];
+  /** of a dry run on what runs */
+  readonly outlook?: LiveOutlook;
 }
 
 /**
@@ -186,8 +192,8 @@ export function rebase(
   using layers = openLayers(store, base);
   const all = findConflicts(store, id, target, layers.fds);
   if (dryRun) {
-    const obstacles = target.record && liveObstacles(store, { ...target, record: target.record });
-    return { ...result, conflicts: all, rebased: false, ...(obstacles && { obstacles }) };
+    const outlook = target.record && liveOutlook(store, { ...target, record: target.record });
+    return { ...result, conflicts: all, rebased: false, ...(outlook && { outlook }) };
   }
   if (target.record) {
     const live = { ...target, record: target.record };

@@ -34,6 +34,8 @@ export interface Row {
   stale: readonly StaleUse[];
   /** of a dry run: open files that stand in the way; else those that were passed over */
   obstacles: readonly Obstacle[];
+  /** why what it changed stays in its old upper */
+  stays?: string | undefined;
   message?: string;
   /** why its check failed, wherever it is by now */
   failure?: string;
@@ -135,12 +137,13 @@ function note(row: Row, result: RebaseResult): void {
   Object.assign(row, facts(result));
 }
 
-function facts({ conflicts, live, obstacles }: RebaseResult) {
+function facts({ conflicts, live, outlook }: RebaseResult) {
   return {
     conflicts,
     ...(live && { pause: live.pause }),
-    stale: live?.stale ?? [],
-    obstacles: live?.obstacles ?? obstacles ?? [],
+    stale: (live ?? outlook)?.stale ?? [],
+    obstacles: (live ?? outlook)?.obstacles ?? [],
+    stays: (live ?? outlook)?.stays,
   };
 }
 

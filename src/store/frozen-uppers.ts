@@ -1,8 +1,8 @@
 /**
- * Parts of an upper: a live rebase freezes the upper that was written so far, which becomes the top one of the
- * lower layers, and puts a fresh one above it. Part 0 lies in the generation's (or ephemeral) directory itself,
- * the others below `parts/` there; each has an `upper` and a `work`. What the container changed is all parts as
- * overlayfs merges them. Pure.
+ * Parts of an upper: a live rebase puts a fresh part above those that there are, which gets what the highest one held
+ * (live/move-changes.ts); those below it are read-only, and empty but for what had to stay. Part 0 lies in the
+ * generation's (or ephemeral) directory itself, the others below `parts/` there; each has an `upper` and a `work`. What
+ * the container changed is all parts as overlayfs merges them. Pure.
  */
 /** Which parts are in use; neither: part 0 alone. */
 export interface Parts {

@@ -1,5 +1,6 @@
 import { obstacleLine } from "../../live/file-blockers.ts";
 import type { StaleUse } from "../../live/find-stale.ts";
+import type { LiveOutlook } from "../../live/rebase.ts";
 import type { LiveReport } from "../../live/switch-root.ts";
 import { printablePath } from "../../text/file-names.ts";
 import type { Context } from "../framework/command.ts";
@@ -8,7 +9,7 @@ import type { Context } from "../framework/command.ts";
 export function noteLive(
   context: Context,
   id: string,
-  { pause, signals, obstacles, stale, kept }: LiveReport,
+  { pause, signals, obstacles, stale, kept, stays }: LiveReport,
 ): void {
   if (signals) {
     context.note(`veneer: ${id} has no control group of its own: its processes were stopped by SIGSTOP`);
@@ -16,8 +17,28 @@ export function noteLive(
   for (const obstacle of obstacles)
     context.note(`veneer: passed over: ${printablePath(obstacleLine(obstacle))}`);
   for (const place of kept) context.note(`veneer: stays on the old version: ${printablePath(place)}`);
-  for (const line of staleSummary(stale)) context.note(`veneer: needs a restart: ${line}`);
+  noteLeft(context, { stale, stays });
   context.note(`veneer: ${id} stood still for ${pause.toFixed(1)} ms`);
+}
+
+/** Says what a live rebase would meet, and what it could not keep. */
+export function noteOutlook(context: Context, { obstacles, stale, stays }: LiveOutlook): void {
+  for (const obstacle of obstacles)
+    context.note(`veneer: in the way: ${printablePath(obstacleLine(obstacle))}`);
+  noteLeft(context, { stale, stays });
+}
+
+function noteLeft(
+  context: Context,
+  { stale, stays }: Pick<LiveOutlook, "stale"> & { stays?: string | undefined },
+) {
+  if (stays !== undefined) context.note(`veneer: ${staysLine(stays)}`);
+  for (const line of staleSummary(stale)) context.note(`veneer: needs a restart: ${line}`);
+}
+
+/** What is not kept when the changes of a container stay in their old upper. */
+export function staysLine(why: string): string {
+  return `until it is restarted, its own hard links are separated when they are written, and its own directories cannot be renamed: ${printablePath(why)}`;
 }
 
 /** A line for each process: `process 12, nginx: worker: /usr/sbin/nginx (program), 14 libraries, /var/log/x`. */

@@ -1,4 +1,3 @@
-import { obstacleLine } from "../../live/file-blockers.ts";
 import { conflictLine, databaseWarnings } from "../../rebase/conflicts.ts";
 import { type RebaseResult, rebase } from "../../rebase/generations.ts";
 import { printablePath } from "../../text/file-names.ts";
@@ -7,7 +6,7 @@ import type { Command, Context } from "../framework/command.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 import { noteGeneration } from "./generation.ts";
 import { processOfOperand } from "./joined-namespace.ts";
-import { noteLive } from "./live.ts";
+import { noteLive, noteOutlook } from "./live.ts";
 import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 export const command: Command = {
@@ -29,7 +28,10 @@ container that has no named instance. An instance that is mounted by hand stays 
     { name: "BASE[@V]", complete: "base" },
   ],
   options: [
-    { name: "--dry-run", help: "change nothing; of what runs, tell which open files stand in the way" },
+    {
+      name: "--dry-run",
+      help: "change nothing; of what runs, report what stands in the way and what needs a restart",
+    },
     { name: "--force", help: "go on in spite of open files that stand in the way" },
     PAUSE_OPTION,
     JSON_OPTION,
@@ -50,17 +52,16 @@ container that has no named instance. An instance that is mounted by hand stays 
   },
 };
 
-function describe(id: string, { before, after, rebased, conflicts, live, obstacles }: RebaseResult): object {
+function describe(id: string, { before, after, rebased, conflicts, live, outlook }: RebaseResult): object {
   const [from, to] = [formatBaseRef(before), formatBaseRef(after)];
-  return { id, from, to, rebased, conflicts, obstacles, live };
+  return { id, from, to, rebased, conflicts, ...outlook, live };
 }
 
 function note(context: Context, id: string, result: RebaseResult): void {
-  const { before, after, conflicts, rebased, instance, live, obstacles = [] } = result;
+  const { before, after, conflicts, rebased, instance, live, outlook } = result;
   const [from, to] = [formatBaseRef(before), formatBaseRef(after)];
   for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${warning}`);
-  for (const obstacle of obstacles)
-    context.note(`veneer: in the way: ${printablePath(obstacleLine(obstacle))}`);
+  if (outlook) noteOutlook(context, outlook);
   if (live) noteLive(context, id, live);
   if (instance) noteGeneration(context, id, instance);
   else if (rebased) context.note(`veneer: container ${id} is on ${to}`);

@@ -13,7 +13,7 @@ import { quote } from "../../text/quote.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
 import { JSON_OPTION, printRows, shorten } from "../framework/table.ts";
-import { staleSummary } from "./live.ts";
+import { staleSummary, staysLine } from "./live.ts";
 import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 const CHECK_TIMEOUT = "30";
@@ -176,7 +176,7 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
     { title: "STALE", cell: (row) => String(new Set(row.stale.map(({ pid }) => pid)).size), right: true },
     { title: "MESSAGE", cell: (row) => shorten(row.message ?? "", 400) },
   ]);
-  for (const { id, to, conflicts, stale, obstacles } of rows) {
+  for (const { id, to, conflicts, stale, obstacles, stays } of rows) {
     const section = (title: string, lines: readonly string[]) => {
       if (lines.length > 0)
         for (const line of ["", `${id} ${title}:`, ...lines.map((one) => `  ${one}`)]) context.out(line);
@@ -189,6 +189,7 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
       "has open, in the way",
       obstacles.map((obstacle) => printablePath(obstacleLine(obstacle))),
     );
+    section("does not keep", stays === undefined ? [] : [staysLine(stays)]);
     section("needs restarts", staleSummary(stale));
     for (const warning of databaseWarnings(conflicts, to)) context.note(`veneer: ${id}: ${warning}`);
   }
