@@ -228,6 +228,10 @@ export const ERROR_CODES = {
     "Add ranges to /etc/subuid and /etc/subgid, or use `--squash`.",
   ],
   NO_USER_NAMESPACE: ["The kernel gives no user namespace.", "`veneer doctor` says why, or run as root."],
+  NO_XATTR: [
+    "The file system of an upper or layer keeps no extended attributes of overlayfs.",
+    "Put the store on ext4, xfs or btrfs; an upper in memory of a user without root needs Linux 6.6.",
+  ],
   ONE_VERSION: ["The base has one version, so there is nothing to compare.", "Name two versions."],
   OPEN_FILES: [
     "Processes have files open that a live rebase could not carry over.",

@@ -19,8 +19,15 @@ install -m755 "$PROJECT/scripts/kernels/run-tests.sh" "$tree/run-tests"
 mke2fs -q -t ext4 -d "$tree" "$disk/project.img" 2G
 truncate -s 64M "$disk/out.img"
 
-append="console=ttyS0 panic=-1 quiet loglevel=4 cgroup=$CGROUP"
-[ -z "$SYSTEMD" ] || append+=" init=systemd"
+append="console=ttyS0 panic=-1 quiet loglevel=4 mitigations=off cgroup=$CGROUP"
+if [ -n "$SYSTEMD" ]; then
+  append+=" init=systemd systemd.getty_auto=no"
+  case $CGROUP in
+    v2) append+=" systemd.unified_cgroup_hierarchy=1" ;;
+    v1) append+=" systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1" ;;
+    hybrid) append+=" systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=0" ;;
+  esac
+fi
 [ -z "$SHELL_ONLY" ] || append+=" veneer.shell"
 [ -z "$APPARMOR" ] && append+=" apparmor=0" || append+=" apparmor=1 security=apparmor"
 drive() { printf -- '-drive\nfile=%s,if=virtio,format=raw%s\n' "$1" "$2"; }
@@ -44,4 +51,6 @@ tar x -f "$disk/out.img" -O results.json >"$result" 2>/dev/null || {
   exit 1
 }
 tar x -f "$disk/out.img" -O dmesg >"${result%.json}.dmesg"
+leaks=$(tar x -f "$disk/out.img" -O leaks)
 echo "test:kernels: Linux $(basename "$kernel"): $((SECONDS - start)) s; the console is in $log" >&2
+[ -z "$leaks" ] || { printf 'test:kernels: left mounted in the guest:\n%s\n' "$leaks" >&2; exit 1; }

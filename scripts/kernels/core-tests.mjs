@@ -70,7 +70,8 @@ function table(files) {
     feature,
     ...reports.map(({ name, report }) => (report ? cellOf(feature, name, report) : "no result")),
   ]);
-  const lines = [["feature", ...columns], ["---", ...columns.map(() => "---")], ...rows];
+  const run = rows.filter(([, ...cells]) => cells.some((cell) => cell !== "-"));
+  const lines = [["feature", ...columns], ["---", ...columns.map(() => "---")], ...run];
   const text = lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   console.log(text);
   if (files[0]) writeFileSync(join(dirname(files[0]), "table.md"), `${text}\n`);

@@ -71,6 +71,12 @@ export const KERNEL_FEATURES = [
       "the rebase of such a container is refused, or leaves those parts on the old root and reports them",
   },
   {
+    name: "tmpfs keeps attributes of users",
+    since: "6.6",
+    use: "an upper in memory, or a store on a tmpfs, for a user without root",
+    without: "such a container is refused",
+  },
+  {
     name: "lowerdir+",
     since: "6.8",
     use: "up to 500 layers, one by one",

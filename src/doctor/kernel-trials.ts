@@ -16,6 +16,7 @@ import {
 } from "../sys/mount.ts";
 import { inScratchNamespace, openScratchPlace } from "../sys/namespace.ts";
 import { SYS } from "../sys/numbers.ts";
+import { setxattr } from "../sys/stat.ts";
 import type { FeatureName } from "./kernel-features.ts";
 
 /** What trials work with. */
@@ -101,6 +102,10 @@ const TRIALS: Record<FeatureName, (ground: Ground | undefined) => Verdict> = {
     using target = openDirectory("work", tmpfs.number);
     attach(top, target, "work");
     attachBeneath(below, top, "work");
+    return true;
+  }),
+  "tmpfs keeps attributes of users": on(({ tmpfs }) => {
+    setxattr(place(tmpfs, "a"), "user.overlay.opaque", new Uint8Array([0x79]));
     return true;
   }),
   "lowerdir+": on(({ tmpfs }) => {

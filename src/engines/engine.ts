@@ -25,6 +25,8 @@ export interface FileChange {
   remove(text: string, before?: string | null): string | undefined;
   /** permissions of a new file, 0644 unless given */
   readonly mode?: number;
+  /** the command by which the change takes effect, beside what the engine needs */
+  readonly reload?: string;
 }
 
 /** A directory that `setup` makes. `unsetup` removes it where it is empty, with the files or, when `ours`, in any case. */

@@ -21,6 +21,7 @@ import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/n
 import { quote } from "../text/quote.ts";
 import { rootOf } from "../userns/id-map.ts";
 import type { Engine, NewDirectory } from "./engine.ts";
+import { mountRules } from "./lxc-apparmor.ts";
 
 export interface LxcContainer {
   readonly name: string;
@@ -85,6 +86,7 @@ export function lxcDefaults(globals: readonly string[]): Engine {
         },
         remove: (text) => dropHooks(text) || undefined,
       },
+      ...mountRules(etc, lxcPath(etc)),
     ],
     restart: "nothing to restart: it counts for containers that lxc-create makes from now on",
     use: "lxc.environment = VENEER_BASE=NAME in a container's configuration; for one that is there already, 'veneer setup lxc NAME --base BASE'",

@@ -16,18 +16,21 @@ export interface Edit {
   readonly plain?: string | null;
   /** permissions of a new file */
   readonly mode?: number;
+  /** the command by which it takes effect */
+  readonly reload?: string;
 }
 
 /** What `setup` would change; files that are right already are left out. Throws before anything is written. */
 export function planSetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
   const journal = readJournal(store, journalName(engine));
-  return engine.changes(request).flatMap(({ path, add, remove, mode }) => {
+  return engine.changes(request).flatMap(({ path, add, remove, mode, reload }) => {
     const text = readText(path);
     const after = add(text);
     if (after === text) return [];
     const known = journal.files.find((file) => file.path === path);
     const plain = text === undefined ? null : (remove(text, known?.before) ?? null);
-    return [{ path, before: text ?? null, after, plain, ...(mode !== undefined && { mode }) }];
+    const more = { ...(mode !== undefined && { mode }), ...(reload !== undefined && { reload }) };
+    return [{ path, before: text ?? null, after, plain, ...more }];
   });
 }
 
@@ -37,12 +40,12 @@ export function planSetup(store: Store, engine: Engine, request: SetupRequest): 
  */
 export function planUnsetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
   const journal = readJournal(store, journalName(engine));
-  return engine.changes(request).flatMap(({ path, remove }) => {
+  return engine.changes(request).flatMap(({ path, remove, reload }) => {
     const text = readText(path);
     if (text === undefined) return [];
     const known = journal.files.find((file) => file.path === path);
     const after = known?.after === text ? known.before : (remove(text, known?.before) ?? null);
-    return after === text ? [] : [{ path, before: text, after }];
+    return after === text ? [] : [{ path, before: text, after, ...(reload !== undefined && { reload }) }];
   });
 }
 
@@ -73,6 +76,11 @@ export function carryOutUnsetup(store: Store, engine: Engine, edits: readonly Ed
   for (const { path, ours } of [...(engine.directories ?? [])].reverse())
     if (gone || ours) rmdirQuietly(path);
   removeJournal(store, journalName(engine));
+}
+
+/** What is to be done for the edits to take effect, in one line. */
+export function whatNow(engine: Engine, edits: readonly Edit[]): string {
+  return [...edits.flatMap(({ reload }) => reload ?? []), engine.restart].join("; ");
 }
 
 /** The edits as a unified diff. */

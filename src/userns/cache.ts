@@ -3,8 +3,8 @@
  * the same maps needs no process for it. They are only kept for that, so any may go at any time.
  */
 import { paths, type Store } from "../store/paths.ts";
-import { isErrno } from "../sys/errno.ts";
-import { type Fd, flock, mkdirs, openat, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
+import { isErrno, SysError } from "../sys/errno.ts";
+import { type Fd, flock, mkdirs, openat, openatMaybe, readText, unlinkQuietly } from "../sys/fd.ts";
 import {
   AT_FDCWD,
   LOCK_EX,
@@ -39,6 +39,7 @@ export function openKept(store: Store, name: string): Fd | undefined {
  * this one, which goes with its container. Does nothing where it cannot. Atomic: of two at once one does it.
  */
 export function keepNamespace(store: Store, name: string, namespace: Fd, script?: number): void {
+  if (isConfined()) return;
   const directory = paths.namespaces(store);
   mkdirs(directory, 0o700);
   using here = openat(AT_FDCWD, directory, O_PATH | O_DIRECTORY);
@@ -62,6 +63,17 @@ export function keepNamespace(store: Store, name: string, namespace: Fd, script?
     else if (script === undefined) keep();
   } catch (error) {
     if (!isErrno(error, "EPERM", "EACCES", "EINVAL", "ENOENT", "ENOTDIR", "ELOOP", "ENOSPC")) throw error;
+  }
+}
+
+/** Whether AppArmor enforces a profile, as that of lxc-start: it would deny this mount, and log that at each start. */
+function isConfined(): boolean {
+  try {
+    return readText("/proc/self/attr/current")?.endsWith("(enforce)\n") ?? false;
+  } catch (error) {
+    // there is no security module, or another one
+    if (error instanceof SysError) return false;
+    throw error;
   }
 }
 

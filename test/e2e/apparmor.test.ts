@@ -1,5 +1,5 @@
 /** Under AppArmor as Debian enforces it: LXC's own profiles, those of podman and Docker, and one for a bundle. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { leftovers } from "../helpers/base.ts";
@@ -52,32 +52,46 @@ async function denials(action: () => Promise<void>): Promise<string[]> {
   return lines.filter((line) => line.includes('apparmor="DENIED"') && line.includes('comm="veneer"'));
 }
 
-describe.each(["no", "a"])("an LXC container with %s user namespace", (which) => {
-  const isMapped = which === "a";
+describe.each([
+  ["no", "/var/lib/lxc"],
+  ["a", "/var/lib/lxc"],
+  ["no", "elsewhere"],
+  ["a", "elsewhere"],
+] as const)("an LXC container with %s user namespace, in %s", (namespace, place) => {
+  const own = "/etc/apparmor.d/usr.bin.lxc-start";
+  const etc = join(host.dir, `etc-${namespace}`);
+  const name = `profiled-${namespace}-${place === "elsewhere" ? "elsewhere" : "there"}`;
   let directory: string;
   let lxc: Lxc;
   let revoke: () => Promise<unknown>;
 
   beforeAll(async () => {
     if (lacking) return;
-    directory = mkdtempSync("/var/lib/lxc/veneer-test-");
-    openTo(host, "/var/lib/lxc", directory);
+    directory = mkdtempSync(place === "elsewhere" ? "/tmp/veneer-lxc-" : `${place}/veneer-test-`);
+    openTo(host, directory);
     lxc = makeLxc(host, join(directory, "lxc"));
     revoke = await grantIds(host, FIRST, 65_536);
+    if (place !== "elsewhere") return;
+    mkdirSync(join(etc, "lxc"), { recursive: true });
+    cpSync("/etc/apparmor.d", join(etc, "apparmor.d"), { recursive: true });
+    writeFileSync(join(etc, "lxc/lxc.conf"), `lxc.lxcpath = ${lxc.path}\n`);
+    const { stderr } = await host.veneer("setup", "lxc", "--etc", etc);
+    const [, command = ""] = /now: (apparmor_parser .*?);/.exec(stderr) ?? [];
+    await must("sh", ["-c", `${command} --skip-cache --base ${etc}/apparmor.d`]);
   });
   afterAll(async () => {
     if (lacking) return;
     await lxc.stopAll();
     await revoke();
     rmSync(directory, { recursive: true });
+    if (place === "elsewhere") await must("apparmor_parser", ["--skip-cache", "-r", own]);
   });
 
   it("starts, follows a live rebase and ends, in LXC's own profiles", async () => {
-    const name = `profiled-${which}`;
     lxc.container(name, {
       hook: `--base b@1 --instance ${name} --persistent`,
       lines: ["lxc.init.cmd = /bin/sleep 1000"],
-      ...(isMapped && { idmap: ["u", "g"].map((kind) => `${kind} 0 ${FIRST} 65536`) }),
+      ...(namespace === "a" && { idmap: ["u", "g"].map((kind) => `${kind} 0 ${FIRST} 65536`) }),
     });
     const denied = await denials(async () => {
       const { status } = await lxc.tool("start", name, "-d");

@@ -277,6 +277,7 @@ describe("an old kernel", () => {
     ["move_mount", "ENOSYS"],
     ["openat2", "ENOSYS"],
     ["fsconfig", "EINVAL"],
+    ["lsetxattr", "EOPNOTSUPP"],
     ["fsopen", "ENODEV"],
     ["fsopen", "EPERM"],
   ])("without %s (%s): says so, and what to do", async (call, error) => {

@@ -7,7 +7,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { leftovers, makeBase } from "../helpers/base.ts";
 import { type Host, makeHost, must } from "../helpers/host.ts";
@@ -173,6 +173,29 @@ describe("setup lxc NAME", () => {
 });
 
 describe("setup lxc", () => {
+  test("lets AppArmor's profiles of LXC pass mounts in another directory of containers", async () => {
+    const other = join(host.dir, "etc-apparmor");
+    const rules = join(other, "apparmor.d/abstractions/lxc/start-container");
+    const text = "  network,\n  mount -> /var/lib/lxc/{**,},\n";
+    mkdirSync(dirname(rules), { recursive: true });
+    mkdirSync(join(other, "lxc"));
+    writeFileSync(rules, text);
+    const all = (verb: string) => host.veneer(verb, "lxc", "--etc", other);
+    await all("setup");
+    expect(read(rules)).toBe(text);
+    writeFileSync(join(other, "lxc/lxc.conf"), "lxc.lxcpath = /srv/my containers\n");
+    const { stdout, stderr } = await all("setup");
+    expect(stdout.split("\n")).toContain(rules);
+    expect(stderr).toContain(`now: apparmor_parser -r ${other}/apparmor.d/usr.bin.lxc-start; `);
+    const rule = `  mount -> "/srv/my containers/{**,}", # added by 'veneer setup lxc'\n`;
+    expect(read(rules)).toBe(text + rule);
+    writeFileSync(join(other, "lxc/lxc.conf"), "lxc.lxcpath = /srv/lxc\n");
+    await all("setup");
+    expect(read(rules)).toBe(text + rule.replace("my containers", "lxc"));
+    await all("unsetup");
+    expect(read(rules)).toBe(text);
+  });
+
   test("puts the hooks into what new containers are made from", async () => {
     const all = (verb: string, ...args: string[]) => host.veneer(verb, "lxc", "--etc", etc, ...args);
     const original = read(join(etc, "lxc/default.conf"));

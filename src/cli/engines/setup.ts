@@ -2,7 +2,7 @@ import { namesWithoutDevice } from "../../engines/cdi.ts";
 import type { Engine } from "../../engines/engine.ts";
 import { lxcContainer, lxcDefaults } from "../../engines/lxc.ts";
 import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../../engines/lxc-root.ts";
-import { carryOutSetup, formatEdits, planSetup } from "../../engines/setup.ts";
+import { carryOutSetup, formatEdits, planSetup, whatNow } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";
 import { instanceOfRoot } from "../../instances/lxc-mount.ts";
 import { checkName, parseBaseRef } from "../../text/names.ts";
@@ -68,7 +68,7 @@ come and go.`,
     const edits = plan();
     if (edits.length > 0) carryOutSetup(store, engine, edits);
     for (const { path } of edits) context.out(path);
-    context.note(edits.length === 0 ? `${engine.name} is set up already` : `now: ${engine.restart}`);
+    context.note(edits.length === 0 ? `${engine.name} is set up already` : `now: ${whatNow(engine, edits)}`);
     context.note(`then: ${engine.use}`);
     for (const base of engine.name === "cdi" ? namesWithoutDevice(store) : []) {
       context.note(`base ${base} has no device: a device's name ends in a letter or digit`);

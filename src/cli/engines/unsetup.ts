@@ -1,7 +1,7 @@
 import type { Engine } from "../../engines/engine.ts";
 import { type LxcContainer, lxcContainerRemoval, lxcDefaults } from "../../engines/lxc.ts";
 import { holdRoots } from "../../engines/lxc-root.ts";
-import { carryOutUnsetup, formatEdits, planUnsetup } from "../../engines/setup.ts";
+import { carryOutUnsetup, formatEdits, planUnsetup, whatNow } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
 import {
@@ -36,7 +36,7 @@ instance stays.`,
     const edits = plan();
     carryOutUnsetup(store, engine, edits);
     for (const { path } of edits) context.out(path);
-    context.note(edits.length === 0 ? `${engine.name} is not set up` : `now: ${engine.restart}`);
+    context.note(edits.length === 0 ? `${engine.name} is not set up` : `now: ${whatNow(engine, edits)}`);
   },
 };
 

@@ -1,0 +1,31 @@
+/** What AppArmor's profiles of LXC let hooks mount on: what is below /var/lib/lxc, and what `setup` adds. */
+import { lstatMaybe } from "../sys/stat.ts";
+import type { FileChange } from "./engine.ts";
+
+const MARK = "# added by 'veneer setup lxc'";
+
+/** Lets the hooks mount roots in another directory of containers, where AppArmor's profiles of LXC are installed. */
+export function mountRules(etc: string, directory: string): FileChange[] {
+  const path = `${etc}/apparmor.d/abstractions/lxc/start-container`;
+  if (`${directory}/`.startsWith("/var/lib/lxc/") || !lstatMaybe(path)) return [];
+  const rule = `  mount -> ${quoted(directory)}, ${MARK}\n`;
+  const without = (text: string) =>
+    text
+      .split(/(?<=\n)/)
+      .filter((line) => !line.includes(MARK))
+      .join("");
+  return [
+    {
+      path,
+      add: (text = "") =>
+        text.includes(rule) ? text : `${without(text).replace(/(?<=[^\n])$/, "\n")}${rule}`,
+      remove: without,
+      reload: `apparmor_parser -r ${etc}/apparmor.d/usr.bin.lxc-start`,
+    },
+  ];
+}
+
+/** The directory and all below it, as a pattern of apparmor.d(5). */
+function quoted(directory: string): string {
+  return `"${directory.replace(/[\\"*?[\]{}^,]/g, "\\$&")}/{**,}"`;
+}
