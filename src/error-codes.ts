@@ -192,6 +192,7 @@ export const ERROR_CODES = {
     "A layer of the base is missing in the store.",
     "Import the base again; `veneer base verify` checks the others.",
   ],
+  NO_LOG: ["No log is kept.", 'Write `"log": "journal"`, or the path of a file, into the configuration.'],
   NO_NAMESPACE: [
     "The container has no mount namespace of its own.",
     'Add a namespace of type "mount" to config.json.',

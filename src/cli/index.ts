@@ -8,6 +8,7 @@ import { nearest } from "../text/did-you-mean.ts";
 import { quote } from "../text/quote.ts";
 import type { Context } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
+import { logVerb } from "./framework/logged.ts";
 import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
 import { findVerb, isGroup, verbNames } from "./framework/verbs.ts";
@@ -63,7 +64,14 @@ async function dispatch(
   const context = makeContext(options, process.env);
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
   await recoverMoving(context, command.name);
-  const status = (await command.run(context, input)) ?? 0;
+  let status: number;
+  try {
+    status = (await command.run(context, input)) ?? 0;
+  } catch (error) {
+    logVerb(command, context, input, { error });
+    throw error;
+  }
+  logVerb(command, context, input, { status });
   if (status === 0 && context.user === undefined) {
     if (command.publishes) await shareAgain(context);
     if (command.publishes || command.name.startsWith("base ")) await devicesAgain(context);

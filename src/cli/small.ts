@@ -11,6 +11,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { command as run } from "./containers/run.ts";
 import type { Command, Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
+import { logVerb } from "./framework/logged.ts";
 import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
 import { command as create } from "./instances/create.ts";
@@ -55,7 +56,15 @@ function runVerb(
   if (help || geteuid() !== 0 || command.large?.(input)) return undefined;
   const context = makeContext(options, env);
   recoverMoving(context);
-  return Number(command.run(context, input) ?? 0);
+  let status: number;
+  try {
+    status = Number(command.run(context, input) ?? 0);
+  } catch (error) {
+    logVerb(command, context, input, { error });
+    throw error;
+  }
+  logVerb(command, context, input, { status });
+  return status;
 }
 
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */

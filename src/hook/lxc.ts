@@ -4,6 +4,7 @@
  */
 
 import { UsageError, VeneerError } from "../errors.ts";
+import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import { type LxcConfig, readLxcConfig } from "../request/lxc-config.ts";
 import {
@@ -48,6 +49,7 @@ export function hookLxc(
       const record = readRecord(settings.store, key(hook));
       if (!record) return;
       release(settings.store, record);
+      logStop(settings.config, record);
       mergeLater(settings.store, record);
       return;
     }

@@ -1,6 +1,7 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
 
 import { during, VeneerError } from "../errors.ts";
+import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import {
   hasUserNamespace,
@@ -108,6 +109,7 @@ function stop(settings: Settings, wishes: Wishes, state: State): void {
     return;
   }
   const left = release(settings.store, record);
+  logStop(settings.config, record);
   if (left !== undefined) deleteLater(left);
   mergeLater(settings.store, record);
 }

@@ -1,6 +1,7 @@
 /** `veneer hook oci --release KEY`: the poststop hook of a container whose root was mounted on the host. */
 
 import { UsageError } from "../errors.ts";
+import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import { isStopped, readState } from "../request/oci-state.ts";
 import { mergeLater, release } from "../start/release.ts";
@@ -35,6 +36,7 @@ export function releaseByKey(settings: Settings, key: string): void {
   const record = readRecord(settings.store, key);
   if (!record) return;
   const left = release(settings.store, record);
+  logStop(settings.config, record);
   if (left !== undefined) deleteLater(left);
   mergeLater(settings.store, record);
 }

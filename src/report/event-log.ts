@@ -1,37 +1,87 @@
-/** The administrator's log: one line for each start and each failure in what engines call. */
+/** The administrator's log: a line for each start, end and change, and for each failure. */
 import { describeError, formatError } from "../errors.ts";
 import type { Config } from "../request/config.ts";
 import { openat, writeAll } from "../sys/fd.ts";
+import { sendDatagram } from "../sys/files/socket.ts";
 import { AT_FDCWD, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } from "../sys/flags.ts";
 import { quote } from "../text/quote.ts";
 
 export interface LogEvent {
-  readonly event: "start" | "error";
-  readonly engine?: string;
+  /** `start`, `stop`, `error`, or the verb that made a change */
+  readonly event: string;
+  readonly engine?: string | undefined;
   readonly container?: string | undefined;
   readonly instance?: string | undefined;
   readonly base?: string;
+  /** operands of a verb */
+  readonly arguments?: string;
+  /** exit status of a verb */
+  readonly status?: number;
   readonly error?: unknown;
 }
 
-/** Appends a line when a log is configured. A log that cannot be written never fails a start. */
-export function logEvent(config: Config | undefined, { error, ...fields }: LogEvent): void {
+/** Where events go, and how a file's lines look. */
+export type Log = Pick<Config, "log" | "logFormat">;
+
+/** The value of `log` that stands for the journal of systemd. */
+export const JOURNAL = "journal";
+const JOURNAL_SOCKET = "/run/systemd/journal/socket";
+
+/** Appends a line when a log is configured. A log that cannot be written never fails what is logged. */
+export function logEvent(config: Log | undefined, { error, ...fields }: LogEvent): void {
   if (config?.log === undefined) return;
   const entry = {
     time: new Date().toISOString(),
     ...fields,
     ...(error !== undefined && { message: formatError(error), code: describeError(error).code }),
   };
-  const line = config.logFormat === "json" ? JSON.stringify(entry) : textLine(entry);
   try {
-    using fd = openat(AT_FDCWD, config.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    writeAll(fd.number, new TextEncoder().encode(`${line}\n`), config.log);
+    if (config.log === JOURNAL) sendDatagram(JOURNAL_SOCKET, journalEntry(entry));
+    else append(config.log, config.logFormat === "json" ? JSON.stringify(entry) : textLine(entry));
   } catch {
-    // the error itself still reaches the engine on stderr
+    // an error itself still reaches the caller on stderr
   }
 }
 
+/** The end of what a record stood for. */
+export function logStop(
+  config: Log | undefined,
+  { engine, container, instance }: Pick<LogEvent, "engine" | "container" | "instance">,
+): void {
+  logEvent(config, { event: "stop", engine, container, instance });
+}
+
+function append(path: string, line: string): void {
+  using fd = openat(AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  writeAll(fd.number, new TextEncoder().encode(`${line}\n`), path);
+}
+
 function textLine({ time, event, ...fields }: Record<string, unknown>): string {
-  const rest = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return [time, event, ...rest.map(([key, value]) => `${key}=${quote(String(value))}`)].join(" ");
+  return [
+    time,
+    String(event).replace(" ", "-"),
+    ...given(fields).map(([key, value]) => `${key}=${quote(value)}`),
+  ].join(" ");
+}
+
+/**
+ * The native protocol of the journal (systemd.io/JOURNAL_NATIVE_PROTOCOL): the whole event as JSON in MESSAGE, and each
+ * field by itself. A value has no newline, which would begin another field.
+ */
+export function journalEntry(entry: Record<string, unknown>): string {
+  const priority = entry.message === undefined ? 6 : 3;
+  const own = given(entry).filter(([key]) => key !== "time");
+  return [
+    `MESSAGE=${JSON.stringify(entry)}`,
+    `PRIORITY=${priority}`,
+    "SYSLOG_IDENTIFIER=veneer",
+    ...own.map(([key, value]) => `VENEER_${key.toUpperCase()}=${value.replace(/[^ -\uffff]/g, " ")}`),
+    "",
+  ].join("\n");
+}
+
+function given(fields: Record<string, unknown>): [string, string][] {
+  return Object.entries(fields).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, String(value)]],
+  );
 }

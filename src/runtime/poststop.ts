@@ -1,5 +1,6 @@
 /** The hook that takes down what a container used, and its place in config.json. */
 import { VeneerError } from "../errors.ts";
+import type { Log } from "../report/event-log.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Store } from "../store/paths.ts";
 import type { Record } from "../store/records.ts";
@@ -7,13 +8,28 @@ import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { ownExecutable } from "../sys/self.ts";
 
 /** JSON text. What it is given saves it from reading the record. */
-function poststopHook(store: Store, { key, ephemeral, instance }: Record): string {
+function poststopHook(store: Store, { key, ephemeral, instance }: Record, log: Log): string {
   // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
   return JSON.stringify({
     path: ownExecutable(),
-    args: ["veneer-release", "--root", store.root, "--run", store.run, key, ephemeral ?? "", instance ?? ""],
+    args: [
+      "veneer-release",
+      "--root",
+      store.root,
+      "--run",
+      store.run,
+      key,
+      ephemeral ?? "",
+      instance ?? "",
+      ...logWords(log),
+    ],
     env: MINIMAL_ENVIRONMENT,
   });
+}
+
+/** Where its end is logged: what the hook need not read a configuration for. */
+function logWords({ log, logFormat }: Log): string[] {
+  return log === undefined ? [] : [logFormat, log];
 }
 
 /** A mount of the container whose source is another file from now on. */
@@ -31,9 +47,10 @@ export function rewriteConfig(
   text: string,
   store: Store,
   record: Record,
+  log: Log,
   moved: readonly MovedSource[] = [],
 ): string {
-  const hook = poststopHook(store, record);
+  const hook = poststopHook(store, record, log);
   let rewritten = text;
   for (const { index, source } of moved) {
     rewritten = replaceValue(rewritten, ["mounts", index, "source"], JSON.stringify(source));

@@ -53,7 +53,7 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
   const addHook = (record: Record): Operation[] => {
     const file = paths.config(store, record.key);
     const sources = moved.map((index): MovedSource => ({ index, source: file }));
-    const text = rewriteConfig(bundle.text, store, record, sources);
+    const text = rewriteConfig(bundle.text, store, record, settings.config, sources);
     return [
       { op: "bind-file", file, text, target: bundle.file, ...(moved.length > 0 && { exchange: true }) },
     ];

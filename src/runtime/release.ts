@@ -4,7 +4,9 @@
  * end of a container takes the same time for any upper. A kill in between leaves it to `veneer gc`.
  */
 import { UsageError } from "../errors.ts";
+import { type Log, logStop } from "../report/event-log.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { readRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
@@ -29,11 +31,14 @@ interface Release {
   readonly key: string;
   readonly ephemeral: string;
   readonly instance: string;
+  /** where its end is logged */
+  readonly log?: Log;
 }
 
 /** Idempotent. `words` as `rewriteConfig` writes them behind the hook's name. */
 export function releaseContainer(words: readonly string[]): never {
   const release = parse(words);
+  const record = release.log && quietly(() => readRecord(release.store, release.key));
   if (!emptyRecord(paths.record(release.store, release.key))) {
     drain();
     exit(0);
@@ -45,6 +50,7 @@ export function releaseContainer(words: readonly string[]): never {
     const nothing = openat(AT_FDCWD, "/dev/null", O_RDWR);
     duplicateTo(nothing.number, 1);
     duplicateTo(nothing.number, 2);
+    if (record) logStop(release.log, record);
     takeDown(release);
     drain();
     mergeParts(release);
@@ -54,7 +60,7 @@ export function releaseContainer(words: readonly string[]): never {
 }
 
 function parse(words: readonly string[]): Release {
-  const [rootOption, root, runOption, run, key, ephemeral, instance, ...more] = words;
+  const [rootOption, root, runOption, run, key, ephemeral, instance, logFormat, log, ...more] = words;
   const named = rootOption === "--root" && runOption === "--run" && more.length === 0;
   const isKey = key !== undefined && /^[A-Za-z0-9_+.-]{1,128}~[0-9a-f]{16}$/.test(key);
   const isDirectory = ephemeral === "" || /^[0-9a-f]{12}$/.test(ephemeral ?? "x");
@@ -65,7 +71,13 @@ function parse(words: readonly string[]): Release {
     );
   }
   if (instance) checkName("instance", instance);
-  return { store: { root, run }, key, ephemeral: ephemeral ?? "", instance: instance ?? "" };
+  return {
+    store: { root, run },
+    key,
+    ephemeral: ephemeral ?? "",
+    instance: instance ?? "",
+    ...(log !== undefined && { log: { log, logFormat: logFormat === "json" ? "json" : "text" } }),
+  };
 }
 
 /** False where there is none, or it is empty already. */
@@ -103,11 +115,12 @@ function mergeParts({ store, instance }: Release): void {
   execve(ownExecutable(), words, MINIMAL_ENVIRONMENT);
 }
 
-function quietly(action: () => void): void {
+function quietly<T>(action: () => T): T | undefined {
   try {
-    action();
+    return action();
   } catch {
     // it stays for `gc`
+    return undefined;
   }
 }
 

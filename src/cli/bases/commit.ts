@@ -9,6 +9,7 @@ import { takeSession } from "./session.ts";
 
 export const command: Command = {
   name: "base commit",
+  changes: true,
   publishes: true,
   summary: "Publish the editing session of a base as its next version",
   operands: [{ name: "NAME", complete: "base" }],

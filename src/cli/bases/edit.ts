@@ -24,6 +24,7 @@ import { refuseFleeting } from "../framework/transient-mount.ts";
 
 export const command: Command = {
   name: "base edit",
+  changes: true,
   publishes: true,
   summary: "Change a base: open a writable session on its current version, or run a command in one",
   operands: [{ name: "NAME", complete: "base" }],

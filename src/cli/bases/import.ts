@@ -15,6 +15,7 @@ import { registryOptions, TLS_VERIFY } from "./registry.ts";
 
 export const command: Command = {
   name: "base import",
+  changes: true,
   publishes: true,
   summary: "Make a base, or the next version of one, from a directory, a tar or an image",
   operands: [

@@ -5,6 +5,7 @@ import type { Command } from "../framework/command.ts";
 
 export const command: Command = {
   name: "base new",
+  changes: true,
   summary: "Make an empty base, or one that stands on a version of another",
   operands: [{ name: "NAME" }],
   options: [

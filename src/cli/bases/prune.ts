@@ -15,6 +15,7 @@ interface Row extends Pruned {
 
 export const command: Command = {
   name: "base prune",
+  changes: true,
   summary: "Remove the old versions of a base that nothing uses",
   operands: [{ name: "NAME", repeated: true, complete: "base" }],
   options: [

@@ -7,6 +7,7 @@ import { drawProgress } from "../framework/progress.ts";
 
 export const command: Command = {
   name: "base rm",
+  changes: true,
   summary: "Remove bases with all their versions, or single versions",
   operands: [{ name: "NAME[@V]", repeated: true, complete: "base" }],
   options: [],

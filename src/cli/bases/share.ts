@@ -7,6 +7,7 @@ import { drawProgress } from "../framework/progress.ts";
 
 export const command: Command = {
   name: "base share",
+  changes: true,
   summary: "Let users without root start containers on a base",
   operands: [
     { name: "NAME", complete: "base" },

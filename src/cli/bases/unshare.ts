@@ -6,6 +6,7 @@ import type { Command } from "../framework/command.ts";
 
 export const command: Command = {
   name: "base unshare",
+  changes: true,
   summary: "Take back what base share gave, from all or from some users",
   operands: [
     { name: "NAME[@V]", complete: "base" },

@@ -12,6 +12,7 @@ import { JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
   name: "base update",
+  changes: true,
   publishes: true,
   summary: "Do a round of what a base's policy says: make a candidate, check it, roll it out",
   operands: [{ name: "NAME", optional: true, repeated: true, complete: "base" }],

@@ -7,6 +7,7 @@ import type { Command } from "../framework/command.ts";
 
 export const command: Command = {
   name: "base use",
+  changes: true,
   publishes: true,
   summary: "Make an older or a newer version of a base the current one",
   operands: [{ name: "NAME@V", complete: "base" }],

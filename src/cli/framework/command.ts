@@ -46,6 +46,8 @@ export interface Command {
   readonly joins?: (context: Context, input: Input) => number | undefined;
   /** it can make another version of a base the current one: users that the base is shared with get that */
   readonly publishes?: boolean;
+  /** it changes bases, instances or what runs on them: a line in the log says how it ended */
+  readonly changes?: boolean;
   /** words after `--` are a command: its name in help */
   readonly rest?: string;
   /** whether the small program leaves a call of this verb to the large one */

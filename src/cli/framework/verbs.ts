@@ -56,6 +56,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
         diff: () => import("../look/diff.ts"),
         df: () => import("../look/df.ts"),
         config: () => import("../look/config.ts"),
+        events: () => import("../look/events.ts"),
         metrics: () => import("../look/metrics.ts"),
         doctor: () => import("../look/doctor.ts"),
         completion: () => import("../look/completion.ts"),

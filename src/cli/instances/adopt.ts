@@ -11,6 +11,7 @@ import { drawProgress } from "../framework/progress.ts";
 
 export const command: Command = {
   name: "adopt",
+  changes: true,
   summary: "Take over an LXC container that has an overlay of its own",
   operands: [{ name: "NAME|DIRECTORY", complete: "lxc" }],
   options: [

@@ -5,6 +5,7 @@ import { drawProgress } from "../framework/progress.ts";
 
 export const command: Command = {
   name: "clone",
+  changes: true,
   summary: "Make an instance with the changes of another",
   description: `
 Copies the upper of the generation in use, by reflink where the file system can; the clone and the original

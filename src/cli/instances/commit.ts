@@ -7,6 +7,7 @@ import { JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
   name: "commit",
+  changes: true,
   publishes: true,
   summary: "Make a version of a base from an instance's changes",
   description: `

@@ -7,6 +7,7 @@ import { readUpperOptions, UPPER_OPTIONS } from "../framework/upper-options.ts";
 
 export const command: Command = {
   name: "create",
+  changes: true,
   summary: "Make a named instance of a base",
   description: `
 The instance keeps what is written to it: start it under any engine by its name, or mount it by hand. Prints

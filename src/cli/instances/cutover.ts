@@ -6,6 +6,7 @@ import { noteGeneration } from "./generation.ts";
 
 export const command: Command = {
   name: "cutover",
+  changes: true,
   summary: "Give an instance a fresh upper on another version",
   description: `
 The generation before, which is the upper with all its changes and the version below it, is kept: 'veneer

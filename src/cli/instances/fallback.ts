@@ -8,6 +8,7 @@ import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 export const command: Command = {
   name: "fallback",
+  changes: true,
   joins: processOfOperand,
   summary: "Take an instance back to its previous generation",
   description: `

@@ -11,6 +11,7 @@ import { PAUSE_OPTION, pauseLimitOf } from "./pause-option.ts";
 
 export const command: Command = {
   name: "rebase",
+  changes: true,
   joins: processOfOperand,
   summary: "Put an instance's changes on another version",
   description: `

@@ -8,6 +8,7 @@ import { parseGeneration } from "./generation.ts";
 
 export const command: Command = {
   name: "rm",
+  changes: true,
   summary: "Remove an instance and all its changes",
   description: `
 Refused while something holds the instance. Its name is free at once, whatever its size; a large one is

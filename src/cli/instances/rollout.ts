@@ -20,6 +20,7 @@ const CHECK_TIMEOUT = "30";
 
 export const command: Command = {
   name: "rollout",
+  changes: true,
   summary: "Move every instance of a base onto its current version, in batches that are checked",
   description: `
 Rebases every instance that is on another version, and every running container without one, as 'veneer rebase'

@@ -5,6 +5,7 @@ import { formatBytes, JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
   name: "dedupe",
+  changes: true,
   summary: "Make files that are the same in several layers one, on disk and in memory",
   operands: [],
   options: [JSON_OPTION],

@@ -9,6 +9,7 @@ import { formatBytes, JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
   name: "gc",
+  changes: true,
   summary: "Reclaim what nothing uses: after crashes, kills and containers that ended without teardown",
   operands: [],
   options: [
