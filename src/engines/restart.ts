@@ -1,7 +1,8 @@
 /** Cutover of what runs: its engine stops it, and starts it on the fresh upper. */
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
-import { cutover, liveHolder } from "../rebase/generations.ts";
+import { cutover } from "../rebase/generations.ts";
+import { liveHolder } from "../rebase/target.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";

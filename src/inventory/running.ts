@@ -3,7 +3,7 @@
 import { listInstances, readInstance } from "../store/instances.ts";
 import { lxcConfigOf, lxcMountRecord } from "../store/lxc-mount.ts";
 import type { Store } from "../store/paths.ts";
-import { listRecords, type Record } from "../store/records.ts";
+import { listRecords, type Record, readRecord } from "../store/records.ts";
 import { readText } from "../sys/fd.ts";
 import { identify } from "../sys/process.ts";
 import { makeLiveTest } from "./mounted.ts";
@@ -23,10 +23,19 @@ export function listRunning(
 ): Running[] {
   const test = makeLiveTest();
   const live = [
-    ...listRecords(store, "", report).filter(wanted).filter(test.isLive),
+    ...listRecords(store, "", report)
+      .filter(wanted)
+      .flatMap((record) => liveState(store, record, test.isLive) ?? []),
     ...mountedByLxc(store, test.isInUse).filter(wanted),
   ];
   return withProcesses(live).sort((a, b) => (a.record.created < b.record.created ? -1 : 1));
+}
+
+/** A live rebase may end after a record was read: what was in use then is free, and the record names something else. */
+function liveState(store: Store, record: Record, isLive: (record: Record) => boolean): Record | undefined {
+  if (isLive(record)) return record;
+  const now = readRecord(store, record.key);
+  return now && now.upper !== record.upper && isLive(now) ? now : undefined;
 }
 
 /** Containers that LXC gave their root itself: there is no record of them. Damaged instances are left out. */

@@ -19,7 +19,15 @@ import {
   uniqueSuffix,
   unlinkQuietly,
 } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, LOCK_NB, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
+import {
+  AT_FDCWD,
+  LOCK_EX,
+  LOCK_NB,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_RDONLY,
+  RENAME_NOREPLACE,
+} from "../sys/flags.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
 
@@ -73,12 +81,28 @@ export function publishMoving(store: Store, moving: Moving, again = false): Fd {
     unlinkQuietly(temporary);
     fd[Symbol.dispose]();
     if (!isErrno(error, "EEXIST")) throw error;
-    const name = moving.record.container ?? moving.key;
-    throw new VeneerError("BUSY", `container ${name} is being rebased by another veneer process`, {
-      hint: "try again in a moment",
-    });
+    throw beingRebased(moving.record);
   }
   return fd;
+}
+
+function beingRebased({ container, key }: Record): VeneerError {
+  return new VeneerError("BUSY", `container ${container ?? key} is being rebased by another veneer process`, {
+    hint: "try again in a moment",
+  });
+}
+
+/**
+ * Holds the ephemeral upper of a container against another live rebase, as its lock holds an instance; undefined for a
+ * container without one, or whose upper is gone. Throws BUSY.
+ */
+export function lockEphemeral(store: Store, record: Record): Fd | undefined {
+  if (record.ephemeral === undefined) return undefined;
+  const path = paths.ephemeral(store, record.ephemeral);
+  const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!fd || flock(fd.number, LOCK_EX | LOCK_NB, path)) return fd;
+  fd[Symbol.dispose]();
+  throw beingRebased(record);
 }
 
 export function removeMoving(store: Store, key: string): void {

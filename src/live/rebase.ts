@@ -53,8 +53,8 @@ export function uppersOf(
 
 /**
  * Puts a running container on another version: what it wrote so far becomes a layer, above which a fresh part is
- * written to. The caller holds the instance's lock and both bases. Returns with the container on the new root,
- * its definition durable; when it throws, all is as before.
+ * written to. The caller holds the instance's lock or the ephemeral upper, and both bases. Returns with the container
+ * on the new root, its definition durable; when it throws, all is as before.
  */
 export function rebaseLive(
   store: Store,

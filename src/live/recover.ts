@@ -5,12 +5,11 @@
 import { during } from "../errors.ts";
 import { lockInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
-import { findHolder } from "../store/records.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { ignoreSignals } from "../sys/process/signals.ts";
 import { isAlive } from "../sys/process.ts";
 import { letGo } from "./freeze.ts";
-import { holdMoving, listMoving, type Moving, readMoving, removeMoving } from "./journal.ts";
+import { holdMoving, listMoving, lockEphemeral, type Moving, readMoving, removeMoving } from "./journal.ts";
 import { moveBackDurably } from "./move-changes.ts";
 import { settle } from "./pivot.ts";
 import { takeBack } from "./switch-root.ts";
@@ -38,7 +37,7 @@ export function recoverAll(
       const moving = held && readMoving(store, key);
       if (!moving) continue;
       const id = moving.instance && moving.record.instance;
-      using _lock = id === undefined ? undefined : lockInstance(store, id);
+      using _lock = id === undefined ? lockEphemeral(store, moving.record) : lockInstance(store, id);
       report(moving, recover(store, moving));
     } catch (error) {
       failed(error);
@@ -46,16 +45,15 @@ export function recoverAll(
   }
 }
 
-/** The same for what an instance is held by; the caller holds the instance's lock. */
-export function recoverOf(store: Store, id: string): void {
-  const key = findHolder(store, id)?.key;
+/** The same for the container of one record; the caller holds its instance's lock or its ephemeral upper. */
+export function recoverOne(store: Store, key: string | undefined): void {
   if (key === undefined) return;
   using held = holdMoving(store, key);
   const moving = held && readMoving(store, key);
   if (moving) recover(store, moving);
 }
 
-/** Idempotent. The caller holds the intent and the instance's lock. */
+/** Idempotent. The caller holds the intent, and the instance's lock or the ephemeral upper. */
 function recover(store: Store, moving: Moving): Recovered {
   const { init, halt, record, instance } = moving;
   const name = record.container ?? record.key;

@@ -35,8 +35,8 @@ export interface LiveReport extends Done {
 }
 
 /**
- * Exchanges the root. The caller holds the instance's lock, and the bases of both roots. On return the
- * container runs on the new root and the definition and the record say so; when it throws, on the old one.
+ * Exchanges the root. The caller holds the instance's lock or the ephemeral upper, and the bases of both roots. On
+ * return the container runs on the new root and the definition and the record say so; when it throws, on the old one.
  */
 export function exchangeRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
   const { record, init, root, members } = container;
@@ -73,14 +73,6 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     ...(old && stays === undefined && { from: readlink(old.path) as string }),
   };
   const holders = [publishMoving(store, moving)];
-  // without an instance's lock another rebase may have ended since this one looked
-  if (readRecord(store, record.key)?.upper !== record.upper) {
-    removeMoving(store, record.key);
-    for (const holder of holders) holder[Symbol.dispose]();
-    throw new VeneerError("BUSY", `container ${record.container ?? record.key} was changed meanwhile`, {
-      hint: "try again",
-    });
-  }
   using guard = startGuard(store, next.pauseLimit);
   const work: Work = {
     store,

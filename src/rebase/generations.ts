@@ -1,19 +1,10 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
-import { VeneerError } from "../errors.ts";
 import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
 import { cutOver, fallBack, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
-import { listRunning } from "../inventory/running.ts";
-import {
-  fallBackLive,
-  type LiveOutlook,
-  type LiveTarget,
-  type LiveWishes,
-  liveOutlook,
-  rebaseLive,
-} from "../live/rebase.ts";
-import { recoverOf } from "../live/recover.ts";
+import { fallBackLive, type LiveOutlook, type LiveWishes, liveOutlook, rebaseLive } from "../live/rebase.ts";
+import { recoverOne } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import type { Settings } from "../request/config.ts";
@@ -22,19 +13,16 @@ import {
   checkInstanceDigest,
   type Generation,
   type Instance,
-  lockInstance,
   noSuchInstance,
-  readInstance,
   requireInstance,
   requireLock,
   withMasks,
   writeInstance,
 } from "../store/instances.ts";
 import { hideInInstance } from "../store/masks.ts";
-import { isLive } from "../store/mounts/liveness.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record } from "../store/records.ts";
+import { findHolder } from "../store/records.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { openDirectory, rename } from "../sys/fd.ts";
@@ -43,6 +31,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
 import type { Conflict } from "./conflicts.ts";
 import { findConflicts } from "./find-conflicts.ts";
+import { findTarget, holdTarget, liveHolder } from "./target.ts";
 
 /**
  * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.
@@ -98,7 +87,7 @@ export function fallback(
 ): { readonly instance: Instance; readonly live?: LiveReport } {
   const { store } = settings;
   using _lock = requireLock(store, id);
-  recoverOf(store, id);
+  recoverOne(store, findHolder(store, id)?.key);
   const instance = requireInstance(store, id);
   const next = withMasks(fallBack(id, instance, wanted), settings.config.mask);
   using _baseLock = lockBase(store, refOf(next));
@@ -119,12 +108,6 @@ export function fallback(
     mask: settings.config.mask,
   });
   return { instance: done.instance, live: done.report };
-}
-
-/** The record of the container that runs on an instance; none for one that is mounted by hand. */
-export function liveHolder(store: Store, id: string): Record | undefined {
-  const holder = findHolder(store, id);
-  return holder && holder.engine !== "mount" && isLive(holder) ? holder : undefined;
 }
 
 function refOf({ base: name, version }: Pick<Generation, "base" | "version">): BaseRef {
@@ -176,9 +159,8 @@ export function rebase(
   { dryRun = false, force = false, pauseLimit }: RebaseWishes = {},
 ): RebaseResult {
   const { store } = settings;
-  using _lock = dryRun ? undefined : lockInstance(store, id);
-  if (!dryRun) recoverOf(store, id);
-  const target = requireTarget(store, id);
+  using held = dryRun ? undefined : holdTarget(store, id);
+  const target = held?.target ?? findTarget(store, id);
   const before = target.instance?.definition ?? target.record;
   if (!before) throw noSuchInstance(store, id);
   using _baseLock = lockBase(store, ref);
@@ -209,27 +191,4 @@ export function rebase(
     return publish(store, id, next);
   });
   return { ...result, conflicts: all, rebased: true, instance: changed };
-}
-
-/** A named instance and what runs on it, or a container that has none; throws where there is neither. */
-function requireTarget(store: Store, id: string): Partial<LiveTarget> {
-  const definition = readInstance(store, id);
-  if (definition) {
-    const record = liveHolder(store, id);
-    return { instance: { id, definition }, ...(record && { record }) };
-  }
-  const isWanted = (record: Record) => record.engine !== "mount" && isNamed(record, id);
-  const running = listRunning(store, undefined, isWanted);
-  if (running.length > 1) {
-    throw new VeneerError("AMBIGUOUS", `${running.length} running containers are called ${id}`, {
-      hint: "give it an instance's name of its own (run.veneer.instance)",
-    });
-  }
-  const [one] = running;
-  if (!one) throw noSuchInstance(store, id);
-  return { record: one.record };
-}
-
-function isNamed({ instance, container }: Record, id: string): boolean {
-  return instance === id || (instance === undefined && container === id);
 }

@@ -49,12 +49,19 @@ export function mergeLater(store: Store, { instance, upper }: Record): void {
 }
 
 /**
- * Takes down what a dead record stands for, unless another process has done so meanwhile. Idempotent.
+ * Takes down what a dead record stands for, unless another process has done so or changed it meanwhile. Idempotent.
  */
 export function reclaim(store: Store, record: Record): void {
   using _lock = lockRecords(store);
-  const now = readRecord(store, record.key);
-  if (now && sameStart(now, record)) release(store, now);
+  if (isUnchanged(store, record)) release(store, record);
+}
+
+/**
+ * Whether a record still says what it said when it was looked at. One that a live rebase has changed since names another
+ * upper: that nothing has the former one does not mean that the container is gone.
+ */
+export function isUnchanged(store: Store, record: Record): boolean {
+  return JSON.stringify(readRecord(store, record.key)) === JSON.stringify(record);
 }
 
 /** Removes the link to an instance's holder when its record is gone. Idempotent. */
@@ -71,12 +78,4 @@ function lockRecords(store: Store): Fd {
   const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
   flock(fd.number, LOCK_EX, path);
   return fd;
-}
-
-function sameStart(a: Record, b: Record): boolean {
-  return (
-    a.created === b.created &&
-    a.preparer.pid === b.preparer.pid &&
-    a.preparer.startTime === b.preparer.startTime
-  );
 }

@@ -150,21 +150,6 @@ it("mounts that are shared with the host stay so", async () => {
   }
 });
 
-it("of two rebases at once one waits for no one, and the container ends on one version", async () => {
-  const live = await begin(
-    host,
-    "runc wrapped",
-    "while :; do cat /etc/version >/seen; sleep 0.02; done",
-    undefined,
-  );
-  container = live;
-  const both = await Promise.all([1, 2].map(() => host.veneer("rebase", live.id, "b@2")));
-  expect(both.map(({ status }) => status)).toContain(0);
-  for (const { status, stderr } of both)
-    if (status !== 0) expect(stderr).toMatch(/by another veneer process|meanwhile/);
-  await expectOn(live, 2);
-});
-
 it("an upper in memory is refused", async () => {
   const live = await begin(host, "runc wrapped", "sleep 100", undefined, (config) => {
     config.annotations["run.veneer.tmpfs"] = "8m";
