@@ -6,6 +6,7 @@ import { label } from "../helpers/app-image.ts";
 import { CLIENT, type Docker, startDocker } from "../helpers/docker.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { veneerOverlays } from "../helpers/mounts.ts";
 import { IMAGE, makePodman, type Podman } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -34,7 +35,7 @@ afterAll(async () => {
 async function expectNothingLeft(): Promise<void> {
   await host.ok("gc");
   await expect.poll(() => leftovers(host)).toEqual([]);
-  expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+  expect(veneerOverlays()).toEqual([]);
 }
 
 describe.runIf(own).each(["runc", "crun"])("podman with %s", (name) => {

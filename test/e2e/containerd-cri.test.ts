@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
 import { type Cri, connectCri, criConfig, importPodImages, podMaker } from "../helpers/cri.ts";
-import { makeHost, sh } from "../helpers/host.ts";
+import { makeHost } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { veneerOverlays } from "../helpers/mounts.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -35,7 +36,7 @@ afterAll(async () => {
 
 async function expectNothingLeft(): Promise<void> {
   await expect.poll(() => leftovers(host)).toEqual([]);
-  expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+  expect(veneerOverlays()).toEqual([]);
 }
 
 const containersOf = async (): Promise<{ container: string }[]> => JSON.parse(await host.ok("ps", "--json"));

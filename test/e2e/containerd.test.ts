@@ -7,6 +7,7 @@ import { label, makeImage } from "../helpers/app-image.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { veneerOverlays } from "../helpers/mounts.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -31,7 +32,7 @@ afterAll(async () => {
 /** The teardown deletes behind the container's end. */
 async function expectNothingLeft(): Promise<void> {
   await expect.poll(() => leftovers(host)).toEqual([]);
-  expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+  expect(veneerOverlays()).toEqual([]);
 }
 
 describe("ctr run", () => {

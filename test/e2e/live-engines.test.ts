@@ -10,6 +10,7 @@ import { makeHost, must, type Outcome, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, mountsOf } from "../helpers/live.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
+import { veneerOverlays } from "../helpers/mounts.ts";
 import { partsOf } from "../helpers/parts.ts";
 import { IMAGE, makePodman, type Podman, ways } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -28,7 +29,7 @@ afterAll(() => host.remove());
 afterEach(async () => {
   await host.ok("gc");
   await expect.poll(() => leftovers(host)).toEqual([]);
-  expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+  expect(veneerOverlays()).toEqual([]);
 });
 
 function makeDirectory(name: string): string {

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
 import { makeHost, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { veneerOverlays } from "../helpers/mounts.ts";
 import { IMAGE, makePodman, monitors, type Podman, ways } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -56,7 +57,7 @@ afterEach(() => podman.removeAll());
 
 async function expectNothingLeft(): Promise<void> {
   await expect.poll(() => leftovers(host)).toEqual([]);
-  expect((await sh("findmnt", ["-rno", "SOURCE", "-t", "overlay"])).stdout).not.toContain("veneer:");
+  expect(veneerOverlays()).toEqual([]);
   await waitFor(() => monitors(host.dir).length === 0);
 }
 

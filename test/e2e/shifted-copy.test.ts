@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { type Config, makeBundle, nextId } from "../helpers/bundle.ts";
-import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { tryStrace } from "../helpers/strace.ts";
@@ -49,6 +49,9 @@ beforeAll(async () => {
   const inject = "strace -f -qq -o /dev/null -e inject=mount_setattr:error=EINVAL";
   const script = `exec ${inject} ${PROGRAM} --root ${host.root} --run ${host.run} "$@"`;
   writeFileSync(join(host.bin, "veneer"), `#!/bin/sh\n${script}\n`);
+  // the runtime behind it is not traced
+  const wrapper = `exec ${inject} -b execve ${join(PROJECT, "dist/veneer-runc")} "$@"`;
+  writeFileSync(join(host.bin, "veneer-runc"), `#!/bin/sh\n${wrapper}\n`);
 });
 afterAll(() => host.remove());
 afterEach(async () => {
@@ -67,8 +70,7 @@ function run(command: string, annotations: Record<string, string> = {}, config: 
     bundle.annotations = { "run.veneer.base": "b", ...annotations };
     mapIds(bundle, range(100000));
   });
-  writeFileSync(CONFIG, JSON.stringify(config));
-  // the store is that of bin/veneer
+  writeFileSync(CONFIG, JSON.stringify({ root: host.root, run: host.run, ...config }));
   const words = ["--veneer-store", "", "", CONFIG, "--root", join(host.dir, "state"), "run", "--bundle", dir];
   return sh(join(host.bin, "veneer-runc"), [...words, nextId()], { env: { PATH: host.path } });
 }
