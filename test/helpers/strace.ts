@@ -44,7 +44,9 @@ export interface Moment {
 }
 
 /** strace's arguments that write the mutating calls to `file`. */
-export const recordTo = (file: string) => ["-f", "-qq", "-o", file, "-e", `trace=${MUTATING.join(",")}`];
+export const recordTo = (file: string, calls: readonly string[] = MUTATING) => [
+  ...["-f", "-qq", "-o", file, "-e", `trace=${calls.join(",")}`],
+];
 
 /** strace's arguments that do something at a call (strace(1), "Tampering"): `error=EIO`, `signal=KILL:when=2`. */
 export const inject = (call: string, what: string) => [
@@ -91,16 +93,35 @@ export const failAt = ({ call, when }: Moment) => inject(call, `error=EIO:when=$
 
 /** Every moment of a recorded run. strace counts the calls of each process for itself, so one moment may be in several. */
 export function momentsOf(file: string): Moment[] {
-  const counts = new Map<string, number>();
-  const moments = new Map<string, Moment>();
-  for (const line of readFileSync(file, "utf8").split("\n")) {
-    const [, pid, call] = /^([0-9]+ +)?([a-z0-9_]+)\(/.exec(line) ?? [];
-    if (call === undefined || !MUTATING.includes(call)) continue;
-    const when = (counts.get(`${pid} ${call}`) ?? 0) + 1;
-    counts.set(`${pid} ${call}`, when);
-    moments.set(`${call} ${when}`, { call, when });
+  const moments = linesOf(file).map(({ call, when }) => [`${call} ${when}`, { call, when }] as const);
+  return [...new Map(moments).values()];
+}
+
+/**
+ * The first and the last moment of each kind: the same call with the same arguments, made-up names aside. All calls that
+ * fill or empty a directory by descriptor are of one kind.
+ */
+export function distinctMoments(file: string): Moment[] {
+  const kinds = new Map<string, Moment[]>();
+  for (const { call, when, text } of linesOf(file)) {
+    const kind = text.replace(/\b[0-9a-f]{12,}\b/g, "#").replace(/^([a-z0-9_]+\()[0-9]+.*/, "$1");
+    const [first = { call, when }] = kinds.get(kind) ?? [];
+    kinds.set(kind, [first, { call, when }]);
   }
-  return [...moments.values()];
+  return [...new Map([...kinds.values()].flat().map((one) => [`${one.call} ${one.when}`, one])).values()];
+}
+
+function linesOf(file: string): (Moment & { readonly text: string })[] {
+  const counts = new Map<string, number>();
+  return readFileSync(file, "utf8")
+    .split("\n")
+    .flatMap((line) => {
+      const [, pid, text, call] = /^([0-9]+ +)?(([a-z0-9_]+)\(.*)/.exec(line) ?? [];
+      if (text === undefined || call === undefined || !MUTATING.includes(call)) return [];
+      const when = (counts.get(`${pid} ${call}`) ?? 0) + 1;
+      counts.set(`${pid} ${call}`, when);
+      return [{ call, when, text }];
+    });
 }
 
 /**

@@ -102,7 +102,7 @@ describe("base edit with a command", () => {
   });
 
   it("ends every process of the command", async () => {
-    const done = await edit("debian", `(sleep ${NAP} &) ; sleep 0.1; exit 0`);
+    const done = await edit("debian", `(sleep ${NAP} & until grep -q sleep /proc/$!/comm; do :; done)`);
     expect(done.status).toBe(0);
     expect((await sh("pgrep", ["-f", `^sleep ${NAP}$`])).stdout).toBe("");
   });

@@ -1,8 +1,10 @@
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must, sh } from "../helpers/host.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const host = makeHost();
 const source = join(host.dir, "so urce:,\\\"'ä");
@@ -21,6 +23,7 @@ async function manifest(dir: string): Promise<string> {
   return find;
 }
 
+const tree = (staging: string) => join(host.root, "staging", staging, "layer/tree");
 const store = (kind: string) => readdirSync(join(host.root, kind));
 const layerOf = async (name: string): Promise<string> =>
   JSON.parse(await host.ok("base", "show", name, "--json")).layers[0].path;
@@ -146,18 +149,26 @@ describe("base import", () => {
   });
 
   it("does not wait for a writer when the stream is bad", async () => {
-    const script = `{ head -c 100000 /dev/zero; sleep 20; } | "$1" base import bad -`;
-    const outcome = await sh("timeout", ["3", "sh", "-c", script, "sh", `${host.bin}/veneer`]);
+    const writer = spawn("sh", ["-c", "head -c 100000 /dev/zero; exec cat"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    const outcome = await execa(join(host.bin, "veneer"), ["base", "import", "bad", "-"], {
+      stdin: writer.stdout,
+      reject: false,
+    });
     expect(outcome.stderr).toMatch(/holds no files/);
+    writer.kill("SIGKILL");
   });
 
   it("cleans up when it is interrupted", async () => {
-    const fifo = join(host.dir, "fifo");
-    const script = `"$1" base import slow - <"$2" & pid=$!; exec 9>"$2"; head -c 100000 "$3" >&9; sleep 0.5; kill -TERM $pid; wait $pid`;
-    const tar = join(host.dir, "archive of tar: x");
-    await must("mkfifo", [fifo]);
-    const outcome = await sh("sh", ["-c", script, "sh", `${host.bin}/veneer`, fifo, tar]);
-    expect(outcome.status).toBe(1);
+    const child = execa(join(host.bin, "veneer"), ["base", "import", "slow", "-"], { reject: false });
+    child.stdin.write(readFileSync(join(host.dir, "archive of tar: x")).subarray(0, 100_000));
+    await waitFor(() =>
+      store("staging").some((name) => existsSync(tree(name)) && readdirSync(tree(name)).length > 0),
+    );
+    child.kill("SIGTERM");
+    const outcome = await child;
+    expect(outcome.exitCode).toBe(1);
     expect(outcome.stderr).toMatch(/interrupted by SIGTERM/);
     expect([store("staging"), store("trash")]).toEqual([[], []]);
   });

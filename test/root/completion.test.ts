@@ -1,8 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, PROGRAM, sh } from "../helpers/host.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const host = makeHost();
 const place = join(host.dir, "place");
@@ -23,30 +26,40 @@ beforeAll(async () => {
 });
 afterAll(() => host.remove());
 
-/** Types lines into an interactive shell, and returns what was on its terminal. */
+/** Types lines into an interactive shell, each when the one before is done, and returns what was on its terminal. */
 async function type(command: string, ...lines: string[]): Promise<string> {
-  const keys = [...lines, "exit\n"].map((line) => `sleep 1; printf '%b' '${line.replaceAll("\n", "\\n")}'`);
-  const outcome = await sh("sh", ["-c", `{ ${keys.join("; ")}; } | script -qec '${command}' /dev/null`], {
+  const child = spawn("script", ["-qec", command, "/dev/null"], {
     cwd: place,
     env: { PATH: host.path, TERM: "dumb", HOME: host.dir, PS1: "" },
   });
-  return outcome.stdout.replaceAll("\r", "");
+  let shown = "";
+  child.stdout.on("data", (data) => {
+    shown += data;
+  });
+  for (const [index, line] of lines.entries()) {
+    // the terminal shows what is typed, too: with quotes it is another word
+    child.stdin.write(`${line}; echo do""ne${index}\n`);
+    await waitFor(() => shown.includes(`done${index}`));
+  }
+  child.stdin.end("exit\n");
+  await once(child, "close");
+  return shown.replaceAll("\r", "");
 }
 
 describe.each([
-  ["bash", "bash --norc --noprofile -i", `. ${host.dir}/veneer.bash\n`],
-  ["zsh", "zsh -f -i", `fpath=(${host.dir} $fpath); autoload -U compinit; compinit -u -D\n`],
+  ["bash", "bash --norc --noprofile -i", `. ${host.dir}/veneer.bash`],
+  ["zsh", "zsh -f -i", `fpath=(${host.dir} $fpath); autoload -U compinit; compinit -u -D`],
 ])("completion in %s", (_shell, command, setup) => {
   it("completes commands, bases, versions, options with their values, and files", async () => {
     const text = await type(
       command,
       setup,
-      "veneer base sho\\tdeb\\t --json | grep name\n",
-      "veneer base show debian@1\\t --json | grep version\n",
-      "veneer base show alpine@\\t --json | grep version\n",
-      "veneer ins\\tw\\t >/dev/null && echo inspected\n",
-      "veneer run --network=n\\talp\\t --help | head -1\n",
-      "veneer --config dir-\\t base ls; echo\n",
+      "veneer base sho\tdeb\t --json | grep name",
+      "veneer base show debian@1\t --json | grep version",
+      "veneer base show alpine@\t --json | grep version",
+      "veneer ins\tw\t >/dev/null && echo inspected",
+      "veneer run --network=n\talp\t --help | head -1",
+      "veneer --config dir-\t base ls; echo",
     );
     expect(text).toContain('"name": "debian"');
     expect(text).toContain('"version": 1');
