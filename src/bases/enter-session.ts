@@ -40,6 +40,7 @@ import {
   cloneTree,
   createMount,
   fsopen,
+  makeTmpfs,
   setMountAttributes,
   setOption,
   umount2,
@@ -73,7 +74,7 @@ export function enterSession(store: Store, name: string): void {
     [...DIRECTORIES, ...shown.of("directory")].map(find),
     [...(hostResolvConf ? [RESOLV_CONF] : []), ...shown.of("file")].map(find),
   );
-  using tmpfs = mountTmpfs("0700");
+  using tmpfs = makeTmpfs({ mode: "0700" });
   // before Linux 6.15 overlayfs takes no layer on a mount that is nowhere attached; it goes with the old root
   attachAt(tmpfs, target);
   makeUpper(tmpfs, rootFact(layers.fds), scaffold.entries);
@@ -144,13 +145,6 @@ function putOn(root: Fd, mounted: Fd, path: string, kind: "directory" | "file"):
   attach(mounted, point, path);
 }
 
-function mountTmpfs(mode: string): Fd {
-  using context = fsopen("tmpfs");
-  setOption(context, "source", "veneer");
-  setOption(context, "mode", mode);
-  return createMount(context, "tmpfs");
-}
-
 /** name, major, minor: what the Linux Standard Base and the OCI runtime specification ask for */
 const DEVICES = [
   ["null", 1, 3],
@@ -170,7 +164,7 @@ const LINKS = [
 ] as const;
 
 function makeDevices(): Fd {
-  const devices = mountTmpfs("0755");
+  const devices = makeTmpfs({ mode: "0755" });
   // those of a user are bound later: device files can be made by root alone
   for (const [name, major, minor] of inUserNamespace() ? [] : DEVICES) {
     mknodat(devices.number, name, S_IFCHR | 0o666, (major << 8) | minor);
@@ -204,7 +198,7 @@ function addDeviceMounts(devices: Fd): void {
   using pts = createMount(context, "devpts");
   using ptsPoint = openDirectory("pts", devices.number);
   attach(pts, ptsPoint, "/dev/pts");
-  using shm = mountTmpfs("1777");
+  using shm = makeTmpfs({ mode: "1777" });
   using shmPoint = openDirectory("shm", devices.number);
   attach(shm, shmPoint, "/dev/shm");
 }

@@ -3,7 +3,7 @@
  * idmapped to that user's ids, laid out as a store.
  */
 import { VeneerError } from "../errors.ts";
-import { idmapped } from "../overlay/mount-idmapped.ts";
+import { idmapped } from "../overlay/idmapped-trees.ts";
 import { type LayerRef, type Manifest, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
 import { paths, type Store } from "../store/paths.ts";

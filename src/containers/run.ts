@@ -1,8 +1,8 @@
 /** A container in the foreground, through the wrapping runtime, on a bundle that goes with it. */
 import { VeneerError } from "../errors.ts";
 import { installHint, isExecutable } from "../process/find-program.ts";
+import { heldBy } from "../start/refuse-held.ts";
 import { release } from "../start/release.ts";
-import { heldBy } from "../start/start.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";

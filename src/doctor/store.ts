@@ -1,7 +1,8 @@
 /** Whether the store's file system can hold uppers: a tiny overlay is mounted there, seen by nobody. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { describeError, VeneerError } from "../errors.ts";
+import { describeError } from "../errors.ts";
+import { idmapTrees } from "../overlay/idmapped-trees.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
@@ -104,15 +105,14 @@ function idmapped(trial: string): Finding {
   using layer = openDirectory(join(trial, "below"));
   using parent = openDirectory(join(trial, "mapped"));
   const source = "veneer:doctor";
-  try {
-    const request = { layers: [layer], names: ["the store"], parent, userns, source, volatile: true };
-    using mapped = mountMapped(request);
-    mapped.overlay[Symbol.dispose]();
-    return ok("one base for containers with any user namespace");
-  } catch (error) {
-    if (!(error instanceof VeneerError && error.code === "NO_IDMAP")) throw error;
-    return not("limited", describeError(error).message, `${error.hint}; or --shifted-copy`);
+  const trees = idmapTrees({ layers: [layer], names: ["the store"], userns });
+  if (trees.kind === "refused") {
+    return not("limited", describeError(trees.why).message, `${trees.why.hint}; or --shifted-copy`);
   }
+  using _trees = trees;
+  const directory = join(trial, "mapped");
+  using _overlay = mountMapped({ trees, parent, directory, source, volatile: true }).overlay;
+  return ok("one base for containers with any user namespace");
 }
 
 function attributes(trial: string): Finding {

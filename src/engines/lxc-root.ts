@@ -3,7 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../instances/lxc-mount.ts";
 import type { Settings } from "../request/config.ts";
-import { refuseHeld } from "../start/start.ts";
+import { refuseHeld } from "../start/refuse-held.ts";
 import { readVersion } from "../store/bases.ts";
 import { makeInstance } from "../store/create-instance.ts";
 import { checkInstanceBase, lockInstance, readInstance, requireLock } from "../store/instances.ts";

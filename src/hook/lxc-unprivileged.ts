@@ -77,7 +77,7 @@ export function startOnHost(
     // LXC execs the hook: the parent is the container's monitor, with whose end LXC lets the container end
     ...(monitor && { preparer: monitor }),
     userns,
-    place: { placement: "host", target: directory },
+    mountAt: { kind: "directory", placement: "host", path: directory },
   });
 }
 

@@ -101,7 +101,7 @@ function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
     ...(hook.config !== "" && { bundle: hook.config }),
     // LXC execs the hook: the parent is what becomes the container's first process
     ...(process && { process }),
-    place: { placement: "container", target: rootfsDirectory(hook, config) },
+    mountAt: { kind: "directory", placement: "container", path: rootfsDirectory(hook, config) },
   });
 }
 

@@ -75,7 +75,7 @@ function begin(settings: Settings, wishes: Wishes, state: State): void {
     bundle,
     process,
     ...(userns && { userns }),
-    place: { placement: "container", pid, root, options: rootOptions(config) },
+    mountAt: { kind: "cover", pid, root, options: rootOptions(config) },
   });
 }
 

@@ -75,7 +75,13 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
       ...(container !== undefined && { container }),
       ...(podman && { preparer: podman }),
       ...(userns && { userns }),
-      place: { placement: "host", target, own: true, ...(userns && { owner: requireRoot(userns.map) }) },
+      mountAt: {
+        kind: "directory",
+        placement: "host",
+        path: target,
+        own: true,
+        ...(userns && { owner: requireRoot(userns.map) }),
+      },
     },
     print,
   );

@@ -3,7 +3,7 @@ import { during, VeneerError } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { withProcesses } from "../inventory/running.ts";
 import { setValue, valuesOf } from "../request/lxc-text.ts";
-import { heldBy } from "../start/start.ts";
+import { heldBy } from "../start/refuse-held.ts";
 import { type BaseVersion, layerPaths, readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { type Generation, type Instance, readInstance } from "../store/instances.ts";

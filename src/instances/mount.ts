@@ -2,8 +2,9 @@
 
 import { during, VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
+import { heldBy } from "../start/refuse-held.ts";
 import { reclaim } from "../start/release.ts";
-import { heldBy, startLocked } from "../start/start.ts";
+import { startLocked } from "../start/start-named.ts";
 import {
   type Instance,
   readInstance,
@@ -89,7 +90,7 @@ export function mountLocked(settings: Settings, id: string, instance: Instance, 
     engine: "mount",
     key: mountKey(id),
     ...(!mounted.suid && { restricted: true }),
-    place: { placement: "host", target: mounted.target },
+    mountAt: { kind: "directory", placement: "host", path: mounted.target },
   });
 }
 

@@ -1,6 +1,6 @@
 /** Removes a named instance: gone by one rename, whatever its size. */
 
-import { refuseHeld, refuseInUse } from "../start/start.ts";
+import { refuseHeld, refuseInUse } from "../start/refuse-held.ts";
 import { noSuchInstance, requireLock } from "../store/instances.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";

@@ -2,8 +2,8 @@
 
 import { during } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
+import { inUse, refuseHeld, refuseInUse } from "../start/refuse-held.ts";
 import { reclaim } from "../start/release.ts";
-import { inUse, refuseHeld, refuseInUse } from "../start/start.ts";
 import { partDirectories } from "../store/frozen-uppers.ts";
 import type { Instance } from "../store/instances.ts";
 import { isMountedAtTarget } from "../store/mounts/identity.ts";

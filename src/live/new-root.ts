@@ -1,5 +1,6 @@
 /** The overlay that a running container is to get as its root. */
 
+import { idmapTrees } from "../overlay/idmapped-trees.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
 import type { FsIds } from "../sys/credentials.ts";
@@ -34,7 +35,9 @@ export function mountNew({ directory, root: top, ...request }: Wanted, pid: numb
   using userns = openNamespace(`/proc/${pid}/ns/user`);
   using parent = openDirectory(directory);
   const names = request.layers.map((layer) => readlink(layer.path) ?? "a layer");
-  using mapped = mountMapped({ ...request, names, parent, directory, root: top, userns });
-  const { overlay, root } = mapped;
+  const trees = idmapTrees({ layers: request.layers, names, root: top, userns });
+  if (trees.kind === "refused") throw trees.why;
+  using _trees = trees;
+  const { overlay, root } = mountMapped({ ...request, trees, parent, directory });
   return { mount: overlay, ids: root, [Symbol.dispose]: () => overlay[Symbol.dispose]() };
 }

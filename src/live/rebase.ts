@@ -4,7 +4,7 @@ import { makePart } from "../instances/frozen-uppers-add.ts";
 import { foldParts } from "../instances/frozen-uppers-merge.ts";
 import { type Ground, onPart } from "../instances/generations.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
-import { refuseInUse } from "../start/start.ts";
+import { refuseInUse } from "../start/refuse-held.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
 import { type Instance, withMasks } from "../store/instances.ts";

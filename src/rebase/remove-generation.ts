@@ -1,7 +1,7 @@
 /** Removal of a generation that an instance keeps. */
 
 import { dropGeneration } from "../instances/generations.ts";
-import { refuseInUse } from "../start/start.ts";
+import { refuseInUse } from "../start/refuse-held.ts";
 import { requireInstance, requireLock, writeInstance } from "../store/instances.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";

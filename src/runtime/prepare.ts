@@ -60,15 +60,15 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
   };
   // a name of its own for each start: the teardown of an earlier one may still be under way
   const key = recordKey("runtime", id, `${bundle.path}\0${uniqueSuffix()}`);
-  const consumer = {
+  const started = {
     engine: "runtime",
     key,
     container: id,
     bundle: bundle.path,
     ...(userns && { userns }),
-    place: { placement: "private", target },
+    mountAt: { kind: "directory", placement: "private", path: target },
   } as const;
-  start(settings, request, consumer, addHook);
+  start(settings, request, started, addHook);
   markStart(store, key);
 }
 

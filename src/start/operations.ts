@@ -1,4 +1,4 @@
-/** What a start does, as plain data: built by plan/, run by apply/, printed by --debug. */
+/** What a start does, as plain data: planned by plan.ts, run by run-operations.ts, printed by --debug. */
 
 import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { RootOptions } from "../request/oci-config.ts";

@@ -11,8 +11,8 @@ import { formatBaseRef } from "../text/names.ts";
 import type { UserNamespace } from "../userns/id-map.ts";
 import type { Operation } from "./operations.ts";
 
-/** Who asks, and where the overlay goes. */
-export interface Consumer {
+/** What gets the root, and where the overlay goes. */
+export interface StartTarget {
   readonly engine: Engine;
   /** the record's name */
   readonly key: string;
@@ -26,22 +26,24 @@ export interface Consumer {
   readonly restricted?: boolean;
   /** the container's user namespace, to which the overlay is idmapped */
   readonly userns?: UserNamespace;
-  readonly place:
-    | {
-        readonly placement: "container";
-        readonly pid: number;
-        readonly root: string;
-        readonly options: RootOptions;
-      }
-    | {
-        readonly placement: Placement;
-        readonly target: string;
-        /** the target is ours: made first, and removed after the unmount */
-        readonly own?: boolean;
-        /** who reaches it besides root */
-        readonly owner?: FsIds;
-      };
+  readonly mountAt: MountPoint;
 }
+
+export type MountPoint =
+  /** over the root of a container that is being created, in the mount namespace of its process */
+  | { readonly kind: "cover"; readonly pid: number; readonly root: string; readonly options: RootOptions }
+  | {
+      readonly kind: "directory";
+      readonly placement: Placement;
+      readonly path: string;
+      /** the directory is ours: made first, and removed after the unmount */
+      readonly own?: boolean;
+      /** who reaches it besides root */
+      readonly owner?: FsIds;
+    };
+
+/** What a start does when the overlay is in place. */
+export type AfterMount = (record: Record) => Operation[];
 
 /** Where the writes go. */
 export type UpperPlan =
@@ -74,7 +76,8 @@ export interface StartFacts {
   /** name of the directory of an ephemeral upper */
   readonly ephemeral?: string;
   readonly upper: UpperPlan;
-  readonly consumer: Consumer;
+  readonly target: StartTarget;
+  readonly afterMount?: AfterMount | undefined;
   /** patterns of what it may not see of the base */
   readonly mask: readonly string[];
   /** what mountinfo shall show as the source of the overlay */
@@ -90,9 +93,9 @@ export interface StartFacts {
 
 /** Record first, then the upper, then the overlay, then its place: a kill in between leaves what `gc` finds. */
 export function planStart(facts: StartFacts): Operation[] {
-  const { consumer, upper, layers } = facts;
-  const { source } = facts;
-  const operations: Operation[] = [{ op: "record", record: recordOf(facts, source) }];
+  const { target, upper, layers, source } = facts;
+  const record = recordOf(facts, source);
+  const operations: Operation[] = [{ op: "record", record }];
   const directory = upper.kind === "tmpfs" ? undefined : upper.directory;
   if (upper.kind === "fresh")
     operations.push({ op: "upper", directory: upper.directory, root: upper.root, entries: upper.entries });
@@ -104,18 +107,19 @@ export function planStart(facts: StartFacts): Operation[] {
     layers,
     ...(directory !== undefined && { directory }),
     volatile: facts.ephemeral !== undefined && upper.kind === "fresh",
-    ...(consumer.restricted && { restricted: true }),
+    ...(target.restricted && { restricted: true }),
     ...(facts.image && { image: true }),
     ...(upper.kind === "existing" && upper.parts && { parts: upper.parts }),
-    ...(facts.shifted ? { as: facts.shifted } : consumer.userns && { idmapped: true }),
+    ...(facts.shifted ? { as: facts.shifted } : target.userns && { idmapped: true }),
     source,
   });
-  const { place } = consumer;
-  if ("own" in place && place.own) {
-    operations.push({ op: "mount-point", path: place.target, ...(place.owner && { owner: place.owner }) });
+  const { mountAt } = target;
+  if (mountAt.kind === "directory" && mountAt.own) {
+    const { path, owner } = mountAt;
+    operations.push({ op: "mount-point", path, ...(owner && { owner }) });
   }
   // a runtime takes what it finds for an ordinary root: runc up to 1.1 follows a link at /dev out to the host
-  if (!("pid" in place) && consumer.engine !== "mount") {
+  if (mountAt.kind === "directory" && target.engine !== "mount") {
     operations.push({
       op: "refuse-links",
       names: ["dev", "proc", "sys"],
@@ -124,35 +128,36 @@ export function planStart(facts: StartFacts): Operation[] {
     });
   }
   operations.push(
-    "pid" in place
-      ? { op: "cover", pid: place.pid, root: place.root, options: place.options }
-      : { op: "attach", target: place.target, ...(place.placement === "private" && { here: true }) },
+    mountAt.kind === "cover"
+      ? { op: "cover", pid: mountAt.pid, root: mountAt.root, options: mountAt.options }
+      : { op: "attach", target: mountAt.path, ...(mountAt.placement === "private" && { here: true }) },
+    ...(facts.afterMount?.(record) ?? []),
   );
   return operations;
 }
 
 function recordOf(facts: StartFacts, source: string): Record {
-  const { consumer, upper, instance, ephemeral } = facts;
-  const { place } = consumer;
+  const { target, upper, instance, ephemeral } = facts;
+  const { mountAt } = target;
   return {
-    key: consumer.key,
-    engine: consumer.engine,
-    ...(consumer.container !== undefined && { container: consumer.container }),
-    ...(consumer.bundle !== undefined && { bundle: consumer.bundle }),
+    key: target.key,
+    engine: target.engine,
+    ...(target.container !== undefined && { container: target.container }),
+    ...(target.bundle !== undefined && { bundle: target.bundle }),
     ...(instance !== undefined && { instance }),
     ...(ephemeral !== undefined && { ephemeral }),
     base: facts.base.name,
     version: facts.base.version,
-    placement: place.placement,
-    target: "pid" in place ? place.root : place.target,
+    placement: mountAt.kind === "cover" ? "container" : mountAt.placement,
+    target: mountAt.kind === "cover" ? mountAt.root : mountAt.path,
     source,
     overlay: {},
     ...(upper.kind === "tmpfs" ? { tmpfs: true } : { upper: `${upper.directory}/upper` }),
     ...(facts.mask.length > 0 && { mask: facts.mask }),
     ...(facts.image && { image: true }),
     preparer: facts.preparer,
-    ...(consumer.process && { process: consumer.process }),
-    ...(consumer.userns && { [facts.shifted ? "shifted" : "idmap"]: consumer.userns.map ?? {} }),
+    ...(target.process && { process: target.process }),
+    ...(target.userns && { [facts.shifted ? "shifted" : "idmap"]: target.userns.map ?? {} }),
     created: facts.now,
   };
 }

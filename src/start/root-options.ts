@@ -17,7 +17,7 @@ import {
   S_IFCHR,
   S_IFDIR,
 } from "../sys/flags.ts";
-import { attach, cloneTree, createMount, fsopen, setMountAttributes, setOption } from "../sys/mount.ts";
+import { attach, cloneTree, makeTmpfs, setMountAttributes } from "../sys/mount.ts";
 import { fstat, isType } from "../sys/stat.ts";
 import { openMountPoint } from "./open-mount-point.ts";
 
@@ -61,10 +61,7 @@ function openMaybe(root: Fd, path: string): Fd | undefined {
 /** An empty read-only file system on a directory, /dev/null on anything else. */
 function mask(place: Fd, path: string): void {
   if (isType(fstat(place.number), S_IFDIR)) {
-    using context = fsopen("tmpfs");
-    setOption(context, "source", "tmpfs");
-    setOption(context, "size", "0k");
-    using empty = createMount(context, "tmpfs", MOUNT_ATTR_RDONLY);
+    using empty = makeTmpfs({ source: "tmpfs", size: "0k" }, MOUNT_ATTR_RDONLY);
     attach(empty, place, path);
     return;
   }

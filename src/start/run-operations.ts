@@ -1,5 +1,6 @@
 /** Runs operations in order and, when one fails, undoes those before it in reverse. */
 import { during, VeneerError } from "../errors.ts";
+import type { IdmappedTrees } from "../overlay/idmapped-trees.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
@@ -8,11 +9,11 @@ import type { Store } from "../store/paths.ts";
 import { type Record, removeRecord, replaceRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
 import type { FsIds } from "../sys/credentials.ts";
-import { isErrno, SysError } from "../sys/errno.ts";
+import { isErrno } from "../sys/errno.ts";
 import { explainError } from "../sys/explain.ts";
 import { createFile, type Fd, mkdirat, openat, openDirectory, unlinkQuietly, writeAll } from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
-import { attach, cloneTree, createMount, fsopen, setOption, umountQuietly } from "../sys/mount.ts";
+import { attach, cloneTree, makeTmpfs, umountQuietly } from "../sys/mount.ts";
 import { attachHere } from "../sys/mount-here.ts";
 import { quote } from "../text/quote.ts";
 import { cover } from "./cover.ts";
@@ -21,10 +22,10 @@ import type { Operation } from "./operations.ts";
 import { refuseLinks } from "./refuse-links.ts";
 
 /** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */
-interface Held {
+interface OperationState {
   layers: readonly Fd[];
-  /** the container's user namespace */
-  userns: Fd | undefined;
+  /** the layers as the container's user namespace sees them, for an overlay that is idmapped */
+  trees: IdmappedTrees | undefined;
   report: (error: unknown) => void;
   tmpfs?: Fd;
   overlay?: Fd;
@@ -35,7 +36,7 @@ interface Held {
 
 /**
  * Runs all operations or none: on failure what was made is removed again and the error is thrown. `layers`
- * are open directories, top layer first, `userns` the namespace to which a mapped overlay goes. `report`: of a failure
+ * are open directories, top layer first, `trees` what an idmapped overlay is made of. `report`: of a failure
  * after this has returned, see {@link cover}. A kill in between leaves what the record names, for `gc`.
  */
 export function runOperations(
@@ -43,9 +44,9 @@ export function runOperations(
   operations: readonly Operation[],
   layers: readonly Fd[],
   report: (error: unknown) => void,
-  userns?: Fd,
+  trees?: IdmappedTrees,
 ): void {
-  const held: Held = { layers, userns, report };
+  const held: OperationState = { layers, trees, report };
   const undo: (() => void)[] = [];
   try {
     for (const operation of operations) {
@@ -99,7 +100,7 @@ export function describe(operation: Operation): string {
   }
 }
 
-function runOperation(store: Store, operation: Operation, held: Held, undo: (() => void)[]): void {
+function runOperation(store: Store, operation: Operation, held: OperationState, undo: (() => void)[]): void {
   switch (operation.op) {
     case "record":
       publishRecord(store, operation.record);
@@ -114,24 +115,26 @@ function runOperation(store: Store, operation: Operation, held: Held, undo: (() 
       return;
     }
     case "tmpfs-upper":
-      held.tmpfs = mountTmpfs(operation.bytes);
+      held.tmpfs = makeTmpfs({ size: String(operation.bytes), mode: "0700" });
       makeUpper(held.tmpfs, operation.root, operation.entries);
       return;
     case "overlay": {
       using directory = operation.directory === undefined ? undefined : openDirectory(operation.directory);
       const parent = (directory ?? held.tmpfs) as Fd;
       if (operation.as) held.ids = operation.as;
-      if (operation.idmapped && held.userns) {
-        mountForNamespace(store, operation, held, held.userns, parent);
-        identify(store, held);
-        return;
-      }
-      using upper = openDirectory("upper", parent.number);
-      using work = openDirectory("work", parent.number);
       const { source, volatile, restricted, image } = operation;
-      const detached = directory ? [] : [parent];
-      const { layers } = held;
-      held.overlay = mountOverlay({ layers, upper, work, source, volatile, restricted, image, detached });
+      const { layers, trees } = held;
+      if (operation.idmapped && trees) {
+        const how = { source, volatile, restricted, image };
+        const { overlay, root } = mountMapped({ trees, parent, directory: operation.directory, ...how });
+        held.overlay = overlay;
+        held.ids = root;
+      } else {
+        using upper = openDirectory("upper", parent.number);
+        using work = openDirectory("work", parent.number);
+        const detached = directory ? [] : [parent];
+        held.overlay = mountOverlay({ layers, upper, work, source, volatile, restricted, image, detached });
+      }
       identify(store, held);
       return;
     }
@@ -180,7 +183,7 @@ function parent(path: string): string {
 }
 
 /** Adds to the record by what the overlay is known, while nobody else can have it. */
-function identify(store: Store, held: Held): void {
+function identify(store: Store, held: OperationState): void {
   if (!held.record || !held.overlay) return;
   held.record = { ...held.record, overlay: identityOf(held.overlay) };
   replaceRecord(store, held.record);
@@ -197,33 +200,4 @@ function publishRecord(store: Store, record: Record): void {
       hint: "'veneer ps' shows what runs; try again in a moment",
     });
   }
-}
-
-function mountForNamespace(
-  { root: top }: Store,
-  operation: Operation & { op: "overlay" },
-  held: Held,
-  userns: Fd,
-  parent: Fd,
-): void {
-  const { layers: names, source, volatile, restricted, image } = operation;
-  const { layers } = held;
-  const { directory } = operation;
-  const inMemory = directory === undefined;
-  const place = { root: top, ...(directory !== undefined && { directory }) };
-  const request = { layers, names, parent, ...place, inMemory, userns, source, volatile, restricted, image };
-  // what else it has open goes with this process
-  const { overlay, root } = mountMapped(request);
-  held.overlay = overlay;
-  held.ids = root;
-}
-
-/** A tmpfs of `bytes` that is mounted nowhere: it lives as long as the overlay that uses it. */
-function mountTmpfs(bytes: number): Fd {
-  using context = fsopen("tmpfs");
-  setOption(context, "source", "veneer");
-  const result = setOption(context, "size", String(bytes));
-  if (result < 0) throw new SysError(-result, `fsconfig tmpfs size=${bytes}`);
-  setOption(context, "mode", "0700");
-  return createMount(context, "tmpfs");
 }

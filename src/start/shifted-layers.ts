@@ -1,6 +1,7 @@
 /** What a start does where the layers of its base cannot be idmapped: shifted copies, or a clear refusal. */
-import { causes, VeneerError } from "../errors.ts";
+import { VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
+import type { RootRequest } from "../request/root-request.ts";
 import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
@@ -10,32 +11,22 @@ import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { mapName } from "../userns/id-map.ts";
 
-/** Why the layers or the store cannot be idmapped; undefined where `error` says something else. */
-export function idmapRefusal(error: unknown): VeneerError | undefined {
-  for (const cause of causes(error)) {
-    if (cause instanceof VeneerError && cause.code === "NO_IDMAP") return cause;
-  }
-  return undefined;
-}
-
 /**
  * Sees to it that a version has shifted copies of all its layers; returns which version it is. Where it has none
- * they are made if that is `allowed`, which takes as long as a copy of the base; else `refusal` is thrown, with
+ * they are made if the request or the configuration allows it, which takes as long as a copy of the base; else `refusal` is thrown, with
  * what to do.
  */
 export function requireShifted(
-  settings: Settings,
-  ref: BaseRef,
+  { store, config }: Settings,
+  request: RootRequest,
   map: IdMap | undefined,
-  allowed: boolean,
   refusal: VeneerError,
 ): BaseRef {
-  const { store } = settings;
-  if (!map || mapName(map) === undefined) throw refusal;
-  const { name, version, manifest } = read(store, ref);
+  if (!request.base || !map || mapName(map) === undefined) throw refusal;
+  const { name, version, manifest } = read(store, request.base);
   const fixed = { name, version };
   if (shiftedPaths(store, manifest, map)) return fixed;
-  if (!allowed) {
+  if (!(request.shiftedCopy ?? config.shiftedCopy)) {
     throw withHint(
       refusal,
       `or let a copy with shifted owners be made, once for all containers with these ids: --shifted-copy, "shiftedCopy": true in the configuration, or '${["veneer", ...shiftWords(fixed, map)].join(" ")}'`,

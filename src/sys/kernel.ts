@@ -1,9 +1,8 @@
-/** The least that a kernel must have. */
+/** The kernel's version, and the least that it must have. */
 import { VeneerError } from "../errors.ts";
 import { errno } from "./errno.ts";
-import { readText } from "./fd.ts";
 import { AT_EMPTY_PATH } from "./flags.ts";
-import { cstring, syscall } from "./libc.ts";
+import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
 let checked = false;
@@ -21,8 +20,26 @@ export function requireKernel(): void {
     checked = true;
     return;
   }
-  const release = readText("/proc/sys/kernel/osrelease")?.trim() ?? "of unknown version";
-  throw new VeneerError("KERNEL", `this kernel, Linux ${release}, has no mount_setattr(2)`, {
+  throw new VeneerError("KERNEL", `this kernel, Linux ${kernelRelease()}, has no mount_setattr(2)`, {
     hint: "Linux 6.1 or later is needed, or a seccomp filter hides the call: 'veneer doctor' says more",
   });
+}
+
+/** new_utsname in linux/utsname.h: six fields */
+const FIELD = 65;
+
+/** As uname(2) has it: `6.1.0-28-amd64`. */
+export function kernelRelease(): string {
+  const buffer = new Uint8Array(6 * FIELD);
+  check(syscall(SYS.uname, buffer), "uname");
+  const field = buffer.subarray(2 * FIELD, 3 * FIELD);
+  return new TextDecoder().decode(field.subarray(0, field.indexOf(0)));
+}
+
+/** By its version: for what cannot be tried, or only at a price. */
+export function isKernelSince(major: number, minor: number): boolean {
+  const [own = 0, ownMinor = 0] = kernelRelease()
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
+  return own > major || (own === major && ownMinor >= minor);
 }

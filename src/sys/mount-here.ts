@@ -20,6 +20,7 @@ import {
   O_DIRECTORY,
   O_PATH,
 } from "./flags.ts";
+import { isKernelSince } from "./kernel.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { attach, clonePeer, mount, setMountAttributes } from "./mount.ts";
 import { SYS } from "./numbers.ts";
@@ -27,11 +28,7 @@ import { fstat, statMaybe } from "./stat.ts";
 
 /** Whether the kernel can give a mount its group back: Linux 5.15. */
 export function keepsGroups(): boolean {
-  const buffer = new Uint8Array(6 * 65);
-  check(syscall(SYS.uname, buffer), "uname");
-  const release = new TextDecoder().decode(buffer.subarray(2 * 65, 3 * 65));
-  const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
-  return major > 5 || (major === 5 && minor >= 15);
+  return isKernelSince(5, 15);
 }
 
 /** Enters a copy of this mount namespace, which goes with the last process in it. */

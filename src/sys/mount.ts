@@ -49,6 +49,16 @@ export function createMount(context: Fd, name: string, attributes = 0): Fd {
   return new Fd(check(syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes), "fsmount", name));
 }
 
+/** A detached tmpfs with these options (tmpfs(5)): it lives as long as its descriptor and what uses it. */
+export function makeTmpfs(options: Readonly<Record<string, string>>, attributes = 0): Fd {
+  using context = fsopen("tmpfs");
+  for (const [key, value] of Object.entries({ source: "veneer", ...options })) {
+    const result = setOption(context, key, value);
+    if (result < 0) throw new SysError(-result, `fsconfig tmpfs ${key}=${value}`);
+  }
+  return createMount(context, "tmpfs", attributes);
+}
+
 /** What the kernel says of the last failure in a context (fsopen(2)), as ` (text)`; empty when it says nothing. */
 function contextLog(context: Fd): string {
   const lines: string[] = [];

@@ -1,0 +1,135 @@
+/** The start of what keeps its writes: a named instance. */
+import { VeneerError } from "../errors.ts";
+import type { Settings } from "../request/config.ts";
+import type { RootRequest } from "../request/root-request.ts";
+import { lockBase, readVersion } from "../store/bases.ts";
+import { makeInstance } from "../store/create-instance.ts";
+import { partDirectories } from "../store/frozen-uppers.ts";
+import {
+  checkInstanceBase,
+  checkInstanceDigest,
+  type Instance,
+  lockInstance,
+  readInstance,
+  withMasks,
+  writeInstance,
+} from "../store/instances.ts";
+import { refuseLxcMounted } from "../store/lxc-mount.ts";
+import { hideBelow, maskedPaths } from "../store/masks.ts";
+
+import { freshUpper, openLayers } from "../store/open-layers.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { type Fd, openDirectory } from "../sys/fd.ts";
+import { carryOut, idmapFor, replaceOwnRecord } from "./carry-out.ts";
+import type { AfterMount, StartTarget, UpperPlan } from "./plan.ts";
+import { refuseHeld, refuseInUse } from "./refuse-held.ts";
+import { refuseNamed } from "./shifted-layers.ts";
+
+/** Makes the instance of a start. None is left of one that is refused. */
+export function makeNamed(store: Store, id: string, request: RootRequest, target: StartTarget): void {
+  const tried = idmapFor(store, target, { fds: [], paths: [] }, { inMemory: request.tmpfs !== undefined });
+  if (tried?.kind === "refused") throw refuseNamed(tried.why);
+  makeUnlessMade(store, id, request);
+}
+
+export function startNamed(
+  settings: Settings,
+  request: RootRequest,
+  target: StartTarget,
+  afterMount?: AfterMount,
+): void {
+  const { store } = settings;
+  const id = request.instance as string;
+  using _instanceLock = lockInstance(store, id);
+  const instance = readInstance(store, id);
+  if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
+  checkInstanceBase(id, instance, request.base);
+  startLocked(settings, id, instance, target, request.mask, afterMount);
+}
+
+/**
+ * Mounts an instance, whose lock the caller holds. Like {@link start}. What the configuration and `mask` hide is
+ * hidden from then on.
+ */
+export function startLocked(
+  settings: Settings,
+  id: string,
+  before: Instance,
+  target: StartTarget,
+  mask: readonly string[] = [],
+  afterMount?: AfterMount,
+): void {
+  const { store } = settings;
+  const instance = withMasks(before, settings.config.mask, mask);
+  refuseHeld(store, id);
+  refuseLxcMounted(store, id);
+  replaceOwnRecord(store, target);
+  const ref = { name: instance.base, version: instance.version };
+  using _baseLock = lockBase(store, ref);
+  const base = readVersion(store, ref);
+  checkInstanceDigest(id, instance, base);
+  const generation = paths.generation(store, id, instance.generation);
+  const [directory = generation, ...lower] = partDirectories(generation, instance);
+  if (lower.length > MAX_LOWER_PARTS) throw mustMerge(id, lower.length);
+  using layers = openLayers(
+    store,
+    base,
+    lower.map((part) => `${part}/upper`),
+  );
+  const inMemory = instance.tmpfs !== undefined;
+  const idmap = idmapFor(store, target, layers, { inMemory });
+  if (idmap?.kind === "refused") throw refuseNamed(idmap.why);
+  if (!inMemory) {
+    refuseInUse(id, [directory, ...lower]);
+    hideMasked(store, instance.mask, directory, lower.length, layers.fds);
+  }
+  if (instance !== before) writeInstance(store, id, instance);
+  const upper: UpperPlan =
+    instance.tmpfs === undefined
+      ? { kind: "existing", directory, parts: lower.length }
+      : { kind: "tmpfs", bytes: instance.tmpfs, ...freshUpper(layers.fds, instance) };
+  carryOut(settings, {
+    base,
+    layers,
+    idmap,
+    instance: id,
+    upper,
+    target,
+    afterMount,
+    mask: instance.mask,
+  });
+}
+
+/** `lower`: how many of the layers, from the top, are lower parts of the upper. */
+function hideMasked(
+  store: Store,
+  mask: readonly string[],
+  directory: string,
+  lower: number,
+  layers: readonly Fd[],
+): void {
+  if (mask.length === 0) return;
+  using upper = openDirectory(`${directory}/upper`);
+  const own = layers.slice(lower);
+  hideBelow(store, maskedPaths(own, mask), [upper, ...layers.slice(0, lower)], own);
+}
+
+/** Of one that was rebased very often and whose merge was interrupted: overlayfs takes 500 layers in all. */
+const MAX_LOWER_PARTS = 64;
+
+function mustMerge(id: string, lower: number): VeneerError {
+  return new VeneerError("PARTS", `the upper of instance ${id} is in ${lower + 1} parts after live rebases`, {
+    hint: "'veneer gc' merges them",
+  });
+}
+
+/** Another start of the same name may be quicker: then its instance is the one. */
+function makeUnlessMade(store: Store, id: string, request: RootRequest): void {
+  const { base } = request;
+  if (!base) throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
+  try {
+    makeInstance(store, id, base, request);
+  } catch (error) {
+    if (!(error instanceof VeneerError && error.code === "EXISTS")) throw error;
+  }
+}
