@@ -80,7 +80,11 @@ export function readConfigFile(path: string, named = false): ConfigFile {
       "see 'veneer --help' for --config",
     );
   }
-  if (text === undefined) return {};
+  return text === undefined ? {} : parseConfigFile(text, path);
+}
+
+/** Like {@link readConfigFile}, of its text. */
+export function parseConfigFile(text: string, path: string): ConfigFile {
   try {
     return parseDocument<ConfigFile>(text, path, validateConfig);
   } catch (error) {
@@ -99,7 +103,15 @@ export function readConfigFile(path: string, named = false): ConfigFile {
 
 /** Options win over the configuration file, which wins over the `places`. Reads no environment. */
 export function readSettings(options: GlobalOptions, places: Places = defaultPlaces()): Settings {
-  const file = readConfigFile(options.config ?? places.config, options.config !== undefined);
+  return settingsOf(
+    readConfigFile(options.config ?? places.config, options.config !== undefined),
+    options,
+    places,
+  );
+}
+
+/** Pure. */
+export function settingsOf(file: ConfigFile, options: GlobalOptions, places: Places): Settings {
   return {
     store: { root: options.root ?? file.root ?? places.root, run: options.run ?? file.run ?? places.run },
     config: {

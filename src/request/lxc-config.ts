@@ -31,13 +31,18 @@ export interface Line {
 
 /** What is set on the command line (`-s`) is not in the file and cannot be seen. */
 export function readLxcConfig(path: string): LxcConfig {
+  return lxcConfigOf(path === "" ? [] : readLines(path, LINE));
+}
+
+/** What the lines of a file and of its includes come to. Pure. */
+export function lxcConfigOf(lines: Iterable<Line>): LxcConfig {
   let rootfs = "";
   let idmap: LxcConfig["idmap"];
   let ephemeral = false;
   let preMount = false;
   const idmaps: string[] = [];
   let environment: Record<string, string> = {};
-  for (const { key, value, file } of path === "" ? [] : readLines(path, LINE)) {
+  for (const { key, value, file } of lines) {
     if (key === "rootfs.path") rootfs = value;
     else if (key === "ephemeral") ephemeral = value === "1";
     else if (key === "idmap") idmaps.push(value);

@@ -6,6 +6,15 @@ import { VeneerError } from "../errors.ts";
 
 export const BLOCK = 512;
 
+export type EntryType =
+  | "file"
+  | "hard link"
+  | "symbolic link"
+  | "character device"
+  | "block device"
+  | "directory"
+  | "fifo";
+
 export interface TarHeader {
   readonly name: Uint8Array;
   /** the type flag, as a character; `\0` as it stands */

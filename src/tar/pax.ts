@@ -90,7 +90,7 @@ export function paxXattrs(records: PaxRecords): Map<string, Uint8Array> {
 
 function decodeBase64(text: string): Uint8Array | undefined {
   const padded = text.replace(/=+$/, "");
-  return /^[A-Za-z0-9+/]*$/.test(padded) ? Uint8Array.fromBase64(padded) : undefined;
+  return /^[A-Za-z0-9+/]*$/.test(padded) ? Buffer.from(padded, "base64") : undefined;
 }
 
 function percentDecoded(text: string): string {

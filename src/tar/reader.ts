@@ -1,7 +1,7 @@
 /** Reads a tar in one pass: ustar, pax, GNU and star, old and new, as Go's archive/tar understands them. */
 import { decodeName } from "../text/file-names.ts";
 import type { ByteReader } from "./byte-reader.ts";
-import { BLOCK, badTar, cut, isZero, parseHeader, type TarHeader } from "./header.ts";
+import { BLOCK, badTar, cut, type EntryType, isZero, parseHeader, type TarHeader } from "./header.ts";
 import { type PaxRecords, parsePax, paxNumber, paxText, paxTime, paxXattrs } from "./pax.ts";
 import { parseAcl } from "./posix-acl.ts";
 import { checkSparse, type Extent, readGnuSparse, readPaxSparse } from "./sparse.ts";
@@ -9,14 +9,7 @@ import { checkSparse, type Extent, readGnuSparse, readPaxSparse } from "./sparse
 export interface TarEntry {
   /** as in the archive */
   readonly name: string;
-  readonly type:
-    | "file"
-    | "hard link"
-    | "symbolic link"
-    | "character device"
-    | "block device"
-    | "directory"
-    | "fifo";
+  readonly type: EntryType;
   /** permission bits */
   readonly mode: number;
   readonly uid: number;
@@ -34,7 +27,7 @@ export interface TarEntry {
   readonly unreadAcls: number;
 }
 
-const TYPES: Readonly<Record<string, TarEntry["type"]>> = {
+const TYPES: Readonly<Record<string, EntryType>> = {
   "\0": "file",
   "0": "file",
   "1": "hard link",

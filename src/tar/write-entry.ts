@@ -1,18 +1,11 @@
 /** Encodes the header of a tar entry: ustar, with a pax header before it for what does not fit (pax(1)). */
 import { encodeName } from "../text/file-names.ts";
-import { BLOCK } from "./header.ts";
+import { BLOCK, type EntryType } from "./header.ts";
 
 export interface NewEntry {
   /** relative; of a directory without a slash at its end */
   readonly name: string;
-  readonly type:
-    | "file"
-    | "hard link"
-    | "symbolic link"
-    | "character device"
-    | "block device"
-    | "directory"
-    | "fifo";
+  readonly type: EntryType;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -28,7 +21,7 @@ export interface NewEntry {
   readonly sparse?: { readonly size: number };
 }
 
-const TYPES: Readonly<Record<NewEntry["type"], string>> = {
+const TYPES: Readonly<Record<EntryType, string>> = {
   file: "0",
   "hard link": "1",
   "symbolic link": "2",
