@@ -10,12 +10,12 @@ trap 'rm -rf "$disk"' EXIT
 tree=$disk/tree
 mkdir -p "$tree/node_modules" "$tree/bin"
 cp -r "$PROJECT"/{dist,src,test,hooks,schemas,package.json,tsconfig.json,vitest.config.ts} "$tree/"
-(cd "$PROJECT/node_modules" && tar c --exclude=./@oven --exclude=./@biomejs --exclude='./@typescript' --exclude=./typescript --exclude=./bun-types .) |
+[ -n "$SCRIPT" ] || (cd "$PROJECT/node_modules" && tar c --exclude=./@oven --exclude=./@biomejs --exclude='./@typescript' --exclude=./typescript --exclude=./bun-types .) |
   tar x -C "$tree/node_modules"
 cp "$(readlink -f "$(command -v node)")" "$tree/bin/node"
 cp "$STATE/selection" "$tree/selection"
 install -m755 "$PROJECT/scripts/kernels/guest-init.sh" "$tree/guest-init"
-install -m755 "$PROJECT/scripts/kernels/run-tests.sh" "$tree/run-tests"
+install -m755 "${SCRIPT:-$PROJECT/scripts/kernels/run-tests.sh}" "$tree/run-tests"
 mke2fs -q -t ext4 -d "$tree" "$disk/project.img" 2G
 truncate -s 64M "$disk/out.img"
 
@@ -44,6 +44,11 @@ qemu=(qemu-system-x86_64 -accel tcg -cpu "$GUEST_CPU" -smp "$GUEST_SMP" -m "$GUE
   -serial stdio -kernel "$kernel/vmlinuz" -initrd "$kernel/initrd" -append "$append" "${drives[@]}")
 if [ -n "$SHELL_ONLY" ]; then exec "${qemu[@]}"; fi
 timeout "${VENEER_KERNELS_LIMIT:-3600}" "${qemu[@]}" >"$log" 2>&1 </dev/null || true
+if [ -n "$SCRIPT" ]; then
+  sed -n '/^guest: /,$p' "$log"
+  grep -q '^guest: status 0' "$log"
+  exit
+fi
 tar x -f "$disk/out.img" -O results.json >"$result" 2>/dev/null || {
   echo "test:kernels: no result from Linux $(basename "$kernel"); the end of $log:" >&2
   tail -30 "$log" >&2

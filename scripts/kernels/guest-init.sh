@@ -18,7 +18,7 @@ After=multi-user.target
 [Service]
 Type=oneshot
 Delegate=yes
-ExecStart=/veneer/run-tests
+ExecStart=/bin/sh -c "/veneer/run-tests; echo guest: status $$?"
 ExecStopPost=/bin/systemctl poweroff --force --force
 StandardOutput=tty
 StandardError=tty
@@ -63,7 +63,7 @@ if grep -q Y /sys/module/apparmor/parameters/enabled 2>/dev/null; then
   # what Debian's apparmor.service loads at boot
   for profile in /etc/apparmor.d/*; do [ -d "$profile" ] || apparmor_parser -r "$profile"; done
 fi
-if grep -q veneer.shell /proc/cmdline; then setsid -c bash -i <>/dev/ttyS0 >&0 2>&0; else /veneer/run-tests; fi
+if grep -q veneer.shell /proc/cmdline; then setsid -c bash -i <>/dev/ttyS0 >&0 2>&0; else /veneer/run-tests; echo "guest: status $?"; fi
 sync
 mount -o remount,ro / 2>/dev/null
 echo o >/proc/sysrq-trigger

@@ -4,6 +4,7 @@
 # VERSION: the beginning of a kernel's version (6.1, 6.12, 7); default: 6.1 6.12 6.16 6.18 7.
 #   --cgroup v2|v1|hybrid   --apparmor   --systemd   --cpu MODEL   --smp N   --memory MIB
 #   --only FEATURE          features of scripts/kernels/core-tests.json whose name contains this (again: or that)
+#   --script FILE           a script in place of the tests, as scripts/kernels/look.sh: what it prints, and its status
 #   --shell                 a shell on the guest's console in place of the tests
 #   --update                newest packages of the kernels asked for
 # VENEER_KERNELS (default /var/tmp/veneer-kernels, about 6 GB) keeps guest, kernels and images for the next run.
@@ -11,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PROJECT=$PWD STATE=${VENEER_KERNELS:-/var/tmp/veneer-kernels}
-export CGROUP=v2 APPARMOR= SYSTEMD= GUEST_CPU=max GUEST_SMP=${VENEER_KERNELS_SMP:-2} GUEST_MEMORY=2560 SHELL_ONLY= UPDATE=
+export CGROUP=v2 APPARMOR= SYSTEMD= GUEST_CPU=max GUEST_SMP=${VENEER_KERNELS_SMP:-2} GUEST_MEMORY=2560 SHELL_ONLY= UPDATE= SCRIPT=
 only=() versions=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -22,6 +23,7 @@ while [ $# -gt 0 ]; do
     --smp) GUEST_SMP=$2; shift ;;
     --memory) GUEST_MEMORY=$2; shift ;;
     --only) only+=("$2"); shift ;;
+    --script) SCRIPT=$(realpath "$2"); shift ;;
     --shell) SHELL_ONLY=1 ;;
     --update) UPDATE=1 ;;
     -*) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
@@ -49,6 +51,6 @@ for version in "${versions[@]}"; do
   bash scripts/kernels/boot.sh "$kernel" "$result" || status=1
   results+=("$result")
 done
-[ -z "$SHELL_ONLY" ] || exit 0
+[ -z "$SHELL_ONLY$SCRIPT" ] || exit "$status"
 node scripts/kernels/core-tests.mjs table "${results[@]}" || status=1
 exit "$status"

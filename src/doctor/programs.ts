@@ -1,6 +1,6 @@
 /** Engines, helper programs and this program's own directory. */
 import { execFileSync } from "node:child_process";
-import { lstatSync } from "node:fs";
+import { lstatSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { findProgram, findRuntime, installHint, isExecutable } from "../process/find-program.ts";
 import type { Config } from "../request/config.ts";
@@ -70,7 +70,7 @@ export function installationChecks(): Check[] {
       check("installation", name, false, () => {
         const file = join(directory, name);
         if (isExecutable(file)) return trusted(file);
-        return not("missing", `not in ${directory}`, "install the scripts of dist/ beside the program");
+        return not("missing", `not in ${directory}`, "install the links of dist/ beside the program");
       }),
     ),
   ];
@@ -79,14 +79,18 @@ export function installationChecks(): Check[] {
 /** Engines run it as root: nobody else may write it, nor a directory on the way. */
 function trusted(file: string): Finding {
   for (let path = file; ; path = dirname(path)) {
-    const { uid, mode } = lstatSync(path);
+    const stat = lstatSync(path);
+    const { uid, mode } = stat;
     const sticky = (mode & 0o1000) !== 0;
     if (uid !== 0 && uid !== process.getuid?.()) {
       return not("limited", `${path} belongs to uid ${uid}`, "engines run it as root: chown root");
     }
-    if ((mode & 0o022) !== 0 && !sticky) {
+    // a link's own mode says nothing (symlink(7))
+    if ((mode & 0o022) !== 0 && !sticky && !stat.isSymbolicLink()) {
       return not("limited", `${path} can be written by others`, "engines run it as root: chmod go-w");
     }
-    if (path === "/") return ok(file);
+    if (path === "/") break;
   }
+  const real = realpathSync(file);
+  return real === file ? ok(file) : trusted(real);
 }

@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -98,7 +99,7 @@ describe("doctor", () => {
     expect([ok, status]).toEqual([false, 1]);
   });
 
-  it("warns of a program that others can write, and of one without its scripts", async () => {
+  it("warns of a program that others can write, and of one without its links", async () => {
     const directory = join(host.dir, "installed");
     mkdirSync(directory);
     for (const name of ["veneer", "veneer-cli"]) {
@@ -109,6 +110,11 @@ describe("doctor", () => {
     const { find } = await doctor(join(directory, "veneer"));
     expect(find("program")).toMatchObject({ status: "limited", hint: expect.stringContaining("chmod go-w") });
     expect(find("veneer-runc").status).toBe("missing");
+    symlinkSync("veneer", join(directory, "veneer-runc"));
+    const linked = async () => (await doctor(join(directory, "veneer"))).find("veneer-runc").status;
+    expect(await linked()).toBe("limited");
+    chmodSync(join(directory, "veneer"), 0o755);
+    expect(await linked()).toBe("ok");
   });
 
   it("tells a user without root what it has and what it lacks", async () => {
