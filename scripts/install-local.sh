@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # npm run install-local -- [--prefix DIR]: puts the program and the wrapping runtimes into PREFIX/bin, the large
 # program behind it into PREFIX/libexec/veneer, the engine files into PREFIX/share/veneer, the completions where shells
-# look for them, and the systemd units into PREFIX/lib/systemd/system. Running it again replaces what is there, each
+# look for them, the manual pages, and the systemd units into PREFIX/lib/systemd/system. Running it again replaces what is there, each
 # file at once; containers that run are not touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -76,7 +76,12 @@ complete bash bash-completion/completions/veneer
 complete zsh zsh/site-functions/_veneer
 complete fish fish/vendor_completions.d/veneer.fish
 
+pages=$(mktemp -d)
+trap 'rm -rf -- "$pages"' EXIT
+node_modules/@oven/bun-linux-x64/bin/bun packaging/man.ts "$pages" "$("$prefix/bin/veneer" --version | cut -d' ' -f2)"
+for page in "$pages"/*; do place 644 "$page" "$prefix/share/man/man1/${page##*/}"; done
+
 # read once, the program's later starts come from memory
 cat -- "$prefix/bin/veneer" >/dev/null
-echo "installed in $prefix: bin/veneer, bin/veneer-runc, bin/veneer-crun, share/veneer, lib/systemd/system" >&2
+echo "installed in $prefix: bin/veneer, bin/veneer-runc, bin/veneer-crun, share/veneer, share/man, lib/systemd/system" >&2
 echo "next: $prefix/bin/veneer base import NAME SOURCE, or --in-place for a directory as it stands" >&2

@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
   acl attr btrfs-progs busybox-static catatonit containerd criu crun debootstrap docker-registry docker.io e2fsprogs fish gcc
-  hyperfine jq libc6-dev libcap2-bin lxc musl-tools podman procps python3-minimal runc skopeo sqlite3 strace tar uidmap umoci util-linux
+  hyperfine jq libc6-dev libcap2-bin lxc man-db musl-tools podman procps python3-minimal runc skopeo sqlite3 strace tar uidmap umoci util-linux
   xfsprogs xz-utils zsh zstd
 )
 # LXD comes from Debian 12, Incus from Debian 13; docker-cli and libcriu2 are packages of their own from there on

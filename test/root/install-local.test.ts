@@ -36,6 +36,12 @@ describe("install-local", () => {
       const unit = readFileSync(join(prefix, "lib/systemd/system", name), "utf8");
       expect(unit).not.toContain("/usr/bin/veneer");
     }
+    for (const page of ["veneer", "veneer-runc", "veneer-crun", "veneer-base-import"]) {
+      const text = await must("man", ["-P", "cat", page], {
+        env: { PATH: process.env.PATH as string, MANPATH: join(prefix, "share/man") },
+      });
+      expect(text, page).toContain("SYNOPSIS");
+    }
     for (const [shell, file] of [
       ["bash", "bash-completion/completions/veneer"],
       ["zsh", "zsh/site-functions/_veneer"],

@@ -96,3 +96,48 @@ export function generalPage(
   lines.push(".SH SEE ALSO", "runc(8), crun(1), lxc.container.conf(5), mount(8)");
   return `${lines.join("\n")}\n`;
 }
+
+/** veneer-runc(1), which is veneer-crun(1) too. */
+export function runtimePage(version: string): string {
+  const lines = [
+    header("veneer-runc", 1, version),
+    ".SH NAME",
+    "veneer\\-runc, veneer\\-crun \\- runc and crun, for containers on a base",
+    ".SH SYNOPSIS",
+    "\\fBveneer\\-runc\\fR [RUNC'S OPTIONS] COMMAND [ARGUMENTS]",
+    ".SH DESCRIPTION",
+    ...paragraphs(`Stands where an engine calls its runtime. create, run, restore and checkpoint of a container on a base prepare its root in a mount
+namespace of their own, then the real runtime is executed with the same arguments. Every other call goes to it at once.
+
+A container names its base by an annotation in config.json. One that names none is the real runtime's alone. One that
+names a base starts on it or not at all.
+
+The real runtime is the one that "runtimes" in /etc/veneer/config.json names, else the first runc (crun) on PATH that is
+not veneer. No variable of the environment but PATH has an effect.`),
+    ".SH ANNOTATIONS",
+    ...tagged([
+      ["run.veneer.base", "NAME or NAME@VERSION: the base that the container's root stands on"],
+      [
+        "run.veneer.instance",
+        "the writable upper to use, which outlasts the container; made where it is missing",
+      ],
+      ["run.veneer.upper", "ephemeral (default), or persistent: an instance of the container's own name"],
+      ["run.veneer.tmpfs", "keep the writes in memory, at most SIZE"],
+      [
+        "run.veneer.opaque",
+        "directories that start empty, separated by commas, or none; default /tmp and /root",
+      ],
+      ["run.veneer.mask", "files to hide, separated by commas; the last part may hold * and ?"],
+      ["run.veneer.rootfs", "replace (default), or layer: the image's own tree above the base"],
+      [
+        "run.veneer.shifted-copy",
+        "true: where the kernel cannot idmap the base, copy it once for the container's ids",
+      ],
+    ]),
+    ".SH EXIT STATUS",
+    "That of the real runtime; 1 when the root could not be prepared, with a line on stderr and in the runtime's log.",
+    ".SH SEE ALSO",
+    "\\fBveneer\\fR(1), runc(8), crun(1)",
+  ];
+  return `${lines.join("\n")}\n`;
+}
