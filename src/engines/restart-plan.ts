@@ -1,5 +1,5 @@
 /** How a container is stopped and started again by the engine that it is of. Pure. */
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 
 export interface RestartPlan {
   /** for messages: `podman` */
@@ -15,7 +15,7 @@ export interface RestartPlan {
  * Told by the record: LXC by the configuration file, podman and Docker by where they keep their bundles. Undefined
  * for containers of a runtime alone, and of engines that are told from outside what to start.
  */
-export function restartPlan({ engine, container, bundle = "" }: Record): RestartPlan | undefined {
+export function restartPlan({ engine, container, bundle = "" }: UseRecord): RestartPlan | undefined {
   if (container === undefined) return undefined;
   if (engine === "lxc") {
     const suffix = `/${container}/config`;

@@ -6,7 +6,7 @@ import { liveHolder } from "../rebase/target.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import type { BaseRef } from "../text/names.ts";
 import { type RestartPlan, restartPlan } from "./restart-plan.ts";
 
@@ -42,7 +42,7 @@ export async function cutoverRestarting(
   return instance;
 }
 
-async function planOf(holder: Record, id: string, env: NodeJS.ProcessEnv): Promise<RestartPlan> {
+async function planOf(holder: UseRecord, id: string, env: NodeJS.ProcessEnv): Promise<RestartPlan> {
   const name = holder.container ?? holder.key;
   const hint = `stop it, then 'veneer cutover ${id} …', then start it`;
   const plan = restartPlan(holder);

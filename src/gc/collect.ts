@@ -11,7 +11,7 @@ import { lockLayers, readLayer } from "../store/layers.ts";
 import { lxcConfigOf } from "../store/lxc-mount.ts";
 import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { isLeft, lockSession, readSession } from "../store/sessions.ts";
 import { holdStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
@@ -226,7 +226,7 @@ function carryOut(store: Store, step: GcStep): string | boolean {
  * A start holds its base while it writes its record: with the base held, the record either is still the one
  * that was looked at, or a new one that is not touched.
  */
-function releaseRecord(store: Store, record: Record): string | boolean {
+function releaseRecord(store: Store, record: UseRecord): string | boolean {
   using base = openatMaybe(AT_FDCWD, paths.base(store, record.base), O_RDONLY | O_DIRECTORY);
   if (base && !flock(base.number, LOCK_EX | LOCK_NB, record.base)) return false;
   using _instance = record.instance === undefined ? undefined : lockInstance(store, record.instance);

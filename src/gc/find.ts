@@ -6,7 +6,7 @@ import { listInstances, readInstance } from "../store/instances.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { ownerState } from "../store/owners.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record, readRecord } from "../store/records.ts";
+import { findHolder, readRecord, type UseRecord } from "../store/records.ts";
 import { allSessions, isLeft } from "../store/sessions.ts";
 import { holdStaging } from "../store/staging.ts";
 import { listBases, listVersions, manifestNumbers, namesIn } from "../store/versions.ts";
@@ -74,7 +74,7 @@ function keysIn(directory: string): string[] {
 }
 
 function readRecords(store: Store, report: (error: unknown) => void) {
-  const records: Record[] = [];
+  const records: UseRecord[] = [];
   const emptyRecords: string[] = [];
   for (const key of keysIn(paths.records(store))) {
     const record = attempt(() => readRecord(store, key), report);
@@ -120,7 +120,7 @@ export function isOrphan(store: Store, id: string): boolean {
   });
 }
 
-function hasIdleParts(store: Store, id: string, test: (record: Record) => boolean): boolean {
+function hasIdleParts(store: Store, id: string, test: (record: UseRecord) => boolean): boolean {
   const instance = readInstance(store, id);
   if (!instance) return false;
   const directories = [instance, ...(instance.kept ?? [])].map(({ generation }) =>

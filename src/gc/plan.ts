@@ -1,5 +1,5 @@
 /** What `gc` frees. Pure: what is there and what is needed in, steps out. */
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { mapName } from "../userns/id-map.ts";
 
 export type GarbageKind =
@@ -19,7 +19,7 @@ export type GarbageKind =
   | "trash";
 
 export interface GcFacts {
-  readonly records: readonly { readonly record: Record; readonly live: boolean }[];
+  readonly records: readonly { readonly record: UseRecord; readonly live: boolean }[];
   /** records whose user said that it is gone, by key */
   readonly emptyRecords: readonly string[];
   /** keys of kept configurations, listed before the records */
@@ -54,7 +54,7 @@ export interface GcFacts {
 }
 
 export type GcStep =
-  | { readonly kind: "record"; readonly record: Record }
+  | { readonly kind: "record"; readonly record: UseRecord }
   | { readonly kind: "record"; readonly empty: string }
   | { readonly kind: "ephemeral upper"; readonly id: string }
   | { readonly kind: "instance"; readonly id: string }

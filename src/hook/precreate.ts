@@ -16,7 +16,7 @@ import { start } from "../start/start.ts";
 import { parseDocument } from "../store/document.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { listRecords, type Record, recordKey } from "../store/records.ts";
+import { listRecords, recordKey, type UseRecord } from "../store/records.ts";
 import { DOCUMENT_LIMIT, readAll, uniqueSuffix, writeAll } from "../sys/fd.ts";
 import { identify } from "../sys/process.ts";
 import { getppid, workingDirectory } from "../sys/self.ts";
@@ -55,7 +55,7 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
   const key = recordKey("precreate", container ?? "podman", uniqueSuffix());
   using userns = usernsOfConfig(store, config);
   const target = userns ? paths.mappedPoint(store, key) : paths.rootPoint(store, key);
-  const print = (record: Record): Operation[] => {
+  const print = (record: UseRecord): Operation[] => {
     const moved = replaceValue(text, ["root", "path"], JSON.stringify(target));
     return [
       {

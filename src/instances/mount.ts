@@ -16,7 +16,7 @@ import { isMountedAtTarget } from "../store/mounts/identity.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { mountersOf } from "../store/mounts/mount-tables.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record, readRecord, recordKey } from "../store/records.ts";
+import { findHolder, readRecord, recordKey, type UseRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { mkdirMaybe, mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
 import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
@@ -157,7 +157,7 @@ export function umountInstance(store: Store, id: string): void {
   remember(store, id, undefined);
 }
 
-function notMountedHere(id: string, holder: Record | undefined): VeneerError {
+function notMountedHere(id: string, holder: UseRecord | undefined): VeneerError {
   const elsewhere = holder?.engine === "mount" && isLive(holder);
   const device = elsewhere ? holder.overlay?.device : undefined;
   const pid = device === undefined ? undefined : mountersOf(device).next().value;

@@ -5,7 +5,7 @@ import { type Parts, partDirectories, partUppers } from "../store/frozen-uppers.
 import type { Generation } from "../store/instances.ts";
 import { lxcConfigOf } from "../store/lxc-mount.ts";
 import { paths, type Store } from "../store/paths.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { listRunning, withProcesses } from "./running.ts";
 import { type InstanceView, ownBytes, viewInstance } from "./view.ts";
 
@@ -74,7 +74,7 @@ function holderOf(view: InstanceView): object {
   return running ? { holder: { ...describeRecord(running.record), pid: running.pid } } : {};
 }
 
-function describeRecord(record: Record): object {
+function describeRecord(record: UseRecord): object {
   const { engine, container, bundle, placement, target, source, idmap, shifted, created } = record;
   return { engine, container, bundle, placement, target, source, idmap, shifted, since: created };
 }

@@ -3,13 +3,13 @@
 import { isUpperInUse } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { mountTables } from "../store/mounts/mount-tables.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { rootUppers } from "./root-processes.ts";
 
 /** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
 export interface LiveTest {
-  isLive(record: Record): boolean;
+  isLive(record: UseRecord): boolean;
   isInUse(upper: string): boolean;
   /**
    * Whether an overlay on it lives that no process has as its root: in a mount namespace that was left, or that

@@ -3,7 +3,7 @@
 import { type Identified, upperHandleOf } from "../store/mounts/identity.ts";
 import { readMountTable, readNamespace } from "../store/mounts/mount-tables.ts";
 import { isRootOf, openRoot, rootIn } from "../store/mounts/roots.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { upperHandle } from "../sys/file-handle.ts";
 import { mountStatus } from "../sys/file-place.ts";
@@ -25,7 +25,7 @@ let found: RootsByDevice = new Map();
  * comes after it; a runtime that waits in the namespace that it was prepared in has the overlay elsewhere than at
  * its root.
  */
-export function findRootProcesses(records: readonly Record[]): Map<Record, number> {
+export function findRootProcesses(records: readonly UseRecord[]): Map<UseRecord, number> {
   const before = new Map(
     records.flatMap((record) => (record.overlay ? match(found, record) : undefined) ?? []),
   );
@@ -46,7 +46,7 @@ function byDevice(roots: readonly RootProcess[]): RootsByDevice {
 
 type RootsByDevice = ReadonlyMap<string, readonly RootProcess[]>;
 
-function match(roots: RootsByDevice, record: Record): (readonly [Record, number])[] | undefined {
+function match(roots: RootsByDevice, record: UseRecord): (readonly [UseRecord, number])[] | undefined {
   const device = record.overlay?.device;
   // one of version 0.1, and an instance that LXC mounts, have no device of their overlay: the upper alone tells
   const candidates = device === undefined ? [...roots.values()].flat() : (roots.get(device) ?? []);

@@ -3,14 +3,14 @@
 import { listInstances, readInstance } from "../store/instances.ts";
 import { lxcConfigOf, lxcMountRecord } from "../store/lxc-mount.ts";
 import type { Store } from "../store/paths.ts";
-import { listRecords, type Record, readRecord } from "../store/records.ts";
+import { listRecords, readRecord, type UseRecord } from "../store/records.ts";
 import { readText } from "../sys/fd.ts";
 import { identify } from "../sys/process.ts";
 import { makeLiveTest } from "./mounted.ts";
 import { findRootProcesses } from "./root-processes.ts";
 
 export interface Running {
-  readonly record: Record;
+  readonly record: UseRecord;
   /** the container's first process; absent where there is none (mounted by hand) or none yet */
   readonly pid?: number;
 }
@@ -19,7 +19,7 @@ export interface Running {
 export function listRunning(
   store: Store,
   report?: (error: unknown) => void,
-  wanted: (record: Record) => boolean = () => true,
+  wanted: (record: UseRecord) => boolean = () => true,
 ): Running[] {
   const test = makeLiveTest();
   const live = [
@@ -32,14 +32,18 @@ export function listRunning(
 }
 
 /** A live rebase may end after a record was read: what was in use then is free, and the record names something else. */
-function liveState(store: Store, record: Record, isLive: (record: Record) => boolean): Record | undefined {
+function liveState(
+  store: Store,
+  record: UseRecord,
+  isLive: (record: UseRecord) => boolean,
+): UseRecord | undefined {
   if (isLive(record)) return record;
   const now = readRecord(store, record.key);
   return now && now.upper !== record.upper && isLive(now) ? now : undefined;
 }
 
 /** Containers that LXC gave their root itself: there is no record of them. Damaged instances are left out. */
-function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): Record[] {
+function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): UseRecord[] {
   return listInstances(store).flatMap((id) => {
     if (lxcConfigOf(store, id) === undefined) return [];
     try {
@@ -52,7 +56,7 @@ function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): Record
 }
 
 /** Adds to live records the process of each: from the record where it has one, else found by its root. */
-export function withProcesses(records: readonly Record[]): Running[] {
+export function withProcesses(records: readonly UseRecord[]): Running[] {
   const unknown = records.filter((record) => record.engine !== "mount" && !record.process);
   const processes = findRootProcesses(unknown);
   return records.map((record) => {

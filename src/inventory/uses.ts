@@ -2,7 +2,7 @@
 
 import { listInstances, readInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
-import { listRecords, type Record } from "../store/records.ts";
+import { listRecords, type UseRecord } from "../store/records.ts";
 import { allRollouts } from "../store/rollouts.ts";
 import { allSessions, isLeft } from "../store/sessions.ts";
 import { allShares } from "../store/shares.ts";
@@ -59,7 +59,7 @@ function* recordUses(store: Store, base: string | undefined): Generator<Use> {
   }
 }
 
-function describeRecord(record: Record): string {
+function describeRecord(record: UseRecord): string {
   if (record.engine === "mount") return `mount ${record.target}`;
   return `container ${record.container ?? record.key} (${record.engine})`;
 }

@@ -6,7 +6,7 @@ import { type Instance, listInstances, readInstance } from "../store/instances.t
 import { lxcMountRecord } from "../store/lxc-mount.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { findHolder, type Record } from "../store/records.ts";
+import { findHolder, type UseRecord } from "../store/records.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
 
@@ -19,7 +19,7 @@ export interface InstanceView {
   /** absent where it is damaged */
   readonly instance?: Instance;
   /** what holds it now */
-  readonly holder?: Record;
+  readonly holder?: UseRecord;
   /** why it is damaged */
   readonly error?: string;
 }
@@ -59,7 +59,7 @@ function idleState(store: Store, id: string, instance: Instance, live: LiveTest)
   return uppers.some((upper) => live.isLeftMounted(upper)) ? "in-use" : "stopped";
 }
 
-function stateOf(holder: Record | undefined): State | undefined {
+function stateOf(holder: UseRecord | undefined): State | undefined {
   if (!holder) return undefined;
   return holder.engine === "mount" ? "mounted" : "running";
 }

@@ -2,7 +2,7 @@
 import { during, VeneerError } from "../errors.ts";
 import type { Instance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { withFsIds } from "../sys/credentials.ts";
 import { explainError } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
@@ -37,7 +37,7 @@ export interface NewRoot extends Uppers {
   readonly hide: (upper: Fd, check: () => void) => void;
   readonly volatile: boolean;
   /** what will hold: of the record all but what the swap adds */
-  readonly record: Record;
+  readonly record: UseRecord;
   readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
   /** go on in spite of obstacles */
   readonly force: boolean;

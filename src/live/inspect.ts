@@ -2,7 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { withProcesses } from "../inventory/running.ts";
 import { isRootOf } from "../store/mounts/roots.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { mountStatus, openFilePlace } from "../sys/file-place.ts";
@@ -19,7 +19,7 @@ import { marksOf } from "./root-ids.ts";
 
 /** A running container as a swap needs it. */
 export interface LiveContainer {
-  readonly record: Record;
+  readonly record: UseRecord;
   readonly init: ProcessIdentity;
   readonly root: MountEntry;
   /** parts of the root that are mounted again */
@@ -62,7 +62,7 @@ function refuseStacks(mounts: readonly MountEntry[], root: number, name: string)
 }
 
 /** Throws where the container cannot get another root while it runs. Changes nothing. */
-export function inspectLive(record: Record): LiveContainer {
+export function inspectLive(record: UseRecord): LiveContainer {
   const name = record.container ?? record.key;
   refuseKinds(record, name);
   const [running] = withProcesses([record]);
@@ -118,7 +118,7 @@ export function inspectLive(record: Record): LiveContainer {
   return { record, init, root, bound, copies, members, marks, mapped };
 }
 
-function refuseKinds(record: Record, name: string): void {
+function refuseKinds(record: UseRecord, name: string): void {
   const refuse = (what: string, hint = "stop it to rebase it") => {
     throw new VeneerError("NOT_RUNNING", `container ${name} ${what}`, { hint });
   };

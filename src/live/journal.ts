@@ -4,7 +4,7 @@ import validateMoving from "../generated/moving.js";
 import { readDocument } from "../store/document.ts";
 import type { Instance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { namesIn } from "../store/versions.ts";
 import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -53,7 +53,7 @@ export interface Moving {
   readonly copies?: readonly Pick<Moving, "init" | "root" | "shared">[];
   readonly halt: Halt;
   /** as they were */
-  readonly record: Record;
+  readonly record: UseRecord;
   readonly instance?: Instance;
   /** the upper that is to be written to */
   readonly part: string;
@@ -86,7 +86,7 @@ export function publishMoving(store: Store, moving: Moving, again = false): Fd {
   return fd;
 }
 
-function beingRebased({ container, key }: Record): VeneerError {
+function beingRebased({ container, key }: UseRecord): VeneerError {
   return new VeneerError("BUSY", `container ${container ?? key} is being rebased by another veneer process`, {
     hint: "try again in a moment",
   });
@@ -96,7 +96,7 @@ function beingRebased({ container, key }: Record): VeneerError {
  * Holds the ephemeral upper of a container against another live rebase, as its lock holds an instance; undefined for a
  * container without one, or whose upper is gone. Throws BUSY.
  */
-export function lockEphemeral(store: Store, record: Record): Fd | undefined {
+export function lockEphemeral(store: Store, record: UseRecord): Fd | undefined {
   if (record.ephemeral === undefined) return undefined;
   const path = paths.ephemeral(store, record.ephemeral);
   const fd = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

@@ -12,7 +12,7 @@ import { hideBelow, maskedPaths } from "../store/masks.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { type Fd, syncDirectory } from "../sys/fd.ts";
 import { openAll } from "../sys/files/open-all.ts";
 import { lstatMaybe } from "../sys/stat.ts";
@@ -35,7 +35,7 @@ export interface LiveWishes {
 
 /** What runs, and the definition of its instance where it has a name of its own. */
 export interface LiveTarget {
-  readonly record: Record;
+  readonly record: UseRecord;
   readonly instance?: { readonly id: string; readonly definition: Instance };
 }
 
@@ -168,7 +168,7 @@ export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
  */
 export function fallBackLive(
   store: Store,
-  record: Record,
+  record: UseRecord,
   id: string,
   instances: { readonly before: Instance; readonly after: Instance },
   base: BaseVersion,

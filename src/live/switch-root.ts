@@ -10,7 +10,7 @@ import { type Instance, writeInstance } from "../store/instances.ts";
 import { identityOf } from "../store/mounts/identity.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
-import { type Record, type Remains, readRecord, replaceRecord } from "../store/records.ts";
+import { type Remains, readRecord, replaceRecord, type UseRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { readlink } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
@@ -91,12 +91,12 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     if (next.instance) writeInstance(store, next.instance.id, next.instance.after);
     using overlay = mountNext(next, container, store);
     const hostOverlay = record.hostOverlay ?? record.overlay;
-    const moved: Record = {
+    const moved: UseRecord = {
       ...next.record,
       overlay: identityOf(overlay.mount),
       ...(record.placement === "host" && hostOverlay && { hostOverlay }),
     };
-    const after: Record = { ...moved, remains: [...remainsInUse(record), former] };
+    const after: UseRecord = { ...moved, remains: [...remainsInUse(record), former] };
     changeRecord(store, after);
     const done = insist(work, overlay);
     const stale = staleOf(init.pid, after);
@@ -145,6 +145,6 @@ export function takeBack(
 }
 
 /** The container's end takes its record away, at any moment: then there is none to change. */
-function changeRecord(store: Store, record: Record): void {
+function changeRecord(store: Store, record: UseRecord): void {
   if (readRecord(store, record.key)) replaceRecord(store, record);
 }

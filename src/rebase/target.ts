@@ -7,7 +7,7 @@ import { recoverOne } from "../live/recover.ts";
 import { lockInstance, noSuchInstance, readInstance } from "../store/instances.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import type { Store } from "../store/paths.ts";
-import { findHolder, type Record, readRecord } from "../store/records.ts";
+import { findHolder, readRecord, type UseRecord } from "../store/records.ts";
 
 /** A target that nobody else changes until it is disposed of. */
 export interface HeldTarget extends Disposable {
@@ -33,7 +33,7 @@ export function holdTarget(store: Store, id: string): HeldTarget {
 }
 
 /** A rebase that ended before this one held the container has changed what its record says. */
-function targetNow(store: Store, id: string, unnamed: Record | undefined): Partial<LiveTarget> {
+function targetNow(store: Store, id: string, unnamed: UseRecord | undefined): Partial<LiveTarget> {
   if (!unnamed) return findTarget(store, id);
   const record = readRecord(store, unnamed.key);
   if (!record) throw noSuchInstance(store, id);
@@ -47,7 +47,7 @@ export function findTarget(store: Store, id: string): Partial<LiveTarget> {
     const record = liveHolder(store, id);
     return { instance: { id, definition }, ...(record && { record }) };
   }
-  const isWanted = (record: Record) => record.engine !== "mount" && isNamed(record, id);
+  const isWanted = (record: UseRecord) => record.engine !== "mount" && isNamed(record, id);
   const running = listRunning(store, undefined, isWanted);
   if (running.length > 1) {
     throw new VeneerError("AMBIGUOUS", `${running.length} running containers are called ${id}`, {
@@ -59,12 +59,12 @@ export function findTarget(store: Store, id: string): Partial<LiveTarget> {
   return { record: one.record };
 }
 
-function isNamed({ instance, container }: Record, id: string): boolean {
+function isNamed({ instance, container }: UseRecord, id: string): boolean {
   return instance === id || (instance === undefined && container === id);
 }
 
 /** The record of the container that runs on an instance; none for one that is mounted by hand. */
-export function liveHolder(store: Store, id: string): Record | undefined {
+export function liveHolder(store: Store, id: string): UseRecord | undefined {
   const holder = findHolder(store, id);
   return holder && holder.engine !== "mount" && isLive(holder) ? holder : undefined;
 }

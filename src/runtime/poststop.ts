@@ -3,12 +3,12 @@ import { VeneerError } from "../errors.ts";
 import type { Log } from "../report/event-log.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Store } from "../store/paths.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { ownExecutable } from "../sys/self.ts";
 
 /** JSON text. What it is given saves it from reading the record. */
-function poststopHook(store: Store, { key, ephemeral, instance }: Record, log: Log): string {
+function poststopHook(store: Store, { key, ephemeral, instance }: UseRecord, log: Log): string {
   // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
   return JSON.stringify({
     path: ownExecutable(),
@@ -46,7 +46,7 @@ export interface MovedSource {
 export function rewriteConfig(
   text: string,
   store: Store,
-  record: Record,
+  record: UseRecord,
   log: Log,
   moved: readonly MovedSource[] = [],
 ): string {

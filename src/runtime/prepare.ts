@@ -15,7 +15,7 @@ import type { Operation } from "../start/operations.ts";
 import { checkRestorable } from "../start/restore.ts";
 import { start } from "../start/start.ts";
 import { paths } from "../store/paths.ts";
-import { type Record, recordKey } from "../store/records.ts";
+import { recordKey, type UseRecord } from "../store/records.ts";
 import { type Fd, openDirectory, uniqueSuffix } from "../sys/fd.ts";
 import { keepMountsHere, keepsGroups, unshareMounts } from "../sys/mount-here.ts";
 import { geteuid } from "../sys/process.ts";
@@ -50,7 +50,7 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
   checkRoot(target, config, bundle);
   const moved = movedSources(config, bundle);
   enterNamespace();
-  const addHook = (record: Record): Operation[] => {
+  const addHook = (record: UseRecord): Operation[] => {
     const file = paths.config(store, record.key);
     const sources = moved.map((index): MovedSource => ({ index, source: file }));
     const text = rewriteConfig(bundle.text, store, record, settings.config, sources);

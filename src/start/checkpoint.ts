@@ -7,14 +7,14 @@ import { isOverlayOf } from "../store/mounts/identity.ts";
 import { mountersOf } from "../store/mounts/mount-tables.ts";
 import { isRootOf } from "../store/mounts/roots.ts";
 import type { Store } from "../store/paths.ts";
-import { listRecords, type Record } from "../store/records.ts";
+import { listRecords, type UseRecord } from "../store/records.ts";
 import { openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { attach, cloneTree } from "../sys/mount.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 
 /** What runs under this container id with a root that the host does not see. */
-function hiddenRoots(store: Store, container: string): { record: Record; pid: number }[] {
+function hiddenRoots(store: Store, container: string): { record: UseRecord; pid: number }[] {
   return listRecords(store, `${container.slice(0, 128)}~`, () => {}).flatMap((record) => {
     if (record.container !== container || record.placement !== "private") return [];
     const pid = rootedIn(record);
@@ -23,7 +23,7 @@ function hiddenRoots(store: Store, container: string): { record: Record; pid: nu
 }
 
 /** A process whose root is the record's overlay. */
-function rootedIn(record: Record): number | undefined {
+function rootedIn(record: UseRecord): number | undefined {
   const device = record.overlay?.device;
   if (device === undefined) return undefined;
   for (const pid of mountersOf(device)) if (isRootOf(pid, record)) return pid;

@@ -2,12 +2,12 @@
 
 import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { RootOptions } from "../request/oci-config.ts";
-import type { Record } from "../store/records.ts";
+import type { UseRecord } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 
 export type Operation =
   /** says what is about to be made; undone by removing it */
-  | { readonly op: "record"; readonly record: Record }
+  | { readonly op: "record"; readonly record: UseRecord }
   /** makes DIRECTORY/upper and DIRECTORY/work */
   | {
       readonly op: "upper";

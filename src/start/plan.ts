@@ -4,7 +4,7 @@ import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { RootOptions } from "../request/oci-config.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
-import type { Engine, Placement, Record } from "../store/records.ts";
+import type { Engine, Placement, UseRecord } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { formatBaseRef } from "../text/names.ts";
@@ -43,7 +43,7 @@ export type MountPoint =
     };
 
 /** What a start does when the overlay is in place. */
-export type AfterMount = (record: Record) => Operation[];
+export type AfterMount = (record: UseRecord) => Operation[];
 
 /** Where the writes go. */
 export type UpperPlan =
@@ -91,7 +91,7 @@ export interface StartFacts {
   readonly now: string;
 }
 
-/** Record first, then the upper, then the overlay, then its place: a kill in between leaves what `gc` finds. */
+/** The record first, then the upper, then the overlay, then its place: a kill in between leaves what `gc` finds. */
 export function planStart(facts: StartFacts): Operation[] {
   const { target, upper, layers, source } = facts;
   const record = recordOf(facts, source);
@@ -136,7 +136,7 @@ export function planStart(facts: StartFacts): Operation[] {
   return operations;
 }
 
-function recordOf(facts: StartFacts, source: string): Record {
+function recordOf(facts: StartFacts, source: string): UseRecord {
   const { target, upper, instance, ephemeral } = facts;
   const { mountAt } = target;
   return {

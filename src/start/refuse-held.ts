@@ -5,7 +5,7 @@ import { isLive } from "../store/mounts/liveness.ts";
 import type { Keeper } from "../store/mounts/mount-copies.ts";
 
 import type { Store } from "../store/paths.ts";
-import { findHolder, type Record } from "../store/records.ts";
+import { findHolder, type UseRecord } from "../store/records.ts";
 import { openatMaybe } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
 import { listFd } from "../sys/stat.ts";
@@ -65,7 +65,7 @@ function isEmpty(directory: string): boolean {
 /** Milliseconds. */
 const RELEASE_WAIT = 2000;
 
-export function heldBy(id: string, holder: Record): VeneerError {
+export function heldBy(id: string, holder: UseRecord): VeneerError {
   const who =
     holder.engine === "mount"
       ? `mounted on ${holder.target}`

@@ -3,7 +3,7 @@
 import { deleteIfSmall } from "../store/delete-in-background.ts";
 import { isMountedAtTarget } from "../store/mounts/identity.ts";
 import { paths, type Store } from "../store/paths.ts";
-import { type Record, readRecord, removeRecord } from "../store/records.ts";
+import { readRecord, removeRecord, type UseRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
@@ -17,7 +17,7 @@ import { removeMountPoint } from "./mount-point.ts";
  * record goes. Idempotent. The caller knows that nothing uses it any more. Returns the directory in the trash
  * when something is left in it.
  */
-export function release(store: Store, record: Record): string | undefined {
+export function release(store: Store, record: UseRecord): string | undefined {
   let left: string | undefined;
   if (record.placement === "host" && record.target !== undefined) {
     const mapped = record.target === paths.mappedPoint(store, record.key);
@@ -39,7 +39,7 @@ export function release(store: Store, record: Record): string | undefined {
  * Lets the parts of the instance that a record named be merged by a process of its own, which this one does not
  * wait for (`mergeWhenFree`). Costs nothing where the container was not rebased while it ran.
  */
-export function mergeLater(store: Store, { instance, upper }: Record): void {
+export function mergeLater(store: Store, { instance, upper }: UseRecord): void {
   if (instance === undefined || !upper?.includes("/parts/")) return;
   try {
     startDetached([programPath(), "--root", store.root, "--run", store.run, "internal", "merge", instance]);
@@ -51,7 +51,7 @@ export function mergeLater(store: Store, { instance, upper }: Record): void {
 /**
  * Takes down what a dead record stands for, unless another process has done so or changed it meanwhile. Idempotent.
  */
-export function reclaim(store: Store, record: Record): void {
+export function reclaim(store: Store, record: UseRecord): void {
   using _lock = lockRecords(store);
   if (isUnchanged(store, record)) release(store, record);
 }
@@ -60,7 +60,7 @@ export function reclaim(store: Store, record: Record): void {
  * Whether a record still says what it said when it was looked at. One that a live rebase has changed since names another
  * upper: that nothing has the former one does not mean that the container is gone.
  */
-export function isUnchanged(store: Store, record: Record): boolean {
+export function isUnchanged(store: Store, record: UseRecord): boolean {
   return JSON.stringify(readRecord(store, record.key)) === JSON.stringify(record);
 }
 

@@ -6,7 +6,7 @@ import { mountOverlay } from "../overlay/mount.ts";
 import { mountMapped } from "../overlay/mount-idmapped.ts";
 import { identityOf } from "../store/mounts/identity.ts";
 import type { Store } from "../store/paths.ts";
-import { type Record, removeRecord, replaceRecord, writeRecord } from "../store/records.ts";
+import { removeRecord, replaceRecord, type UseRecord, writeRecord } from "../store/records.ts";
 import { removeTree } from "../store/trash.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -29,7 +29,7 @@ interface OperationState {
   report: (error: unknown) => void;
   tmpfs?: Fd;
   overlay?: Fd;
-  record?: Record;
+  record?: UseRecord;
   /** root of the user namespace as the host counts */
   ids?: FsIds;
 }
@@ -189,7 +189,7 @@ function identify(store: Store, held: OperationState): void {
   replaceRecord(store, held.record);
 }
 
-function publishRecord(store: Store, record: Record): void {
+function publishRecord(store: Store, record: UseRecord): void {
   try {
     writeRecord(store, record);
   } catch (error) {

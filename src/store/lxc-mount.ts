@@ -20,7 +20,7 @@ import { displayName } from "../text/names.ts";
 import { partDirectory } from "./frozen-uppers.ts";
 import type { Generation } from "./instances.ts";
 import { paths, type Store } from "./paths.ts";
-import type { Record } from "./records.ts";
+import type { UseRecord } from "./records.ts";
 
 export const lxcDirectory = (store: Store, id: string) => `${paths.instance(store, id)}/lxc`;
 /**
@@ -127,7 +127,7 @@ export function lxcMountRecord(
   id: string,
   generation: Generation,
   isInUse: (upper: string) => boolean,
-): Record | undefined {
+): UseRecord | undefined {
   const config = lxcConfigOf(store, id);
   if (config === undefined) return undefined;
   // not by its view, which is blocked while somebody else has the instance

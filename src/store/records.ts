@@ -29,7 +29,7 @@ export interface Remains {
   readonly copies?: readonly number[];
 }
 
-export interface Record extends Parts {
+export interface UseRecord extends Parts {
   readonly key: string;
   readonly engine: Engine;
   /** the engine's name for the container */
@@ -95,7 +95,7 @@ export function recordKey(engine: Engine, container: string, place: string): str
  * Publishes a record and, where it names an instance, the link by which its holder is found: both or neither.
  * Throws EEXIST when the record or the link is there: of two starts at once one finds the other's.
  */
-export function writeRecord(store: Store, record: Record): void {
+export function writeRecord(store: Store, record: UseRecord): void {
   const path = paths.record(store, record.key);
   const temporary = `${path}.${uniqueSuffix()}`;
   createFile(temporary, `${JSON.stringify(record)}\n`);
@@ -115,21 +115,21 @@ export function writeRecord(store: Store, record: Record): void {
 }
 
 /** Puts a record in the place of the one of its key, in one step. */
-export function replaceRecord(store: Store, record: Record): void {
+export function replaceRecord(store: Store, record: UseRecord): void {
   writeDocument(paths.record(store, record.key), record);
 }
 
 const REMOVE_RECORD = "remove that file when the container that it is named after is gone";
 
 /** A record; undefined where there is none, or an empty one, which says that its user is gone (veneer-release). */
-export function readRecord(store: Store, key: string): Record | undefined {
+export function readRecord(store: Store, key: string): UseRecord | undefined {
   const path = paths.record(store, key);
   const text = readText(path);
-  return text ? parseDocument<Record>(text, path, validateRecord, REMOVE_RECORD) : undefined;
+  return text ? parseDocument<UseRecord>(text, path, validateRecord, REMOVE_RECORD) : undefined;
 }
 
 /** Removes a record and the configuration kept with it. Idempotent. */
-export function removeRecord(store: Store, record: Record): void {
+export function removeRecord(store: Store, record: UseRecord): void {
   if (record.instance !== undefined && readlink(paths.held(store, record.instance)) === record.key) {
     unlinkQuietly(paths.held(store, record.instance));
   }
@@ -142,7 +142,7 @@ export function removeRecord(store: Store, record: Record): void {
  * All records, or those whose key begins with `prefix`; one that vanishes while it is read is left out. What
  * cannot be read is told to `report`, or thrown where there is none.
  */
-export function listRecords(store: Store, prefix = "", report?: (error: unknown) => void): Record[] {
+export function listRecords(store: Store, prefix = "", report?: (error: unknown) => void): UseRecord[] {
   let names: string[];
   try {
     names = list(paths.records(store));
@@ -150,7 +150,7 @@ export function listRecords(store: Store, prefix = "", report?: (error: unknown)
     if (isErrno(error, "ENOENT")) return [];
     throw error;
   }
-  const records: Record[] = [];
+  const records: UseRecord[] = [];
   for (const name of names) {
     if (!name.endsWith(".json") || !name.startsWith(prefix)) continue;
     try {
@@ -165,18 +165,20 @@ export function listRecords(store: Store, prefix = "", report?: (error: unknown)
 }
 
 /** The records of one container of an engine: there is one for each start that was not torn down. */
-export function findRecords(store: Store, container: string, bundle: string): Record[] {
+export function findRecords(store: Store, container: string, bundle: string): UseRecord[] {
   if (!lstatMaybe(paths.records(store))) return [];
   const prefix = `${container.slice(0, 128)}~`;
   const names = list(paths.records(store)).filter(
     (name) => name.startsWith(prefix) && name.endsWith(".json"),
   );
   const records = names.map((name) => readRecord(store, name.slice(0, -".json".length)));
-  return records.filter((record) => record?.container === container && record.bundle === bundle) as Record[];
+  return records.filter(
+    (record) => record?.container === container && record.bundle === bundle,
+  ) as UseRecord[];
 }
 
 /** The record that holds a named instance, by the link that {@link writeRecord} made. */
-export function findHolder(store: Store, instance: string): Record | undefined {
+export function findHolder(store: Store, instance: string): UseRecord | undefined {
   const key = readlink(paths.held(store, instance));
   return key === undefined ? undefined : readRecord(store, key);
 }

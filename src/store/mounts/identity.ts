@@ -12,7 +12,7 @@ import { mountStatus } from "../../sys/file-place.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../../sys/flags.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../../sys/mountinfo.ts";
 import { mountPointOf } from "../../sys/statmount.ts";
-import type { Record } from "../records.ts";
+import type { UseRecord } from "../records.ts";
 import { isUpperInUse } from "./in-use.ts";
 
 /** Taken when an overlay is mounted, before it is attached anywhere. */
@@ -33,7 +33,7 @@ export function identityOf(mount: Fd): OverlayIdentity {
 }
 
 /** The record parts that tell its overlay. */
-export type Identified = Pick<Record, "overlay" | "upper">;
+export type Identified = Pick<UseRecord, "overlay" | "upper">;
 
 /** The handle of the upper of a record's overlay: from the record, else of the directory; undefined where there is none. */
 export function upperHandleOf({ overlay, upper }: Identified): string | undefined {
@@ -59,7 +59,7 @@ export function isOverlayOf(record: Identified, root: Fd): boolean {
   return device !== undefined && record.upper !== undefined && isUpperInUse(record.upper);
 }
 
-type Attached = Identified & Pick<Record, "target" | "hostOverlay">;
+type Attached = Identified & Pick<UseRecord, "target" | "hostOverlay">;
 
 /**
  * Whether the record's overlay is mounted at its target in this mount namespace, under what else may lie there. The

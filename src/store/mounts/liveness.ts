@@ -1,7 +1,7 @@
 /** Whether something that a record names is still in use. The kernel is asked: never text, never the pid alone. */
 
 import { isAlive } from "../../sys/process.ts";
-import type { Record } from "../records.ts";
+import type { UseRecord } from "../records.ts";
 import { isAttached } from "./identity.ts";
 import { isUpperInUse } from "./in-use.ts";
 import { mountersOf, readNamespace } from "./mount-tables.ts";
@@ -13,7 +13,7 @@ import { isRootOf } from "./roots.ts";
  */
 const CREATION_TIME = 120_000;
 
-function isYoung(record: Record): boolean {
+function isYoung(record: UseRecord): boolean {
   return Math.abs(Date.now() - Date.parse(record.created)) < CREATION_TIME;
 }
 
@@ -22,7 +22,7 @@ function isYoung(record: Record): boolean {
  * version 0.1, which does not say by what to know its overlay, counts as alive where that cannot be ruled out.
  * `isInUse` answers for its upper; for many records at once there is a cheaper one in mounted.ts.
  */
-export function isLive(record: Record, isInUse = isUpperInUse): boolean {
+export function isLive(record: UseRecord, isInUse = isUpperInUse): boolean {
   if (isAlive(record.preparer) && (record.engine !== "precreate" || isYoung(record))) return true;
   if (record.process && isAlive(record.process)) return true;
   const { upper, target, overlay } = record;
@@ -47,7 +47,7 @@ export function isLive(record: Record, isInUse = isUpperInUse): boolean {
 }
 
 /** Whether the record's overlay is there, in whichever namespace, so that its device number means it. */
-function isOverlayAlive(record: Record, isInUse: (upper: string) => boolean): boolean {
+function isOverlayAlive(record: UseRecord, isInUse: (upper: string) => boolean): boolean {
   const { overlay, upper } = record;
   if (upper !== undefined) return isInUse(upper);
   if (overlay?.device === undefined || isAttached(record)) return true;

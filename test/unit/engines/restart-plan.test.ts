@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { restartPlan } from "../../../src/engines/restart-plan.ts";
-import type { Record } from "../../../src/store/records.ts";
+import type { UseRecord } from "../../../src/store/records.ts";
 
-const record = (engine: Record["engine"], container: string, bundle: string): Record => ({
+const record = (engine: UseRecord["engine"], container: string, bundle: string): UseRecord => ({
   key: "k",
   engine,
   container,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type GcFacts, planGc } from "../../../src/gc/plan.ts";
-import type { Record } from "../../../src/store/records.ts";
+import type { UseRecord } from "../../../src/store/records.ts";
 
 const nothing: GcFacts = {
   records: [],
@@ -22,7 +22,7 @@ const nothing: GcFacts = {
   trash: [],
 };
 
-const record = (fields: Partial<Record>): Record => ({
+const record = (fields: Partial<UseRecord>): UseRecord => ({
   key: "k",
   engine: "oci",
   base: "debian",
