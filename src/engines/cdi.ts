@@ -9,7 +9,7 @@ import { readJournal, writeJournal } from "../store/setup-journal.ts";
 import { listBases } from "../store/versions.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { mkdirs, readText, replaceFile, unlinkQuietly } from "../sys/fd.ts";
-import { type Engine, ownFile } from "./engine.ts";
+import { type EngineSetup, ownFile } from "./engine.ts";
 
 const KIND = "veneer.run/base";
 
@@ -53,7 +53,7 @@ function devicesFile(bases: readonly string[], { path, globals }: HookProgram): 
 const fileIn = (etc: string) => `${etc}/cdi/veneer.json`;
 
 /** CDI as an engine to set up. */
-export function cdi(store: Store, program: HookProgram): Engine {
+export function cdi(store: Store, program: HookProgram): EngineSetup {
   return {
     name: JOURNAL,
     changes: ({ etc }) => [

@@ -38,7 +38,7 @@ export interface NewDirectory {
   readonly ours?: boolean;
 }
 
-export interface Engine {
+export interface EngineSetup {
   readonly name: string;
   /** what `setup` remembers it by; its name unless given */
   readonly journal?: string;

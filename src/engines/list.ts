@@ -1,11 +1,11 @@
 /** The engines that `setup` knows. */
-import { type Engine, ownFile } from "./engine.ts";
+import { type EngineSetup, ownFile } from "./engine.ts";
 import { jsonKey } from "./json-file.ts";
 import { notUnderstood } from "./not-understood.ts";
 import { podman } from "./podman.ts";
 import { tomlTable } from "./toml-file.ts";
 
-const docker: Engine = {
+const docker: EngineSetup = {
   name: "docker",
   changes: ({ etc, bin }) => [
     jsonKey(`${etc}/docker/daemon.json`, ["runtimes", "veneer"], { path: `${bin}/veneer-runc` }),
@@ -14,7 +14,7 @@ const docker: Engine = {
   use: "docker run --runtime veneer --annotation run.veneer.base=NAME IMAGE",
 };
 
-const containerd: Engine = {
+const containerd: EngineSetup = {
   name: "containerd",
   changes: ({ etc, bin }) => [
     tomlTable(
@@ -78,7 +78,7 @@ function criPlugin(document: { readonly version?: unknown }, etc: string): strin
   }
 }
 
-const crio: Engine = {
+const crio: EngineSetup = {
   name: "crio",
   changes: ({ etc, bin }) => [
     ownFile(
@@ -90,4 +90,4 @@ const crio: Engine = {
   use: "a RuntimeClass with handler veneer",
 };
 
-export const ENGINES: readonly Engine[] = [podman, docker, containerd, crio];
+export const ENGINES: readonly EngineSetup[] = [podman, docker, containerd, crio];

@@ -20,7 +20,7 @@ import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { rootOf } from "../userns/id-map.ts";
-import type { Engine, NewDirectory } from "./engine.ts";
+import type { EngineSetup, NewDirectory } from "./engine.ts";
 import { mountRules } from "./lxc-apparmor.ts";
 
 export interface LxcContainer {
@@ -74,7 +74,7 @@ function hookCommand(bin: string, globals: readonly string[], options: readonly 
  * The hooks for containers that are made from now on; each says in `lxc.environment` whether it wants a base.
  * lxc-create copies the lines: a container keeps them whatever becomes of the file.
  */
-export function lxcDefaults(globals: readonly string[]): Engine {
+export function lxcDefaults(globals: readonly string[]): EngineSetup {
   return {
     name: "lxc",
     changes: ({ etc, bin }) => [
@@ -119,7 +119,7 @@ export function lxcContainer(
   globals: readonly string[],
   etc: string,
   replaces: (overlay: string) => boolean,
-): Engine {
+): EngineSetup {
   const directory = containerDirectory(container);
   const path = containerConfig(container);
   const exists = lstatMaybe(path) !== undefined;
@@ -176,7 +176,7 @@ export function startLine({ name, path }: LxcContainer): string {
 }
 
 /** The engine for `unsetup`, which needs to know nothing of the root. */
-export function lxcContainerRemoval(container: LxcContainer): Engine {
+export function lxcContainerRemoval(container: LxcContainer): EngineSetup {
   const directory = containerDirectory(container);
   return {
     name: `container ${displayName(container.name)}`,

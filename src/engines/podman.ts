@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { parse } from "@decimalturn/toml-patch";
 import { VeneerError } from "../errors.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
-import { type Engine, ownFile, type SetupRequest } from "./engine.ts";
+import { type EngineSetup, ownFile, type SetupRequest } from "./engine.ts";
 import { notUnderstood } from "./not-understood.ts";
 
 const DROP_IN = "veneer.conf";
@@ -82,7 +82,7 @@ function hooksIn(path: string): string[] | undefined {
   throw notUnderstood(path, "engine.hooks_dir is not a list");
 }
 
-export const podman: Engine = {
+export const podman: EngineSetup = {
   name: "podman",
   changes: (request) => [
     {

@@ -5,7 +5,7 @@ import { readJournal, removeJournal, writeJournal } from "../store/setup-journal
 import { fchownat, mkdirs, readText, realPath, replaceFile, rmdirQuietly, unlink } from "../sys/fd.ts";
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { statMaybe } from "../sys/stat.ts";
-import type { Engine, SetupRequest } from "./engine.ts";
+import type { EngineSetup, SetupRequest } from "./engine.ts";
 
 /** A file as it is and as it shall be; null: absent. */
 export interface Edit {
@@ -21,7 +21,7 @@ export interface Edit {
 }
 
 /** What `setup` would change; files that are right already are left out. Throws before anything is written. */
-export function planSetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
+export function planSetup(store: Store, engine: EngineSetup, request: SetupRequest): Edit[] {
   const journal = readJournal(store, journalName(engine));
   return engine.changes(request).flatMap(({ path, add, remove, mode, reload }) => {
     const text = readText(path);
@@ -38,7 +38,7 @@ export function planSetup(store: Store, engine: Engine, request: SetupRequest): 
  * What `unsetup` would change: a file that is as `setup` left it becomes byte for byte what it was before; from
  * one that somebody has changed since, only what `setup` put in is taken out.
  */
-export function planUnsetup(store: Store, engine: Engine, request: SetupRequest): Edit[] {
+export function planUnsetup(store: Store, engine: EngineSetup, request: SetupRequest): Edit[] {
   const journal = readJournal(store, journalName(engine));
   return engine.changes(request).flatMap(({ path, remove, reload }) => {
     const text = readText(path);
@@ -50,7 +50,7 @@ export function planUnsetup(store: Store, engine: Engine, request: SetupRequest)
 }
 
 /** Writes the files, each whole; what was there before the first `setup` is kept for `unsetup`. Idempotent. */
-export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit[]): void {
+export function carryOutSetup(store: Store, engine: EngineSetup, edits: readonly Edit[]): void {
   makeStore(store);
   const known = readJournal(store, journalName(engine)).files;
   const files = edits.map(({ path, before, after, plain = before }) => {
@@ -70,7 +70,7 @@ export function carryOutSetup(store: Store, engine: Engine, edits: readonly Edit
 }
 
 /** Writes the files and forgets what was there. Idempotent. */
-export function carryOutUnsetup(store: Store, engine: Engine, edits: readonly Edit[]): void {
+export function carryOutUnsetup(store: Store, engine: EngineSetup, edits: readonly Edit[]): void {
   for (const edit of edits) write(edit);
   const gone = edits.some(({ after }) => after === null);
   for (const { path, ours } of [...(engine.directories ?? [])].reverse())
@@ -79,7 +79,7 @@ export function carryOutUnsetup(store: Store, engine: Engine, edits: readonly Ed
 }
 
 /** What is to be done for the edits to take effect, in one line. */
-export function whatNow(engine: Engine, edits: readonly Edit[]): string {
+export function whatNow(engine: EngineSetup, edits: readonly Edit[]): string {
   return [...edits.flatMap(({ reload }) => reload ?? []), engine.restart].join("; ");
 }
 
@@ -106,4 +106,4 @@ function write({ path, after, mode = 0o644 }: Edit): void {
   replaceFile(real, after, { mode, sync: true, ...(like && { like }) });
 }
 
-const journalName = (engine: Engine) => engine.journal ?? engine.name;
+const journalName = (engine: EngineSetup) => engine.journal ?? engine.name;

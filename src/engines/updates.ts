@@ -2,10 +2,10 @@
 
 import { VeneerError } from "../errors.ts";
 import { listPolicies, readPolicy } from "../inventory/policy.ts";
-import { type Engine, type FileChange, ownFile } from "./engine.ts";
+import { type EngineSetup, type FileChange, ownFile } from "./engine.ts";
 
 /** `globals` are options that stand before the command. Each base with a policy has its schedule in a drop-in file. */
-export function updates(directory: string, globals: readonly string[]): Engine {
+export function updates(directory: string, globals: readonly string[]): EngineSetup {
   return {
     name: "updates",
     changes: ({ etc, bin }) => {

@@ -4,7 +4,7 @@ import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { RootOptions } from "../request/oci-config.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
-import type { Engine, Placement, UseRecord } from "../store/records.ts";
+import type { EngineName, Placement, UseRecord } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import type { ProcessIdentity } from "../sys/process.ts";
 import { formatBaseRef } from "../text/names.ts";
@@ -13,7 +13,7 @@ import type { Operation } from "./operations.ts";
 
 /** What gets the root, and where the overlay goes. */
 export interface StartTarget {
-  readonly engine: Engine;
+  readonly engine: EngineName;
   /** the record's name */
   readonly key: string;
   readonly container?: string;

@@ -12,7 +12,7 @@ import type { OverlayIdentity } from "./mounts/identity.ts";
 
 import { paths, type Store } from "./paths.ts";
 
-export type Engine = "oci" | "precreate" | "runtime" | "lxc" | "mount";
+export type EngineName = "oci" | "precreate" | "runtime" | "lxc" | "mount";
 
 /** Where an overlay is mounted: in the container's namespace, in one of the runtime's own, or on the host. */
 export type Placement = "container" | "private" | "host";
@@ -31,7 +31,7 @@ export interface Remains {
 
 export interface UseRecord extends Parts {
   readonly key: string;
-  readonly engine: Engine;
+  readonly engine: EngineName;
   /** the engine's name for the container */
   readonly container?: string;
   readonly bundle?: string;
@@ -87,7 +87,7 @@ function hash(text: string): string {
  * The record's name for a container of an engine: its id, made fit for a file name, and a hash of the id as it
  * is and of its place.
  */
-export function recordKey(engine: Engine, container: string, place: string): string {
+export function recordKey(engine: EngineName, container: string, place: string): string {
   return `${container.slice(0, 128).replace(/[^A-Za-z0-9_+.-]/g, "_")}~${hash(`${engine}\0${container}\0${place}`)}`;
 }
 

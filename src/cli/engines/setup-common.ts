@@ -2,7 +2,7 @@
 
 import { dirname } from "node:path";
 import { cdi, type HookProgram } from "../../engines/cdi.ts";
-import type { Engine, SetupRequest } from "../../engines/engine.ts";
+import type { EngineSetup, SetupRequest } from "../../engines/engine.ts";
 import { ENGINES } from "../../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc.ts";
 import { updates } from "../../engines/updates.ts";
@@ -40,14 +40,14 @@ export const LXCPATH_OPTION: Option = {
 };
 
 /** What is made from the store or the configuration. */
-function ownEngine(context: Context, word: string): Engine | undefined {
+function ownEngine(context: Context, word: string): EngineSetup | undefined {
   if (word === "cdi") return cdi(context.settings.store, hookProgram(context));
   if (word === "updates") return updates(policyDirectory(context.configFile), hookGlobals(context));
   return undefined;
 }
 
 /** The engine that is named, lxc aside. */
-export function engineOf(context: Context, input: Input): Engine {
+export function engineOf(context: Context, input: Input): EngineSetup {
   const word = input.operands[0] as string;
   const engine = ownEngine(context, word) ?? ENGINES.find(({ name }) => name === word);
   if (engine) {

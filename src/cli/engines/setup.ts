@@ -1,5 +1,5 @@
 import { namesWithoutDevice } from "../../engines/cdi.ts";
-import type { Engine } from "../../engines/engine.ts";
+import type { EngineSetup } from "../../engines/engine.ts";
 import { lxcContainer, lxcDefaults } from "../../engines/lxc.ts";
 import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../../engines/lxc-root.ts";
 import { carryOutSetup, formatEdits, planSetup, whatNow } from "../../engines/setup.ts";
@@ -77,7 +77,7 @@ come and go.`,
 };
 
 interface Prepared {
-  readonly engine: Engine;
+  readonly engine: EngineSetup;
   /** makes what must be there before the engine is told of it, and holds it until it is */
   readonly begin?: () => Disposable;
 }

@@ -1,4 +1,4 @@
-import type { Engine } from "../../engines/engine.ts";
+import type { EngineSetup } from "../../engines/engine.ts";
 import { type LxcContainer, lxcContainerRemoval, lxcDefaults } from "../../engines/lxc.ts";
 import { holdRoots } from "../../engines/lxc-root.ts";
 import { carryOutUnsetup, formatEdits, planUnsetup, whatNow } from "../../engines/setup.ts";
@@ -40,7 +40,7 @@ instance stays.`,
   },
 };
 
-function engineFor(context: Context, input: Input, container: LxcContainer | undefined): Engine {
+function engineFor(context: Context, input: Input, container: LxcContainer | undefined): EngineSetup {
   if (input.operands[0] === "lxc") return container ? lxcContainerRemoval(container) : lxcDefaults([]);
   if (input.has(LXCPATH_OPTION.name))
     throw new UsageError(`--lxcpath is an option of 'veneer unsetup lxc NAME'`);
