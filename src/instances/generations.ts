@@ -32,16 +32,40 @@ function withGeneration(instance: Instance, next: Generation, kept: readonly Gen
   return { ...rest, ...next, ...(sorted.length > 0 && { kept: sorted }) };
 }
 
-/** A fresh generation on another version; the one in use is kept. `now` is ISO 8601. */
+/**
+ * A fresh generation on another version, the one that was prepared there if there is one; the one in use is kept. `now`
+ * is ISO 8601.
+ */
 export function cutOver(instance: Instance, ground: Ground, now: string): Instance {
-  const kept = [...(instance.kept ?? []), generationOf(instance)];
-  const generation = Math.max(...kept.map((one) => one.generation)) + 1;
-  const { base, version, digest } = ground;
-  return withGeneration(
-    instance,
-    { base, version, digest, generation, previous: instance.generation, since: now },
-    kept,
+  const { prepared: _, ...next } = findPrepared(instance, ground) ?? newGeneration(instance, ground, now);
+  const others = (instance.kept ?? []).filter(({ generation }) => generation !== next.generation);
+  return withGeneration(instance, { ...next, previous: instance.generation }, [
+    ...others,
+    generationOf(instance),
+  ]);
+}
+
+/** The generation that waits for a cutover onto this very version. */
+export function findPrepared(instance: Instance, { base, version, digest }: Ground): Generation | undefined {
+  return instance.kept?.find(
+    (one) => one.prepared && one.base === base && one.version === version && one.digest === digest,
   );
+}
+
+/** With one more generation, of this number, that waits for a cutover; the one in use stays in use. */
+export function prepare(
+  instance: Instance,
+  ground: Ground,
+  now: string,
+): { instance: Instance; generation: number } {
+  const next = { ...newGeneration(instance, ground, now), prepared: true };
+  const kept = [...(instance.kept ?? []), next];
+  return { instance: withGeneration(instance, generationOf(instance), kept), generation: next.generation };
+}
+
+function newGeneration(instance: Instance, { base, version, digest }: Ground, now: string): Generation {
+  const numbers = [instance, ...(instance.kept ?? [])].map((one) => one.generation);
+  return { base, version, digest, generation: Math.max(...numbers) + 1, since: now };
 }
 
 /**
@@ -53,7 +77,12 @@ export function fallBack(id: string, instance: Instance, wanted?: number): Insta
   const number = wanted ?? instance.previous;
   const target = kept.find((one) => one.generation === number);
   if (!target) throw noGeneration(id, instance, wanted);
-  return withGeneration(instance, target, [...kept.filter((one) => one !== target), generationOf(instance)]);
+  const { prepared, ...next } = target;
+  const previous = prepared ? { previous: instance.generation } : {};
+  return withGeneration(instance, { ...next, ...previous }, [
+    ...kept.filter((one) => one !== target),
+    generationOf(instance),
+  ]);
 }
 
 function noGeneration(id: string, instance: Instance, wanted: number | undefined): VeneerError {

@@ -1,6 +1,6 @@
 /** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
 import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
-import { cutOver, fallBack, rebased } from "../instances/generations.ts";
+import { cutOver, fallBack, findPrepared, prepare, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
 import { fallBackLive, type LiveOutlook, type LiveWishes, liveOutlook, rebaseLive } from "../live/rebase.ts";
@@ -46,10 +46,30 @@ export function cutover(settings: Settings, id: string, ref: BaseRef): Instance 
   const masked = withMasks(instance, settings.config.mask);
   const next = cutOver(masked, groundOf(base), new Date().toISOString());
   checkLxcFits(store, id, next, base);
+  const prepared = findPrepared(instance, groundOf(base));
   return changeUnmounted(settings, id, instance, () => {
-    makeGeneration(store, id, next, base);
+    if (prepared) hideInInstance(store, id, next, base);
+    else makeGeneration(store, id, next, next.generation, base);
     return publish(store, id, next);
   });
+}
+
+/**
+ * Makes the generation of a later cutover onto a version, or finds the one that was made; the one in use stays in use, also
+ * by what runs. Durable on return. Returns its number.
+ */
+export function prepareCutover(settings: Settings, id: string, ref: BaseRef): number {
+  const { store } = settings;
+  using _lock = requireLock(store, id);
+  const instance = requireInstance(store, id);
+  using _baseLock = lockBase(store, ref);
+  const base = readVersion(store, ref);
+  const there = findPrepared(instance, groundOf(base));
+  if (there) return there.generation;
+  const made = prepare(instance, groundOf(base), new Date().toISOString());
+  makeGeneration(store, id, withMasks(instance, settings.config.mask), made.generation, base);
+  publish(store, id, made.instance);
+  return made.generation;
 }
 
 function groundOf({ name, version, manifest }: BaseVersion) {
@@ -62,15 +82,21 @@ function publish(store: Store, id: string, instance: Instance): Instance {
 }
 
 /** The generation's directory with a fresh upper. What a killed cutover left under its number is removed. */
-function makeGeneration(store: Store, id: string, next: Instance, base: BaseVersion): void {
+function makeGeneration(
+  store: Store,
+  id: string,
+  wishes: Instance,
+  generation: number,
+  base: BaseVersion,
+): void {
   using layers = openLayers(store, base);
   using staging = makeStaging(store);
   {
     using directory = openDirectory(staging.path);
-    const fresh = freshUpper(layers.fds, next);
-    if (next.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
+    const fresh = freshUpper(layers.fds, wishes);
+    if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
   }
-  const place = paths.generation(store, id, next.generation);
+  const place = paths.generation(store, id, generation);
   if (lstatMaybe(place)) moveToTrash(store, place);
   rename(staging.path, place, RENAME_NOREPLACE);
 }

@@ -24,6 +24,8 @@ export interface Generation extends Parts {
   readonly previous?: number;
   /** ISO 8601: when it was made */
   readonly since?: string;
+  /** it was made ahead of a cutover and never in use */
+  readonly prepared?: boolean;
 }
 
 /** The definition, with the generation in use. */

@@ -60,6 +60,24 @@ describe("cutover and fallback", () => {
     expect(await read("web1", "etc/own")).toBe("second");
   });
 
+  it("find the generation that was prepared while the instance was in use", async () => {
+    await host.ok("create", "web1", "debian@1");
+    const mount = await host.ok("mount", "web1");
+    expect(await host.ok("cutover", "web1", "debian@2", "--prepare")).toBe("2");
+    expect(await host.ok("cutover", "web1", "debian@2", "--prepare")).toBe("2");
+    expect(readFileSync(join(mount, "etc/version"), "utf8")).toBe("1\n");
+    await host.ok("gc");
+    expect(existsSync(upper("web1", 2))).toBe(true);
+    await host.ok("umount", "web1");
+    const { stderr } = await host.veneer("cutover", "web1", "debian@2");
+    expect(stderr).toBe("veneer: instance web1 is on debian@2, generation 2");
+    expect(await read("web1", "etc/version")).toBe("2\n");
+    await host.ok("fallback", "web1");
+    expect(await read("web1", "etc/version")).toBe("1\n");
+    const wrong = await host.veneer("cutover", "web1", "debian@2", "--prepare", "--restart");
+    expect(wrong).toMatchObject({ status: 2, stderr: expect.stringContaining("--prepare switches nothing") });
+  });
+
   it("keep a mount by hand at its path, and its options", async () => {
     const place = join(host.dir, "place");
     mkdirSync(place, { recursive: true });

@@ -3,7 +3,9 @@ import {
   cutOver,
   dropGeneration,
   fallBack,
+  findPrepared,
   onPart,
+  prepare,
   rebased,
   unfolded,
   withoutParts,
@@ -40,6 +42,29 @@ describe("a cutover", () => {
     const third = cutOver(fallBack("web1", second), ground(3), "t3");
     expect([third.generation, third.previous]).toEqual([3, 1]);
     expect(third.kept?.map(({ generation }) => generation)).toEqual([1, 2]);
+  });
+});
+
+describe("a prepared generation", () => {
+  const { instance, generation } = prepare(first, ground(2), "t2");
+  const waiting = { base: "debian", version: 2, digest: "d2", generation: 2, since: "t2", prepared: true };
+
+  it("waits beside the one in use", () => {
+    expect(generation).toBe(2);
+    expect(instance).toEqual({ ...first, kept: [waiting] });
+    expect(findPrepared(instance, ground(2))).toEqual(waiting);
+    expect(findPrepared(instance, { ...ground(2), digest: "another" })).toBeUndefined();
+  });
+
+  it("is where a cutover onto its version leads, and a fallback to it", () => {
+    expect(cutOver(instance, ground(2), "later")).toEqual(second);
+    expect(fallBack("web1", instance, 2)).toEqual(second);
+  });
+
+  it("is passed by a cutover onto another version", () => {
+    const third = cutOver(instance, ground(3), "t3");
+    expect([third.generation, third.version]).toEqual([3, 3]);
+    expect(findPrepared(third, ground(2))).toEqual(waiting);
   });
 });
 
