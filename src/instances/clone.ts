@@ -1,6 +1,7 @@
 /** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
 
 import { during, VeneerError } from "../errors.ts";
+import { discard } from "../layers/discard.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import { publishVersion } from "../layers/publish-version.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
@@ -113,6 +114,7 @@ export async function commitInstance(
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
   checkStackable(ground, `${staging.path}/layer`);
   await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress, "layer");
+  for (const path of options.exclude ?? []) discard(`${staging.path}/layer/tree`, path);
   if (own && !options.always && isUnchanged(store, ground, `${staging.path}/layer/tree`)) {
     return { ...ground, unchanged: true };
   }

@@ -12,6 +12,8 @@ export interface CandidateOption {
 export interface CommitOptions extends CandidateOption {
   /** publish a version though it shows the same as the one that the changes stand on */
   readonly always?: boolean;
+  /** absolute paths whose changes stay out of the version */
+  readonly exclude?: readonly string[];
   /** publish it though the base has got another version since: what that one changed is not in the new one */
   readonly force?: boolean;
   /** make files that other layers have too one with those */

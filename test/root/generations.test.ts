@@ -326,6 +326,27 @@ describe("commit", () => {
     expect(await read("web3", "etc/own")).toBe("2");
   });
 
+  it("leaves out what it is told to, and puts the instance on what it made", async () => {
+    plantBase(host, "made", tree(1));
+    await host.ok("create", "web1", "made");
+    await write("web1", "etc/own", "kept");
+    await within(host, "web1", (root) => {
+      mkdirSync(join(root, "var/cache/deep"), { recursive: true });
+      writeFileSync(join(root, "var/cache/deep/junk"), "junk");
+      writeFileSync(join(root, "etc/version"), "changed");
+    });
+    const words = ["--exclude", "/var/cache", "--exclude", "/etc/version", "--cutover"];
+    const { stdout, stderr } = await host.veneer("commit", "web1", "made", ...words);
+    expect([stdout, stderr]).toEqual(["made@2", "veneer: instance web1 is on made@2, generation 2"]);
+    expect([await read("web1", "etc/own"), await read("web1", "etc/version")]).toEqual(["kept", "1\n"]);
+    expect(await within(host, "web1", (root) => existsSync(join(root, "var/cache")))).toBe(false);
+    expect(readdirSync(upper("web1", 2)).sort()).toEqual(["root", "tmp"]);
+    await host.ok("fallback", "web1");
+    expect(await read("web1", "var/cache/deep/junk")).toBe("junk");
+    const wrong = await host.veneer("commit", "web1", "made", "--exclude", "var");
+    expect(wrong).toMatchObject({ status: 2, stderr: expect.stringContaining("excluded path") });
+  });
+
   it("has nothing to do for an instance in memory", async () => {
     await host.ok("create", "web1", "debian", "--tmpfs", "1m");
     expect((await host.veneer("commit", "web1", "apps")).stderr).toContain("keeps its writes in memory");

@@ -1,9 +1,11 @@
 import { commitInstance } from "../../instances/clone.ts";
-import { checkName } from "../../text/names.ts";
+import { cutover } from "../../rebase/generations.ts";
+import { checkInnerPath, checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
 import { ALWAYS, tellPublished } from "../framework/published.ts";
 import { JSON_OPTION } from "../framework/table.ts";
+import { noteGeneration } from "./generation.ts";
 
 export const command: Command = {
   name: "commit",
@@ -15,7 +17,8 @@ With the name of the instance's own base, its changes become the next version of
 instance is on the current one (else they undo what the versions since changed: --force); where it changed nothing
 (times aside) no version is published. With another name they become a new base, stacked on the instance's version.
 What the instance masked or removed is missing there; a directory that it started empty holds what the instance
-has in it. The instance stays as it is. Refused while anything holds it. Prints NAME@VERSION.`,
+has in it. The instance stays as it is, or with --cutover gets a fresh upper on the version that was made, and keeps this
+generation. Refused while anything holds it. Prints NAME@VERSION.`,
   operands: [
     { name: "ID", complete: "instance" },
     { name: "NAME", complete: "base" },
@@ -26,11 +29,18 @@ has in it. The instance stays as it is. Refused while anything holds it. Prints 
       name: "--force",
       help: "though the base is at another version than the instance, whose changes are undone",
     },
+    {
+      name: "--exclude",
+      value: "PATH",
+      help: "leave out what was changed there and below; may be given several times",
+    },
+    { name: "--cutover", help: "then put the instance on that version, with an empty upper" },
     JSON_OPTION,
   ],
   examples: [
     "veneer commit build1 debian-with-tools",
     "veneer rebase web1 debian && veneer commit web1 debian",
+    "veneer commit build1 debian --exclude /var/cache --exclude /root --cutover",
   ],
   async run(context, input) {
     const [id = "", name = ""] = input.operands;
@@ -39,11 +49,20 @@ has in it. The instance stays as it is. Refused while anything holds it. Prints 
     const options = {
       always: input.has("--always"),
       force: input.has("--force"),
+      exclude: input.values("--exclude").map((path) => checkInnerPath("excluded path", path)),
       shareFiles: config.shareFiles,
     };
     const base = checkName("base", name);
-    const made = await commitInstance(store, checkName("instance", id), base, progress, options);
+    const instance = checkName("instance", id);
+    const made = await commitInstance(store, instance, base, progress, options);
     progress[Symbol.dispose]();
     tellPublished(context, input, made);
+    if (input.has("--cutover") && !made.unchanged) {
+      noteGeneration(
+        context,
+        instance,
+        cutover(context.settings, instance, { name: made.name, version: made.version }),
+      );
+    }
   },
 };
