@@ -51,7 +51,7 @@ import { inUserNamespace } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 import { hasTtyGroup, TTY_GROUP } from "../userns/tty-group.ts";
 import { mountSession } from "./edit-session.ts";
-import { planScaffold } from "./missing-mount-points.ts";
+import { planMissingMountPoints } from "./missing-mount-points.ts";
 
 const DIRECTORIES = ["/proc", "/sys", "/dev"];
 const RESOLV_CONF = "/etc/resolv.conf";
@@ -70,19 +70,19 @@ export function enterSession(store: Store, name: string): void {
   using hostResolvConf = openatMaybe(AT_FDCWD, RESOLV_CONF, O_PATH);
   using shown = openVolumes(session.volumes ?? []);
   const find = (path: string) => lookup(layers.fds, path);
-  const scaffold = planScaffold(
+  const points = planMissingMountPoints(
     [...DIRECTORIES, ...shown.of("directory")].map(find),
     [...(hostResolvConf ? [RESOLV_CONF] : []), ...shown.of("file")].map(find),
   );
   using tmpfs = makeTmpfs({ mode: "0700" });
   // before Linux 6.15 overlayfs takes no layer on a mount that is nowhere attached; it goes with the old root
   attachAt(tmpfs, target);
-  makeUpper(tmpfs, rootFact(layers.fds), scaffold.entries);
+  makeUpper(tmpfs, rootFact(layers.fds), points.entries);
   using more = openDirectory("upper", tmpfs.number);
-  for (const path of scaffold.files) {
+  for (const path of points.files) {
     openat(more.number, path, O_WRONLY | O_CREAT | O_EXCL, 0o644)[Symbol.dispose]();
   }
-  const missing = scaffold.entries.length + scaffold.files.length > 0;
+  const missing = points.entries.length + points.files.length > 0;
   // on a full stack the mount points that are missing are made in the session after all
   const used = missing && layers.fds.length < mostLayers();
   using root = mountSession(store, name, session, used ? [more] : []);

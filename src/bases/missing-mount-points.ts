@@ -1,14 +1,17 @@
 /** Mount points that a base lacks, as a layer of their own: made in the upper they would become part of it. */
 import type { PathFact, UpperEntry } from "../overlay/upper-entries.ts";
 
-export interface Scaffold {
+export interface MissingMountPoints {
   readonly entries: readonly UpperEntry[];
   /** empty files, made after the entries */
   readonly files: readonly string[];
 }
 
 /** Existing parents keep their attributes, since this layer's win; missing ones are 0755, root's. */
-export function planScaffold(directories: readonly PathFact[], files: readonly PathFact[]): Scaffold {
+export function planMissingMountPoints(
+  directories: readonly PathFact[],
+  files: readonly PathFact[],
+): MissingMountPoints {
   const entries = new Map<string, UpperEntry>();
   const add = (path: string) => {
     if (!entries.has(path)) entries.set(path, { path, kind: "merged", mode: 0o755, uid: 0, gid: 0 });

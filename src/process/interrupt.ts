@@ -22,6 +22,6 @@ export function throwIfInterrupted(signal: AbortSignal): void {
 }
 
 /** Lets signals that came during synchronous work be heard. */
-export function hearSignals(): Promise<void> {
+export function yieldToSignals(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

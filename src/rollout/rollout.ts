@@ -3,7 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { VeneerError } from "../errors.ts";
 import { listRunning } from "../inventory/running.ts";
 import { viewInstances } from "../inventory/view.ts";
-import { hearSignals } from "../process/interrupt.ts";
+import { yieldToSignals } from "../process/interrupt.ts";
 import type { Settings } from "../request/config.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
@@ -222,7 +222,7 @@ async function moveBatch(job: Job, batch: readonly Entry[], label: string): Prom
       job.progress.step(`${label}: moving ${entry.id}, ${index + 1} of ${batch.length}`);
     const moved = entry.state === "planned" ? await moveForward(job, entry) : entry;
     if (moved) there.push(moved);
-    await hearSignals();
+    await yieldToSignals();
   }
   return there;
 }
@@ -236,7 +236,7 @@ async function takeBack(job: Job): Promise<Outcome> {
     job.progress.step(`taking ${entry.id} back, ${index + 1} of ${all.length}`);
     const back = await moveBack(job, entry);
     if (back) save(job, [back]);
-    await hearSignals();
+    await yieldToSignals();
   }
   if (![...job.rows.values()].some(({ state }) => state === "stuck"))
     removeRollout(job.settings.store, job.base);

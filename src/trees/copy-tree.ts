@@ -2,7 +2,7 @@
 
 import { VeneerError } from "../errors.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
-import { hearSignals, onInterrupt, throwIfInterrupted } from "../process/interrupt.ts";
+import { onInterrupt, throwIfInterrupted, yieldToSignals } from "../process/interrupt.ts";
 import { errno, isErrno } from "../sys/errno.ts";
 import { explainError } from "../sys/explain.ts";
 import { type Fd, linkat, mkdirat, openat } from "../sys/fd.ts";
@@ -91,7 +91,7 @@ class TreeCopy {
     if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
     for (const name of listFd(from.number, prefix)) {
       if (++this.#entries % STRIDE === 0) {
-        await hearSignals();
+        await yieldToSignals();
         throwIfInterrupted(this.options.signal);
       }
       const { without, only } = this.options;

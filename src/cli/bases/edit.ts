@@ -20,7 +20,7 @@ import type { Command, Context, Input } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
 import { ALWAYS, CANDIDATE, DISCARD, readDiscarded, tellPublished } from "../framework/published.ts";
 import { JSON_OPTION } from "../framework/table.ts";
-import { refuseFleeting } from "../framework/transient-mount.ts";
+import { refuseTransientMount } from "../framework/transient-mount.ts";
 
 export const command: Command = {
   name: "base edit",
@@ -77,7 +77,7 @@ A base has one session at a time. The earlier versions stay as they are, and so 
     }
     const alone = ["--env", "--volume", "--discard"].find((option) => input.has(option));
     if (input.rest === undefined && alone) throw new UsageError(`${alone} is for a session with a COMMAND`);
-    if (input.rest === undefined) refuseFleeting("open a session", context.env);
+    if (input.rest === undefined) refuseTransientMount("open a session", context.env);
     if (input.rest === undefined) return openByHand(context, store, name);
     if (input.rest.length === 0) throw new UsageError("no command after --");
     return editBy(context, input, store, name, input.rest);

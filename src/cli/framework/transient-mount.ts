@@ -8,7 +8,7 @@ export const NAMESPACE_MARK = "VENEER_USER_NAMESPACE";
 export type NamespaceKind = "command" | "shell";
 
 /** Refuses what would be gone at once: a mount in a namespace that ends with this very command. */
-export function refuseFleeting(what: string, env: NodeJS.ProcessEnv): void {
+export function refuseTransientMount(what: string, env: NodeJS.ProcessEnv): void {
   if (env[NAMESPACE_MARK] !== "command") return;
   throw new VeneerError(
     "TRANSIENT_MOUNT",

@@ -3,7 +3,7 @@ import { UsageError } from "../../errors.ts";
 import { mountInstance } from "../../instances/mount.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
-import { refuseFleeting } from "../framework/transient-mount.ts";
+import { refuseTransientMount } from "../framework/transient-mount.ts";
 
 export const command: Command = {
   name: "mount",
@@ -30,7 +30,7 @@ brings back, after a reboot, what was mounted and never unmounted, and what user
   examples: ["veneer mount web1", "veneer mount web1 /srv/web1", "veneer mount --all"],
   large: (input) => input.has("--all") || input.has("--print"),
   run(context, input) {
-    refuseFleeting("mount", context.env);
+    refuseTransientMount("mount", context.env);
     const [id, directory] = input.operands;
     if (id === undefined) throw new UsageError("veneer mount needs ID", "usage: veneer mount ID [DIR]");
     const wishes = { directory, suid: input.has("--suid") };

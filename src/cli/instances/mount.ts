@@ -7,7 +7,7 @@ import { paths } from "../../store/paths.ts";
 import { checkName } from "../../text/names.ts";
 import { refreshAllShares } from "../bases/refresh-shares.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
-import { refuseFleeting } from "../framework/transient-mount.ts";
+import { refuseTransientMount } from "../framework/transient-mount.ts";
 import { command as one } from "./mount-one.ts";
 
 export const command: Command = {
@@ -21,7 +21,7 @@ export const command: Command = {
       await one.run(context, input);
       return 0;
     }
-    refuseFleeting("mount", context.env);
+    refuseTransientMount("mount", context.env);
     const { settings, out, note } = context;
     if (input.operands.length > 0) throw new UsageError("veneer mount --all takes no ID");
     let failures = 0;

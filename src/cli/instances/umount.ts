@@ -3,7 +3,7 @@ import { mergeInstance } from "../../instances/frozen-uppers-merge.ts";
 import { umountInstance } from "../../instances/mount.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
-import { refuseFleeting } from "../framework/transient-mount.ts";
+import { refuseTransientMount } from "../framework/transient-mount.ts";
 
 export const command: Command = {
   name: "umount",
@@ -12,7 +12,7 @@ export const command: Command = {
   operands: [{ name: "ID", complete: "instance" }],
   options: [],
   run(context, input) {
-    refuseFleeting("umount", context.env);
+    refuseTransientMount("umount", context.env);
     const { store } = context.settings;
     const id = checkName("instance", input.operands[0] ?? "");
     umountInstance(store, id);

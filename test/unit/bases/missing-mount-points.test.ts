@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { planScaffold } from "../../../src/bases/missing-mount-points.ts";
+import { planMissingMountPoints } from "../../../src/bases/missing-mount-points.ts";
 import type { PathFact } from "../../../src/overlay/upper-entries.ts";
 
 const directory = (path: string, mode = 0o40755) => ({
@@ -32,12 +32,12 @@ it("adds nothing to a base that has every mount point", () => {
     kind: "other",
     parents: [directory("etc")],
   };
-  expect(planScaffold([there], [file])).toEqual({ entries: [], files: [] });
+  expect(planMissingMountPoints([there], [file])).toEqual({ entries: [], files: [] });
 });
 
 it("makes what is missing, keeps the attributes of the directories above it, and makes those that miss too", () => {
   const etc = directory("etc", 0o42750);
-  expect(planScaffold([missing("dev")], [missing("etc/a/resolv.conf", etc)])).toEqual({
+  expect(planMissingMountPoints([missing("dev")], [missing("etc/a/resolv.conf", etc)])).toEqual({
     entries: [made("dev"), { ...etc, kind: "merged", mode: 0o2750 }, made("etc/a")],
     files: ["etc/a/resolv.conf"],
   });
