@@ -32,6 +32,9 @@ const PROGRAMS = [
   ["skopeo", "images from and to registries, docker archives", false],
 ] as const;
 
+/** Milliseconds in which a program must tell its version. */
+const PATIENCE = 10_000;
+
 export function engineChecks(config: Config, path: string | undefined, hybrid: boolean): Check[] {
   const mayTrace = readText("/proc/sys/kernel/yama/ptrace_scope")?.trim() !== "3";
   const checks = ENGINES.map(([name, program, packageName]) =>
@@ -39,9 +42,13 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
       const real = name === "runc" || name === "crun";
       const file = real ? findRuntime(name, config.runtimes, path) : findProgram(program, path);
       if (file === undefined) return not("missing", "not installed", installHint(packageName));
-      const text = execFileSync(file, ["--version"], { encoding: "utf8", timeout: 10_000, stdio: "pipe" });
-      const version = parseVersion(text);
-      if (!version) return not("unknown", `${file} tells no version`);
+      const text = versionOf(file);
+      const version = text && parseVersion(text);
+      if (!version) {
+        const what =
+          text === undefined ? `tells no version within ${PATIENCE / 1000} seconds` : "tells no version";
+        return not("unknown", `${file} ${what}`, `see what '${file} --version' says`);
+      }
       const finding = engineFinding(name, version, { hybrid, mayTrace });
       return { ...finding, detail: `${finding.detail} (${file})` };
     }),
@@ -51,6 +58,16 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
     any ? ok("runc, crun or LXC is there") : not("missing", "no runc, crun or LXC", installHint("runc")),
   );
   return [one, ...checks];
+}
+
+/** What it says; undefined where it does not end in time. */
+function versionOf(file: string): string | undefined {
+  try {
+    return execFileSync(file, ["--version"], { encoding: "utf8", timeout: PATIENCE, stdio: "pipe" });
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ETIMEDOUT") return undefined;
+    throw error;
+  }
 }
 
 export function programChecks(): Check[] {

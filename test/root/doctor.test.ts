@@ -99,6 +99,18 @@ describe("doctor", () => {
     expect([ok, status]).toEqual([false, 1]);
   });
 
+  it("does not wait for a program that never tells its version", async () => {
+    const bin = join(host.dir, "stuck");
+    mkdirSync(bin);
+    writeFileSync(join(bin, "runc"), "#!/bin/sh\nexec /bin/sleep 1000\n", { mode: 0o755 });
+    const { find } = await doctor(PROGRAM, host.root, bin);
+    expect(find("runc")).toMatchObject({
+      status: "unknown",
+      detail: expect.stringMatching(/tells no version within 10 seconds$/),
+      hint: expect.stringContaining("runc --version"),
+    });
+  });
+
   it("warns of a program that others can write, and of one without its links", async () => {
     const directory = join(host.dir, "installed");
     mkdirSync(directory);
