@@ -59,7 +59,8 @@ function environment(prefix: string): Readonly<Record<string, string>> {
 /** What this process is by the name that it was called by: copies and links stand where engines call a runtime. */
 function dispatch(): void {
   const [path = new Uint8Array(), ...words] = host.arguments();
-  const name = decodeName(path).replace(/^.*\//s, "");
+  const called = decodeName(path);
+  const name = called.slice(called.lastIndexOf("/") + 1);
   if (isVeneer(name) || isHook(name, words)) main(words.map(decodeName));
   else if (name === "veneer-release") releaseContainer(words.map(decodeName));
   else wrapRuntime(name, words);
@@ -68,7 +69,7 @@ function dispatch(): void {
 
 /** `veneer`, `veneer.new`, `veneer-0.2`; but not `veneer-runc`. */
 function isVeneer(name: string): boolean {
-  return /^(veneer([^a-z-].*|-[0-9].*)?)?$/s.test(name);
+  return name === "veneer" || /^(veneer([^a-z-].*|-[0-9].*)?)?$/s.test(name);
 }
 
 /** An engine may call a hook by any name, and no runtime has such a command. */

@@ -47,7 +47,7 @@ export function readGlobalOption(option: string, args: Arguments, options: Globa
       const value = args.value(option);
       if (!value.startsWith("/") || value.includes("\0"))
         throw new UsageError(`${option} ${quote(value)} is not an absolute path`);
-      options[option.slice(2) as "root" | "run" | "config"] = value.replace(/\/+$/, "") || "/";
+      options[option.slice(2) as "root" | "run" | "config"] = withoutSlashes(value);
       return true;
     }
     case "--debug":
@@ -56,6 +56,13 @@ export function readGlobalOption(option: string, args: Arguments, options: Globa
     default:
       return false;
   }
+}
+
+/** An absolute path without slashes at its end. */
+function withoutSlashes(path: string): string {
+  let end = path.length;
+  while (end > 1 && path[end - 1] === "/") end--;
+  return path.slice(0, end);
 }
 
 /** Takes one of the options that say what root is wanted; false when `option` is none of them. */

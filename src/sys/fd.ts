@@ -88,7 +88,8 @@ export function realPath(path: string): string | undefined {
 
 /** read(2) until the end of the file. Throws EFBIG when there are more than `limit` bytes. */
 export function readAll(fd: number, limit: number, name: string): Uint8Array {
-  let buffer = new Uint8Array(16384);
+  // most documents are small, and each page of a new buffer costs
+  let buffer = new Uint8Array(4000);
   let length = 0;
   for (;;) {
     if (length === buffer.length) {

@@ -17,6 +17,7 @@ export interface MountEntry {
   readonly superOptions: string;
 }
 
+const NONE: readonly string[] = [];
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
 /** Octal escapes of space, tab, newline, backslash and `#` undone. */
@@ -31,17 +32,22 @@ export function parseMountLine(line: string): MountEntry | undefined {
   const fields = line.split(" ");
   const separator = fields.indexOf("-", 6);
   if (separator < 0 || fields.length < separator + 4) return undefined;
+  // a start reads dozens of lines, and hardly one has escapes or optional fields
+  const decode = line.indexOf("\\") < 0 ? String : unescapeField;
   return {
     id: Number(fields[0]),
     parent: Number(fields[1]),
     device: fields[2] as string,
-    root: unescapeField(fields[3] as string),
-    target: unescapeField(fields[4] as string),
+    root: decode(fields[3] as string),
+    target: decode(fields[4] as string),
     options: fields[5] as string,
-    propagation: fields.slice(6, separator),
+    propagation: separator === 6 ? NONE : fields.slice(6, separator),
     type: fields[separator + 1] as string,
-    source: unescapeField(fields[separator + 2] as string),
-    superOptions: fields.slice(separator + 3).join(" "),
+    source: decode(fields[separator + 2] as string),
+    superOptions:
+      fields.length === separator + 4
+        ? (fields[separator + 3] as string)
+        : fields.slice(separator + 3).join(" "),
   };
 }
 

@@ -7,9 +7,18 @@
  * namespaces entered with setns(2) are a property of the thread.
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
+import { nulTerminated } from "./files/cstring.ts";
 
 /** A number or bigint as it is, the address of an array's bytes, or NULL. */
-export type Arg = number | bigint | NodeJS.TypedArray | null;
+export type Arg = number | bigint | NodeJS.TypedArray | CString | null;
+
+/** What {@link cstring} makes of a text; for nothing but {@link syscall}. */
+export type CString = { readonly CString: unique symbol };
+
+/** A path or name as an argument. Throws SysError for one with a NUL, which would silently cut it short. */
+export function cstring(text: string): CString {
+  return nulTerminated(text) as unknown as CString;
+}
 
 const libc = open();
 const errnoAddress = libc.__errno_location() as Pointer;

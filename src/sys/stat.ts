@@ -149,7 +149,7 @@ let entries: Uint8Array<ArrayBuffer> | undefined;
  */
 export function listFd(fd: number, name: string, limit = Number.POSITIVE_INFINITY): string[] {
   const names: string[] = [];
-  entries ??= new Uint8Array(32768);
+  entries ??= new Uint8Array(8000);
   const buffer = entries;
   const view = new DataView(buffer.buffer);
   for (;;) {

@@ -22,7 +22,9 @@ a call that does not exist: -38
 big integers: 9007199254740992 1099511627776 -22
 an unsigned value of 64 bits: -9
 an address in a structure: 010203
-wrong arguments: TypeError TypeError TypeError RangeError RangeError RangeError TypeError
+names as arguments: 61ff0aed c3a9f09f9880 ff80bfc0 efbfbdefbfbd
+a name with a NUL: SysError TypeError
+wrong arguments: TypeError TypeError RangeError RangeError RangeError TypeError
 too many arguments: TypeError
 JSON nested without end: SyntaxError
 JSON nested deep: nothing

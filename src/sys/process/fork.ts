@@ -1,5 +1,6 @@
 import { errno } from "../errno.ts";
 import { Fd } from "../fd.ts";
+import { nulTerminated } from "../files/cstring.ts";
 import { O_CLOEXEC } from "../flags.ts";
 import { addressOf, check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
@@ -26,7 +27,7 @@ function stringArray(strings: readonly (string | Uint8Array)[]): {
   readonly array: BigUint64Array;
   readonly kept: readonly Uint8Array[];
 } {
-  const kept = strings.map((text) => cstring(text));
+  const kept = strings.map((text) => nulTerminated(text));
   return { array: new BigUint64Array([...kept.map(addressOf), 0n]), kept };
 }
 

@@ -159,7 +159,32 @@ static JSValue new_bytes(JSContext *ctx, const void *bytes, size_t length) {
   return array;
 }
 
-static int argument(JSContext *ctx, JSValueConst value, long *result) {
+/* As encodeName writes it: U+DC80 to U+DCFF are the bytes 80 to FF, any other lone surrogate is U+FFFD. */
+static const char *path_of(JSContext *ctx, JSValueConst value) {
+  size_t length;
+  const char *text = JS_ToCStringLen(ctx, &length, value);
+  if (!text) return NULL;
+  if (strlen(text) != length) return JS_FreeCString(ctx, text), JS_ThrowTypeError(ctx, "a path with a NUL"), NULL;
+  if (!memchr(text, 0xed, length)) return text;
+  /* QuickJS has made this text, which is not ASCII, for this call */
+  uint8_t *end = (uint8_t *)text;
+  for (const uint8_t *p = end; *p;) {
+    int n = p[0] == 0xed && p[1] >= 0xa0 ? 3 : 1;
+    int is_byte = n == 3 && ((p[1] == 0xb2 && p[2] >= 0x80) || p[1] == 0xb3);
+    if (is_byte) *end++ = (p[1] & 3) << 6 | (p[2] & 0x3f);
+    else end = (uint8_t *)memcpy(end, n == 3 ? "\xef\xbf\xbd" : (const char *)p, n) + n;
+    p += n;
+  }
+  *end = 0;
+  return text;
+}
+
+/* `text`: what is to be freed after the call, or NULL. */
+static int argument(JSContext *ctx, JSValueConst value, long *result, const char **text) {
+  if (JS_IsString(value)) {
+    *text = path_of(ctx, value);
+    return *result = (long)*text, *text ? 0 : -1;
+  }
   if (JS_VALUE_GET_TAG(value) == JS_TAG_INT) return *result = JS_VALUE_GET_INT(value), 0;
   if (JS_IsNull(value)) return *result = 0, 0;
   if (JS_IsNumber(value) || JS_IsBigInt(ctx, value)) {
@@ -180,13 +205,15 @@ static int argument(JSContext *ctx, JSValueConst value, long *result) {
 
 /* syscall(number, ...up to six): the result, or -errno. undefined is refused: it would be a forgotten argument. */
 static JSValue host_syscall(JSContext *ctx, JSValueConst this, int argc, JSValueConst *argv) {
-  long a[7] = {0};
+  long a[7] = {0}, result = 0;
+  const char *texts[7] = {0};
+  int failed = 0;
   if (!heap.ctx) return JS_ThrowInternalError(ctx, "a system call of the build");
   if (argc > 7) return JS_ThrowTypeError(ctx, "a system call has six arguments");
-  for (int i = 0; i < argc; i++)
-    if (argument(ctx, argv[i], &a[i])) return JS_EXCEPTION;
-  long result = syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
-  return JS_NewInt64(ctx, result == -1 ? -errno : result);
+  for (int i = 0; i < argc && !failed; i++) failed = argument(ctx, argv[i], &a[i], &texts[i]);
+  if (!failed && (result = syscall(a[0], a[1], a[2], a[3], a[4], a[5], a[6])) == -1) result = -errno;
+  for (int i = 0; i < argc; i++) JS_FreeCString(ctx, texts[i]);
+  return failed ? JS_EXCEPTION : JS_NewInt64(ctx, result);
 }
 
 /* Where a typed array's bytes are, for structures that hold pointers. They stay there as long as it is reachable. */

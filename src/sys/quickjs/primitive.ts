@@ -1,8 +1,10 @@
 /** The small program's primitive: what host.c offers, under the names and types of the large program's. */
-import type { Arg } from "../primitive.ts";
+import { SysError } from "../errno.ts";
+import type { Arg, CString } from "../primitive.ts";
 
 /** Made by host.c. */
 interface Host {
+  /** strings too: as {@link encodeName} writes them, with a NUL behind */
   syscall(number: number, ...args: readonly Arg[]): number;
   addressOf(array: NodeJS.TypedArray): bigint;
   /** UTF-8 to a string; ill-formed parts become U+FFFD, a byte order mark stays */
@@ -22,3 +24,9 @@ declare global {
 }
 
 export const { syscall, addressOf } = host;
+
+/** The text itself, which host.c hands to the kernel. */
+export function cstring(text: string): CString {
+  if (text.indexOf("\0") >= 0) throw new SysError(22, "path with a NUL byte", text);
+  return text as unknown as CString;
+}
