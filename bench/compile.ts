@@ -20,11 +20,13 @@ export function scratch(): string {
 }
 
 /** Compiles a C file of this directory; returns the program's path. Throws when there is no compiler. */
-export function compileC(file: string): string {
+export function compileC(file: string, ...flags: readonly string[]): string {
   const program = join(scratch(), basename(file, ".c"));
   const source = join(import.meta.dirname, file);
   try {
-    execFileSync("cc", ["-O2", "-Wall", "-o", program, source], { stdio: ["ignore", "ignore", "pipe"] });
+    execFileSync("cc", ["-O2", "-Wall", ...flags, "-o", program, source], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
   } catch (error) {
     throw new CannotRun(`compile ${file}: ${String(error)}; hint: apt-get install gcc libc6-dev`);
   }

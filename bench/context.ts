@@ -25,6 +25,10 @@ export function makeSetting(): Setting {
   const dir = scratch();
   const root = join(dir, "store");
   const run = join(dir, "run");
+  mkdirSync(run);
+  // as /run is
+  execFileSync("mount", ["-t", "tmpfs", "-o", "mode=755", "tmpfs", run]);
+  process.prependListener("exit", () => execFileSync("umount", ["--lazy", run]));
   const tree = makeTree(join(dir, "tree"));
   writeFileSync(join(tree, "etc/hosts"), "127.0.0.1 localhost\n");
   mkdirSync(join(tree, "sys/fs/cgroup"), { recursive: true });

@@ -1,11 +1,11 @@
 /** The hook at createRuntime as a whole process: against runc's own start, C and shell. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compileC } from "./compile.ts";
 import { emptyStore, has, PATH, type Setting, VENEER } from "./context.ts";
 import { type Holder, makeHolderBundle, startHolder } from "./holder.ts";
-import { type Contender, interleave } from "./measure.ts";
+import { type Contender, interleave, type Result } from "./measure.ts";
 import { compare, type Report, type Row } from "./table.ts";
 
 const GOALS = { "runc --version": 1.0, "C program": 1.8, "shell hook": 0.35 } as const;
@@ -50,7 +50,33 @@ export async function benchHook(setting: Setting, runs: number): Promise<Report>
     if (against !== "shell hook" || missing.length === 0) rows.push(row);
     else rows.push({ what, goal: GOALS[against], skipped: `not installed: ${missing.join(", ")}` });
   }
-  return { title: "OCI hook", rows, results };
+  rows.push(memory(results));
+  const calls = [await countCalls(contenders[0] as Contender), await countCalls(contenders[2] as Contender)];
+  const notes = calls.includes(undefined)
+    ? ["system calls were not counted: strace is not installed"]
+    : [`system calls of the hook: ${calls[0]}, of the C program, with its dynamic linker: ${calls[1]}`];
+  return { title: "OCI hook", rows, results, notes };
+}
+
+/** Of the hook, in units of 1 MB. */
+function memory(results: readonly Result[]): Row {
+  const kilobytes = results.find(({ name }) => name === "veneer hook oci")?.memory ?? Number.NaN;
+  return { what: "resident memory of the hook at most, in MB", ratio: kilobytes / 1024, goal: 4 };
+}
+
+/** From its start to its end; undefined without strace. */
+async function countCalls(contender: Contender): Promise<number | undefined> {
+  if (!has("strace")) return undefined;
+  await contender.before?.();
+  try {
+    const [file, ...args] = contender.command as readonly string[];
+    const state = readFileSync(contender.stdin as string);
+    const options = { input: state, env: { ...contender.env }, encoding: "utf8" } as const;
+    const { stderr } = spawnSync("strace", ["-f", file as string, ...args], options);
+    return stderr.split("\n").filter((line) => /^(\[pid +[0-9]+\] )?[a-z_0-9]+\(/.test(line)).length;
+  } finally {
+    await contender.after?.();
+  }
 }
 
 function state(pid: number, bundle: string): string {

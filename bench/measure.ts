@@ -26,6 +26,8 @@ export interface Result {
   readonly min: number;
   /** nine runs of ten took no longer */
   readonly p90: number;
+  /** kilobytes of memory at most, in any run; 0 where it was not measured */
+  readonly memory: number;
 }
 
 /**
@@ -38,26 +40,33 @@ export async function interleave(
   warmup = 2,
 ): Promise<Result[]> {
   const samples = contenders.map(() => [] as number[]);
+  const memory = contenders.map(() => 0);
   for (let turn = -warmup; turn < runs; turn++) {
     for (let place = 0; place < contenders.length; place++) {
       const index = (place + turn + warmup) % contenders.length;
-      const time = await runOnce(contenders[index] as Contender);
-      if (turn >= 0) samples[index]?.push(time);
+      const sample = await runOnce(contenders[index] as Contender);
+      memory[index] = Math.max(memory[index] as number, sample.memory);
+      if (turn >= 0) samples[index]?.push(sample.time);
     }
   }
-  return contenders.map(({ name }, index) => summarize(name, samples[index] as number[]));
+  return contenders.map(({ name }, index) => summarize(name, samples[index] as number[], memory[index]));
 }
 
-export function summarize(name: string, samples: readonly number[]): Result {
+interface Sample {
+  readonly time: number;
+  readonly memory: number;
+}
+
+export function summarize(name: string, samples: readonly number[], memory = 0): Result {
   const sorted = [...samples].sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
   const middle = sorted.length / 2;
   const median = Number.isInteger(middle) ? ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2 : at(0.5);
-  return { name, samples, median, min: sorted[0] ?? 0, p90: at(0.9) };
+  return { name, samples, median, min: sorted[0] ?? 0, p90: at(0.9), memory };
 }
 
-/** Wall time of one run in milliseconds. */
-async function runOnce(contender: Contender): Promise<number> {
+/** Wall time of one run in milliseconds, and its memory. */
+async function runOnce(contender: Contender): Promise<Sample> {
   await contender.before?.();
   try {
     const command = typeof contender.command === "function" ? contender.command() : contender.command;
@@ -72,7 +81,8 @@ async function runOnce(contender: Contender): Promise<number> {
       const why = run.error?.message ?? run.stderr.trim();
       throw new Error(`${contender.name}: ${command.join(" ")}: status ${run.status}: ${why}`);
     }
-    return Number(run.stdout) / 1e6;
+    const [nanoseconds, memory] = run.stdout.split(" ").map(Number);
+    return { time: (nanoseconds ?? 0) / 1e6, memory: memory ?? 0 };
   } finally {
     await contender.after?.();
   }

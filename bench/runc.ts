@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { emptyStore, PATH, PROJECT, type Setting } from "./context.ts";
+import { compileC } from "./compile.ts";
+import { emptyStore, PATH, PROJECT, type Setting, VENEER } from "./context.ts";
 import { type Contender, interleave } from "./measure.ts";
 import { compare, type Report } from "./table.ts";
 
@@ -16,13 +17,20 @@ export function makeBundle(
   const bundle = join(setting.dir, name);
   mkdirSync(join(bundle, "rootfs"), { recursive: true });
   execFileSync("runc", ["spec"], { cwd: bundle, env: { PATH } });
+  edit(bundle, (config) => {
+    config.process = { ...config.process, args, terminal: false, rlimits: [] };
+    config.root = { path: annotations ? "rootfs" : setting.tree };
+    if (annotations) config.annotations = annotations;
+  });
+  return bundle;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: config.json as runc writes it
+function edit(bundle: string, change: (config: any) => void): void {
   const file = join(bundle, "config.json");
   const config = JSON.parse(readFileSync(file, "utf8"));
-  config.process = { ...config.process, args, terminal: false, rlimits: [] };
-  config.root = { path: annotations ? "rootfs" : setting.tree };
-  if (annotations) config.annotations = annotations;
+  change(config);
   writeFileSync(file, JSON.stringify(config));
-  return bundle;
 }
 
 /** The wrapping runtime on this benchmark's store. */
@@ -58,19 +66,48 @@ export function runContender(
 export async function benchRunc(setting: Setting, runs: number): Promise<Report> {
   const plain = makeBundle(setting, "plain", ["/bin/true"]);
   const based = makeBundle(setting, "based", ["/bin/true"], { "run.veneer.base": "bench" });
+  const ended = makeBundle(setting, "ended", ["/bin/true"], {});
+  // the least that a wrapping runtime which cleans up can cost: a hook at poststop that does nothing
+  const empty = compileC("empty.c", "-static");
+  edit(ended, (config) => {
+    config.root = { path: setting.tree };
+    config.hooks = { poststop: [{ path: empty }] };
+  });
   const wrapped = veneerRunc(setting);
+  const state = (name: string, runtime: readonly string[]): Contender => ({
+    name,
+    env: { PATH },
+    command: [...runtime, "--root", join(setting.dir, "runc-state"), "list"],
+  });
   const contenders = [
     runContender(setting, "runc run", ["runc"], plain),
     runContender(setting, "veneer-runc run, no base", wrapped, plain),
     runContender(setting, "veneer-runc run, base", wrapped, based),
+    runContender(setting, "runc run, empty poststop", ["runc"], ended),
+    {
+      name: "veneer run",
+      env: { PATH },
+      command: [VENEER, ...setting.options, "run", "bench", "--", "/bin/true"],
+    },
+    state("runc list", ["runc"]),
+    state("veneer-runc list", wrapped),
   ];
   const results = await interleave(contenders, runs);
   emptyStore(setting);
-  const row = (of: string, what: string, goal: number) =>
+  const row = (of: string, what: string, goal?: number) =>
     compare(`${what}, against runc run on a directory`, results, of, "runc run", goal);
   const rows = [
-    row("veneer-runc run, base", "veneer-runc run with a base", 1.3),
-    row("veneer-runc run, no base", "veneer-runc run without a base", 1.06),
+    row("veneer-runc run, base", "veneer-runc run with a base", 1.1),
+    row("veneer-runc run, no base", "veneer-runc run without a base", 1.04),
+    row("runc run, empty poststop", "the floor: runc run with an empty C program at poststop"),
+    compare("veneer-runc list, against runc list", results, "veneer-runc list", "runc list", 1.04),
+    compare(
+      "veneer run BASE -- true, against veneer-runc run with a base",
+      results,
+      "veneer run",
+      "veneer-runc run, base",
+      1.1,
+    ),
   ];
   return { title: "Wrapping runtime", rows, results };
 }

@@ -1,12 +1,14 @@
 /*
  * timer STDIN PROGRAM ARGS...
- * Runs a program with the file STDIN as its input and prints the nanoseconds from before the fork to its end.
+ * Runs a program with the file STDIN as its input and prints the nanoseconds from before the fork to its end, and the
+ * kilobytes of memory that it had at most.
  * The driver's own run time would cost more than the programs that are measured.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 int main(int argc, char **argv) {
   struct timespec begin, end;
   int status = 0;
+  struct rusage used;
   if (argc < 3) return 125;
   int input = open(argv[1], O_RDONLY | O_CLOEXEC);
   int output = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -33,9 +36,9 @@ int main(int argc, char **argv) {
     perror("timer: vfork");
     return 125;
   }
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+  while (wait4(child, &status, 0, &used) < 0 && errno == EINTR)
     ;
   clock_gettime(CLOCK_MONOTONIC, &end);
-  printf("%lld\n", (end.tv_sec - begin.tv_sec) * 1000000000LL + end.tv_nsec - begin.tv_nsec);
+  printf("%lld %ld\n", (end.tv_sec - begin.tv_sec) * 1000000000LL + end.tv_nsec - begin.tv_nsec, used.ru_maxrss);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -37,8 +37,8 @@ function run(command, args, options = {}) {
   });
 }
 
-function fetchEngine() {
-  run("bash", ["scripts/install-build-deps.sh"]);
+function fetchEngine(architecture) {
+  run("bash", ["scripts/install-build-deps.sh", ...(architecture === process.arch ? [] : [architecture])]);
   return run("bash", ["scripts/fetch-quickjs.sh"]).trim();
 }
 
@@ -121,9 +121,6 @@ async function bundle(architecture, version, entry) {
 /** Room for a heap when its size is not known yet. */
 const HEAP_SIZE = 2 << 20;
 
-/** Starts a program for another machine. */
-const RUNNERS = { x64: ["qemu-x86_64-static"], arm64: ["qemu-aarch64-static"] };
-
 /** Links the program and puts into it the heap that it makes of the bytecode: a second time with just the room it needs. */
 function linkWithHeap(source, compiler, runner, work, outfile, flags) {
   const bytecode = readFileSync(join(work, "bytecode"));
@@ -148,7 +145,7 @@ export async function buildSmall(
   { symbols = false, sanitize = false, entry = "src/main.ts" } = {},
 ) {
   mkdirSync(join(root, "build"), { recursive: true });
-  const source = fetchEngine();
+  const source = fetchEngine(architecture);
   const work = mkdtempSync(join(root, "build/program."));
   try {
     const compiler = join(work, "compiler");
@@ -159,7 +156,7 @@ export async function buildSmall(
     const program = join(work, "veneer");
     if (sanitize) compileHost(source, SANITIZED, program, ["-DHEAP_SIZE=16", `-Wa,-I${work}`]);
     else {
-      const runner = architecture === process.arch ? [] : RUNNERS[architecture];
+      const runner = architecture === process.arch ? [] : ["qemu-aarch64-static"];
       linkWithHeap(source, COMPILERS[architecture], runner, work, program, symbols ? [] : ["-s"]);
     }
     renameSync(program, outfile);

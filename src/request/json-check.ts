@@ -37,12 +37,14 @@ const ORDINARY = 1 << 20;
 function parseOrdinary(text: string, shape: Shape): unknown {
   if (text.length > ORDINARY || text.includes("\\u") || !text.isWellFormed()) return undefined;
   let data: unknown;
+  let again: string;
   try {
     data = JSON.parse(text);
+    again = JSON.stringify(data, null, " ");
   } catch {
+    // no JSON, or nested too deeply for the engine
     return undefined;
   }
-  const again = JSON.stringify(data, null, " ");
   if (again.indexOf(TOO_DEEP) >= 0 || count(text, ":") !== count(again, ":")) return undefined;
   checkKeys(data, shape);
   return data;

@@ -1,11 +1,12 @@
 /** The small program's C part: on values that a caller, an image or a bundle can have made, with sanitizers and without. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildSmall } from "../../scripts/build-small.mjs";
-import { must, PROGRAM } from "../helpers/host.ts";
+import { must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeTree } from "../helpers/tree.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "veneer-test-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -56,6 +57,41 @@ describe.each(VARIANTS)("host.c $name", ({ sanitize }) => {
     expect(text.trim().split("\n")).toEqual(EXPECTED.split("\n"));
   });
 });
+
+/** $1 is the program, $2 a directory of the test's own, $3 a tree, $4 the program as it is built. */
+const AT_WORK: Readonly<Record<string, string>> = {
+  "a hook that has nothing to do": `echo '{"ociVersion":"1.0.2","id":"c","status":"created","pid":1,"bundle":"/"}' | "$1" hook oci`,
+  "a state that is nested without end": `! printf '{"id":"c","annotations":%s' "$(head -c 3000000 /dev/zero | tr '\\0' '[')" | "$1" hook oci`,
+  "a state of random bytes": `for i in $(seq 50); do ! head -c 500 /dev/urandom | "$1" hook oci || exit 1; done`,
+  "an instance from create to rm": `set -- "$1 --root $2/store --run $2/run" "$2" "$3" "$4 --root $2/store --run $2/run"
+    $4 base import small "$3" && $1 create web1 small && $1 mount web1 && $1 ls && $1 ps && $1 umount web1 && $1 rm web1`,
+  "the wrapping runtime": `ln -sf veneer "$(dirname "$1")/veneer-runc" && cd "$2" && mkdir -p b/rootfs && cd b && runc spec &&
+    for text in '"run.veneer.base":"none"' '"run\\u002eveneer.base":"none"' '"run.veneer.base":"none","run.veneer.base":"none"' '"\\ud800":"run.veneer."'; do
+      sed -i "s/^{$/{"annotations":{$(printf %s "$text" | sed 's/[\\&]/\\\\&/g')},/" config.json && ! "$(dirname "$1")/veneer-runc" run -b . c && rm config.json && runc spec || exit 1
+    done`,
+};
+
+describe.runIf(process.env.VENEER_SANITIZE === "1")(
+  "the program with sanitizers does not stumble over",
+  () => {
+    const program = join(dir, "sanitized/veneer");
+    const tree = join(dir, "tree");
+
+    beforeAll(async () => {
+      mkdirSync(join(dir, "sanitized"));
+      makeTree(tree);
+      await buildSmall(program, process.arch, "0", { sanitize: true });
+    }, 600_000);
+
+    it.each(Object.entries(AT_WORK))("%s", async (_, script) => {
+      const env = { ASAN_OPTIONS: "detect_leaks=0", UBSAN_OPTIONS: "halt_on_error=1" };
+      const words = ["bash", program, mkdtempSync(join(dir, "work-")), tree, PROGRAM];
+      const { status, stderr } = await sh("bash", ["-c", script, ...words], { env });
+      expect(stderr).not.toMatch(/Sanitizer|runtime error/);
+      expect(status, stderr).toBe(0);
+    });
+  },
+);
 
 describe("the program", () => {
   const STATE = JSON.stringify({
