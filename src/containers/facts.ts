@@ -19,7 +19,7 @@ import { type ContainerFacts, hostnameOf } from "./oci-config.ts";
 import { resolveUser } from "./user.ts";
 import type { Volume } from "./volume.ts";
 
-export interface ContainerWishes {
+export interface ContainerOptions {
   readonly base: BaseRef;
   /** the instance that keeps its writes; absent: they go with the container */
   readonly name?: string;
@@ -53,7 +53,7 @@ const RESOLV_CONF = "/etc/resolv.conf";
  */
 export function containerFacts(
   store: Store,
-  wishes: ContainerWishes,
+  wishes: ContainerOptions,
   id: string,
   rootfs: string,
 ): ContainerFacts {
@@ -103,7 +103,7 @@ function canHold(merged: readonly Fd[], path: string): boolean {
 const openUppers = (uppers: readonly string[]) => openAll(uppers.filter((upper) => lstatMaybe(upper)));
 
 /** By which the hook or the wrapping runtime knows what root is wanted. */
-function annotations(wishes: ContainerWishes): Record<string, string> {
+function annotations(wishes: ContainerOptions): Record<string, string> {
   const { name, opaque, mask, tmpfs, shiftedCopy } = wishes;
   return {
     "run.veneer.base": formatBaseRef(wishes.base),

@@ -13,7 +13,7 @@ import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { requireRoot } from "../userns/of-container.ts";
 import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "./bundle.ts";
-import { type ContainerWishes, containerFacts } from "./facts.ts";
+import { type ContainerOptions, containerFacts } from "./facts.ts";
 import { ociConfig } from "./oci-config.ts";
 
 /** runc first: it is what engines use unless told otherwise. */
@@ -32,7 +32,7 @@ export interface RunPlace {
  * Runs a container to its end and returns the exit status of its command. When it returns or throws, the bundle
  * is gone, and so is what the runtime and a failed start left. Throws HELD when `id` runs already.
  */
-export function runContainer(place: RunPlace, id: string, wishes: ContainerWishes): number {
+export function runContainer(place: RunPlace, id: string, wishes: ContainerOptions): number {
   const { store, runtime } = place;
   makeStore(store);
   makeRun(store);

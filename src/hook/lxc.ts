@@ -16,7 +16,12 @@ import {
   refuseUserNamespace,
   rootfsDirectory,
 } from "../request/lxc-hook.ts";
-import { mergeWishes, type RootRequest, type Wishes, wishesOfEnvironment } from "../request/root-request.ts";
+import {
+  mergeOptions,
+  optionsOfEnvironment,
+  type RequestOptions,
+  type RootRequest,
+} from "../request/root-request.ts";
 import { mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
 import { dropCopy } from "../store/lxc-copy.ts";
@@ -30,20 +35,20 @@ import { leaveHost, startOnHost } from "./lxc-unprivileged.ts";
 /** Does nothing for a container that names no base. */
 export function hookLxc(
   settings: Settings,
-  wishes: Wishes,
+  requested: RequestOptions,
   extra: readonly string[],
   env: LxcEnvironment,
 ): void {
   const hook = readLxcHook(env, extra);
   switch (hook.type) {
     case "pre-start":
-      preStart(settings, wishes, hook);
+      preStart(settings, requested, hook);
       return;
     case "start-host":
       leaveHost(settings.store, key(hook), env.LXC_PID);
       return;
     case "pre-mount":
-      preMount(settings, wishes, hook);
+      preMount(settings, requested, hook);
       return;
     case "post-stop": {
       const record = readRecord(settings.store, key(hook));
@@ -62,11 +67,11 @@ export function hookLxc(
 }
 
 /** For a container that gets a user namespace. One that a user starts has its root from pre-mount. */
-function preStart(settings: Settings, wishes: Wishes, hook: LxcHook): void {
+function preStart(settings: Settings, requested: RequestOptions, hook: LxcHook): void {
   if (geteuid() !== 0) return;
   const config = readLxcConfig(hook.config);
   if (!config.map && config.preMount) return;
-  const request = requestOf(settings, wishes, hook, config);
+  const request = requestOf(settings, requested, hook, config);
   if (!request) return;
   refuseIdmappedRoot(hook, config);
   startOnHost(settings, request, hook, key(hook), { ...config, target: rootfsDirectory(hook, config) });
@@ -74,22 +79,22 @@ function preStart(settings: Settings, wishes: Wishes, hook: LxcHook): void {
 
 function requestOf(
   settings: Settings,
-  wishes: Wishes,
+  requested: RequestOptions,
   hook: LxcHook,
   config: LxcConfig,
 ): RootRequest | undefined {
-  const all = { ...wishesOfEnvironment(config.environment), ...wishes };
+  const all = { ...optionsOfEnvironment(config.environment), ...requested };
   refuseUnnamedCopy(all, hook, config);
   refuseCopy(all, hook, config);
   if (config.ephemeral && all.container !== undefined) dropCopy(settings.store, hook.name, hook.config);
-  return mergeWishes(all, {}, settings.config, hook.name);
+  return mergeOptions(all, {}, settings.config, hook.name);
 }
 
 /** Runs in the container's mount namespace, the host's root still in view: what is mounted goes with it. */
-function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
+function preMount(settings: Settings, requested: RequestOptions, hook: LxcHook): void {
   if (inUserNamespace() && isMountedBefore(hook)) return;
   const config = readLxcConfig(hook.config);
-  const request = requestOf(settings, wishes, hook, config);
+  const request = requestOf(settings, requested, hook, config);
   if (!request) return;
   refuseIdmappedRoot(hook, config);
   refuseUserNamespace(hook, settings.store);
@@ -106,8 +111,8 @@ function preMount(settings: Settings, wishes: Wishes, hook: LxcHook): void {
 }
 
 /** The name of the original is no name for what an ephemeral copy of it keeps. */
-function refuseUnnamedCopy(wishes: Wishes, hook: LxcHook, config: LxcConfig): void {
-  if (!config.ephemeral || !wishes.persistent || wishes.instance !== undefined) return;
+function refuseUnnamedCopy(requested: RequestOptions, hook: LxcHook, config: LxcConfig): void {
+  if (!config.ephemeral || !requested.persistent || requested.instance !== undefined) return;
   throw new VeneerError(
     "NO_INSTANCE",
     `container ${displayName(hook.name)} is an ephemeral copy of one with a persistent upper, which is not named`,
@@ -116,7 +121,7 @@ function refuseUnnamedCopy(wishes: Wishes, hook: LxcHook, config: LxcConfig): vo
 }
 
 /** A copy of the configuration would have the copy write to the original's instance. */
-function refuseCopy({ container, instance }: Wishes, hook: LxcHook, config: LxcConfig): void {
+function refuseCopy({ container, instance }: RequestOptions, hook: LxcHook, config: LxcConfig): void {
   if (container === undefined || container === hook.name || config.ephemeral) return;
   const name = displayName(hook.name);
   throw new VeneerError(

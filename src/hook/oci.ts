@@ -11,7 +11,7 @@ import {
   rootPath,
 } from "../request/oci-config.ts";
 import { isStopped, readState, type State } from "../request/oci-state.ts";
-import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-request.ts";
+import { mergeOptions, optionsOfAnnotations, type RequestOptions } from "../request/root-request.ts";
 import { isCovered } from "../start/cover.ts";
 import { mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
@@ -26,14 +26,14 @@ import { usernsOfProcess } from "../userns/of-container.ts";
 import { lateStage, refuseLate, refusePoststopAlone } from "./oci-stage.ts";
 
 /** Does nothing for a container that names no base. */
-export function hookOci(settings: Settings, wishes: Wishes): void {
+export function hookOci(settings: Settings, requested: RequestOptions): void {
   const state = readState();
-  if (isStopped(state)) stop(settings, wishes, state);
-  else begin(settings, wishes, state);
+  if (isStopped(state)) stop(settings, requested, state);
+  else begin(settings, requested, state);
 }
 
-function begin(settings: Settings, wishes: Wishes, state: State): void {
-  const request = mergeWishes(wishes, wishesOfAnnotations(state.annotations), settings.config, state.id);
+function begin(settings: Settings, requested: RequestOptions, state: State): void {
+  const request = mergeOptions(requested, optionsOfAnnotations(state.annotations), settings.config, state.id);
   if (!request) return;
   const { id, bundle, pid } = state;
   const stage = lateStage(state);
@@ -101,10 +101,15 @@ function hasRoot(store: Store, { id, bundle = "" }: State): boolean {
 }
 
 /** Idempotent: a container without a record had no base, or was taken down already. */
-function stop(settings: Settings, wishes: Wishes, state: State): void {
+function stop(settings: Settings, requested: RequestOptions, state: State): void {
   const record = readRecord(settings.store, recordKey("oci", state.id, state.bundle ?? ""));
   if (!record) {
-    const request = mergeWishes(wishes, wishesOfAnnotations(state.annotations), settings.config, state.id);
+    const request = mergeOptions(
+      requested,
+      optionsOfAnnotations(state.annotations),
+      settings.config,
+      state.id,
+    );
     if (request) refusePoststopAlone(state);
     return;
   }

@@ -9,7 +9,7 @@ import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Settings } from "../request/config.ts";
 import { parseBundleConfig } from "../request/oci-config.ts";
 import { containerIdOf } from "../request/podman.ts";
-import { mergeWishes, type Wishes, wishesOfAnnotations } from "../request/root-request.ts";
+import { mergeOptions, optionsOfAnnotations, type RequestOptions } from "../request/root-request.ts";
 import type { Operation } from "../start/operations.ts";
 import { reclaim } from "../start/release.ts";
 import { start } from "../start/start.ts";
@@ -27,7 +27,7 @@ const INPUT = "config.json on stdin";
 const HINT = "veneer hook precreate is started by podman, which gives it the container's config.json";
 
 /** Copies stdin to stdout for a container that names no base. Nothing is written to stdout on failure. */
-export function hookPrecreate(settings: Settings, wishes: Wishes): void {
+export function hookPrecreate(settings: Settings, requested: RequestOptions): void {
   const bytes = readAll(0, DOCUMENT_LIMIT, INPUT);
   const text = new TextDecoder().decode(bytes);
   const stopped = stoppedContainer(text);
@@ -37,8 +37,8 @@ export function hookPrecreate(settings: Settings, wishes: Wishes): void {
   }
   const config = parseBundleConfig(text, INPUT);
   const container = containerIdOf(config, workingDirectory());
-  const asked = wishesOfAnnotations(config.annotations);
-  const request = mergeWishes(wishes, asked, settings.config, container);
+  const asked = optionsOfAnnotations(config.annotations);
+  const request = mergeOptions(requested, asked, settings.config, container);
   if (!request) {
     writeAll(1, bytes, "stdout");
     return;

@@ -3,10 +3,10 @@ import { UsageError } from "../errors.ts";
 import { logEvent } from "../report/event-log.ts";
 import { reportingToLxc } from "../report/lxc-log.ts";
 import { reportingToParent } from "../report/parent-stderr.ts";
-import { Arguments, readGlobalOption, readWish } from "../request/arguments.ts";
+import { Arguments, readGlobalOption, readRequestOption } from "../request/arguments.ts";
 import { type GlobalOptions, readSettings } from "../request/config.ts";
 import { isCloneHook, type LxcEnvironment } from "../request/lxc-hook.ts";
-import type { Wishes } from "../request/root-request.ts";
+import type { RequestOptions } from "../request/root-request.ts";
 import { startLargeProgram } from "../runtime/large-program.ts";
 import { ignoreBrokenPipes } from "../sys/process/signals.ts";
 import { quote } from "../text/quote.ts";
@@ -22,7 +22,7 @@ export function runHook(words: readonly string[], options: GlobalOptions, env: L
 }
 
 function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): void {
-  const wishes: Wishes = {};
+  const requested: RequestOptions = {};
   const words: string[] = [];
   let key: string | undefined;
   for (let word = args.next(); word !== undefined; word = args.next()) {
@@ -31,7 +31,7 @@ function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): voi
     else if ((word === "--help" || word === "-h") && args.rest().length === 0) {
       startLargeProgram();
       return;
-    } else if (!readWish(word, args, wishes) && !readGlobalOption(word, args, options)) {
+    } else if (!readRequestOption(word, args, requested) && !readGlobalOption(word, args, options)) {
       throw new UsageError(`unknown option ${quote(word)} of hook`, "'veneer hook --help' lists them");
     }
   }
@@ -40,9 +40,9 @@ function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): voi
   try {
     if (key !== undefined) releaseByKey(settings, key);
     else if (kind === "lxc" && isCloneHook(env, extra)) startLargeProgram();
-    else if (kind === "lxc") hookLxc(settings, wishes, extra, env);
-    else if (kind === "oci" && extra.length === 0) hookOci(settings, wishes);
-    else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, wishes);
+    else if (kind === "lxc") hookLxc(settings, requested, extra, env);
+    else if (kind === "oci" && extra.length === 0) hookOci(settings, requested);
+    else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, requested);
     else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
   } catch (error) {
     logEvent(settings.config, { event: "error", engine: kind, error });

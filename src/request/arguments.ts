@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import type { GlobalOptions } from "./config.ts";
-import type { Wishes } from "./root-request.ts";
+import type { RequestOptions } from "./root-request.ts";
 
 /** A cursor over arguments that understands `--name value` and `--name=value`. */
 export class Arguments {
@@ -66,33 +66,34 @@ function withoutSlashes(path: string): string {
 }
 
 /** Takes one of the options that say what root is wanted; false when `option` is none of them. */
-export function readWish(option: string, args: Arguments, wishes: Wishes): boolean {
+export function readRequestOption(option: string, args: Arguments, requested: RequestOptions): boolean {
   switch (option) {
     case "--base":
-      wishes.base = parseBaseRef(args.value(option));
+      requested.base = parseBaseRef(args.value(option));
       return true;
     case "--instance":
-      wishes.instance = checkName("instance", args.value(option));
+      requested.instance = checkName("instance", args.value(option));
       return true;
     case "--persistent":
-      wishes.persistent = true;
+      requested.persistent = true;
       return true;
     case "--opaque": {
       const path = args.value(option);
-      wishes.opaque = path === "none" ? [] : [...(wishes.opaque ?? []), checkInnerPath("opaque path", path)];
+      requested.opaque =
+        path === "none" ? [] : [...(requested.opaque ?? []), checkInnerPath("opaque path", path)];
       return true;
     }
     case "--mask":
-      wishes.mask = [...(wishes.mask ?? []), checkInnerPath("masked path", args.value(option))];
+      requested.mask = [...(requested.mask ?? []), checkInnerPath("masked path", args.value(option))];
       return true;
     case "--container":
-      wishes.container = args.value(option);
+      requested.container = args.value(option);
       return true;
     case "--shifted-copy":
-      wishes.shiftedCopy = true;
+      requested.shiftedCopy = true;
       return true;
     case "--tmpfs":
-      wishes.tmpfs = parseSize(args.value(option));
+      requested.tmpfs = parseSize(args.value(option));
       return true;
     default:
       return false;

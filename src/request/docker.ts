@@ -2,7 +2,7 @@
 import { type Owner, ownerAt } from "../store/owners.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BundleConfig } from "./oci-config.ts";
-import type { Wishes } from "./root-request.ts";
+import type { RequestOptions } from "./root-request.ts";
 
 /** Files that Docker binds into every container, its own or those of the one whose network it shares. */
 const BOUND = /^(\/.*\/containers)\/[0-9a-f]{64}\/(?:hosts|hostname|resolv\.conf)$/;
@@ -26,8 +26,8 @@ export function dockerOwner(config: BundleConfig, id: string): Owner | undefined
  * The instance that takes a Docker container's writes: they last until `docker rm`, unless the container asks
  * for something else. Undefined where it does.
  */
-export function ownedInstance(wishes: Wishes, id: string): Wishes | undefined {
-  if (wishes.base === undefined || wishes.instance !== undefined) return undefined;
-  if (wishes.tmpfs !== undefined || wishes.persistent === false) return undefined;
+export function ownedInstance(requested: RequestOptions, id: string): RequestOptions | undefined {
+  if (requested.base === undefined || requested.instance !== undefined) return undefined;
+  if (requested.tmpfs !== undefined || requested.persistent === false) return undefined;
   return { instance: `docker-${id}`, persistent: true };
 }

@@ -7,7 +7,7 @@ import { quote } from "../text/quote.ts";
 import type { Config, Nameable } from "./config.ts";
 
 /** What one source (hook arguments, annotations) says; absent: it says nothing. */
-export interface Wishes {
+export interface RequestOptions {
   base?: BaseRef;
   instance?: string;
   persistent?: boolean;
@@ -49,33 +49,33 @@ export function isSandbox(annotations: Readonly<Record<string, string>> | null |
 }
 
 /** Reads `run.veneer.*` annotations; a pod's sandbox asks for nothing. Throws UsageError for a key or value that is not understood. */
-export function wishesOfAnnotations(
+export function optionsOfAnnotations(
   annotations: Readonly<Record<string, string>> | null | undefined,
-): Wishes {
-  const wishes: Wishes = {};
-  if (isSandbox(annotations)) return wishes;
+): RequestOptions {
+  const requested: RequestOptions = {};
+  if (isSandbox(annotations)) return requested;
   for (const [key, value] of Object.entries(annotations ?? {})) {
     if (!key.startsWith(PREFIX)) continue;
-    readNamed(`annotation ${quote(key)}`, wishes, key.slice(PREFIX.length), value);
+    readNamed(`annotation ${quote(key)}`, requested, key.slice(PREFIX.length), value);
   }
-  return wishes;
+  return requested;
 }
 
-/** Reads `VENEER_BASE=…` and its kin, the annotations' keys in capitals. Throws like {@link wishesOfAnnotations}. */
-export function wishesOfEnvironment(environment: Readonly<Record<string, string>>): Wishes {
-  const wishes: Wishes = {};
+/** Reads `VENEER_BASE=…` and its kin, the annotations' keys in capitals. Throws like {@link optionsOfAnnotations}. */
+export function optionsOfEnvironment(environment: Readonly<Record<string, string>>): RequestOptions {
+  const requested: RequestOptions = {};
   for (const [name, value] of Object.entries(environment)) {
     const key = /^VENEER_([A-Z]+)$/.exec(name)?.[1]?.toLowerCase();
-    if (key !== undefined) readNamed(`environment variable ${name}`, wishes, key, value);
+    if (key !== undefined) readNamed(`environment variable ${name}`, requested, key, value);
   }
-  return wishes;
+  return requested;
 }
 
 /**
  * What a container's environment (`VENEER_BASE=…` in process.env of config.json) asks for. Undefined unless the
  * configuration lets it name something and it names a base or an instance. Throws when it may not name that.
  */
-export function wishesOfProcess(env: readonly string[], allowed: Nameable): Wishes | undefined {
+export function optionsOfProcess(env: readonly string[], allowed: Nameable): RequestOptions | undefined {
   if (allowed.bases.length === 0 && allowed.instances.length === 0) return undefined;
   const environment: Record<string, string> = {};
   for (const entry of env) {
@@ -89,55 +89,55 @@ export function wishesOfProcess(env: readonly string[], allowed: Nameable): Wish
   }
   // other programs may have variables of that prefix too
   if (!environment.VENEER_BASE && !environment.VENEER_INSTANCE) return undefined;
-  const wishes = wishesOfEnvironment(environment);
-  checkAllowed("environment", "base", wishes.base?.name, allowed.bases);
-  checkAllowed("environment", "instance", wishes.instance, allowed.instances);
-  return wishes;
+  const requested = optionsOfEnvironment(environment);
+  checkAllowed("environment", "base", requested.base?.name, allowed.bases);
+  checkAllowed("environment", "instance", requested.instance, allowed.instances);
+  return requested;
 }
 
-function readNamed(what: string, wishes: Wishes, key: string, value: string): void {
+function readNamed(what: string, requested: RequestOptions, key: string, value: string): void {
   try {
-    readAnnotation(wishes, key, value);
+    readAnnotation(requested, key, value);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`${what}: ${error.message}`, error.hint);
   }
 }
 
-function readAnnotation(wishes: Wishes, name: string, value: string): void {
+function readAnnotation(requested: RequestOptions, name: string, value: string): void {
   switch (name) {
     case "base":
-      wishes.base = parseBaseRef(value);
+      requested.base = parseBaseRef(value);
       return;
     case "instance":
-      wishes.instance = checkName("instance", value);
+      requested.instance = checkName("instance", value);
       return;
     case "upper":
       if (value !== "ephemeral" && value !== "persistent") {
         throw new UsageError(`value ${quote(value)} is not valid`, "write ephemeral or persistent");
       }
-      wishes.persistent = value === "persistent";
+      requested.persistent = value === "persistent";
       return;
     case "opaque":
-      wishes.opaque = value === "none" ? [] : pathList("opaque path", value);
+      requested.opaque = value === "none" ? [] : pathList("opaque path", value);
       return;
     case "mask":
-      wishes.mask = pathList("masked path", value);
+      requested.mask = pathList("masked path", value);
       return;
     case "tmpfs":
-      wishes.tmpfs = parseSize(value);
+      requested.tmpfs = parseSize(value);
       return;
     case "rootfs":
       if (value !== "replace" && value !== "layer") {
         throw new UsageError(`value ${quote(value)} is not valid`, "write replace or layer");
       }
-      wishes.layered = value === "layer";
+      requested.layered = value === "layer";
       return;
     case "shifted-copy":
       if (value !== "true" && value !== "false") {
         throw new UsageError(`value ${quote(value)} is not valid`, "write true or false");
       }
-      wishes.shiftedCopy = value === "true";
+      requested.shiftedCopy = value === "true";
       return;
     default:
       throw new UsageError(
@@ -189,26 +189,26 @@ function checkAllowed(
  * wrote wins over what came with the container; masks add up, so that none can be taken back. A persistent
  * upper without an instance's name gets the container's `name`. Annotations win over the `environment`.
  */
-export function mergeWishes(
-  administrator: Wishes,
-  container: Wishes,
+export function mergeOptions(
+  administrator: RequestOptions,
+  container: RequestOptions,
   config: Config,
   name?: string,
-  environment: Wishes = {},
+  environment: RequestOptions = {},
 ): RootRequest | undefined {
-  const wishes: Wishes = { ...environment, ...container, ...administrator };
+  const requested: RequestOptions = { ...environment, ...container, ...administrator };
   if (administrator.base === undefined)
     checkAllowed("annotations", "base", container.base?.name, config.annotations.bases);
   if (administrator.instance === undefined) {
     checkAllowed("annotations", "instance", container.instance, config.annotations.instances);
   }
-  if (wishes.base === undefined && wishes.instance === undefined) return undefined;
-  if (wishes.persistent && wishes.instance === undefined && name !== undefined) {
-    wishes.instance = instanceNameOf(name);
+  if (requested.base === undefined && requested.instance === undefined) return undefined;
+  if (requested.persistent && requested.instance === undefined && name !== undefined) {
+    requested.instance = instanceNameOf(name);
     // the name that results counts, however it came about: a container's id is its user's choice
     if (administrator.persistent === undefined) {
       const source = container.persistent === undefined ? "environment" : "annotations";
-      checkAllowed(source, "instance", wishes.instance, config[source].instances);
+      checkAllowed(source, "instance", requested.instance, config[source].instances);
     }
   }
   const mask = [
@@ -218,13 +218,13 @@ export function mergeWishes(
     ...(environment.mask ?? []),
   ];
   return {
-    ...(wishes.base && { base: wishes.base }),
-    ...(wishes.instance !== undefined && { instance: wishes.instance }),
-    persistent: wishes.persistent ?? false,
-    opaque: wishes.opaque ?? config.opaque,
+    ...(requested.base && { base: requested.base }),
+    ...(requested.instance !== undefined && { instance: requested.instance }),
+    persistent: requested.persistent ?? false,
+    opaque: requested.opaque ?? config.opaque,
     mask: [...new Set(mask)],
-    ...(wishes.tmpfs !== undefined && { tmpfs: wishes.tmpfs }),
-    ...(wishes.layered && { layered: true }),
+    ...(requested.tmpfs !== undefined && { tmpfs: requested.tmpfs }),
+    ...(requested.layered && { layered: true }),
     ...(administrator.shiftedCopy && { shiftedCopy: true }),
   };
 }

@@ -5,10 +5,10 @@ import { dockerOwner, ownedInstance } from "../request/docker.ts";
 import { type BundleConfig, rootPath } from "../request/oci-config.ts";
 import {
   isSandbox,
-  mergeWishes,
+  mergeOptions,
+  optionsOfAnnotations,
+  optionsOfProcess,
   type RootRequest,
-  wishesOfAnnotations,
-  wishesOfProcess,
 } from "../request/root-request.ts";
 import type { RuntimeCall } from "../request/runtime-args.ts";
 import type { Operation } from "../start/operations.ts";
@@ -79,12 +79,12 @@ function requestOf(
   config: BundleConfig,
 ): RootRequest | undefined {
   const { settings, byHand } = caller;
-  const annotations = during(bundle.file, () => wishesOfAnnotations(config.annotations));
-  if (byHand) return mergeWishes(annotations, {}, settings.config, id);
-  const environment = wishesOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
+  const annotations = during(bundle.file, () => optionsOfAnnotations(config.annotations));
+  if (byHand) return mergeOptions(annotations, {}, settings.config, id);
+  const environment = optionsOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
   const owner = dockerOwner(config, id);
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);
-  const request = mergeWishes(owned ?? {}, annotations, settings.config, id, environment);
+  const request = mergeOptions(owned ?? {}, annotations, settings.config, id, environment);
   return request && owned ? { ...request, owner } : request;
 }
 

@@ -1,7 +1,7 @@
 /** What a fresh upper on the tree of an image holds, in a container with a user namespace. */
 import { VeneerError } from "../errors.ts";
 import type { IdmappedTrees } from "../overlay/idmapped-trees.ts";
-import { freshUpper, type UpperWishes } from "../store/open-layers.ts";
+import { freshUpper, type UpperOptions } from "../store/open-layers.ts";
 import type { IdMap } from "../sys/user-namespace.ts";
 import { containerId } from "../userns/id-map.ts";
 
@@ -12,7 +12,7 @@ import { containerId } from "../userns/id-map.ts";
 export function freshUpperOfImage(
   { layers }: IdmappedTrees,
   map: IdMap | undefined,
-  wishes: UpperWishes,
+  wishes: UpperOptions,
 ): ReturnType<typeof freshUpper> {
   if (!map) throw new VeneerError("NO_ID_MAP", "the maps of the container's user namespace are not known");
   const { root, entries } = freshUpper(layers, wishes);

@@ -31,13 +31,13 @@ export function openLayers(
   return { ...open, paths };
 }
 
-export interface UpperWishes {
+export interface UpperOptions {
   readonly opaque: readonly string[];
   readonly mask: readonly string[];
 }
 
 /** What a fresh upper on these layers holds. */
-export function freshUpper(layers: readonly Fd[], wishes: UpperWishes) {
+export function freshUpper(layers: readonly Fd[], wishes: UpperOptions) {
   const opaque = wishes.opaque.map((path) => lookup(layers, path));
   const mask = wishes.mask.flatMap((pattern) => expand(layers, pattern)).map((path) => lookup(layers, path));
   return { root: rootFact(layers), entries: upperEntries(opaque, mask) };

@@ -1,5 +1,5 @@
 /** The options that `run` and `bundle` share: what the container is to be. */
-import type { ContainerWishes } from "../../containers/facts.ts";
+import type { ContainerOptions } from "../../containers/facts.ts";
 import { parseVolume, type Volume } from "../../containers/volume.ts";
 import { UsageError } from "../../errors.ts";
 import { subordinateRanges } from "../../process/account.ts";
@@ -45,7 +45,7 @@ export const CONTAINER_OPTIONS: readonly Option[] = [
 ];
 
 /** Reads operands and options. Throws UsageError. */
-export function readContainer(context: Context, input: Input): ContainerWishes {
+export function readContainer(context: Context, input: Input): ContainerOptions {
   const name = input.value("--name");
   const network = input.value("--network") ?? "host";
   const cwd = input.value("--workdir");
@@ -129,7 +129,7 @@ function readVolume(text: string): Volume {
 }
 
 /** Throws UsageError for options that decide what a new upper holds: this instance has its upper. */
-export function refuseForExisting(wishes: ContainerWishes): void {
+export function refuseForExisting(wishes: ContainerOptions): void {
   if (wishes.opaque === undefined && wishes.mask.length === 0 && wishes.tmpfs === undefined) return;
   throw new UsageError(
     `instance ${wishes.name} exists already: --opaque, --mask and --tmpfs are decided when it is made`,

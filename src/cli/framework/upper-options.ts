@@ -1,5 +1,5 @@
 /** What a fresh upper shall be, as options of `create`, `setup lxc` and others. */
-import type { Wishes } from "../../request/root-request.ts";
+import type { RequestOptions } from "../../request/root-request.ts";
 import { checkInnerPath, parseSize } from "../../text/names.ts";
 import type { Input, Option } from "./command.ts";
 
@@ -14,8 +14,8 @@ export const UPPER_OPTIONS: readonly Option[] = [
 ];
 
 /** Throws UsageError. */
-export function readUpperOptions(input: Input): Pick<Wishes, "opaque" | "mask" | "tmpfs"> {
-  const wishes: Wishes = {};
+export function readUpperOptions(input: Input): Pick<RequestOptions, "opaque" | "mask" | "tmpfs"> {
+  const wishes: RequestOptions = {};
   if (input.has("--opaque")) {
     const given = input.values("--opaque").filter((path) => path !== "none");
     wishes.opaque = given.map((path) => checkInnerPath("opaque path", path));

@@ -1,4 +1,4 @@
-import { mergeWishes } from "../../request/root-request.ts";
+import { mergeOptions } from "../../request/root-request.ts";
 import { makeInstance } from "../../store/create-instance.ts";
 import { checkName, parseBaseRef } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
@@ -23,7 +23,7 @@ the instance's id.`,
     const [name = "", base = ""] = input.operands;
     const id = checkName("instance", name);
     const ref = parseBaseRef(base);
-    const request = mergeWishes({ ...readUpperOptions(input), base: ref }, {}, config);
+    const request = mergeOptions({ ...readUpperOptions(input), base: ref }, {}, config);
     const made = makeInstance(store, id, ref, request as NonNullable<typeof request>);
     if (input.has("--json")) context.out(JSON.stringify({ id, base: made.base, version: made.version }));
     else context.out(id);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { Arguments, readGlobalOption, readWish } from "../../../src/request/arguments.ts";
+import { Arguments, readGlobalOption, readRequestOption } from "../../../src/request/arguments.ts";
 import type { GlobalOptions } from "../../../src/request/config.ts";
-import type { Wishes } from "../../../src/request/root-request.ts";
+import type { RequestOptions } from "../../../src/request/root-request.ts";
 
 function globals(...words: string[]) {
   const args = new Arguments(words);
@@ -14,9 +14,9 @@ function globals(...words: string[]) {
 
 function wishes(...words: string[]) {
   const args = new Arguments(words);
-  const found: Wishes = {};
+  const found: RequestOptions = {};
   for (let word = args.next(); word !== undefined; word = args.next()) {
-    if (!readWish(word, args, found)) throw new Error(`unknown ${word}`);
+    if (!readRequestOption(word, args, found)) throw new Error(`unknown ${word}`);
   }
   return found;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { mergeWishes, wishesOfProcess } from "../../../src/request/root-request.ts";
+import { mergeOptions, optionsOfProcess } from "../../../src/request/root-request.ts";
 
 const NOTHING = { bases: [], instances: [] };
 const CONFIG = {
@@ -15,18 +15,18 @@ const CONFIG = {
 
 describe("a container's environment", () => {
   it("means nothing unless the configuration lists something", () => {
-    expect(wishesOfProcess(["VENEER_BASE=debian"], NOTHING)).toBeUndefined();
+    expect(optionsOfProcess(["VENEER_BASE=debian"], NOTHING)).toBeUndefined();
   });
 
   it("names what the patterns match", () => {
     const env = ["PATH=/bin", "VENEER_BASE=debian@2", "VENEER_OPAQUE=none", "VENEER_UPPER=ephemeral"];
-    expect(wishesOfProcess(env, CONFIG.environment)).toEqual({
+    expect(optionsOfProcess(env, CONFIG.environment)).toEqual({
       base: { name: "debian", version: 2 },
       opaque: [],
       persistent: false,
     });
-    expect(() => wishesOfProcess(["VENEER_BASE=web"], CONFIG.environment)).toThrow("may not name 'web'");
-    expect(() => wishesOfProcess(["VENEER_BASE=debian", "VENEER_INSTANCE=db"], CONFIG.environment)).toThrow(
+    expect(() => optionsOfProcess(["VENEER_BASE=web"], CONFIG.environment)).toThrow("may not name 'web'");
+    expect(() => optionsOfProcess(["VENEER_BASE=debian", "VENEER_INSTANCE=db"], CONFIG.environment)).toThrow(
       "VENEER_INSTANCE may not name 'db'",
     );
   });
@@ -36,16 +36,16 @@ describe("a container's environment", () => {
       ["VENEER_BASE=debian", "VENEER_BASE="],
       ["VENEER_BASE=", "VENEER_BASE=debian"],
     ]) {
-      expect(() => wishesOfProcess(env, CONFIG.environment)).toThrow("VENEER_BASE is there twice");
+      expect(() => optionsOfProcess(env, CONFIG.environment)).toThrow("VENEER_BASE is there twice");
     }
-    expect(wishesOfProcess(["VENEER_BASE=debian", "VENEER_BASE=debian"], CONFIG.environment)?.base).toEqual({
+    expect(optionsOfProcess(["VENEER_BASE=debian", "VENEER_BASE=debian"], CONFIG.environment)?.base).toEqual({
       name: "debian",
     });
   });
 
   it("may hold other programs' variables of that prefix, but no unknown key beside a base", () => {
-    expect(wishesOfProcess(["VENEER_LICENCE=1", "VENEER_BASE="], CONFIG.environment)).toBeUndefined();
-    expect(() => wishesOfProcess(["VENEER_BASE=debian", "VENEER_BSE=1"], CONFIG.environment)).toThrow(
+    expect(optionsOfProcess(["VENEER_LICENCE=1", "VENEER_BASE="], CONFIG.environment)).toBeUndefined();
+    expect(() => optionsOfProcess(["VENEER_BASE=debian", "VENEER_BSE=1"], CONFIG.environment)).toThrow(
       "unknown key",
     );
   });
@@ -53,7 +53,7 @@ describe("a container's environment", () => {
   it("gives way to annotations, and masks add up", () => {
     const environment = { base: { name: "debian" }, mask: ["/a"], tmpfs: 1 };
     const annotations = { base: { name: "web" }, mask: ["/b"] };
-    expect(mergeWishes({}, annotations, CONFIG, "c1", environment)).toMatchObject({
+    expect(mergeOptions({}, annotations, CONFIG, "c1", environment)).toMatchObject({
       base: { name: "web" },
       mask: ["/etc/secret", "/b", "/a"],
       tmpfs: 1,
