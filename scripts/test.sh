@@ -1,9 +1,11 @@
 #!/bin/bash
-# npm test: sets up what is missing, builds, and runs unit, root and end-to-end tests. Arguments go to vitest:
+# npm test: sets up what is missing, builds, and runs unit, root, security and end-to-end tests. Arguments go to vitest:
 #   npm test -- --project unit            npm test -- test/e2e/hook-oci.test.ts
 #   npm test -- --shared …       with every mount shared, as on a host with systemd; what is left mounted is a failure
-# Root tests mount for real, so all of it runs in a private mount namespace, which takes every mount with it.
-# Where that cannot be made, root and end-to-end tests are skipped and say why; with CI=true they fail.
+# Root tests mount for real, so each group runs in a private mount namespace, which takes every mount with it. End-to-end
+# tests wait for engines most of the time: all others run beside them, as a second group.
+# Where no namespace can be made, root and end-to-end tests are skipped and say why; with CI=true they fail.
+# With VENEER_TEST_RESULTS=DIRECTORY vitest's JSON reports are in that, a file a group.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,19 +18,40 @@ if [ "${1-}" = --shared ]; then
   export VENEER_TEST_SHARED=1
   shift
 fi
+if [ -n "${VENEER_TEST_RESULTS-}" ]; then set -- "$@" --reporter=default --reporter=json; fi
+
 enter=(unshare --mount --propagation private --)
 if [ "$(id -u)" -ne 0 ]; then
   VENEER_TEST_SKIP="not run as root"
 elif ! why=$("${enter[@]}" mount -t tmpfs tmpfs /mnt 2>&1); then
   VENEER_TEST_SKIP="cannot mount (CAP_SYS_ADMIN is missing?): $why"
 fi
-if [ -z "$VENEER_TEST_SKIP" ]; then
-  export VENEER_TEST_NAMESPACE=private
-  exec "${enter[@]}" bash scripts/test-inside.sh "$@"
+if [ -n "$VENEER_TEST_SKIP" ]; then
+  echo "npm test: root and end-to-end tests are skipped: $VENEER_TEST_SKIP" >&2
+  VENEER_TEST_GROUP=all bash scripts/test-inside.sh "$@"
+  if [ -n "${CI-}" ]; then
+    echo "npm test: CI is set: that is a failure" >&2
+    exit 1
+  fi
+  exit 0
 fi
-echo "npm test: root and end-to-end tests are skipped: $VENEER_TEST_SKIP" >&2
-node_modules/.bin/vitest run "$@"
-if [ -n "${CI-}" ]; then
-  echo "npm test: CI is set: that is a failure" >&2
-  exit 1
-fi
+
+export VENEER_TEST_NAMESPACE=private
+run() { # GROUP ARGUMENT…
+  VENEER_TEST_GROUP=$1 exec "${enter[@]}" bash scripts/test-inside.sh "${@:2}"
+}
+
+# one group where the arguments choose a project, or leave files of one group alone
+if [[ " $* " == *" --project"[=\ ]* ]]; then run all "$@"; fi
+listed=$(node_modules/.bin/vitest list --filesOnly "$@")
+if ! grep -q '^\[e2e\] ' <<<"$listed" || ! grep -qv '^\[e2e\] ' <<<"$listed"; then run all "$@"; fi
+
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM HUP
+(run e2e "$@" --project e2e) > >(sed -u 's/^/e2e    | /') 2>&1 &
+pids+=($!)
+(run others "$@" --project '!e2e') > >(sed -u 's/^/others | /') 2>&1 &
+pids+=($!)
+status=0
+for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
+exit "$status"

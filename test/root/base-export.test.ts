@@ -10,10 +10,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { makeHost, must } from "../helpers/host.ts";
 import { treeManifest } from "../helpers/manifest.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const host = makeHost();
 const bottom = join(host.dir, "bottom ,:\\\"'ä");
@@ -235,24 +237,31 @@ describe("base export that cannot be done", () => {
     const file = `${destination()}.tar.xz`;
     writeFileSync(file, "old");
     const dir = join(file, "../image");
-    for (const signal of ["TERM", "KILL"]) {
-      for (const [to, delay] of [
-        [file, 1],
-        [file, 0.02],
-        [`oci:${dir}`, 1],
-        [`oci:${dir}`, 0.05],
+    const big = join(host.dir, "endless");
+    mkdirSync(big);
+    await must("sh", ["-c", "head -c 64M /dev/urandom >data"], { cwd: big });
+    plantBase(host, "long", big);
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      for (const [to, begun] of [
+        [file, false],
+        [file, true],
+        [`oci:${dir}`, false],
+        [`oci:${dir}`, true],
       ] as const) {
-        const script = `"$1" base export source "$2" & sleep ${delay}; kill -${signal} $!; wait $!`;
-        const outcome = await sh("sh", ["-c", script, "sh", join(host.bin, "veneer"), to]);
-        expect(outcome.status).not.toBe(0);
+        const before = readdirSync(join(file, "..")).length;
+        const child = execa(join(host.bin, "veneer"), ["base", "export", "long", to], { reject: false });
+        if (begun) await waitFor(() => readdirSync(join(file, "..")).length > before);
+        child.kill(signal);
+        const outcome = await child;
+        expect(outcome.exitCode).not.toBe(0);
         expect(readFileSync(file, "utf8")).toBe("old");
         expect(existsSync(dir)).toBe(false);
-        if (signal === "TERM" && delay === 1) {
+        if (signal === "SIGTERM" && begun) {
           expect(outcome.stderr).toMatch(/interrupted by SIGTERM/);
           expect(readdirSync(join(file, ".."))).toEqual(["x.tar.xz"]);
         }
       }
-      if (signal === "TERM") expect(leftovers()).toEqual([]);
+      if (signal === "SIGTERM") expect(leftovers()).toEqual([]);
     }
     rmSync(join(file, ".."), { recursive: true });
     mkdirSync(join(file, ".."));
