@@ -1,7 +1,7 @@
 /** containerd with the wrapping runtime, driven by ctr. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label, makeImage } from "../helpers/app-image.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
@@ -87,11 +87,11 @@ describe("ctr run", () => {
   it("hands on what is written to it", async () => {
     const words = ["ctr", "-a", containerd.socket, "run", "--rm", "--runc-binary", `${host.bin}/veneer-runc`];
     words.push(...ON_BASE, IMAGE, "c5", "/bin/sh", "-c");
-    const command = `(sleep 1; echo hello) | timeout -s KILL 20 ${words.join(" ")} 'read line; echo "got $line"'`;
-    expect(await sh("sh", ["-c", command], { env: { PATH: host.path } })).toMatchObject({
-      status: 0,
-      stdout: "got hello",
-    });
+    const [file = "", ...args] = [...words, 'echo ready; read line; echo "got $line"'];
+    const child = execa(file, args, { env: { PATH: host.path }, reject: false, timeout: 120_000 });
+    child.stdout.once("data", () => child.stdin.write("hello\n"));
+    const { exitCode, stdout } = await child;
+    expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "ready\ngot hello" });
     await expectNothingLeft();
   });
 
@@ -230,7 +230,7 @@ describe("a task that runs", () => {
     const second = await containerd.run("--rm", ...named, IMAGE, "db2", "/bin/true");
     expect(second.status).toBe(1);
     expect(second.stderr).toContain("instance db is held by container db1");
-    await sleep(200);
+    await expect.poll(() => host.ok("diff", "db")).toContain("/etc/kept");
     await containerd.ctr("task", "rm", "-f", "db1");
     await containerd.ctr("container", "rm", "db1");
     expect(await containerd.run("--rm", ...named, IMAGE, "db2", "/bin/cat", "/etc/kept")).toMatchObject({

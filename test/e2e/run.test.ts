@@ -161,7 +161,13 @@ describe("run", () => {
   });
 
   it("lets one of several that start at once on one instance have it", async () => {
-    const outcomes = await Promise.all([1, 2, 3].map(() => script("sleep 2; echo mine", "--name", "race")));
+    const gate = join(host.dir, "gate");
+    mkdirSync(gate);
+    const text = "until [ -e /gate/open ]; do sleep 0.02; done; echo mine";
+    const starts = [1, 2, 3].map(() => script(text, "--name", "race", "-v", `${gate}:/gate`));
+    let ended = 0;
+    for (const start of starts) start.then(() => ++ended === 2 && writeFileSync(join(gate, "open"), ""));
+    const outcomes = await Promise.all(starts);
     const refused = outcomes.filter(({ status }) => status !== 0);
     expect(outcomes.filter(({ stdout }) => stdout === "mine")).toHaveLength(1);
     expect(refused).toHaveLength(2);
@@ -278,27 +284,36 @@ describe("run", () => {
 });
 
 describe("run and terminals", () => {
-  /** script(1) makes a terminal for the program; `keys` is a command that types. */
+  /** script(1) makes a terminal for the program; `keys` are typed when the program says that it is ready. */
   const type = async (keys: string, ...words: string[]) => {
     const file = join(host.dir, "in-terminal.sh");
     const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
     writeFileSync(file, `exec ${join(host.bin, "veneer")} run tree ${quoted}\n`);
-    const command = `{ ${keys}; } | script -qec 'sh ${file}' /dev/null`;
-    const outcome = await sh("sh", ["-c", command], {
+    const child = execa("script", ["-qec", `sh ${file}`, "/dev/null"], {
       env: { PATH: host.path, TERM: "vt220", SHELL: "/bin/sh" },
+      reject: false,
+      timeout: 120_000,
     });
-    return { ...outcome, stdout: outcome.stdout.replaceAll("\r", "") };
+    let said = "";
+    child.stdout.on("data", (data) => {
+      if (!said.includes("ready") && `${said}${data}`.includes("ready")) child.stdin.write(keys);
+      said += data;
+    });
+    const { exitCode, stdout } = await child;
+    return { status: exitCode, stdout: stdout.replaceAll("\r", "") };
   };
 
   it("gives the command a terminal of its own with -t, and the caller's TERM", async () => {
-    const outcome = await type("sleep 1", "-t", "--", "sh", "-c", "test -t 0 && tty && echo $TERM; exit 5");
+    const outcome = await type("", "-t", "--", "sh", "-c", "test -t 0 && tty && echo $TERM; exit 5");
     expect(outcome).toMatchObject({ status: 5 });
     expect(outcome.stdout).toContain("/dev/pts/0\nvt220");
   });
 
   it("hands on an interrupt from the keyboard once", async () => {
-    const text = "n=; trap 'n=1$n' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.2; done; echo n=$n.";
-    const outcome = await type("sleep 1; printf '\\003'; sleep 2", "--", "sh", "-c", text);
+    // a second one would come with the first
+    const text =
+      "n=; trap 'n=1$n' INT; echo ready; until [ -n \"$n\" ]; do sleep 0.05; done; sleep 0.3; echo n=$n.";
+    const outcome = await type("\x03", "--", "sh", "-c", text);
     expect(outcome.stdout).toContain("n=1.");
   });
 });

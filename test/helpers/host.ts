@@ -59,6 +59,10 @@ export interface Host {
   remove(): Promise<void>;
 }
 
+/** However busy the machine is, no live rebase is too slow, unless a test gives a limit of its own. */
+const PATIENT =
+  'case $1 in rebase | fallback | rollout) verb=$1; shift; set -- "$verb" --pause-limit 60000 "$@" ;; esac';
+
 /** `parent`: a directory for it, when it must be on a certain file system. */
 export function makeHost(parent = "/tmp"): Host {
   const dir = mkdtempSync(join(parent, "veneer-test-"));
@@ -69,7 +73,7 @@ export function makeHost(parent = "/tmp"): Host {
   const root = join(dir, "store");
   const run = join(dir, "run");
   mkdirSync(bin);
-  script(join(bin, "veneer"), `exec ${PROGRAM} --root ${root} --run ${run} "$@"`);
+  script(join(bin, "veneer"), `${PATIENT}\nexec ${PROGRAM} --root ${root} --run ${run} "$@"`);
   // the store by a configuration file: an engine's annotations stay an engine's
   const config = join(dir, "veneer.json");
   writeFileSync(config, JSON.stringify({ root, run }));
