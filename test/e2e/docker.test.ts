@@ -175,9 +175,9 @@ describe("what the environment may name", () => {
 describe("a container's writes", () => {
   it("outlive stop, start and restart, the daemon's too, and go after docker rm", async () => {
     const script = "echo . >>/etc/starts; exec sleep 100";
-    expect(await engine.run("-d", "--name", "web", ...ON_BASE, "app", "sh", "-c", script)).toMatchObject({
-      status: 0,
-    });
+    // the daemon waits for its containers when it ends
+    const words = ["-d", "--name", "web", "--stop-signal", "KILL", ...ON_BASE, "app", "sh", "-c", script];
+    expect(await engine.run(...words)).toMatchObject({ status: 0 });
     const starts = () => engine.docker("exec", "web", "wc", "-l", "/etc/starts");
     await expect.poll(starts).toMatchObject({ stdout: "1 /etc/starts" });
     expect((await engine.docker("stop", "-t", "0", "web")).status).toBe(0);

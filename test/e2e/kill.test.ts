@@ -1,6 +1,6 @@
 /** Nothing is left behind: whatever fails or is killed, `gc` brings the host back to where it was. */
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
@@ -41,10 +41,12 @@ const bundle = (command: string, edit: (config: Config) => void) =>
  */
 async function expectClean(): Promise<void> {
   const kept = ["store/instances/kept", "run/held/kept"];
+  const found = () => leftovers(host).filter((path) => !kept.includes(path));
   const left = async () => {
+    if (found().length === 0) return [];
     ageTemporaries(host);
     await host.ok("gc");
-    return leftovers(host).filter((path) => !kept.includes(path));
+    return found();
   };
   await expect.poll(left).toEqual([]);
   expect(mountTable().filter((line) => !line.includes("/memory "))).toEqual([]);
@@ -90,7 +92,7 @@ describe("a kill -9 of the program at each call that changes something", () => {
         { status: 0 },
       ]);
       await expectClean();
-      if ((await host.veneer("inspect", "kept")).status === 0) await host.ok("rm", "kept");
+      if (existsSync(join(host.root, "instances/kept"))) await host.ok("rm", "kept");
       expect([where, leftovers(host)]).toEqual([where, []]);
     }
   }

@@ -97,6 +97,8 @@ const traced = (it: Subject, options: readonly string[]) =>
     "--run",
     host.run,
     "rebase",
+    "--pause-limit",
+    "60000",
     it.instance,
     other(it),
   ]);
