@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { leftovers } from "../helpers/base.ts";
 import { startDocker } from "../helpers/docker.ts";
-import { makeHost, must } from "../helpers/host.ts";
+import { must } from "../helpers/host.ts";
 import { begin, plantVersions, WAYS } from "../helpers/live.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
 import { IMAGE, makePodman } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { grantIds, openTo } from "../helpers/userns.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -17,7 +18,7 @@ const PROFILES = "/sys/kernel/security/apparmor/profiles";
 const LXC_START = "/usr/bin/lxc-start (enforce)";
 const OF_CONTAINERS = "lxc-container-default-cgns";
 
-const host = makeHost();
+const host = useHost();
 const lacking = missing();
 
 beforeAll(() => {
@@ -29,7 +30,6 @@ beforeEach((context) => {
   if (lacking) context.skip(lacking);
 });
 afterEach(() => expect.poll(() => leftovers(host)).toEqual([]));
-afterAll(() => host.remove());
 
 function missing(): string | undefined {
   let loaded: string;

@@ -1,7 +1,7 @@
 /** Bad input to the hook and the wrapping runtime: one clear line, status 1 or 2, nothing changed. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeBase, plantBase } from "../helpers/base.ts";
 import {
   type Config,
@@ -12,19 +12,19 @@ import {
   RUNTIMES,
   runBundle,
 } from "../helpers/bundle.ts";
-import { type Host, makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { type Host, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
 import { inject, traceHook } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { storeArguments, wrapped } from "../helpers/wrapper.ts";
 
-const host = makeHost();
+const host = useHost();
 let mountsBefore: string[];
 beforeAll(() => {
   makeBase(host, "b");
 });
-afterAll(() => host.remove());
 beforeEach(() => {
   mountsBefore = mountTable();
 });

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost, PROJECT, sh } from "../helpers/host.ts";
+import { PROJECT, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 const tree = join(host.dir, "tree");
 let bundle = "";
 let count = 0;
@@ -13,7 +14,6 @@ beforeAll(() => {
   makeTree(tree);
   plantBase(host, "tree", tree);
 });
-afterAll(() => host.remove());
 beforeEach(() => {
   bundle = join(host.dir, `bun:dle ${++count}`);
 });

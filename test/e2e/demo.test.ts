@@ -1,15 +1,15 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeHost, PROJECT, sh } from "../helpers/host.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { PROJECT, sh } from "../helpers/host.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { waitFor } from "../helpers/wait.ts";
 
-const host = makeHost();
+const host = useHost();
 const place = join(host.dir, "tmp");
 const script = join(PROJECT, "scripts/demo.sh");
 beforeAll(() => mkdirSync(place));
-afterAll(() => host.remove());
 
 /** What the demo can leave: its store, mounts, control groups and processes on it. */
 async function leftOver(): Promise<string[]> {

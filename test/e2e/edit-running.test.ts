@@ -1,13 +1,14 @@
 /** A base is edited while containers run on it: none of them notices. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { detach, hookAt, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
-import { makeHost, must } from "../helpers/host.ts";
+import { must } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { storeArguments } from "../helpers/wrapper.ts";
 
-const host = makeHost();
+const host = useHost();
 const state = join(host.dir, "state");
 const loop = "while :; do sleep 1; done";
 const hooked = nextId();
@@ -38,7 +39,6 @@ beforeAll(async () => {
   ];
   expect(outcomes).toMatchObject([{ status: 0 }, { status: 0 }]);
 });
-afterAll(() => host.remove());
 
 /** What a container sees. */
 async function look(id: string): Promise<string> {

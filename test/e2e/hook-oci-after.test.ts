@@ -1,8 +1,8 @@
 /** `veneer hook oci`, and what runtimes do after their hooks: on the base, whatever way they enter their root. */
 import { spawn } from "node:child_process";
-import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import {
   type Config,
@@ -10,26 +10,21 @@ import {
   hookAt,
   makeBundle,
   nextId,
+  plantImage,
   RUNTIMES,
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { makeHost, must } from "../helpers/host.ts";
+import { must } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
-import { mountTable } from "../helpers/mounts.ts";
+import { useCleanHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
-const before = mountTable();
+const host = useCleanHost();
 
 beforeAll(async () => {
   // containers of other users reach their roots through it
   await must("chmod", ["755", host.dir]);
   makeBase(host, "b");
-});
-afterAll(() => host.remove());
-afterEach(async () => {
-  expect(mountTable()).toEqual(before);
-  await expect.poll(() => leftovers(host)).toEqual([]);
 });
 
 /** With a root that has programs of its own: a container that is not given the base would say so. */
@@ -38,9 +33,7 @@ function bundle(command: string, edit: (config: Config) => void = () => {}): str
     hookAt(config, host, "createRuntime", "--base", "b");
     edit(config);
   });
-  for (const name of ["bin", "etc", "proc"]) mkdirSync(join(path, "rootfs", name));
-  for (const name of ["sh", "cat", "ls"]) copyFileSync("/bin/busybox", join(path, "rootfs/bin", name));
-  writeFileSync(join(path, "rootfs/etc/os-release"), "the image\n");
+  plantImage(path);
   return path;
 }
 

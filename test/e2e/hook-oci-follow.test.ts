@@ -3,13 +3,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { afterEach, beforeAll, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle, nextId } from "../helpers/bundle.ts";
-import { makeHost, must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
+import { must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 const log = join(host.dir, "log");
 const children: ChildProcess[] = [];
 
@@ -20,7 +21,6 @@ beforeAll(() => {
 afterEach(() => {
   for (const child of children.splice(0)) child.kill("SIGKILL");
 });
-afterAll(() => host.remove());
 
 interface Init {
   /** that the hook's state names */

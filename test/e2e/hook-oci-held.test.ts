@@ -2,12 +2,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { afterEach, beforeAll, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle, nextId } from "../helpers/bundle.ts";
-import { makeHost, must } from "../helpers/host.ts";
+import { must } from "../helpers/host.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 const children: ChildProcess[] = [];
 
 beforeAll(() => {
@@ -16,7 +17,6 @@ beforeAll(() => {
 afterEach(() => {
   for (const child of children.splice(0)) child.kill("SIGKILL");
 });
-afterAll(() => host.remove());
 
 /** A process that runs `script` and says "ready"; resolves then. */
 async function runtimeProcess(rootfs: string, script: string, options: readonly string[] = ["--mount"]) {

@@ -1,18 +1,25 @@
 /** `veneer hook oci` at stages at which it cannot give a container its root: it says so, and nothing starts without it. */
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
-import { type Config, makeBundle, nextId, ociHook, RUNTIMES, runBundle } from "../helpers/bundle.ts";
-import { makeHost, PROGRAM } from "../helpers/host.ts";
+import {
+  type Config,
+  makeBundle,
+  nextId,
+  ociHook,
+  plantImage,
+  RUNTIMES,
+  runBundle,
+} from "../helpers/bundle.ts";
+import { PROGRAM } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 beforeAll(() => {
   makeBase(host, "b");
   makeBase(host, "other");
 });
-afterAll(() => host.remove());
 afterEach(async () => {
   const left = async () => {
     await host.ok("gc");
@@ -24,9 +31,7 @@ afterEach(async () => {
 /** With a root that a container would start on without its base. */
 function bundle(command: string, edit: (config: Config) => void): string {
   const path = makeBundle(join(host.dir, nextId()), command, edit);
-  for (const name of ["bin", "etc", "proc"]) mkdirSync(join(path, "rootfs", name));
-  for (const name of ["sh", "cat", "sleep"]) copyFileSync("/bin/busybox", join(path, "rootfs/bin", name));
-  writeFileSync(join(path, "rootfs/etc/os-release"), "the image\n");
+  plantImage(path);
   return path;
 }
 

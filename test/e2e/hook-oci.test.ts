@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import {
   type Config,
@@ -12,27 +12,19 @@ import {
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useCleanHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useCleanHost();
 const base = join(host.dir, "base");
-let mountsBefore: string[];
 
 beforeAll(() => {
   makeTree(base);
   writeFileSync(join(base, "etc/secret"), "of the base\n");
   plantBase(host, "b", base);
-});
-afterAll(() => host.remove());
-beforeEach(() => {
-  mountsBefore = mountTable();
-});
-afterEach(async () => {
-  expect(mountTable()).toEqual(mountsBefore);
-  await expect.poll(() => leftovers(host)).toEqual([]);
 });
 
 let count = 0;

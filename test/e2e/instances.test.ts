@@ -1,20 +1,20 @@
 import { mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { hookAt, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { must, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 
 // The same named instance under runc with the hook, under veneer-runc, and mounted by hand.
-const host = makeHost();
+const host = useHost();
 
 beforeAll(() => plantBase(host, "b", makeTree(join(host.dir, "base"))));
 afterEach(async () => {
   for (const { id } of JSON.parse(await host.ok("ls", "--json"))) await host.ok("rm", id);
   await expect.poll(() => readdirSync(join(host.run, "records"))).toEqual([]);
 });
-afterAll(() => host.remove());
 
 const WAYS = ["hook", "wrapper"] as const;
 let count = 0;

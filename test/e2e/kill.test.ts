@@ -1,6 +1,6 @@
 /** Nothing is left behind: whatever fails or is killed, `gc` brings the host back to where it was. */
 import { spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
@@ -11,6 +11,7 @@ import {
   hookAt,
   makeBundle,
   nextId,
+  plantImage,
   RUNTIMES,
   runBundle,
   runtime,
@@ -105,14 +106,6 @@ describe("a kill -9 of the program at each call that changes something", () => {
     );
   }
 
-  /** What a container starts on that is not given its base. */
-  function plantImage(root: string): void {
-    mkdirSync(join(root, "bin"));
-    mkdirSync(join(root, "etc"));
-    for (const name of ["sh", "cat"]) copyFileSync("/bin/busybox", join(root, "bin", name));
-    writeFileSync(join(root, "etc/os-release"), "the image\n");
-  }
-
   it.each(cases)("hook oci, %s", { timeout: 240_000 }, async (_what, words) => {
     const trace = join(host.dir, "trace");
     const run = async (options: readonly string[]) => {
@@ -121,7 +114,7 @@ describe("a kill -9 of the program at each call that changes something", () => {
         hookAt(config, host, "createRuntime", "--base", "b", ...words);
         traced = traceHook(config.hooks.createRuntime?.[0] as Hook, host.dir, options);
       });
-      plantImage(join(path, "rootfs"));
+      plantImage(path);
       const outcome = await runBundle(host, "runc", path);
       await traced();
       return outcome;

@@ -2,16 +2,16 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { makeHost, must } from "../helpers/host.ts";
+import { afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { must } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { injectAt, traceTo } from "../helpers/strace.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { waitFor } from "../helpers/wait.ts";
 
-const host = makeHost();
+const host = useHost();
 beforeAll(() => plantVersions(host));
-afterAll(() => host.remove());
 
 let container: Running;
 beforeEach(async () => {

@@ -6,7 +6,7 @@ import { label, makeImage } from "../helpers/app-image.ts";
 import { plantBase } from "../helpers/base.ts";
 import { type Containerd, startContainerd } from "../helpers/containerd.ts";
 import { type Docker, startDocker } from "../helpers/docker.ts";
-import { makeHost, must, type Outcome, sh } from "../helpers/host.ts";
+import { must, type Outcome, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, mountsOf } from "../helpers/live.ts";
 import { type Lxc, makeLxc } from "../helpers/lxc.ts";
@@ -14,8 +14,9 @@ import { veneerOverlays } from "../helpers/mounts.ts";
 import { partsOf } from "../helpers/parts.ts";
 import { IMAGE, makePodman, type Podman, ways } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 const volume = join(host.dir, "volume");
 
 beforeAll(() => {
@@ -25,7 +26,6 @@ beforeAll(() => {
   }
   mkdirSync(volume);
 });
-afterAll(() => host.remove());
 afterEach(async () => {
   await host.ok("gc");
   await expect.poll(() => leftovers(host)).toEqual([]);

@@ -1,17 +1,17 @@
 /** A live rebase that is killed or fails at any system call: the container runs on, and gc brings all to order. */
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
-import { makeHost, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { ageTemporaries, leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { need } from "../helpers/need.ts";
 import { failAt, inject, killAt, type Moment, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 beforeAll(() => plantVersions(host));
-afterAll(() => host.remove());
 
 const NESTED = "busybox unshare -m sh -c 'mount --bind /bin /bin; touch /nested; exec sleep 1002' & ";
 const LOOP = `${NESTED} exec 7>>/log; while :; do echo x >&7; cat /etc/version > /seen; sleep 0.02; done`;

@@ -1,16 +1,15 @@
 /** What a running container has open while it is given another root. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
-import { makeHost } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { definition } from "../helpers/parts.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 beforeAll(() => plantVersions(host));
-afterAll(() => host.remove());
 
 let instance: string;
 let container: Running;

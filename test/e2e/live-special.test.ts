@@ -2,18 +2,18 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isAtLeast } from "../../src/doctor/version.ts";
 import { type Config, nextId, runtime } from "../helpers/bundle.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { veneerOverlays } from "../helpers/mounts.ts";
 import { inject } from "../helpers/strace.ts";
+import { useHost } from "../helpers/use-host.ts";
 
-const host = makeHost();
+const host = useHost();
 beforeAll(() => plantVersions(host));
-afterAll(() => host.remove());
 
 let instance: string;
 let container: Running | undefined;

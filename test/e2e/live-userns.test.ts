@@ -1,20 +1,20 @@
 /** Rebase of running containers with user namespaces: the new root is idmapped like the old one. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
-import { makeHost, must } from "../helpers/host.ts";
+import { must } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, plantVersions, WAYS } from "../helpers/live.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 
-const host = makeHost();
+const host = useHost();
 
 beforeAll(() => {
   plantVersions(host);
   openTo(host);
 });
-afterAll(() => host.remove());
 afterEach(() => expect.poll(() => leftovers(host)).toEqual([]));
 
 const edit = (config: Config) => {

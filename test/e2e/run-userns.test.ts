@@ -11,22 +11,22 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase, plantBase } from "../helpers/base.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { openTo } from "../helpers/userns.ts";
 
-const host = makeHost();
+const host = useHost();
 const MAP = ["--uidmap", "0:100000:65536"];
 
 beforeAll(() => {
   makeBase(host, "tree");
   openTo(host);
 });
-afterAll(() => host.remove());
 afterEach(async () => {
   await expect
     .poll(() => leftovers(host).filter((path) => !/^(store\/instances|run\/held)\//.test(path)))

@@ -1,14 +1,15 @@
 /** What the real runtime gets from the wrapping one: an observer stands in its place. */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle, nextId } from "../helpers/bundle.ts";
-import { makeHost, PROJECT, sh } from "../helpers/host.ts";
+import { PROJECT, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { plantObserver, storeArguments } from "../helpers/wrapper.ts";
 
-const host = makeHost();
+const host = useHost();
 const observer = plantObserver(host, "runc");
 const wrapper = join(PROJECT, "dist/veneer-runc");
 const path = `${observer}:/usr/bin:/bin`;
@@ -24,7 +25,6 @@ beforeEach(() => {
     config.annotations["run.veneer.base"] = "b";
   });
 });
-afterAll(() => host.remove());
 
 /** As an engine might start it: signals ignored and blocked, low limits, descriptors up to 99, a variable of its own. */
 const SURROUNDINGS = `

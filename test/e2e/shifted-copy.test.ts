@@ -10,17 +10,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { type Config, makeBundle, nextId } from "../helpers/bundle.ts";
-import { makeHost, must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
+import { must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 
-const host = makeHost();
+const host = useHost();
 const tree = join(host.dir, "tree");
 const NAME = "u0-100000-65536.g0-100000-65536";
 let layer: string;
@@ -55,7 +56,6 @@ beforeAll(async () => {
   const wrapper = `exec ${inject} -b execve ${join(PROJECT, "dist/veneer-runc")} "$@"`;
   writeFileSync(join(host.bin, "veneer-runc"), `#!/bin/sh\n${wrapper}\n`);
 });
-afterAll(() => host.remove());
 afterEach(async () => {
   await expect
     .poll(() => leftovers(host).filter((path) => !/^(store\/instances|run\/held)\//.test(path)))

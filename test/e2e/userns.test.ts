@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import {
   type Config,
@@ -24,16 +24,17 @@ import {
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { makeHost, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { mountTable } from "../helpers/mounts.ts";
 import { inject, killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { useHost } from "../helpers/use-host.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
 import { storeArguments, wrapped } from "../helpers/wrapper.ts";
 
-const host = makeHost();
+const host = useHost();
 const base = join(host.dir, "base");
 const A = range(100000);
 const B = range(300000);
@@ -58,7 +59,6 @@ beforeAll(async () => {
   openTo(host);
   before = await treeManifest(base);
 });
-afterAll(() => host.remove());
 afterEach(async () => {
   await expect
     .poll(() => leftovers(host).filter((path) => !/^(store\/instances|run\/held)\//.test(path)))

@@ -1,6 +1,6 @@
 /** OCI bundles, and containers in them with the real runtimes. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Host, type Outcome, PROGRAM, type RunOptions, sh } from "./host.ts";
 
@@ -97,6 +97,14 @@ export function makeBundle(dir: string, command: string, edit: (config: Config) 
   edit(config);
   writeFileSync(join(dir, "config.json"), JSON.stringify(config, undefined, 2));
   return dir;
+}
+
+/** In a bundle's own root what a container starts on that is not given its base, which says so. */
+export function plantImage(bundle: string): void {
+  const root = join(bundle, "rootfs");
+  for (const name of ["bin", "etc", "proc"]) mkdirSync(join(root, name));
+  for (const name of ["sh", "cat", "ls", "sleep"]) copyFileSync("/bin/busybox", join(root, "bin", name));
+  writeFileSync(join(root, "etc/os-release"), "the image\n");
 }
 
 /** The hook as an administrator configures it. */
