@@ -5,7 +5,8 @@ import type { Progress } from "../process/progress.ts";
 import type { Store } from "../store/paths.ts";
 import { removeTree } from "../store/trash.ts";
 import type { SetupRequest } from "./engine.ts";
-import { type LxcContainer, lxcContainer, readLxcOverlay } from "./lxc.ts";
+import { lxcContainer } from "./lxc.ts";
+import { type LxcContainer, readLxcOverlay } from "./lxc-container.ts";
 import { carryOutSetup, carryOutUnsetup, type Edit, planSetup, planUnsetup } from "./setup.ts";
 
 export interface LxcAdoption extends AdoptWishes {

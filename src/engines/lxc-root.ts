@@ -12,7 +12,8 @@ import type { Store } from "../store/paths.ts";
 import { mkdirMaybe } from "../sys/fd.ts";
 import { type BaseRef, checkName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { containerConfig, type LxcContainer, type LxcRoot, lxcRootOf, type UpperOptions } from "./lxc.ts";
+import type { LxcRoot, UpperOptions } from "./lxc.ts";
+import { containerConfig, type LxcContainer, lxcRootOf } from "./lxc-container.ts";
 
 export interface LxcWishes {
   readonly base?: BaseRef;

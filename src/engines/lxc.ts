@@ -1,20 +1,10 @@
 /** LXC: a container's configuration file, or what every new container's is made from. */
 
-import { UsageError, VeneerError } from "../errors.ts";
-import type { ForeignOverlay } from "../instances/adopt.ts";
+import { UsageError } from "../errors.ts";
 import { readAllLines } from "../request/lxc-config.ts";
 import { idMapOfLines } from "../request/lxc-idmap.ts";
-import {
-  dropHooks,
-  dropLines,
-  isOurHook,
-  setHooks,
-  setValue,
-  shellWord,
-  valuesOf,
-} from "../request/lxc-text.ts";
+import { dropHooks, dropLines, setHooks, setValue, shellWord, valuesOf } from "../request/lxc-text.ts";
 import { lxcJournal } from "../store/setup-journal.ts";
-import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/names.ts";
@@ -22,12 +12,14 @@ import { quote } from "../text/quote.ts";
 import { rootOf } from "../userns/id-map.ts";
 import type { EngineSetup, NewDirectory } from "./engine.ts";
 import { mountRules } from "./lxc-apparmor.ts";
-
-export interface LxcContainer {
-  readonly name: string;
-  /** directory of the containers, absolute */
-  readonly path: string;
-}
+import { refuseHooklessUnfit, refuseUnfit } from "./lxc-checks.ts";
+import {
+  containerConfig,
+  containerDirectory,
+  type LxcContainer,
+  lxcPath,
+  startLine,
+} from "./lxc-container.ts";
 
 /**
  * What the container's root shall be: fresh on a base at each start, or an instance, whose base the hook is not
@@ -93,22 +85,6 @@ export function lxcDefaults(globals: readonly string[]): EngineSetup {
   };
 }
 
-/** Where LXC keeps containers (lxc.system.conf(5)). */
-export function lxcPath(etc: string): string {
-  const text = readText(`${etc}/lxc/lxc.conf`) ?? "";
-  return valuesOf(text, "lxcpath").at(-1) || "/var/lib/lxc";
-}
-
-/** Throws UsageError for a name that LXC would not take. */
-export function checkLxcName(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what cannot stand in a line or a path
-  if (name !== "" && name !== "." && name !== ".." && !/[/\u0000-\u001f]/.test(name)) return name;
-  throw new UsageError(`${quote(name)} is not a container's name`);
-}
-
-const containerDirectory = ({ path, name }: LxcContainer): string => `${path}/${name}`;
-export const containerConfig = (container: LxcContainer): string => `${containerDirectory(container)}/config`;
-
 /**
  * The hooks and the root of one container; `line`: without hooks, what LXC shall mount itself. `replaces` says of
  * an overlay that the container has whether it may go. Throws when the container cannot have a base.
@@ -162,18 +138,7 @@ export function lxcContainer(
   };
 }
 
-/** What `lxc.rootfs.path` of a container says; undefined where nothing does. */
-export function lxcRootOf(container: LxcContainer): string | undefined {
-  const path = containerConfig(container);
-  if (!lstatMaybe(path)) return undefined;
-  return readAllLines(path).findLast(({ key }) => key === "rootfs.path")?.value;
-}
-
 const journalOf = ({ name, path }: LxcContainer) => lxcJournal(name, path);
-
-export function startLine({ name, path }: LxcContainer): string {
-  return `lxc-start${path === "/var/lib/lxc" ? "" : ` -P ${shellWord(path)}`} -n ${shellWord(name)}`;
-}
 
 /** The engine for `unsetup`, which needs to know nothing of the root. */
 export function lxcContainerRemoval(container: LxcContainer): EngineSetup {
@@ -236,78 +201,6 @@ function isEmptyDirectory(path: string): boolean {
   return isType(lstatMaybe(path), S_IFDIR) && list(path).length === 0;
 }
 
-function refuseUnfit(
-  container: LxcContainer,
-  lines: readonly { key: string; value: string; file: string }[],
-  replaces: (overlay: string) => boolean,
-): void {
-  const name = displayName(container.name);
-  const refuse = (what: string, hint: string) =>
-    new VeneerError("BAD_ENGINE_CONFIG", `container ${name} ${what}`, { hint });
-  const last = (key: string) => lines.findLast((line) => line.key === key);
-  const idmap = last("rootfs.options");
-  if (idmap?.value.split(",").some((item) => item.startsWith("idmap="))) {
-    throw refuse(
-      `has lxc.rootfs.options = ${displayName(idmap.value)} (in ${displayName(idmap.file)})`,
-      "LXC would bypass the base with it: remove idmap= from lxc.rootfs.options",
-    );
-  }
-  const root = last("rootfs.path")?.value ?? "";
-  if (/^overlay(fs)?:/.test(root) && !replaces(root)) {
-    throw refuse(
-      `has an overlay of LXC's own: ${quote(root)}`,
-      `'veneer adopt ${name} --base BASE' takes its changes along`,
-    );
-  }
-  if (lines.some(({ key, value }) => key === "environment" && /^VENEER_(BASE|INSTANCE)=/.test(value))) {
-    throw refuse(
-      "names its base in lxc.environment already",
-      "it needs no set-up; or remove that line, and the include of veneer.conf",
-    );
-  }
-  if (isPlainName(container.name) || last("hook.version")?.value === "1") return;
-  // those of included files come with LXC's packages and read the environment
-  const own = containerConfig(container);
-  const other = lines.find(({ key, value, file }) => file === own && isForeignHook(key, value));
-  if (!other) return;
-  throw refuse(
-    `needs lxc.hook.version = 1 for its name, and has another hook, lxc.${other.key}`,
-    "set lxc.hook.version = 1 yourself if that hook understands it",
-  );
-}
-
-function refuseHooklessUnfit(
-  container: LxcContainer,
-  lines: readonly { key: string; value: string }[],
-): void {
-  const who = `container ${displayName(container.name)}`;
-  const hint = "set it up without --hookless";
-  if (lines.some(({ key, value }) => key === "idmap" && value !== "")) {
-    throw new VeneerError(
-      "USER_NAMESPACE",
-      `${who} has a user namespace (lxc.idmap): LXC cannot mount this overlay in one`,
-      {
-        hint,
-      },
-    );
-  }
-  const set = ["redirect_dir", "index", "metacopy"].find(
-    (name) => readText(`/sys/module/overlay/parameters/${name}`)?.trim() === "Y",
-  );
-  if (set === undefined) return;
-  throw new VeneerError(
-    "OVERLAY_DEFAULT",
-    `LXC would mount ${who} with ${set}=on, the overlay module's default here: its changes could not be put on another version`,
-    {
-      hint: `${hint}, or write N to /sys/module/overlay/parameters/${set}`,
-    },
-  );
-}
-
-function isForeignHook(key: string, value: string): boolean {
-  return key.startsWith("hook.") && key !== "hook.version" && value !== "" && !isOurHook(value);
-}
-
 /** Those of LXC's packages and of the administrator from which lxc-create makes a container. */
 function defaultFiles(etc: string, mapped = false): string[] {
   const packaged = mapped ? ["common.conf", "userns.conf"] : ["common.conf"];
@@ -319,23 +212,4 @@ function defaultFiles(etc: string, mapped = false): string[] {
 function freshConfig({ name }: LxcContainer, etc: string, mapped: boolean): string {
   const includes = defaultFiles(etc, mapped);
   return [...includes.map((path) => `lxc.include = ${path}`), `lxc.uts.name = ${name}`, ""].join("\n");
-}
-
-/** The overlay that LXC itself mounts for a container. Throws where its root is of another kind. */
-export function readLxcOverlay(container: LxcContainer): ForeignOverlay {
-  const who = `container ${displayName(container.name)}`;
-  const path = containerConfig(container);
-  if (!lstatMaybe(path)) {
-    throw new VeneerError("NO_CONTAINER", `there is no ${who}: ${quote(path)} does not exist`, {
-      hint: "'lxc-ls' lists them; --lxcpath names another directory of containers",
-    });
-  }
-  const root = readAllLines(path).findLast(({ key }) => key === "rootfs.path")?.value ?? "";
-  // as LXC reads it: the last part is the upper (storage/overlay.c)
-  const parts = /^overlay(?:fs)?:(\/.*)$/.exec(root)?.[1]?.split(/:(?=\/)/) ?? [];
-  const upper = parts.pop();
-  if (upper !== undefined && parts.length > 0) return { who, lowers: parts, upper };
-  throw new VeneerError("NO_OVERLAY", `${who} has no overlay of its own: lxc.rootfs.path is ${quote(root)}`, {
-    hint: `'veneer setup lxc ${displayName(container.name)} --base BASE' gives it a base`,
-  });
 }

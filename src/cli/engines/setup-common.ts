@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { cdi, type HookProgram } from "../../engines/cdi.ts";
 import type { EngineSetup, SetupRequest } from "../../engines/engine.ts";
 import { ENGINES } from "../../engines/list.ts";
-import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc.ts";
+import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc-container.ts";
 import { updates } from "../../engines/updates.ts";
 import { UsageError } from "../../errors.ts";
 import { policyDirectory } from "../../inventory/policy.ts";

@@ -1,5 +1,6 @@
 import type { EngineSetup } from "../../engines/engine.ts";
-import { type LxcContainer, lxcContainerRemoval, lxcDefaults } from "../../engines/lxc.ts";
+import { lxcContainerRemoval, lxcDefaults } from "../../engines/lxc.ts";
+import type { LxcContainer } from "../../engines/lxc-container.ts";
 import { holdRoots } from "../../engines/lxc-root.ts";
 import { carryOutUnsetup, formatEdits, planUnsetup, whatNow } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";

@@ -1,6 +1,6 @@
 import { basename, dirname, resolve } from "node:path";
 import { adoptLxc, planAdoption } from "../../engines/adopt-lxc.ts";
-import { checkLxcName, type LxcContainer, startLine } from "../../engines/lxc.ts";
+import { checkLxcName, type LxcContainer, startLine } from "../../engines/lxc-container.ts";
 import { instanceName } from "../../engines/lxc-root.ts";
 import { formatEdits } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";

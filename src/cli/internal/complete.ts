@@ -1,4 +1,4 @@
-import { lxcPath } from "../../engines/lxc.ts";
+import { lxcPath } from "../../engines/lxc-container.ts";
 import { listInstances } from "../../store/instances.ts";
 import type { Store } from "../../store/paths.ts";
 import { storeOfBase } from "../../store/shared.ts";
