@@ -1,7 +1,14 @@
 /** What of a container is still on roots that it had before. */
 
 import { remainsInUse } from "../inventory/former-roots.ts";
+import { locate } from "../overlay/merged-lookup.ts";
+import { sameEntry } from "../overlay/same-entry.ts";
+import { readVersion } from "../store/bases.ts";
+import { type OpenLayers, openLayers } from "../store/open-layers.ts";
+import type { Store } from "../store/paths.ts";
 import type { UseRecord } from "../store/records.ts";
+import type { Fd } from "../sys/fd.ts";
+import type { BaseRef } from "../text/names.ts";
 import { findStale, type StaleUse } from "./find-stale.ts";
 import { findMembers } from "./processes.ts";
 import { marksOf } from "./root-ids.ts";
@@ -12,4 +19,43 @@ export function staleOf(init: number, record: UseRecord): StaleUse[] {
   if (remains.length === 0) return [];
   const { pids } = findMembers(init);
   return findStale(pids, marksOf(remains, init, pids));
+}
+
+/**
+ * Leaves out programs, libraries and files whose path is the same (content, mode, owner) in the version of now and in
+ * every one that the container was on before: who uses them needs no restart. What cannot be compared is kept.
+ */
+export function changedUses(store: Store, record: UseRecord, uses: readonly StaleUse[]): StaleUse[] {
+  if (uses.length === 0) return [];
+  const versions = [record, ...(record.remains ?? [])].map(({ base: name, version }) => ({ name, version }));
+  const open = versions.map((ref) => layersOf(store, ref));
+  try {
+    const all = open.map((layers) => layers?.fds);
+    const known = new Map<string, boolean>();
+    return uses.filter(({ kind, path }) => {
+      if (kind !== "program" && kind !== "library" && kind !== "file") return true;
+      const changed = known.get(path) ?? differs(all, path);
+      known.set(path, changed);
+      return changed;
+    });
+  } finally {
+    for (const layers of open) layers?.[Symbol.dispose]();
+  }
+}
+
+function layersOf(store: Store, ref: BaseRef): OpenLayers | undefined {
+  try {
+    return openLayers(store, readVersion(store, ref));
+  } catch {
+    return undefined;
+  }
+}
+
+function differs([now, ...before]: readonly (readonly Fd[] | undefined)[], path: string): boolean {
+  const there = now && locate(now, path.slice(1));
+  return before.some((layers) => {
+    if (!there || !layers) return true;
+    const then = locate(layers, path.slice(1));
+    return !then || !sameEntry(there, then);
+  });
 }

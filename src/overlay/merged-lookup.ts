@@ -76,14 +76,9 @@ export function readMerged(layers: readonly Fd[], asked: string, limit: number):
 export function readMergedBytes(layers: readonly Fd[], asked: string, limit: number): Uint8Array | undefined {
   const fact = lookup(layers, asked);
   if (fact.kind !== "other") return undefined;
-  const parts = fact.path.split("/");
-  let holders = layers;
-  for (let depth = 1; depth <= parts.length; depth++) {
-    holders = lookupName(holders, parts.slice(0, depth).join("/"))?.layers ?? [];
-  }
-  const holder = holders[0];
-  if (!holder) return undefined;
-  using fd = openRegular(holder.number, fact.path);
+  const found = locate(layers, fact.path);
+  if (!found) return undefined;
+  using fd = openRegular(found.dir, fact.path);
   return fd && readAll(fd.number, limit, asked);
 }
 
@@ -100,6 +95,22 @@ export function expand(layers: readonly Fd[], pattern: string): string[] {
     for (const entry of list(path, layer.number)) if (matchesGlob(name, entry)) names.add(entry);
   }
   return [...names].map((entry) => `${directory}/${entry}`);
+}
+
+/** What the merged layers have at a path whose parents are directories, no links; its directory is that of a layer. */
+export function locate(
+  layers: readonly Fd[],
+  path: string,
+): (Found & { dir: number; path: string }) | undefined {
+  const parts = path.split("/");
+  let holders = layers;
+  let found: Found | undefined;
+  for (let depth = 1; depth <= parts.length; depth++) {
+    found = lookupName(holders, parts.slice(0, depth).join("/"));
+    holders = found?.layers ?? [];
+  }
+  const holder = holders[0];
+  return found && holder && { ...found, dir: holder.number, path };
 }
 
 export interface Found {

@@ -118,7 +118,7 @@ describe("a container that is moved more often than its upper may have parts", (
       for (let round = 1; round <= 17; round++) await host.ok("rebase", "web2", `b@${(round % 2) + 1}`);
       const { folded } = JSON.parse(readFileSync(join(host.root, "instances/web2/instance.json"), "utf8"));
       expect(folded).toBeGreaterThan(0);
-      expect(JSON.parse(await host.ok("ps", "--stale", "--json"))).toMatchObject([
+      expect(JSON.parse(await host.ok("ps", "--stale", "--all", "--json"))).toMatchObject([
         { instance: "web2", pid: live.pid, path: "/bin/busybox" },
       ]);
     } finally {

@@ -1,7 +1,7 @@
 import { formatError, VeneerError } from "../../errors.ts";
 import { makeBehind } from "../../inventory/behind.ts";
 import { listRunning, type Running } from "../../inventory/running.ts";
-import { staleOf } from "../../live/stale.ts";
+import { changedUses, staleOf } from "../../live/stale.ts";
 import { printablePath } from "../../text/file-names.ts";
 import { formatBaseRef } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
@@ -15,10 +15,12 @@ export const command: Command = {
 BEHIND is how many versions of its base came after the one that it runs on, up to the current one: 'veneer
 rollout BASE' moves what is behind. It is negative where an older version was made the current one.
 
---stale lists what is still on a version from before a live rebase: processes that need a restart.`,
+--stale lists what is still on a version from before a live rebase and is another file in the one of now: processes
+that need a restart. With --all it lists what is the same in both, too, which keeps the version of before in use.`,
   operands: [{ name: "ID", optional: true, complete: "instance" }],
   options: [
     { name: "--stale", help: "processes with files, libraries or directories of an earlier root open" },
+    { name: "--all", help: "with --stale: files that are the same in both versions, too" },
     JSON_OPTION,
   ],
   run(context, input) {
@@ -63,7 +65,8 @@ rollout BASE' moves what is behind. It is negative where an older version was ma
 
 function printStale(context: Context, input: Input, running: readonly Running[]): void {
   const rows = running.flatMap(({ record, pid }) => {
-    const uses = pid === undefined ? [] : staleOf(pid, record);
+    const found = pid === undefined ? [] : staleOf(pid, record);
+    const uses = input.has("--all") ? found : changedUses(context.settings.store, record, found);
     const { container = null, instance = null } = record;
     return uses.map((use) => ({ container, instance, ...use }));
   });
