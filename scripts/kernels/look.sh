@@ -81,7 +81,8 @@ try create web1 veneer create web1 b@1
 veneer run b@1 --name web1 -- sh -c 'while :; do cat /etc/version >/seen; sleep 1; done' >/dev/null 2>&1 &
 until [ "$(veneer ps --json | jq length)" = 1 ]; do sleep 0.5; done
 pid=$(veneer ps --json | jq '.[0].pid')
-try "live rebase" "" veneer rebase web1 b@2
+# the guest is slow: a container may stand still for longer than usual
+try "live rebase" "" veneer rebase web1 b@2 --pause-limit 60000
 for _ in {1..100}; do grep -q second "/proc/$pid/root/seen" && break; sleep 0.2; done
 try "live rebase, what the container sees" second cat "/proc/$pid/root/seen"
 try diff "A /seen" veneer diff web1

@@ -11,9 +11,11 @@ import { IMAGE, makePodman } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { useHost } from "../helpers/use-host.ts";
 import { grantIds, openTo } from "../helpers/userns.ts";
-import { waitFor } from "../helpers/wait.ts";
+import { PATIENCE, waitFor } from "../helpers/wait.ts";
 
 const FIRST = 200_000;
+/** slow guests need longer than usual */
+const PAUSE = ["--pause-limit", String(1000 * PATIENCE)];
 const PROFILES = "/sys/kernel/security/apparmor/profiles";
 const LXC_START = "/usr/bin/lxc-start (enforce)";
 const OF_CONTAINERS = "lxc-container-default-cgns";
@@ -99,7 +101,7 @@ describe.each([
       const { stdout: pid } = await lxc.tool("info", name, "-p", "-H");
       expect(profileOf(pid)).toBe(`${OF_CONTAINERS} (enforce)`);
       expect((await lxc.tool("attach", name, "--", "cat", "/etc/version")).stdout).toBe("1");
-      await host.ok("rebase", name, "b@2");
+      await host.ok("rebase", name, "b@2", ...PAUSE);
       expect((await lxc.tool("attach", name, "--", "cat", "/etc/version")).stdout).toBe("2");
       expect(profileOf(pid)).toBe(`${OF_CONTAINERS} (enforce)`);
       expect(await lxc.tool("stop", name, "-k")).toMatchObject({ status: 0 });
@@ -118,7 +120,7 @@ describe.each(WAYS)("a bundle with a profile, %s", (way) => {
         config.process.apparmorProfile = OF_CONTAINERS;
       });
       await waitFor(() => profileOf(container.pid) === `${OF_CONTAINERS} (enforce)`);
-      await host.ok("rebase", instance, "b@2");
+      await host.ok("rebase", instance, "b@2", ...PAUSE);
       expect(await container.exec("cat /etc/version /proc/self/attr/current")).toBe(
         `2\n${OF_CONTAINERS} (enforce)`,
       );
