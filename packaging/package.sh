@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the packages into dist/packages: veneer_VERSION_amd64.deb, the same for arm64 (cross-built: it is never
+# Builds the packages into dist/packages: veneer_VERSION_amd64.deb, the same for arm64 (cross-built: but for one start by its build, under qemu-user, it is never
 # run here), and an npm package that installs the program. usage: npm run package [-- [--no-build] amd64|arm64|npm ...]
 #
 # The program is never stripped: a stripped file becomes the bun command line.
