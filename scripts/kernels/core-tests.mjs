@@ -28,6 +28,12 @@ function select(kernel, features) {
     (entry) =>
       isFor(kernel, entry) && (features.length === 0 || features.some((one) => entry.feature.includes(one))),
   );
+  if (chosen.length === 0) {
+    console.error(
+      `test:kernels: no feature of core-tests.json is for ${kernel} and has ${features.join(" or ")} in its name`,
+    );
+    process.exit(2);
+  }
   const names = chosen.map(({ test }) => test.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
   console.log([names.join("|"), ...new Set(chosen.map(({ file }) => file))].join("\n"));
 }
