@@ -139,8 +139,8 @@ export const ERROR_CODES = {
     "Copy the merged tree instead, as the hint says.",
   ],
   NOT_ALLOWED: [
-    "The administrator does not let containers name this base or instance.",
-    "Allow it in the configuration, or name another.",
+    "The administrator does not let containers name this base or instance, or the image itself names the instance.",
+    "Allow it in the configuration, name another, or use an image without the annotation.",
   ],
   NOT_A_FILE: ["config.json is not a regular file.", "Write it as a file in the bundle."],
   NOT_BEGUN: ["The root of an edit session could not be prepared.", "Read on in the same line."],

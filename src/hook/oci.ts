@@ -3,6 +3,7 @@
 import { during, VeneerError } from "../errors.ts";
 import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
+import { refuseInstanceOfImage } from "../request/image-annotations.ts";
 import {
   hasUserNamespace,
   parseBundleConfig,
@@ -33,7 +34,8 @@ export function hookOci(settings: Settings, requested: RequestOptions): void {
 }
 
 function begin(settings: Settings, requested: RequestOptions, state: State): void {
-  const request = mergeOptions(requested, optionsOfAnnotations(state.annotations), settings.config, state.id);
+  const asked = optionsOfAnnotations(state.annotations);
+  const request = mergeOptions(requested, asked, settings.config, state.id);
   if (!request) return;
   const { id, bundle, pid } = state;
   const stage = lateStage(state);
@@ -56,6 +58,7 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
   const file = `${bundle}/config.json`;
   const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
   const root = rootPath(config, bundle);
+  if (requested.instance === undefined) refuseInstanceOfImage(root, asked.instance);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
   const { store } = settings;
   if (during(`look at the root of container ${id}`, () => isCovered(store, pid, root), explainError)) {

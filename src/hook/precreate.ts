@@ -7,6 +7,7 @@
 import { UsageError } from "../errors.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Settings } from "../request/config.ts";
+import { refuseInstanceOfImage } from "../request/image-annotations.ts";
 import { parseBundleConfig } from "../request/oci-config.ts";
 import { containerIdOf } from "../request/podman.ts";
 import { mergeOptions, optionsOfAnnotations, type RequestOptions } from "../request/root-request.ts";
@@ -43,6 +44,7 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
     writeAll(1, bytes, "stdout");
     return;
   }
+  if (requested.instance === undefined) refuseInstanceOfImage(config.root.path, asked.instance);
   if (request.persistent && request.instance === undefined) {
     throw new UsageError(
       "a persistent upper needs a name: podman does not tell this hook the container's id",

@@ -2,6 +2,7 @@
 
 import { during, VeneerError } from "../errors.ts";
 import { dockerOwner, ownedInstance } from "../request/docker.ts";
+import { refuseInstanceOfImage } from "../request/image-annotations.ts";
 import { type BundleConfig, rootPath } from "../request/oci-config.ts";
 import {
   isSandbox,
@@ -81,6 +82,7 @@ function requestOf(
   const { settings, byHand } = caller;
   const annotations = during(bundle.file, () => optionsOfAnnotations(config.annotations));
   if (byHand) return mergeOptions(annotations, {}, settings.config, id);
+  refuseInstanceOfImage(config.root.path, annotations.instance);
   const environment = optionsOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
   const owner = dockerOwner(config, id);
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);

@@ -1,0 +1,73 @@
+/**
+ * Annotations that came with an image: podman, buildah and CRI-O copy those of an image's manifest into config.json, where
+ * nothing tells them from what the user of the engine wrote. Who made an image has no say in whose files it gets.
+ */
+import { VeneerError } from "../errors.ts";
+import { readText } from "../sys/fd.ts";
+import { quote } from "../text/quote.ts";
+
+/** root.path where the engine keeps images in containers/storage: that storage, and the container's layer. */
+const ROOT = /^(\/.+)\/(?:overlay\/([0-9a-f]{64})\/merged|vfs\/dir\/([0-9a-f]{64}))$/;
+
+const ID = /^[0-9a-f]{64}$/;
+
+interface StoredContainer {
+  readonly layer?: unknown;
+  readonly image?: unknown;
+}
+
+/**
+ * Throws where the image itself, of the container whose root is at `root`, names the instance: an annotation of that name
+ * and value in its manifest. Throws too where the manifest is not where the storage should have it.
+ */
+export function refuseInstanceOfImage(root: string, instance: string | undefined): void {
+  const [, storage, overlay, vfs] = ROOT.exec(root) ?? [];
+  const layer = overlay ?? vfs;
+  if (instance === undefined || storage === undefined || layer === undefined) return;
+  const driver = overlay === undefined ? "vfs" : "overlay";
+  const image = imageOf(`${storage}/${driver}-containers`, layer);
+  if (image === undefined) return;
+  const file = `${storage}/${driver}-images/${image}/manifest`;
+  if (annotationsOf(file)["run.veneer.instance"] !== instance) return;
+  throw new VeneerError("NOT_ALLOWED", `the image itself names the instance ${quote(instance)}`, {
+    hint: "an image does not choose whose files it gets: use one without the annotation run.veneer.instance",
+  });
+}
+
+/** Containers that go with their end have a list of their own. */
+const LISTS = ["containers.json", "volatile-containers.json"];
+
+function imageOf(directory: string, layer: string): string | undefined {
+  for (const name of LISTS) {
+    const file = `${directory}/${name}`;
+    const list = parse(readText(file), file);
+    const found = (Array.isArray(list) ? (list as StoredContainer[]) : []).find(
+      (one) => one?.layer === layer,
+    );
+    if (typeof found?.image === "string" && ID.test(found.image)) return found.image;
+  }
+  return undefined;
+}
+
+function annotationsOf(file: string): Readonly<Record<string, unknown>> {
+  const text = readText(file);
+  if (text === undefined) {
+    throw new VeneerError(
+      "NOT_ALLOWED",
+      `whether the image itself names the instance cannot be seen: no ${quote(file)}`,
+      {
+        hint: "pull the image into the engine's own storage, or name the instance in the hook's arguments",
+      },
+    );
+  }
+  const manifest = parse(text, file) as { annotations?: Readonly<Record<string, unknown>> | null } | null;
+  return manifest?.annotations ?? {};
+}
+
+function parse(text: string | undefined, file: string): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    throw new VeneerError("BAD_DOCUMENT", `${quote(file)} of the engine is not JSON`);
+  }
+}
