@@ -152,3 +152,24 @@ describe("a database of packages that is a program", () => {
     expect(refused.stderr).toMatch(/not as rpm makes it \[RPM_DATABASE\]$/);
   });
 });
+
+describe("what exceeds a limit is refused at once", () => {
+  it("a header of an archive that is larger than any name", async () => {
+    const file = archive("header.tar", [
+      { name: "first" },
+      { name: "pax", type: "x", data: "x".repeat(2 ** 21) },
+    ]);
+    expect((await veneer("base", "import", "header", file)).stderr).toMatch(/limit 1048576.* \[BAD_TAR\]$/);
+  });
+
+  it("a tree with more directories in one another than can be open", async () => {
+    const dir = tree();
+    const script = "import os,sys\nos.chdir(sys.argv[1])\nfor i in range(3000): os.mkdir('d'); os.chdir('d')";
+    await must("python3", ["-c", script, dir]);
+    expect((await veneer("base", "import", "deep", dir)).stderr).toMatch(
+      /more than 2000 directories deep \[TOO_DEEP\]$/,
+    );
+    // node:fs removes by path, which is too long
+    await must("rm", ["-rf", dir]);
+  });
+});

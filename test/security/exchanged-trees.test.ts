@@ -1,0 +1,73 @@
+/** A user exchanges a directory of a tree for a link to root's files while root reads the tree. */
+import { spawn } from "node:child_process";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+
+const host = makeHost("/srv");
+const UID = 47997;
+const SECRET = "TOP-SECRET of root";
+const secrets = join(host.dir, "secrets");
+const tree = join(host.dir, "tree");
+/** Reads of the tree, each with the exchange going on. */
+const ROUNDS = 12;
+const attackers: (() => void)[] = [];
+
+beforeAll(async () => {
+  chmodSync(host.dir, 0o755);
+  mkdirSync(secrets, { mode: 0o700 });
+  for (const name of ["shadow", "zz"]) writeFileSync(join(secrets, name), SECRET, { mode: 0o600 });
+  for (const dir of ["bin", "etc", "mine"]) mkdirSync(join(tree, dir), { recursive: true });
+  for (const name of ["shadow", "zz"]) writeFileSync(join(tree, "mine", name), "of the user");
+  symlinkSync(secrets, join(tree, "link"));
+  for (let index = 0; index < 200; index++) writeFileSync(join(tree, "etc", `file-${index}`), "x");
+  await must("chown", ["-hR", `${UID}:${UID}`, tree]);
+  const bin = mkdtempSync(join(host.dir, "bin-"));
+  chownSync(bin, UID, UID);
+  const program = join(bin, "exchange");
+  await must("gcc", ["-static", "-O1", "-o", program, join(PROJECT, "test/fixtures/exchange.c")]);
+  const ids = ["--reuid", String(UID), "--regid", String(UID), "--clear-groups"];
+  const child = spawn("setpriv", [...ids, "--", program, tree, "mine", "link"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  attackers.push(() => child.kill("SIGKILL"));
+  expect(String(await new Promise((resolve) => child.stdout.once("data", resolve)))).toBe("ready\n");
+});
+afterAll(async () => {
+  for (const end of attackers) end();
+  await host.remove();
+});
+
+/** The tree may be refused as too busy, but is never read wrongly. */
+function expectDone({ status, stderr }: { status: number; stderr: string }): void {
+  if (status !== 0) expect(stderr).toMatch(/exchanged again and again|became shorter/);
+}
+
+const holdsSecret = async (path: string) => (await sh("grep", ["-rqa", SECRET, path])).status === 0;
+
+it("base import of a directory keeps to the tree", async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    expectDone(await host.veneer("base", "import", "udy", tree));
+  }
+  expect(await holdsSecret(join(host.root, "layers"))).toBe(false);
+});
+
+it("base export of a directory in place keeps to the tree", async () => {
+  await host.ok("base", "import", "--in-place", "place", tree);
+  for (let round = 0; round < ROUNDS; round++) {
+    const tar = join(host.dir, `${round}.tar`);
+    expectDone(await host.veneer("base", "export", "place", tar));
+    expect(await holdsSecret(tar)).toBe(false);
+  }
+});
+
+it("base export to a layout keeps to it too", async () => {
+  const layout = join(host.dir, "layout");
+  for (let round = 0; round < ROUNDS / 4; round++) {
+    expectDone(
+      await host.veneer("base", "export", "place", `oci:${layout}:${round}`, "--compression", "none"),
+    );
+  }
+  expect(await holdsSecret(layout)).toBe(false);
+});
