@@ -1,6 +1,6 @@
 /**
- * Annotations that came with an image: podman, buildah and CRI-O copy those of an image's manifest into config.json, where
- * nothing tells them from what the user of the engine wrote. Who made an image has no say in whose files it gets.
+ * Annotations that came with an image: podman copies those of an image's manifest into config.json, where nothing tells
+ * them from what the user of the engine wrote. Who made an image has no say in whose files it gets.
  */
 import { VeneerError } from "../errors.ts";
 import { readText } from "../sys/fd.ts";

@@ -11,7 +11,7 @@ const SECRET = "TOP-SECRET of root";
 const secrets = join(host.dir, "secrets");
 const tree = join(host.dir, "tree");
 /** Reads of the tree, each with the exchange going on. */
-const ROUNDS = 12;
+const ROUNDS = 8;
 const attackers: (() => void)[] = [];
 
 beforeAll(async () => {
