@@ -1,24 +1,16 @@
 /** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
 import { freeLayers } from "../inventory/remove-base.ts";
 import { discard } from "../layers/discard.ts";
-import { shortenLayers } from "../layers/flatten.ts";
-import { publishVersion } from "../layers/publish-version.ts";
-import type { CommitOptions, Published } from "../layers/published.ts";
-import { sealLayer } from "../layers/seal.ts";
-import { shareNew } from "../layers/share-files.ts";
 import { checkStackable } from "../layers/stackable.ts";
-import { changesNothing } from "../layers/unchanged.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import { mountSource } from "../overlay/mount-source.ts";
-import type { Progress } from "../process/progress.ts";
-import { runProgram } from "../process/run-program.ts";
-import { type BaseVersion, lockBase, readVersion } from "../store/bases.ts";
+import { lockBase, readVersion } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
-import { hasLayer, lockLayers, publishLayer, readLayer } from "../store/layers.ts";
+import { hasLayer } from "../store/layers.ts";
 import { isMountedOn } from "../store/mounts/identity.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import { freshUpper, openLayers } from "../store/open-layers.ts";
@@ -33,7 +25,6 @@ import {
 import { refuseShared } from "../store/shared.ts";
 import { makeStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { requireCurrent } from "../store/versions.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
@@ -169,74 +160,6 @@ export function detachSession(store: Store, name: string, force = false): void {
       hint: "end the processes that saw it mounted, containers above all",
     });
   }
-}
-
-/**
- * Publishes a session, which is not mounted any more, as the next version; drops it where it changed nothing, times
- * aside. The caller holds {@link lockSession}. A kill at any point leaves the session as it was, or one that a second
- * commit finishes, or the new version. Throws MOVED where the base is at another version now.
- */
-export async function commitSession(
-  store: Store,
-  name: string,
-  session: Session,
-  origin: string,
-  progress: Progress,
-  options: CommitOptions = {},
-): Promise<Published> {
-  const done = publishedAs(store, name, session);
-  if (done) {
-    await dropSession(store, name, session);
-    return done;
-  }
-  const base = readVersion(store, { name, version: session.version });
-  const directory = paths.sessionLayer(store, name);
-  const expected = options.force ? undefined : { current: session.version };
-  if (expected) requireGround(store, name, session);
-  if (!options.always && lstatMaybe(directory) && isUnchanged(store, name, base)) {
-    await dropSession(store, name, session);
-    return { ...base, unchanged: true };
-  }
-  using _layers = lockLayers(store);
-  if (lstatMaybe(directory)) {
-    const shared = shareNew(store, paths.sessionUpper(store, name), progress, options.shareFiles);
-    progress.step("listing and writing to disk");
-    const flushed = runProgram("sync", ["-f", directory]);
-    try {
-      sealLayer(directory, { origin, id: session.layer, shared });
-    } finally {
-      await flushed;
-    }
-  }
-  const layer = hasLayer(store, session.layer) ? readLayer(store, session.layer) : undefined;
-  if (lstatMaybe(directory)) publishLayer(store, { id: session.layer, directory });
-  else if (!layer) throw new VeneerError("NO_LAYER", `the layer of the session of base ${name} is gone`);
-  const { layers, config, from } = base.manifest;
-  const content = {
-    layers: [{ id: session.layer }, ...(await shortenLayers(store, layers, progress))],
-    origin,
-    candidate: options.candidate,
-    ...(config && { config }),
-    ...(from && { from }),
-  };
-  const version = publishVersion(store, name, content, expected);
-  await dropSession(store, name, session);
-  return version;
-}
-
-function isUnchanged(store: Store, name: string, base: BaseVersion): boolean {
-  using layers = openLayers(store, base);
-  return changesNothing(paths.sessionUpper(store, name), layers.fds);
-}
-
-/** Says before the work what {@link publishVersion} would say after it. */
-function requireGround(store: Store, name: string, { version }: Session): void {
-  during(
-    `the session stands on version ${version}`,
-    () => requireCurrent(store, name, version),
-    () =>
-      `--force publishes it all the same, without what was changed since; 'veneer base abort ${name}' drops the session`,
-  );
 }
 
 /**

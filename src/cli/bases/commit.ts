@@ -1,4 +1,5 @@
-import { commitSession, detachSession, discardFromSession } from "../../bases/edit-session.ts";
+import { commitSession } from "../../bases/commit-session.ts";
+import { detachSession, discardFromSession } from "../../bases/edit-session.ts";
 import { duringAsync } from "../../errors.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";

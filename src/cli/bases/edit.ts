@@ -1,8 +1,8 @@
+import { commitSession } from "../../bases/commit-session.ts";
 import { runInSession } from "../../bases/edit-command.ts";
 import {
   alreadyOpen,
   attachSession,
-  commitSession,
   detachSession,
   discardFromSession,
   dropAbandoned,
