@@ -8,6 +8,8 @@ export class DirectoryNode {
   exists = false;
   /** what its entry says; absent: it has none, and shows what layers below have */
   attributes?: Attributes;
+  /** of one without an entry that no layer below has, in a set-group-ID directory: the group that mkdir(2) gives it */
+  inheritedGroup?: number;
   /** nothing of layers below shows in it */
   opaque = false;
   /** names of layers below that are deleted in it, and when */

@@ -60,11 +60,15 @@ function finishDirectory(tree: Fd, node: DirectoryNode, below: readonly Fd[], op
   }
   for (const child of node.children.values()) finishDirectory(tree, child, below, options);
   if (!node.exists) return;
-  const attributes = node.attributes ?? attributesBelow(node, lower) ?? PLAIN;
+  const attributes = node.attributes ?? attributesBelow(node, lower) ?? plain(node);
   setEntryAttributes(tree.number, node.path, `${tree.path}/${node.path}`, node.path, attributes, {
     ...options,
     type: "directory",
   });
+}
+
+function plain({ inheritedGroup }: DirectoryNode): Attributes {
+  return inheritedGroup === undefined ? PLAIN : { ...PLAIN, mode: 0o2755, gid: inheritedGroup };
 }
 
 /** A merged directory shows the attributes of its topmost layer: those of the next one, unless the archive has some. */

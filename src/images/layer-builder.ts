@@ -9,7 +9,7 @@
 import { VeneerError } from "../errors.ts";
 import { removeTree } from "../store/trash.ts";
 import { errno } from "../sys/errno.ts";
-import { type Fd, linkat, openat2, openDirectory, unlink, writeAll } from "../sys/fd.ts";
+import { type Fd, linkat, openat2, openDirectory, rmdir, unlink, writeAll } from "../sys/fd.ts";
 import { closeNumber, mkdirResult, mknodResult, openResult, symlinkResult } from "../sys/files/data.ts";
 import {
   O_CLOEXEC,
@@ -26,7 +26,7 @@ import {
   S_IFIFO,
 } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
-import { isType, lstatMaybe } from "../sys/stat.ts";
+import { isType, list, lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import type { TarEntry, TarReader } from "../tar/reader.ts";
 import { quote } from "../text/quote.ts";
@@ -54,6 +54,8 @@ export class LayerBuilder implements Disposable {
     string,
     { readonly place: DirectoryNode; readonly name: string; readonly target: string }
   >();
+  /** files of layers below that came along with a hard link: they are no entries, so markers take them away */
+  readonly #copied = new Map<string, DirectoryNode>();
   /** the directory of the entry before, open: most entries follow others of their directory */
   #last: (Place & { readonly path: string }) | undefined;
   #dependsOnBelow = false;
@@ -215,9 +217,29 @@ export class LayerBuilder implements Disposable {
       this.#nodeNow(directory) ??
       resolveDirectory(this.#tree, this.#root, directory, await this.#below(), false);
     // of a directory that is nowhere there is nothing to delete
-    if (name === OPAQUE_MARKER) {
-      if (node) node.opaque = true;
-    } else node?.addWhiteout(hidden, entry.mtime);
+    if (!node) return;
+    if (name === OPAQUE_MARKER) node.opaque = true;
+    else node.addWhiteout(hidden, entry.mtime);
+    if (this.#copied.size === 0) return;
+    if (name === OPAQUE_MARKER) this.#forgetCopies(`${node.path}/`);
+    else this.#forgetCopies(node.pathOf(hidden));
+  }
+
+  /** Removes what came along at `top` or below it, and the directories there that were made for it alone. */
+  #forgetCopies(top: string): void {
+    const isThere = (path: string) => path === top || path.startsWith(top.endsWith("/") ? top : `${top}/`);
+    const tree = this.#tree.number;
+    for (const [path, holder] of this.#copied) {
+      if (!isThere(path)) continue;
+      this.#copied.delete(path);
+      unlink(path, tree);
+      for (let node = holder; node.parent && isThere(node.path); node = node.parent) {
+        if (node.attributes || list(node.path, tree).length > 0) break;
+        rmdir(node.path, tree);
+        node.exists = false;
+        node.parent.children.delete(node.name);
+      }
+    }
   }
 
   async #makeFile(
@@ -252,6 +274,7 @@ export class LayerBuilder implements Disposable {
       node = directory.child(name);
       if (made === -(errno.EEXIST as number)) {
         // what stood here hid all that layers below have
+        this.#copied.delete(directory.pathOf(name));
         unlink(name, fd.number);
         check(mkdirResult(fd.number, name, 0o700), "mkdir", entry.name);
         node.opaque = true;
@@ -305,6 +328,13 @@ export class LayerBuilder implements Disposable {
       // both names shall be one file: the lower one comes along, as by a copy-up
       resolveDirectory(this.#tree, this.#root, node.path, below, true);
       copyEntry(lower, from, this.#tree, from, this.#options);
+      this.#copied.set(from, node);
+    }
+    if (node.children.get(last)?.exists) {
+      throw new VeneerError(
+        "BAD_IMAGE",
+        `${quote(directory.pathOf(name))} is a hard link to the directory ${quote(link)}`,
+      );
     }
     let made = linkat(this.#tree.number, from, fd.number, name);
     if (made === -(errno.EEXIST as number)) {
@@ -321,6 +351,9 @@ export class LayerBuilder implements Disposable {
   /** Removes what this layer has under a name, so that another entry can take it. */
   #clear(directory: DirectoryNode, fd: Fd, name: string): void {
     const node = directory.children.get(name);
+    const path = directory.pathOf(name);
+    for (const at of this.#copied.keys())
+      if (at === path || at.startsWith(`${path}/`)) this.#copied.delete(at);
     if (node?.exists || isType(lstatMaybe(name, fd.number), S_IFDIR)) {
       removeTree(name, undefined, fd.number);
       if (node) forget(node);

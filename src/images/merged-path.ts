@@ -57,11 +57,21 @@ export function resolveDirectory(
     if (!isDirectory && !create) return undefined;
     const child = node.child(name);
     child.lower ??= isDirectory ? (found as Found).layers : [];
+    const group = isDirectory ? undefined : inheritedGroup(node, below);
+    if (group !== undefined) child.inheritedGroup = group;
     if (create) makeImplied(tree, child);
     node = child;
   }
   if (create) makeImplied(tree, node);
   return node;
+}
+
+/** The group that a set-group-ID directory gives to what is made in it now (inode(7)). */
+function inheritedGroup(node: DirectoryNode, below: readonly Fd[]): number | undefined {
+  if (!node.attributes && node.inheritedGroup !== undefined) return node.inheritedGroup;
+  const top = node.attributes ? undefined : merging(node, below)[0];
+  const { mode, gid } = node.attributes ?? (top && lstatMaybe(node.path, top.number)) ?? { mode: 0, gid: 0 };
+  return mode & 0o2000 ? gid : undefined;
 }
 
 /** A directory that has no entry of its own, with those that it needs above it. Idempotent. */

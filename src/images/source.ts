@@ -47,6 +47,12 @@ export function parseImage(what: string, text: string, directory: string): Image
   const transport = TRANSPORTS.find((prefix) => text.startsWith(prefix));
   if (transport === undefined) return undefined;
   const reference = text.slice(transport.length);
+  if (!text.isWellFormed()) {
+    throw new UsageError(
+      `${what} ${quote(text)} is not UTF-8`,
+      "skopeo and image layouts take UTF-8 alone: use a link",
+    );
+  }
   if (reference === "") throw new UsageError(`${what} ${quote(text)} names no image`);
   const path = NAMES.includes(transport) ? reference : absolute(reference, directory);
   return { kind: "image", transport, reference, path };

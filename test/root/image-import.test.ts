@@ -126,6 +126,48 @@ describe("base import of an image", () => {
     await host.ok("rm", "whiteouts");
   });
 
+  it("deletes what came along with a hard link where the same layer deletes it, and no entry", async () => {
+    const below = [{ name: "d/a" }, { name: "d/b" }, { name: "e/a" }, { name: "o/a" }, { name: "o/b" }];
+    const above = [
+      { name: "one", type: "1", link: "d/a" },
+      { name: "two", type: "1", link: "e/a" },
+      { name: "three", type: "1", link: "o/a" },
+      { name: "four", type: "1", link: "d/b" },
+      { name: "d/.wh.a" },
+      { name: ".wh.e" },
+      { name: "o/.wh..wh..opq" },
+      { name: "d/b", data: "an entry of its own" },
+      { name: "d/.wh.b" },
+    ];
+    await host.ok("base", "import", "along", image(below, above));
+    await host.ok("create", "along", "along", "--opaque", "none");
+    const at = await host.ok("mount", "along");
+    expect(readdirSync(at, { recursive: true }).sort()).toEqual([
+      "d",
+      "d/b",
+      "four",
+      "o",
+      "one",
+      "three",
+      "two",
+    ]);
+    await host.ok("umount", "along");
+    await host.ok("rm", "along");
+  });
+
+  it("gives what is implied in a set-group-ID directory its group", async () => {
+    const entries = [{ name: "s/", type: "5", mode: 0o2755, uid: 7 }, { name: "s/implied/deep/file" }];
+    await host.ok("base", "import", "group", image(entries, [{ name: "s/later/file" }]));
+    await host.ok("create", "group", "group", "--opaque", "none");
+    const at = await host.ok("mount", "group");
+    const modes = ["s/implied", "s/implied/deep", "s/later"].map(
+      (path) => lstatSync(join(at, path)).mode & 0o7777,
+    );
+    expect(modes).toEqual([0o2755, 0o2755, 0o2755]);
+    await host.ok("umount", "group");
+    await host.ok("rm", "group");
+  });
+
   it("gives directories without an entry of their own what the layers below have", async () => {
     const below = [
       { name: "./", type: "5", mode: 0o711, mtime: 1_000_000_001 },
