@@ -6,7 +6,7 @@ import { Arguments, readGlobalOption } from "./request/arguments.ts";
 import type { GlobalOptions } from "./request/config.ts";
 import { openat, readAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_RDONLY } from "./sys/flags.ts";
-import { warn } from "./sys/self.ts";
+import { useUmask, warn } from "./sys/self.ts";
 import { decodeName } from "./text/file-names.ts";
 
 /** As the kernel has them: the run time's own copy has lost what is not UTF-8. */
@@ -16,8 +16,7 @@ function argumentsOfProcess(): string[] {
   return words.slice(1, -1);
 }
 
-// what the caller's umask takes away from others' files is not what they have in bases and containers
-process.umask(0o022);
+useUmask();
 
 try {
   const args = new Arguments(argumentsOfProcess());

@@ -4,6 +4,7 @@ import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { requireProgram } from "../process/find-program.ts";
 import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
+import { spawnable } from "../process/spawnable.ts";
 import type { Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
 
@@ -54,18 +55,11 @@ export async function runInSession(
   const unshare = ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"];
   const init = ["sh", "-c", INIT, "sh", programPath(), store.root, store.run, name];
   init.push(String(extra.length), ...extra, ...command);
-  const args = [
-    "--pdeathsig",
-    "KILL",
-    "--",
-    requireProgram("env"),
-    "--default-signal",
-    requireProgram("unshare"),
-  ];
+  const words = [requireProgram("env"), "--default-signal", requireProgram("unshare"), ...unshare, ...init];
   const passed = Object.fromEntries(
     PASSED.flatMap((key) => (env[key] === undefined ? [] : [[key, env[key]]])),
   );
-  const child = execa(requireProgram("setpriv"), [...args, ...unshare, ...init], {
+  const child = execa(requireProgram("setpriv"), ["--pdeathsig", "KILL", "--", ...spawnable(words)], {
     extendEnv: false,
     env: { PATH: PROGRAM_ENVIRONMENT.PATH, HOME: "/root", ...passed },
     reject: false,

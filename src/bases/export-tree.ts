@@ -12,8 +12,16 @@ import type { BaseVersion } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { type Fd, openDirectory, rename, syncDirectory, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
-import { AT_FDCWD } from "../sys/flags.ts";
+import {
+  type Fd,
+  openat,
+  openDirectory,
+  rename,
+  syncDirectory,
+  uniqueSuffix,
+  unlinkQuietly,
+} from "../sys/fd.ts";
+import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY } from "../sys/flags.ts";
 import { cloneTree } from "../sys/mount.ts";
 import { packTree } from "../trees/pack-tree.ts";
 
@@ -59,7 +67,8 @@ export async function exportTree(
   }
   const part = `${destination.path}.${uniqueSuffix()}.part`;
   try {
-    const file = createWriteStream(part, { flags: "wx" });
+    using opened = openat(AT_FDCWD, part, O_WRONLY | O_CREAT | O_EXCL, 0o666);
+    const file = createWriteStream("", { fd: opened.number, autoClose: false });
     const [compressor, ...flags] = COMPRESS[destination.compression];
     if (compressor === undefined) await pipeline(seen, file);
     else {

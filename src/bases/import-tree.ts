@@ -1,6 +1,5 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
 
-import { realpathSync } from "node:fs";
 import { duringAsync, UsageError, VeneerError } from "../errors.ts";
 import { refuseRecognized } from "../images/recognize.ts";
 import type { TreeOptions } from "../images/unpack-file.ts";
@@ -23,6 +22,7 @@ import { makeStaging } from "../store/staging.ts";
 import { readBaseFile } from "../store/versions.ts";
 import { SysError } from "../sys/errno.ts";
 import { explainStore } from "../sys/explain.ts";
+import { realPath } from "../sys/fd.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { isType, stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
@@ -90,7 +90,7 @@ function currentVersion(store: Store, name: string): BaseVersion | undefined {
 
 function directoryOf(source: TreeSource): string | undefined {
   if (source.kind === "stdin" || !isType(stat(source.path), S_IFDIR)) return undefined;
-  return realpathSync(source.path);
+  return realPath(source.path);
 }
 
 /** Fills `tree` with what differs of a directory; leaves it empty where too much does. */
@@ -122,7 +122,7 @@ async function fill(store: Store, source: TreeSource, tree: string, options: Tre
   const type = stat(source.path);
   if (isType(type, S_IFDIR)) {
     refuseRecognized(source.path, source.path, false);
-    return copyDirectory(store, realpathSync(source.path), tree, options);
+    return copyDirectory(store, realPath(source.path) ?? source.path, tree, options);
   }
   if (isType(type, S_IFREG)) {
     await unpackFile(source.path, tree, options);
@@ -176,7 +176,7 @@ async function publish(
 
 /** Takes a directory as it stands as the only layer of a version. */
 export function importInPlace(store: Store, name: string, path: string): BaseVersion {
-  const directory = realpathSync(path);
+  const directory = realPath(path) ?? path;
   if (!isType(stat(directory), S_IFDIR)) {
     throw new UsageError(`${quote(path)} is not a directory`, "only a directory can be a base in place");
   }

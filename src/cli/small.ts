@@ -5,7 +5,7 @@
 import { exitStatus, formatError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
 import { geteuid } from "../sys/process.ts";
-import { programPath } from "../sys/self.ts";
+import { programPath, useUmask } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { command as run } from "./containers/run.ts";
@@ -38,6 +38,7 @@ export function runSmall(
   }
   const verb = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined;
   if (!verb) return undefined;
+  useUmask();
   try {
     return runVerb(verb, options, words, env);
   } catch (error) {

@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import { VeneerError } from "../errors.ts";
 import { requireProgram } from "./find-program.ts";
 import { failed, PROGRAM_ENVIRONMENT, ProgramError } from "./run-program.ts";
+import { spawnable } from "./spawnable.ts";
 
 export interface Pipe extends Disposable {
   readonly stdout: Readable;
@@ -28,7 +29,7 @@ export interface PipeOptions {
 export function startPipe(name: string, args: readonly string[], options: PipeOptions = {}): Pipe {
   const child = spawn(
     requireProgram("setpriv"),
-    ["--pdeathsig", "KILL", "--", requireProgram(name), ...args],
+    ["--pdeathsig", "KILL", "--", ...spawnable([requireProgram(name), ...args])],
     {
       env: PROGRAM_ENVIRONMENT,
       stdio: [options.stdin ?? "ignore", "pipe", "pipe"],

@@ -6,6 +6,7 @@ import { VeneerError } from "../errors.ts";
 import { explainStore } from "../sys/explain.ts";
 import { quote } from "../text/quote.ts";
 import { PROGRAM_PATH, requireProgram } from "./find-program.ts";
+import { spawnable } from "./spawnable.ts";
 
 /** All that a program gets: options in the caller's environment (TAR_OPTIONS, …) would change what it does. */
 export const PROGRAM_ENVIRONMENT = { PATH: PROGRAM_PATH, LC_ALL: "C" } as const;
@@ -39,7 +40,7 @@ export async function runProgram(
   options: ProgramOptions = {},
 ): Promise<string> {
   const group = options.gid === undefined ? [] : ["--regid", `${options.gid}`, "--clear-groups"];
-  const command = ["--pdeathsig", "KILL", ...group, "--", requireProgram(name), ...args];
+  const command = ["--pdeathsig", "KILL", ...group, "--", ...spawnable([requireProgram(name), ...args])];
   const stop = new AbortController();
   const interrupt = (signal: string) => stop.abort(signal);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

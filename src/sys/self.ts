@@ -15,6 +15,14 @@ export function getppid(): number {
   return syscall(SYS.getppid);
 }
 
+/**
+ * umask(2): what the caller's takes away from others' files is not what they have in bases and containers. What engines
+ * call keeps the caller's.
+ */
+export function useUmask(): void {
+  syscall(SYS.umask, 0o022);
+}
+
 /** getcwd(2). Throws ENOENT where it was deleted or lies outside of the root. */
 export function workingDirectory(): string {
   const buffer = new Uint8Array(4097);

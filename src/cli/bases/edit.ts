@@ -14,6 +14,7 @@ import { parseVolume } from "../../containers/volume.ts";
 import { causes, duringAsync, UsageError, VeneerError } from "../../errors.ts";
 import { makeRun, makeStore, type Store } from "../../store/paths.ts";
 import { lockSession, readSession } from "../../store/sessions.ts";
+import { workingDirectory } from "../../sys/self.ts";
 import { checkName } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
@@ -108,7 +109,7 @@ async function editBy(
   words: readonly string[],
 ): Promise<number> {
   if (readSession(store, name)) throw alreadyOpen(store, name);
-  const volumes = input.values("--volume").map((text) => parseVolume(text, process.cwd()));
+  const volumes = input.values("--volume").map((text) => parseVolume(text, workingDirectory()));
   const discarded = readDiscarded(input);
   const { session, lock } = openSession(store, name, words, volumes);
   using _lock = lock;

@@ -1,8 +1,9 @@
-import { existsSync } from "node:fs";
 import { exportBase } from "../../bases/export.ts";
 import { UsageError } from "../../errors.ts";
 import { parseDestination } from "../../images/destination.ts";
 import type { LayerCompression } from "../../images/pack-layer.ts";
+import { workingDirectory } from "../../sys/self.ts";
+import { statMaybe } from "../../sys/stat.ts";
 import { parseBaseRef } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command } from "../framework/command.ts";
@@ -47,7 +48,7 @@ export is complete, and untouched when it fails; other images of a layout stay.`
   async run(context, input) {
     const [name = "", text = ""] = input.operands;
     const ref = parseBaseRef(name);
-    const destination = parseDestination(text, process.cwd(), existsSync);
+    const destination = parseDestination(text, workingDirectory(), (path) => statMaybe(path) !== undefined);
     const word = input.value("--compression") ?? "gzip";
     const compression = COMPRESSIONS.find((known) => known === word);
     if (!compression) throw new UsageError(`--compression ${quote(word)}`, "write gzip, zstd or none");

@@ -5,6 +5,7 @@ import { importImage } from "../../images/import.ts";
 import { parseSource } from "../../images/source.ts";
 import type { Published } from "../../layers/published.ts";
 import { readVersion } from "../../store/bases.ts";
+import { workingDirectory } from "../../sys/self.ts";
 import { checkName } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command } from "../framework/command.ts";
@@ -87,7 +88,7 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
   async run(context, input) {
     const [nameText = "", sourceText = ""] = input.operands;
     const name = checkName("base", nameText);
-    const source = parseSource(sourceText, process.cwd());
+    const source = parseSource(sourceText, workingDirectory());
     const { store } = context.settings;
     let made: Published;
     let found = false;

@@ -8,13 +8,15 @@ import { geteuid } from "../../sys/process.ts";
 import { lstatMaybe } from "../../sys/stat.ts";
 import { quote } from "../../text/quote.ts";
 import type { Context, Environment } from "./command.ts";
-import { isTerminal, note, out } from "./output.ts";
+import { isTerminal, note, out, STANDARD_OUTPUT } from "./output.ts";
 import { NAMESPACE_MARK } from "./transient-mount.ts";
 
 /** What the errno of a failed system call means for the store, where nobody has said more. */
 export function storeHint(error: unknown): string | undefined {
   for (const frame of causes(error)) {
-    const hint = frame instanceof SysError ? explainStore(frame.code) : undefined;
+    // what is full there is not the store
+    const isStore = frame instanceof SysError && frame.object !== STANDARD_OUTPUT;
+    const hint = isStore ? explainStore(frame.code) : undefined;
     if (hint !== undefined) return hint;
   }
   return undefined;

@@ -7,7 +7,10 @@ import { sleep } from "../../sys/self.ts";
 
 const encoder = new TextEncoder();
 
-export const out = (line: string): void => write(1, line, "standard output");
+/** What errors call it. */
+export const STANDARD_OUTPUT = "standard output";
+
+export const out = (line: string): void => write(1, line, STANDARD_OUTPUT);
 export const note = (line: string): void => write(2, line, "standard error");
 
 function write(fd: number, line: string, name: string): void {
