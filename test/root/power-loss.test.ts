@@ -1,5 +1,3 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,6 +5,7 @@ import { plantBase } from "../helpers/base.ts";
 import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
 import { addPart, definition, partsOf, viewOf } from "../helpers/parts.ts";
 import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
+import { distinctMoments, killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 // What was not written to the disk is lost when the file system is shut down: a power loss as it sees one.
@@ -47,6 +46,14 @@ describe.each([
   const losePower = async () => {
     await shutDown();
     await restart();
+  };
+  const program = (...words: string[]) => [PROGRAM, "--root", host.root, "--run", host.run, ...words];
+  /** Runs a command; returns the moments before its calls that change names, or what of them is durable. */
+  const stepsOf = async (...words: string[]) => {
+    const record = join(trees, "calls");
+    const calls = ["fsync", "syncfs", "renameat2", "mkdirat", "unlinkat"];
+    await must("strace", [...recordTo(record, calls), ...program(...words)]);
+    return distinctMoments(record);
   };
   const inspect = async (id: string) => JSON.parse(await host.ok("inspect", id, "--json"));
   /** The instance's version and own file, as a mount shows them. */
@@ -90,17 +97,19 @@ describe.each([
   });
 
   it("at any moment leaves the old state or the new one", async () => {
-    for (const delay of [2, 4, 6, 8, 10, 14, 20]) {
-      const options = ["--root", host.root, "--run", host.run];
-      const children = [
-        ["create", "new", "b"],
-        ["cutover", "web1", "b@2"],
-      ].map((words) => spawn(PROGRAM, [...options, ...words], { stdio: "ignore" }));
-      const ended = Promise.all(children.map((child) => once(child, "exit")));
-      await new Promise((done) => setTimeout(done, delay));
-      await shutDown();
-      await ended;
-      await restart();
+    const create = ["create", "new", "b"];
+    const cutover = ["cutover", "web1", "b@2"];
+    const moments = [];
+    for (const words of [create, cutover]) {
+      for (const moment of await stepsOf(...words)) moments.push({ words, moment });
+    }
+    expect(moments.length).toBeGreaterThan(5);
+    await host.ok("rm", "new");
+    await host.ok("fallback", "web1");
+    for (const { words, moment } of moments) {
+      await must("sync", ["-f", point]);
+      await sh("strace", [...killAt(moment), ...program(...words)]);
+      await losePower();
       const rows = JSON.parse(await host.ok("ls", "--json"));
       expect(rows.map(({ state }: { state: string }) => state)).not.toContain("damaged");
       const { version } = await inspect("web1");
@@ -117,7 +126,8 @@ describe.each([
   it("while the parts of an upper are merged changes nothing that shows", async () => {
     const random = randomNumbers(type.length);
     await host.ok("create", "web4", "b@1");
-    for (const delay of [2, 20, 40, 60]) {
+    let moments: Moment[] = [];
+    for (const part of [0, 0.1, 0.4, 0.7, 0.95]) {
       for (const count of [60, 40, 40]) {
         const root = await host.ok("mount", "web4");
         editAtRandom(join(root, "var"), random, count);
@@ -126,12 +136,16 @@ describe.each([
       }
       await must("sync", ["-f", point]);
       const before = await viewOf(host, "web4");
-      const merge = ["--root", host.root, "--run", host.run, "internal", "merge", "web4"];
-      const child = spawn(PROGRAM, merge, { stdio: "ignore" });
-      const ended = once(child, "exit");
-      await new Promise((done) => setTimeout(done, delay));
+      if (moments.length === 0) {
+        const calls = join(trees, "calls");
+        await must("strace", [...recordTo(calls), ...program("internal", "merge", "web4")]);
+        moments = momentsOf(calls);
+        expect(moments.length).toBeGreaterThan(10);
+      } else {
+        const moment = moments[Math.floor(part * moments.length)] as Moment;
+        await sh("strace", [...killAt(moment), ...program("internal", "merge", "web4")]);
+      }
       await shutDown();
-      await ended;
       await must("umount", [point]);
       await must("mount", ["-o", "loop", image, point]);
       expect(await viewOf(host, "web4")).toBe(before);
