@@ -62,7 +62,7 @@ describe("the configuration file", () => {
     expect(other.stderr).toMatch(/annotation run\.veneer\.instance may not name 'theirs'/);
   });
 
-  it("has starts and failures appended to a log", async () => {
+  it("has starts, ends and failures appended to a log", async () => {
     const log = join(host.dir, "log");
     configure(JSON.stringify({ log, logFormat: "json" }));
     await start({ "run.veneer.base": "host" });
@@ -73,6 +73,7 @@ describe("the configuration file", () => {
       .map((line) => JSON.parse(line));
     expect(lines).toMatchObject([
       { event: "start", engine: "runtime", container: id, base: "host@1" },
+      { event: "stop", engine: "runtime", container: id },
       {
         event: "error",
         engine: "runtime",

@@ -93,7 +93,7 @@ describe.each(RUNTIMES)("veneer-%s: config.json with", (name) => {
     } else {
       expect(outcome).toMatchObject({ status: 1, stdout: "" });
       expect(outcome.stderr).toMatch(
-        /^veneer: [^\n]*is not JSON(: syntax error at character [0-9]+;| that all runtimes read alike)/,
+        /^veneer: [^\n]*is not JSON(: (syntax error at character [0-9]+|stack overflow);| that all runtimes read alike)/,
       );
     }
     await expect.poll(() => leftovers(host)).toEqual([]);
