@@ -4,7 +4,6 @@
  */
 
 import { UsageError, VeneerError } from "../errors.ts";
-import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import { type LxcConfig, readLxcConfig } from "../request/lxc-config.ts";
 import {
@@ -22,7 +21,6 @@ import {
   type RequestOptions,
   type RootRequest,
 } from "../request/root-request.ts";
-import { mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
 import { dropCopy } from "../store/lxc-copy.ts";
 import { readRecord, recordKey } from "../store/records.ts";
@@ -31,6 +29,7 @@ import { inUserNamespace } from "../sys/user-namespace.ts";
 import { displayName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { leaveHost, startOnHost } from "./lxc-unprivileged.ts";
+import { releaseAtEnd } from "./poststop.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookLxc(
@@ -52,10 +51,7 @@ export function hookLxc(
       return;
     case "post-stop": {
       const record = readRecord(settings.store, key(hook));
-      if (!record) return;
-      release(settings.store, record);
-      logStop(settings.config, record);
-      mergeLater(settings.store, record);
+      if (record) releaseAtEnd(settings, record);
       return;
     }
     default:

@@ -1,7 +1,6 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
 
 import { during, VeneerError } from "../errors.ts";
-import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import { refuseInstanceOfImage } from "../request/image-annotations.ts";
 import {
@@ -14,9 +13,7 @@ import {
 import { isStopped, readState, type State } from "../request/oci-state.ts";
 import { mergeOptions, optionsOfAnnotations, type RequestOptions } from "../request/root-request.ts";
 import { isCovered } from "../start/cover.ts";
-import { mergeLater, release } from "../start/release.ts";
 import { start } from "../start/start.ts";
-import { deleteLater } from "../store/delete-in-background.ts";
 import { readNamespace } from "../store/mounts/mount-tables.ts";
 import type { Store } from "../store/paths.ts";
 import { findRecords, readRecord, recordKey } from "../store/records.ts";
@@ -25,6 +22,7 @@ import { identify } from "../sys/process.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { usernsOfProcess } from "../userns/of-container.ts";
 import { lateStage, refuseLate, refusePoststopAlone } from "./oci-stage.ts";
+import { releaseAtEnd } from "./poststop.ts";
 
 /** Does nothing for a container that names no base. */
 export function hookOci(settings: Settings, requested: RequestOptions): void {
@@ -116,8 +114,5 @@ function stop(settings: Settings, requested: RequestOptions, state: State): void
     if (request) refusePoststopAlone(state);
     return;
   }
-  const left = release(settings.store, record);
-  logStop(settings.config, record);
-  if (left !== undefined) deleteLater(left);
-  mergeLater(settings.store, record);
+  releaseAtEnd(settings, record);
 }

@@ -5,10 +5,11 @@ import { logStop } from "../report/event-log.ts";
 import type { Settings } from "../request/config.ts";
 import { isStopped, readState } from "../request/oci-state.ts";
 import { mergeLater, release } from "../start/release.ts";
-import { deleteLater } from "../store/delete-in-background.ts";
+import { deleteInBackground } from "../store/delete-in-background.ts";
 import type { Store } from "../store/paths.ts";
-import { readRecord } from "../store/records.ts";
+import { readRecord, type UseRecord } from "../store/records.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
+import { inBackground } from "../sys/process/background.ts";
 import { programPath } from "../sys/self.ts";
 import { quote } from "../text/quote.ts";
 
@@ -35,8 +36,13 @@ export function releaseByKey(settings: Settings, key: string): void {
   }
   const record = readRecord(settings.store, key);
   if (!record) return;
-  const left = release(settings.store, record);
-  logStop(settings.config, record);
-  if (left !== undefined) deleteLater(left);
-  mergeLater(settings.store, record);
+  releaseAtEnd(settings, record);
+}
+
+/** Takes down what a record stands for at the end of its container; a child deletes the upper, whatever its size. */
+export function releaseAtEnd({ store, config }: Settings, record: UseRecord): void {
+  const left = release(store, record, true);
+  logStop(config, record);
+  mergeLater(store, record);
+  if (left !== undefined) inBackground(() => deleteInBackground(left));
 }

@@ -10,18 +10,10 @@ import { readRecord } from "../store/records.ts";
 import { moveToTrash, removeTree } from "../store/trash.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
-import {
-  AT_FDCWD,
-  MNT_DETACH,
-  O_NOFOLLOW,
-  O_RDWR,
-  O_TRUNC,
-  O_WRONLY,
-  UMOUNT_NOFOLLOW,
-} from "../sys/flags.ts";
+import { AT_FDCWD, MNT_DETACH, O_NOFOLLOW, O_TRUNC, O_WRONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
-import { duplicateTo, execve, exit, fork } from "../sys/process/fork.ts";
-import { ignoreSignals } from "../sys/process/signals.ts";
+import { inBackground } from "../sys/process/background.ts";
+import { execve, exit } from "../sys/process/fork.ts";
 import { ownExecutable } from "../sys/self.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
 import { checkName } from "../text/names.ts";
@@ -43,20 +35,13 @@ export function releaseContainer(words: readonly string[]): never {
     drain();
     exit(0);
   }
-  if (fork() !== 0) exit(0);
-  try {
-    // the terminal of a container in the foreground may close now, and a runtime waits for the end of these two
-    ignoreSignals();
-    const nothing = openat(AT_FDCWD, "/dev/null", O_RDWR);
-    duplicateTo(nothing.number, 1);
-    duplicateTo(nothing.number, 2);
+  inBackground(() => {
     if (record) logStop(release.log, record);
     takeDown(release);
     drain();
     mergeParts(release);
-  } finally {
-    exit(0);
-  }
+  });
+  exit(0);
 }
 
 function parse(words: readonly string[]): Release {

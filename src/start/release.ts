@@ -15,9 +15,9 @@ import { removeMountPoint } from "./mount-point.ts";
 /**
  * Takes down what a record stands for: the upper of an ephemeral instance goes to the trash in one step, the
  * record goes. Idempotent. The caller knows that nothing uses it any more. Returns the directory in the trash
- * when something is left in it.
+ * when something is left in it: a small one is deleted, unless the caller has it deleted out of the way (`aside`).
  */
-export function release(store: Store, record: UseRecord): string | undefined {
+export function release(store: Store, record: UseRecord, aside = false): string | undefined {
   let left: string | undefined;
   if (record.placement === "host" && record.target !== undefined) {
     const mapped = record.target === paths.mappedPoint(store, record.key);
@@ -29,7 +29,7 @@ export function release(store: Store, record: UseRecord): string | undefined {
   }
   if (record.ephemeral !== undefined) {
     const trash = moveToTrash(store, paths.ephemeral(store, record.ephemeral));
-    if (trash !== undefined && !deleteIfSmall(trash)) left = trash;
+    if (trash !== undefined && (aside || !deleteIfSmall(trash))) left = trash;
   }
   removeRecord(store, record);
   return left;

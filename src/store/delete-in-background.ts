@@ -22,7 +22,7 @@ export function deleteIfSmall(trash: string): boolean {
 }
 
 /** Lets a directory in the trash be deleted by a process of its own, which this one does not wait for. */
-export function deleteLater(trash: string): void {
+function deleteLater(trash: string): void {
   try {
     startDetached(["/bin/rm", "-rf", "--one-file-system", "--", trash]);
   } catch {

@@ -407,6 +407,6 @@ describe.each(RUNTIMES)("%s", (name) => {
     );
     const outcome = await run(path);
     expect(outcome).toEqual({ status: 0, stdout: "ID=veneer-test\nvolume\nvolume", stderr: "" });
-    expect(leftovers(own)).toEqual([]);
+    await expect.poll(() => leftovers(own)).toEqual([]);
   });
 });

@@ -101,7 +101,7 @@ describe("adopt", () => {
       stdout: "changed\n/opt:\nkept\nkept-too\nreplaced\n\n/opt/replaced:\nnew\nx\nnot for containers",
     });
     expect(await host.ok("diff", name)).toContain("A /etc/more");
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     expect(existsSync(join(upper, "etc/more"))).toBe(false);
     await host.ok("unsetup", "lxc", name, "--lxcpath", lxc.path);
     expect(readFileSync(configOf(name), "utf8")).toBe(config);
@@ -200,7 +200,7 @@ describe("adopt", () => {
         await host.ok("rm", "interrupted");
     }
     await host.ok("gc");
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     expect((await adopt("interrupted", "--base", "b")).status).toBe(0);
     expect(await lxc.execute("interrupted", "/bin/cat", "/tmp/x")).toMatchObject({ stdout: "x" });
   });

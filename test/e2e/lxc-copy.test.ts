@@ -15,7 +15,7 @@ beforeAll(async () => {
   await setUp("web");
   await run("web", "echo of-web >/etc/who; test ! -e /etc/group");
 });
-afterEach(() => expect(leftovers(host)).toEqual([]));
+afterEach(() => expect.poll(() => leftovers(host)).toEqual([]));
 afterAll(async () => {
   await lxc.stopAll();
   await host.remove();

@@ -68,7 +68,7 @@ describe("setup lxc NAME --hookless", () => {
     expect(readdirSync(join(host.root, "instances", name, "1")).sort()).toEqual(["olwork", "upper", "work"]);
     const again = await setup("--base", "b", "--hookless");
     expect(again).toMatchObject({ status: 0, stdout: "" });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("gives a container back byte for byte, whatever cutover made of its line", async () => {

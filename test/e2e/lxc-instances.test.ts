@@ -44,7 +44,7 @@ describe("a persistent upper", () => {
     const outcome = await lxc.execute("keeps", "/bin/sh", "-c", "cat /etc/made; test ! -e /etc/group");
     expect(outcome).toMatchObject({ status: 0, stdout: "kept" });
     expect(readdirSync(join(host.root, "instances"))).toContain("keeps");
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("is found again by name after another container made it", async () => {
@@ -148,7 +148,7 @@ describe("a second container on one upper", () => {
     await eventually(() => (existsSync(`/proc/${pid}`) ? undefined : true));
     expect(leftovers(host)).not.toEqual([]);
     expect(await lxc.execute("next", "/bin/true")).toMatchObject({ status: 0 });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 });
 
@@ -181,7 +181,7 @@ describe("without post-stop", () => {
     expect(second[1]).not.toBe(first[1]);
     lxc.container("untidy");
     await lxc.execute("untidy", "/bin/true");
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 });
 
@@ -200,7 +200,7 @@ describe("a hook that is killed midway", () => {
       lxc.container(name, { hook: "--base b --persistent" });
       expect(await lxc.execute(name, "/bin/test", "!", "-e", "/started")).toMatchObject({ status: 0 });
       await host.ok("gc");
-      expect(leftovers(host)).toEqual([]);
+      await expect.poll(() => leftovers(host)).toEqual([]);
       expect(await host.ok("gc", "--dry-run")).toBe("would free nothing");
     },
   );

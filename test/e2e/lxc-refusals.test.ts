@@ -23,7 +23,7 @@ afterAll(async () => {
 async function refusal(name: string): Promise<string> {
   const outcome = await lxc.execute(name, "/bin/touch", "/started");
   expect(outcome.status).not.toBe(0);
-  expect(leftovers(host)).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   const lines = outcome.stderr.split("\n").filter((line) => line.startsWith("veneer: "));
   expect(lines).toHaveLength(1);
   return lines[0] as string;
@@ -123,14 +123,14 @@ describe("a hostile container name", () => {
     expect(await lxc.execute(name, "/bin/cat", "/etc/os-release")).toMatchObject({
       stdout: "ID=veneer-test",
     });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test.each(names.filter((name) => !/^[\w.]+$/.test(name)))("%j is refused with version 0", async (name) => {
     lxc.container(name, { hookVersion: 0 });
     const outcome = await lxc.execute(name, "/bin/touch", "/started");
     expect(outcome.status).not.toBe(0);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("never becomes the name of an upper", async () => {
@@ -140,7 +140,7 @@ describe("a hostile container name", () => {
     }
     const made = existsSync(join(host.root, "instances")) ? readdirSync(join(host.root, "instances")) : [];
     expect(made).toEqual([]);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("cannot bring control characters into a message", async () => {

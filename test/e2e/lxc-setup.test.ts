@@ -56,7 +56,7 @@ describe("setup lxc NAME", () => {
     const run = await lxc.execute("new", "/bin/sh", "-c", script);
     expect(run).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
     expect((await lxc.execute("new", "/bin/test", "-e", "/etc/made")).status).toBe(1);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     expect(await unsetup("new")).toMatchObject({ status: 0, stdout: configOf("new") });
     expect(existsSync(join(lxc.path, "new"))).toBe(false);
   });
@@ -73,7 +73,7 @@ describe("setup lxc NAME", () => {
       status: 0,
       stdout: "ID=veneer-test",
     });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     const again = await setup("there", "--base", "b");
     expect(again).toMatchObject({ status: 0, stdout: "" });
     expect(again.stderr).toContain("is set up already");

@@ -31,7 +31,7 @@ describe("lxc-execute", () => {
     expect(outcome).toMatchObject({ status: 0, stdout: "ID=veneer-test\n/root:\n\n/tmp:\n1777\n700" });
     expect(mountinfo()).toBe(before);
     expect(await must("ls", ["-A", rootfs])).toBe("");
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("gives the command's status", async () => {
@@ -69,7 +69,7 @@ describe("lxc-execute", () => {
       "cat /etc/passwd /srv/new/hosts; test -e /home/package.json && test -e /srv/project/package.json";
     const outcome = await lxc.execute("entries", "/bin/sh", "-c", script);
     expect(outcome).toMatchObject({ status: 0, stdout: "from the host\nfrom the host" });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("takes a root directory with a colon, a comma, a space and letters that are not ASCII", async () => {
@@ -94,7 +94,7 @@ describe("lxc-execute", () => {
       }),
     );
     for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("keeps containers on one base apart", async () => {
@@ -103,7 +103,7 @@ describe("lxc-execute", () => {
     const script = (name: string) => `echo ${name} >/etc/own; sleep 0.3; cat /etc/own; ls /tmp`;
     const outcomes = await Promise.all(names.map((name) => lxc.execute(name, "/bin/sh", "-c", script(name))));
     expect(outcomes.map(({ stdout }) => stdout)).toEqual(names);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 });
 
@@ -194,7 +194,7 @@ describe("veneer.conf", () => {
     lxc.container("include", { only: [include(), "lxc.environment = VENEER_BASE=b"] });
     const outcome = await lxc.execute("include", "/bin/cat", "/etc/os-release");
     expect(outcome).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   test("takes the last value, from included files too", async () => {

@@ -129,7 +129,7 @@ describe.each(tested)("$name", (kind) => {
     );
     expect(log).toContain("hint: ");
     expect(log).toContain(`'${kind.client} config set NAME security.privileged=true'`);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     // LXD is still at its end
     const privileged = () => lxd.client("config", "set", "unprivileged", "security.privileged=true");
     await waitFor(async () => (await privileged()).status === 0);

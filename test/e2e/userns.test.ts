@@ -487,7 +487,7 @@ describe("a kill", () => {
       for (const name of existsSync(records) ? readdirSync(records) : [])
         utimesSync(join(records, name), 0, 0);
       await host.ok("gc");
-      expect(leftovers(host)).toEqual([]);
+      await expect.poll(() => leftovers(host)).toEqual([]);
       const left = ["mapped", "userns"].flatMap((name) =>
         existsSync(join(host.run, name)) ? readdirSync(join(host.run, name)) : [],
       );

@@ -47,7 +47,7 @@ beforeAll(() => plantBase(host, "debian", label(makeTree(join(host.dir, "base"))
 afterAll(() => host.remove());
 afterEach(async () => {
   await host.ok("gc");
-  expect(leftovers(host)).toEqual([]);
+  await expect.poll(() => leftovers(host)).toEqual([]);
   expect(overlays()).toEqual([]);
 });
 
@@ -73,7 +73,7 @@ describe("a container that names a base", () => {
     expect(overlays()).toEqual([target]);
     expect(await poststop(changed)).toEqual({ status: 0, stdout: "", stderr: "" });
     expect(overlays()).toEqual([]);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     expect(await poststop(changed)).toEqual({ status: 0, stdout: "", stderr: "" });
   });
 
@@ -109,7 +109,7 @@ describe("a container that names a base", () => {
     const state = { ociVersion: "1.0.2", id: ID, status: "stopped", bundle: "/x", annotations: {} };
     expect(await precreate(JSON.stringify(state))).toEqual({ status: 0, stdout: "", stderr: "" });
     expect(overlays()).toEqual([]);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
   });
 
   it("is left alone by gc while a container has it as its root, and reclaimed afterwards", async () => {
@@ -196,7 +196,7 @@ describe("a failure", () => {
     const outcome = await precreate(text);
     expect(outcome).toMatchObject({ status, stdout: "", stderr: expect.stringContaining(reason) });
     expect(outcome.stderr).toMatch(/^veneer: [^\n]*$/);
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     expect(overlays()).toEqual([]);
   });
 
@@ -204,7 +204,7 @@ describe("a failure", () => {
     const command = `"$0" --root "$1" --run "$2" hook precreate >/dev/full`;
     const outcome = await sh("sh", ["-c", command, PROGRAM, host.root, host.run], { input: ON_BASE });
     expect(outcome).toMatchObject({ status: 1, stderr: expect.stringContaining("ENOSPC") });
-    expect(leftovers(host)).toEqual([]);
+    await expect.poll(() => leftovers(host)).toEqual([]);
     expect(overlays()).toEqual([]);
   });
 
@@ -222,7 +222,7 @@ describe("a failure", () => {
       );
       ageTemporaries(host);
       await host.ok("gc");
-      expect(leftovers(host)).toEqual([]);
+      await expect.poll(() => leftovers(host)).toEqual([]);
       expect(overlays()).toEqual([]);
     },
   );
