@@ -164,6 +164,10 @@ export const ERROR_CODES = {
     "Use a store on another file system, or flatten the base as the hint says.",
   ],
   NOT_YOURS: ["It belongs to another user.", "Let that user or root do it."],
+  NO_ANSWER: [
+    "A process of a container keeps whoever looks at it waiting, for example for a file server.",
+    "End that process, or stop the container. Nothing was changed; other containers are not concerned.",
+  ],
   NO_BASE: [
     "There is no base, or no version, of that name.",
     "`veneer base ls` lists the bases; `veneer base import` makes one.",

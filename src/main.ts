@@ -12,6 +12,7 @@ import { startLargeProgram } from "./runtime/large-program.ts";
 import { releaseContainer } from "./runtime/release.ts";
 import { wrapRuntime } from "./runtime/wrap.ts";
 import { exit } from "./sys/process/fork.ts";
+import { readFiles } from "./sys/process/read-files.ts";
 import { warn } from "./sys/self.ts";
 import { decodeName } from "./text/file-names.ts";
 
@@ -24,6 +25,10 @@ function main(argv: readonly string[]): void {
   if (word === "hook") {
     // all that hooks read of their environment, which may be that of an image
     runHook(args.rest(), options, environment("LXC_"));
+    exit(0);
+  }
+  if (word === "internal" && argv.at(-1) === "read" && argv.length === 2) {
+    readFiles();
     exit(0);
   }
   if (word === "runtime") runtime(args.rest(), options);

@@ -1,6 +1,7 @@
 /** The command line for people: everything but what engines call. */
 import { exitStatus, formatError, UsageError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
+import { MINIMAL_PATH } from "../sys/environment.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
@@ -116,16 +117,31 @@ async function again(context: Context, join: number | undefined): Promise<number
   return runInside(programPath(), process.argv.slice(2), context.env, "command", join);
 }
 
+/** Milliseconds. */
+const RECOVERY_TIME = 15_000;
+
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
 async function recoverMoving(context: Context, name: string): Promise<void> {
   const { store } = context.settings;
   if (name.startsWith("internal ") || !lstatMaybe(`${store.run}/moving`)) return;
-  const { recoverAll, recoveredLine } = await import("../live/recover.ts");
-  recoverAll(
-    store,
-    (moving, result) => note(recoveredLine(moving, result)),
-    (error) => note(`veneer: ${formatError(error)}`),
-  );
+  const { holdMoving, listMoving } = await import("../live/journal.ts");
+  const isLeft = (key: string) => {
+    using held = holdMoving(store, key);
+    return held !== undefined;
+  };
+  if (!listMoving(store).some(isLeft)) return;
+  // in another process: a container that cannot be brought to order keeps nobody from looking at the others
+  const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
+  const child = Bun.spawn([programPath(), ...words], {
+    cwd: "/",
+    env: { PATH: MINIMAL_PATH },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  await Promise.race([child.exited, Bun.sleep(RECOVERY_TIME)]);
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill("SIGKILL");
+  child.unref();
+  note("veneer: a container whose rebase was killed could not be brought to order: it does not answer");
 }
 
 /** The longest verb that the words begin with, and what follows it. */

@@ -4,10 +4,10 @@
  */
 import { exitStatus, formatError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
+import { namesIn } from "../store/versions.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath, useUmask } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
-import { lstatMaybe } from "../sys/stat.ts";
 import { command as run } from "./containers/run.ts";
 import type { Command, Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
@@ -68,10 +68,13 @@ function runVerb(
   return status;
 }
 
+/** Milliseconds: a container that cannot be brought to order keeps nobody from looking at the others. */
+const RECOVERY_TIME = 15_000;
+
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
 function recoverMoving({ settings: { store } }: Context): void {
-  if (!lstatMaybe(`${store.run}/moving`)) return;
+  if (!namesIn(`${store.run}/moving`).some((name) => name.endsWith(".json"))) return;
   const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
-  const { stderr } = runToEnd([programPath(), ...words]);
+  const { stderr } = runToEnd([programPath(), ...words], { limit: RECOVERY_TIME });
   if (stderr !== "") note(stderr.trimEnd());
 }

@@ -15,7 +15,7 @@ import type { UseRecord } from "../store/records.ts";
 import { isLeft, lockSession, readSession } from "../store/sessions.ts";
 import { holdStaging } from "../store/staging.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { changeBase, listBases, listVersions, namesIn } from "../store/versions.ts";
+import { changeBase, listVersions, namesIn } from "../store/versions.ts";
 import { type Fd, flock, openat, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
@@ -25,6 +25,7 @@ import { settleDedupe } from "./dedupe.ts";
 import { deleteTrash, diskUsage } from "./empty-trash.ts";
 import { findGarbage, isOrphan } from "./find.ts";
 import { type GarbageKind, type GcStep, planGc } from "./plan.ts";
+import { isFree, waitForStarts } from "./starts.ts";
 
 export interface Freed {
   readonly kind: GarbageKind;
@@ -57,12 +58,20 @@ export async function collectGarbage(store: Store, dryRun: boolean, progress: Pr
     }
     if (!dryRun) settleAll(store, problems);
     if (!dryRun && layers) settleDedupe(store);
-    const steps = planGc(findGarbage(store, layers !== undefined, (error) => problems.push(error)));
+    let steps = planGc(findGarbage(store, layers !== undefined, (error) => problems.push(error)));
     if (dryRun) {
       const sizes = await diskUsage(steps.flatMap((step) => pathOf(store, step) ?? []));
       return { freed: steps.map((step) => describe(store, step, sizes)), problems };
     }
-    if (steps.some((step) => step.kind === "ephemeral upper")) waitForStarts(store);
+    if (steps.some((step) => step.kind === "ephemeral upper")) {
+      const held = waitForStarts(store);
+      if (held !== undefined) {
+        problems.push(
+          new VeneerError("BUSY", `uppers without a record are left: base ${held} is in use for long`),
+        );
+        steps = steps.filter((step) => step.kind !== "ephemeral upper");
+      }
+    }
     for (const step of steps) {
       try {
         const what = describe(store, step, new Map());
@@ -115,14 +124,6 @@ export function lockTrash(store: Store, flags = 0): Fd | undefined {
   if (flock(fd.number, LOCK_EX | flags, path)) return fd;
   fd[Symbol.dispose]();
   return undefined;
-}
-
-/**
- * Lets every start that is under way end: each holds its base. What has no record then and is not mounted is
- * nobody's, even when starts keep their records in another --run directory.
- */
-function waitForStarts(store: Store): void {
-  for (const name of listBases(store)) changeBase(store, name)?.[Symbol.dispose]();
 }
 
 /** The directory that a step moves to the trash. */
@@ -259,6 +260,7 @@ function trashSession(store: Store, name: string): string | false {
 }
 
 function removeManifest(store: Store, name: string, version: number): boolean {
+  if (!isFree(store, name)) return false;
   using lock = changeBase(store, name);
   if (!lock || listVersions(store, name).includes(version)) return false;
   unlinkQuietly(paths.manifest(store, name, version));

@@ -4,6 +4,7 @@ import type { Fd } from "../sys/fd.ts";
 import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "./file-blockers.ts";
 import type { LiveContainer } from "./inspect.ts";
 import { type Found, findInParts, isJournal } from "./link-open-files.ts";
+import { lookPatiently } from "./look.ts";
 import { type Opened, openForWriting } from "./open-files.ts";
 import { boundSockets } from "./sockets.ts";
 
@@ -19,7 +20,8 @@ export interface Uppers {
 
 /** What stands in the way of another root now, as far as it can be told while the container runs. */
 export function findObstacles(container: LiveContainer, uppers: Uppers, moved: boolean): Obstacle[] {
-  const open = judge(openForWriting(container.members.pids, container.marks), uppers, moved);
+  const { members, marks } = container;
+  const open = judge(openForWriting(members.pids, marks, lookPatiently), uppers, moved);
   return [...socketObstacles(container), ...obstacles(open.map(({ file }) => file))];
 }
 
@@ -56,6 +58,12 @@ export function judge(
     }
     return findInParts(left, one) ? [{ file: { ...file, left: true } }] : [];
   });
+}
+
+/** With the command lines of the processes, which could not be asked while they stood still. */
+export function withCommands(all: readonly Obstacle[]): Obstacle[] {
+  const command = lookPatiently.commands([...new Set(all.map(({ pid }) => pid))]);
+  return all.map((one) => ({ ...one, command: command(one.pid) || one.command }));
 }
 
 /** Throws when there are any, unless they are to be passed over. */

@@ -1,7 +1,8 @@
 /** What of a container's processes is still on a root that was taken away from it. */
-import { readlink, readText } from "../sys/fd.ts";
-import { commandOf, gone } from "../sys/process/processes.ts";
+import { readlink } from "../sys/fd.ts";
+import { gone } from "../sys/process/processes.ts";
 import { list } from "../sys/stat.ts";
+import { lookPatiently } from "./look.ts";
 import { isOfRoot, placeOfLink, type RootMarks } from "./open-files.ts";
 
 export interface StaleUse {
@@ -12,9 +13,48 @@ export interface StaleUse {
   readonly path: string;
 }
 
-/** Each path of a process once; processes that end meanwhile are left out. */
+/** Each path of a process once; processes that end meanwhile are left out. Throws like {@link lookPatiently}. */
 export function findStale(pids: readonly number[], marks: RootMarks): StaleUse[] {
-  return pids.flatMap((pid) => gone(() => staleUses(pid, marks)) ?? []);
+  const all = pids.flatMap((pid) => gone(() => filesOf(pid, marks)) ?? []);
+  const text = lookPatiently.texts(all.flatMap(({ pid, watching }) => [mapsOf(pid), ...watching]));
+  const mapped = new Map(all.map(({ pid }) => [pid, mappedFiles(text(mapsOf(pid)))]));
+  const links = [...mapped].flatMap(([pid, ranges]) => [...ranges.values()].map(linkOf(pid)));
+  const stats = lookPatiently.stats(links);
+  const uses = all.flatMap(({ pid, ...files }) => {
+    const libraries = [...(mapped.get(pid) ?? [])].flatMap(([path, range]) => {
+      const stat = stats(linkOf(pid)(range));
+      return stat && isOfRoot(marks, stat) ? [path] : [];
+    });
+    const isWatching = files.watching.some((info) => watches(text(info), marks));
+    return gone(() => staleUses(pid, { ...files, libraries, isWatching }, marks)) ?? [];
+  });
+  const command = lookPatiently.commands([...new Set(uses.map(({ pid }) => pid))]);
+  return uses.map((use) => ({ ...use, command: command(use.pid) }));
+}
+
+const linkOf = (pid: number) => (range: string) => `/proc/${pid}/map_files/${range}`;
+
+interface ProcessFiles {
+  readonly pid: number;
+  /** on one of the roots */
+  readonly open: readonly string[];
+  /** where its descriptors of inotify(7) and fanotify(7) say what they watch */
+  readonly watching: readonly string[];
+}
+
+const mapsOf = (pid: number) => `/proc/${pid}/maps`;
+
+function filesOf(pid: number, marks: RootMarks): ProcessFiles {
+  const open: string[] = [];
+  const watching: string[] = [];
+  for (const fd of list(`/proc/${pid}/fd`)) {
+    const link = `/proc/${pid}/fd/${fd}`;
+    const path = readlink(link) ?? "";
+    if (path === "anon_inode:inotify" || path === "anon_inode:[fanotify]")
+      watching.push(`/proc/${pid}/fdinfo/${fd}`);
+    else if (path.startsWith("/") && isOn(link, marks)) open.push(path);
+  }
+  return { pid, open, watching };
 }
 
 const PLACES = [
@@ -23,28 +63,29 @@ const PLACES = [
   ["exe", "program"],
 ] as const;
 
-function staleUses(pid: number, marks: RootMarks): StaleUse[] {
-  const uses: StaleUse[] = [];
+type Use = Omit<StaleUse, "command">;
+
+interface Found {
+  readonly open: readonly string[];
+  readonly libraries: readonly string[];
+  readonly isWatching: boolean;
+}
+
+function staleUses(pid: number, { open, libraries, isWatching }: Found, marks: RootMarks): Use[] {
+  const uses: Use[] = [];
   const seen = new Set<string>();
-  const command = commandOf(pid);
   const add = (kind: StaleUse["kind"], path: string) => {
     const key = kind === "program" || kind === "library" ? path : `${kind} ${path}`;
     if (seen.has(key)) return;
     seen.add(key);
-    uses.push({ pid, command, kind, path });
+    uses.push({ pid, kind, path });
   };
   for (const [place, kind] of PLACES) {
     if (isOn(`/proc/${pid}/${place}`, marks)) add(kind, readlink(`/proc/${pid}/${place}`) ?? "");
   }
-  for (const [path, range] of mappedFiles(pid)) {
-    if (isOn(`/proc/${pid}/map_files/${range}`, marks)) add("library", path);
-  }
-  for (const fd of list(`/proc/${pid}/fd`)) {
-    const path = readlink(`/proc/${pid}/fd/${fd}`) ?? "";
-    if (path === "anon_inode:inotify" || path === "anon_inode:[fanotify]") {
-      if (watches(pid, fd, marks)) add("watch", "");
-    } else if (path.startsWith("/") && isOn(`/proc/${pid}/fd/${fd}`, marks)) add("file", path);
-  }
+  for (const path of libraries) add("library", path);
+  for (const path of open) add("file", path);
+  if (isWatching) add("watch", "");
   return uses;
 }
 
@@ -54,9 +95,9 @@ function isOn(link: string, marks: RootMarks): boolean {
 }
 
 /** A range of each mapped file. */
-function mappedFiles(pid: number): Map<string, string> {
+function mappedFiles(maps: string): Map<string, string> {
   const ranges = new Map<string, string>();
-  for (const line of (readText(`/proc/${pid}/maps`) ?? "").split("\n")) {
+  for (const line of maps.split("\n")) {
     const [, range, path] = /^([0-9a-f]+-[0-9a-f]+) \S+ [0-9a-f]+ \S+ [0-9]+ +(\/.*)$/.exec(line) ?? [];
     if (range !== undefined && path !== undefined && !ranges.has(path)) ranges.set(path, range);
   }
@@ -67,8 +108,7 @@ function mappedFiles(pid: number): Map<string, string> {
  * Marks of inotify(7) and fanotify(7) on the roots (proc_pid_fdinfo(5)): `sdev` is the device in the kernel's own form, in
  * hexadecimal; a mark of fanotify may name a mount alone, in hexadecimal too.
  */
-function watches(pid: number, fd: string, marks: RootMarks): boolean {
-  const info = gone(() => readText(`/proc/${pid}/fdinfo/${fd}`)) ?? "";
+function watches(info: string, marks: RootMarks): boolean {
   return [...info.matchAll(/^(?:in|fan)otify .*\b(sdev|mnt_id):([0-9a-f]+)/gm)].some(([, kind, hex = ""]) => {
     const number = Number.parseInt(hex, 16);
     if (kind === "mnt_id") return marks.mounts.has(number);

@@ -10,11 +10,12 @@ import { MS_PRIVATE } from "../sys/flags.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { ignoreSignals } from "../sys/process/signals.ts";
 import { isShared } from "../sys/propagation.ts";
-import { judge, refuseObstacles, type Uppers } from "./blockers.ts";
+import { judge, refuseObstacles, type Uppers, withCommands } from "./blockers.ts";
 import { type Obstacle, obstacles } from "./file-blockers.ts";
 import { halt, letGo, stopNewcomers } from "./freeze.ts";
 import type { LiveContainer } from "./inspect.ts";
 import type { Halt, Moving } from "./journal.ts";
+import { lookNow } from "./look.ts";
 import { mountNew, type NewOverlay } from "./new-root.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, type Pause, type PauseLimit } from "./pause.ts";
@@ -111,8 +112,8 @@ export function insist(work: Work, overlay: NewOverlay): Done {
     const { blocked } = result;
     persistent = persistent?.filter((one) => blocked.some((other) => isSameObstacle(one, other))) ?? blocked;
     const waited = performance.now() - begin;
-    if (waited > PERSISTENCE) refuseObstacles(persistent, next);
-    if (waited > PATIENCE) refuseObstacles(blocked, next);
+    if (waited > PERSISTENCE) refuseObstacles(withCommands(persistent), next);
+    if (waited > PATIENCE) refuseObstacles(withCommands(blocked), next);
     Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
   }
 }
@@ -150,7 +151,7 @@ function attempt(
     work.guard.frozen(plan);
     halt(plan, pause.left());
     if (!members.freezer) plan = stopNewcomers(work);
-    const opened = openForWriting(standing(members, plan), marks, pause.check);
+    const opened = openForWriting(standing(members, plan), marks, lookNow(pause.check), pause.check);
     const judged = judge(opened, next, work.stays === undefined, pause.check);
     const inTheWay = obstacles(judged.map(({ file }) => file));
     if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };

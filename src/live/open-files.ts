@@ -1,11 +1,12 @@
 /** Files of a container's root that its processes have open for writing (proc_pid_fd(5), proc_pid_fdinfo(5)). */
 
 import { isErrno } from "../sys/errno.ts";
-import { readlink, readText } from "../sys/fd.ts";
+import { readlink } from "../sys/fd.ts";
 import { type FilePlace, filePlace } from "../sys/file-place.ts";
 import { AT_FDCWD, S_IFIFO, S_IFMT, S_IFREG } from "../sys/flags.ts";
-import { commandOf, gone } from "../sys/process/processes.ts";
-import { list, type Stat, statMaybe } from "../sys/stat.ts";
+import { gone } from "../sys/process/processes.ts";
+import { isType, list, lstatMaybe, type Stat, statMaybe } from "../sys/stat.ts";
+import type { Look } from "./look.ts";
 
 /** What tells the files of a root: its mounts, and the device of its directories. */
 export interface RootMarks {
@@ -29,8 +30,21 @@ export interface Opened {
   readonly stat: Stat;
 }
 
-const O_ACCMODE = 3;
-const O_WRONLY = 1;
+/** A process, what it has open for writing, and where its memory map is. */
+interface Candidates {
+  readonly pid: number;
+  readonly files: readonly Candidate[];
+}
+
+interface Candidate {
+  /** its link in /proc */
+  readonly link: string;
+  readonly info: string;
+  readonly reads: boolean;
+  readonly stat: Stat;
+}
+
+const mapsOf = (pid: number) => `/proc/${pid}/maps`;
 
 /**
  * What the processes have open for writing, or mapped so, on the root; deleted files left out. `pace` is called now
@@ -39,30 +53,49 @@ const O_WRONLY = 1;
 export function openForWriting(
   pids: readonly number[],
   marks: RootMarks,
+  look: Look,
   pace: () => void = () => {},
 ): Opened[] {
-  return pids.flatMap((pid) => {
+  const all = pids.flatMap((pid): Candidates[] => {
     pace();
-    let command: string | undefined;
-    const asked = {
-      pid,
-      marks,
-      pace,
-      command() {
-        command ??= commandOf(pid);
-        return command;
-      },
-    };
-    return gone(() => [...descriptorsOf(asked), ...mappingsOf(asked)]) ?? [];
+    const files = gone(() => [...descriptorsOf(pid, marks, pace)]);
+    return files ? [{ pid, files }] : [];
+  });
+  const text = look.texts(all.flatMap(({ pid, files }) => [mapsOf(pid), ...files.map(({ info }) => info)]));
+  const mapped = new Map(
+    all.map(({ pid }) => {
+      pace();
+      return [pid, sharedMappings(text(mapsOf(pid)))] as const;
+    }),
+  );
+  const stats = look.stats([...mapped].flatMap(([pid, ranges]) => [...ranges.values()].map(linkOf(pid))));
+  const opened = all.flatMap(({ pid, files }) => {
+    pace();
+    const isFile = (stat: Stat) => isOfRoot(marks, stat) && isType(stat, S_IFREG) && stat.nlink > 0;
+    const own = files.map(({ link, info, reads, stat }) => {
+      const kind = isType(stat, S_IFREG) ? ("file" as const) : ("fifo" as const);
+      const path = gone(() => readlink(link)) ?? "";
+      return { pid, path, kind, reads, locked: /^lock:/m.test(text(info)), stat };
+    });
+    const ranges = [...(mapped.get(pid) ?? [])];
+    const shared = ranges.flatMap(([path, range]) => {
+      const stat = stats(linkOf(pid)(range));
+      return stat && isFile(stat)
+        ? [{ pid, path, kind: "file" as const, reads: true, locked: false, stat }]
+        : [];
+    });
+    return [...own, ...shared];
+  });
+  const command = look.commands([...new Set(opened.map(({ pid }) => pid))]);
+  const names = new Map<number, string>();
+  return opened.map((one) => {
+    const name = names.get(one.pid) ?? command(one.pid);
+    names.set(one.pid, name);
+    return { ...one, command: name };
   });
 }
 
-interface Asked {
-  readonly pid: number;
-  readonly marks: RootMarks;
-  readonly pace: () => void;
-  command(): string;
-}
+const linkOf = (pid: number) => (range: string) => `/proc/${pid}/map_files/${range}`;
 
 /**
  * Status of what a link of /proc leads to, when it is on one of the roots; undefined otherwise, and where it has no
@@ -86,38 +119,32 @@ export function placeOfLink<T>(path: string, look: (place: FilePlace) => T | und
 
 const PACE = 64;
 
-function* descriptorsOf({ pid, marks, pace, command }: Asked): Generator<Opened> {
+/** By the permissions of its link, which are those of the open file (proc_pid_fd(5)). */
+function* descriptorsOf(pid: number, marks: RootMarks, pace: () => void): Generator<Candidate> {
   let count = 0;
   for (const fd of list(`/proc/${pid}/fd`)) {
     if (++count % PACE === 0) pace();
-    const place = `/proc/${pid}/fd/${fd}`;
-    const stat = statOnRoot(place, marks);
+    const link = `/proc/${pid}/fd/${fd}`;
+    const { mode = 0 } = lstatMaybe(link) ?? {};
+    const reads = (mode & S_IRUSR) !== 0;
+    const writes = (mode & S_IWUSR) !== 0;
+    if (!reads && !writes) continue;
+    const stat = statOnRoot(link, marks);
     const type = (stat?.mode ?? 0) & S_IFMT;
-    if (!stat || (type !== S_IFREG && type !== S_IFIFO) || stat.nlink === 0) continue;
-    const info = readText(`/proc/${pid}/fdinfo/${fd}`) ?? "";
-    const access = Number.parseInt(/^flags:\s*0?([0-7]+)$/m.exec(info)?.[1] ?? "0", 8) & O_ACCMODE;
-    if (access === 0 && type === S_IFREG) continue;
-    yield {
-      path: readlink(place) ?? "",
-      pid,
-      command: command(),
-      kind: type === S_IFREG ? "file" : "fifo",
-      reads: access !== O_WRONLY,
-      locked: /^lock:/m.test(info),
-      stat,
-    };
+    if (!stat || stat.nlink === 0 || !(type === S_IFIFO || (type === S_IFREG && writes))) continue;
+    yield { link, info: `/proc/${pid}/fdinfo/${fd}`, reads, stat };
   }
 }
 
-/** Shared mappings through which a file can be written; the descriptor may be closed by now. */
-function* mappingsOf({ pid, marks, command }: Asked): Generator<Opened> {
-  const seen = new Set<string>();
-  for (const line of (readText(`/proc/${pid}/maps`) ?? "").split("\n")) {
+const S_IRUSR = 0o400;
+const S_IWUSR = 0o200;
+
+/** A range of each file that is mapped so that it can be written; the descriptor may be closed by now. */
+function sharedMappings(maps: string): ReadonlyMap<string, string> {
+  const ranges = new Map<string, string>();
+  for (const line of maps.split("\n")) {
     const [, range, path] = /^([0-9a-f]+-[0-9a-f]+) .w.s [0-9a-f]+ \S+ [0-9]+ +(\/.*)$/.exec(line) ?? [];
-    if (range === undefined || path === undefined || seen.has(path)) continue;
-    seen.add(path);
-    const stat = statOnRoot(`/proc/${pid}/map_files/${range}`, marks);
-    if (!stat || (stat.mode & S_IFMT) !== S_IFREG || stat.nlink === 0) continue;
-    yield { path, pid, command: command(), kind: "file", reads: true, locked: false, stat };
+    if (range !== undefined && path !== undefined && !ranges.has(path)) ranges.set(path, range);
   }
+  return ranges;
 }

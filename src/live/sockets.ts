@@ -4,7 +4,7 @@ import { isErrno } from "../sys/errno.ts";
 import { openat2, openDirectory, readlink, readText } from "../sys/fd.ts";
 import { openFilePlace } from "../sys/file-place.ts";
 import { O_NOFOLLOW, O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV, S_IFSOCK } from "../sys/flags.ts";
-import { commandOf, gone } from "../sys/process/processes.ts";
+import { gone, nameOf } from "../sys/process/processes.ts";
 import { isType, list } from "../sys/stat.ts";
 import { isOfRoot, type RootMarks } from "./open-files.ts";
 
@@ -33,7 +33,7 @@ export function boundSockets(init: number, pids: readonly number[], marks: RootM
   for (const pid of pids) {
     for (const fd of gone(() => list(`/proc/${pid}/fd`)) ?? []) {
       const path = bound.get(gone(() => readlink(`/proc/${pid}/fd/${fd}`)) ?? "");
-      if (path !== undefined) found.push({ path, pid, command: commandOf(pid) });
+      if (path !== undefined) found.push({ path, pid, command: nameOf(pid) });
     }
   }
   return found;

@@ -21,6 +21,7 @@ import { planHalt } from "./freeze.ts";
 import { type Done, insist, mountNext, type NewRoot, pauseLimit, type Work } from "./freeze-and-switch.ts";
 import type { LiveContainer } from "./inspect.ts";
 import { type Moving, publishMoving, removeMoving } from "./journal.ts";
+import { lookPatiently } from "./look.ts";
 import { placesOn } from "./mounts.ts";
 import { moveBackDurably, whyNotMoved } from "./move-changes.ts";
 import { openForWriting } from "./open-files.ts";
@@ -30,6 +31,8 @@ import { startGuard } from "./watchdog.ts";
 
 export interface LiveReport extends Done {
   readonly stale: readonly StaleUse[];
+  /** why it cannot be told what is stale: a process kept whoever looked at it waiting */
+  readonly unseen?: unknown;
   /** processes were stopped by signals: there was no control group of the container's own to freeze */
   readonly signals: boolean;
 }
@@ -99,12 +102,12 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     const after: UseRecord = { ...moved, remains: [...remainsInUse(record), former] };
     changeRecord(store, after);
     const done = insist(work, overlay);
-    const stale = staleOf(init.pid, after);
+    const seen = lookAtStale(init.pid, after);
     const remains = remainsInUse(after);
     changeRecord(store, remains.length > 0 ? { ...after, remains } : moved);
     removeMoving(store, record.key);
     const passed = [...sockets, ...done.obstacles];
-    return { ...done, obstacles: passed, stale, signals: members.freezer === undefined };
+    return { ...done, obstacles: passed, ...seen, signals: members.freezer === undefined };
   } catch (error) {
     // what could not be let go on, or put back, stays for the next command: the intent tells of it
     if (work.swapped && !work.standing) removeMoving(store, record.key);
@@ -116,12 +119,22 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
   }
 }
 
+/** The container is moved by then, whatever its processes say. */
+function lookAtStale(init: number, record: UseRecord): Pick<LiveReport, "stale" | "unseen"> {
+  try {
+    return { stale: staleOf(init, record) };
+  } catch (error) {
+    if (!(error instanceof VeneerError && error.code === "NO_ANSWER")) throw error;
+    return { stale: [], unseen: error };
+  }
+}
+
 /** Looks as it will be looked while the container stands still. */
 function refuseLong(container: LiveContainer, next: NewRoot): void {
   const { init, root, members, marks } = container;
   const begin = performance.now();
   const pace = beginPause(pauseLimit({ container, next }));
-  openForWriting(members.pids, marks, pace.check);
+  openForWriting(members.pids, marks, lookPatiently, pace.check);
   const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
   const places = placesOn(mounts, root.id);
   refuseLongPause(pauseLimit({ container, next }), performance.now() - begin, places.length);

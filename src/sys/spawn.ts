@@ -25,6 +25,8 @@ export interface Ended {
 /** The environment of a program that we start for ourselves; `env` is NAME=VALUE each, in place of it. */
 export interface RunOptions {
   readonly env?: readonly string[];
+  /** milliseconds after which it is left behind, with status 124 */
+  readonly limit?: number;
 }
 
 /** Runs a program to its end, in `/`, without input. */
@@ -32,13 +34,30 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
   const variables = options.env ?? MINIMAL_ENVIRONMENT;
   const env = Object.fromEntries(variables.map((text) => text.split(/=(.*)/s, 2)));
   try {
-    const child = Bun.spawnSync([...argv], { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = Bun.spawnSync([...argv], {
+      cwd: "/",
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(options.limit !== undefined && { timeout: options.limit, killSignal: "SIGKILL" as const }),
+    });
     const { stdout, stderr, exitCode, signalCode } = child;
     const status = signalCode ? 128 + (constants.signals[signalCode as NodeJS.Signals] ?? 0) : exitCode;
     return { status, stdout: stdout.toString(), stderr: stderr.toString() };
   } catch (error) {
     return { status: 127, stdout: "", stderr: String(error) };
   }
+}
+
+/** Starts a program between two open files, in `/`. Disposal kills it and does not wait for its end. */
+export function startBetween(argv: readonly string[], input: number, output: number): Disposable {
+  const env = { PATH: MINIMAL_PATH };
+  const child = Bun.spawn([...argv], { cwd: "/", env, stdio: [input, output, "ignore"] });
+  return {
+    [Symbol.dispose]() {
+      child.kill("SIGKILL");
+      child.unref();
+    },
+  };
 }
 
 /** A process that is in a new user namespace, without maps, until it is disposed. */

@@ -87,9 +87,26 @@ class Statx implements Stat {
 }
 
 function statx(dir: number, path: string, flags: number): Stat | number {
-  const buffer = new Uint8Array(256);
+  const buffer = new Uint8Array(STATX_BYTES);
   const result = syscall(SYS.statx, dir, cstring(path), flags, STATX_BASIC_STATS | STATX_MNT_ID, buffer);
   return result < 0 ? result : new Statx(buffer.buffer);
+}
+
+/** struct statx */
+export const STATX_BYTES = 256;
+const AT_STATX_DONT_SYNC = 0x4000;
+
+/** Like {@link statMaybe} as the kernel gives it, without asking the file system; undefined where there is nothing. */
+export function quickStat(path: string): Uint8Array<ArrayBuffer> | undefined {
+  const buffer = new Uint8Array(STATX_BYTES);
+  const flags = AT_STATX_DONT_SYNC;
+  const result = syscall(SYS.statx, -100, cstring(path), flags, STATX_BASIC_STATS | STATX_MNT_ID, buffer);
+  return result < 0 ? undefined : buffer;
+}
+
+/** `bytes` is a struct statx and nothing else. */
+export function decodeStat(bytes: Uint8Array<ArrayBuffer>): Stat {
+  return new Statx(bytes.slice().buffer);
 }
 
 /** Status of an entry, a symbolic link itself; undefined where it does not exist (ENOENT, ENOTDIR). */

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { verbNames } from "../../src/cli/framework/verbs.ts";
 import { type Host, makeHost, must, PROJECT, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running } from "../helpers/live.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -52,26 +53,83 @@ it("the server is what it says: whoever asks it waits", async () => {
   expect(asked.stderr).not.toContain("No such file");
 });
 
-it.each([
+const tree = join(host.dir, "tree1");
+
+/** Each verb at least once; in this order. */
+const CALLS: readonly (readonly [verb: string, ...words: string[]])[] = [
   ["ps"],
   ["ps", "--stale"],
   ["ls"],
+  ["tree"],
+  ["metrics"],
+  ["config"],
   ["inspect", "silent"],
   ["diff", "silent"],
   ["df"],
+  ["gc", "--dry-run"],
   ["gc"],
-  ["base", "ls"],
-  ["base", "log", "b"],
+  ["base ls"],
+  ["base show", "b"],
+  ["base log", "b"],
+  ["base diff", "b@1", "b@2"],
+  ["base verify", "b"],
+  ["base policy", "b"],
+  ["base update", "b"],
+  ["base shift", "b", "--uidmap", "0:100000:65536"],
+  ["base share", "b"],
+  ["base unshare", "b"],
+  ["base new", "other", "--from", "b"],
+  ["base export", "b", join(host.dir, "b.tar")],
   ["rebase", "silent", "b@2", "--dry-run"],
   ["rebase", "silent", "b@2"],
   ["ps", "--stale"],
-  ["base", "edit", "b", "--", "sh", "-c", "echo 3 >/etc/version"],
+  ["base edit", "b", "--", "sh", "-c", "echo 3 >/etc/version"],
   ["rollout", "b"],
-  ["fallback", "silent", "--dry-run"],
-  ["gc"],
+  ["base edit", "other"],
+  ["base commit", "other"],
+  ["base edit", "other"],
+  ["base abort", "other"],
+  ["base import", "third", tree],
+  ["base use", "b@3"],
+  ["base prune", "b", "--keep", "3"],
+  ["base rm", "third"],
+  ["create", "one", "b"],
+  ["mount", "one", join(host.dir, "one")],
+  ["mounted", "one"],
+  ["umount", "one"],
+  ["clone", "one", "two"],
+  ["clone", "silent", "copy"],
+  ["commit", "silent", "made"],
+  ["cutover", "silent", "b"],
+  ["cutover", "one", "b@1"],
+  ["fallback", "silent"],
+  ["fallback", "one"],
+  ["umount", "silent"],
+  ["rm", "silent"],
+  ["rm", "one"],
+  ["adopt", "no-container-of-lxc", "b"],
+  ["run", "b", "--rm", "--", "true"],
+  ["bundle", "b", join(host.dir, "written")],
+  ["unshare", "true"],
+  ["hook", "oci"],
+  ["runtime", "--real", "runc", "--", "--version"],
+  ["setup", "podman", "--dry-run"],
+  ["unsetup", "podman", "--dry-run"],
+  ["completion", "bash"],
   ["doctor"],
-])("veneer %s %s %s ends beside it", async (...words) => {
-  const { status, stderr } = await within(host, ...words.filter((word) => word !== undefined));
+  ["gc"],
+];
+
+it("no verb is forgotten", () => {
+  expect([...new Set(CALLS.map(([verb]) => verb))].sort()).toEqual(verbNames().sort());
+});
+
+it.each(CALLS)("veneer %s %s %s ends beside it", async (verb, ...words) => {
+  const { status, stderr } = await within(
+    host,
+    ...verb.split(" "),
+    ...words.filter((word) => word !== undefined),
+  );
   // wrong usage or a refusal is an end as well; 124 and 137 are those of timeout
   expect([0, 1, 2], stderr).toContain(status);
 });

@@ -1,3 +1,4 @@
+import { formatError } from "../../errors.ts";
 import { obstacleLine } from "../../live/file-blockers.ts";
 import type { StaleUse } from "../../live/find-stale.ts";
 import type { LiveOutlook } from "../../live/rebase.ts";
@@ -9,7 +10,7 @@ import type { Context } from "../framework/command.ts";
 export function noteLive(
   context: Context,
   id: string,
-  { pause, signals, obstacles, stale, kept, stays }: LiveReport,
+  { pause, signals, obstacles, stale, unseen, kept, stays }: LiveReport,
 ): void {
   if (signals) {
     context.note(`veneer: ${id} has no control group of its own: its processes were stopped by SIGSTOP`);
@@ -17,6 +18,7 @@ export function noteLive(
   for (const obstacle of obstacles)
     context.note(`veneer: passed over: ${printablePath(obstacleLine(obstacle))}`);
   for (const place of kept) context.note(`veneer: stays on the old version: ${printablePath(place)}`);
+  if (unseen) context.note(`veneer: what of ${id} needs a restart is not known: ${formatError(unseen)}`);
   noteLeft(context, { stale, stays });
   context.note(`veneer: ${id} stood still for ${pause.toFixed(1)} ms`);
 }

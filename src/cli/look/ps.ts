@@ -23,7 +23,7 @@ that need a restart. With --all it lists what is the same in both, too, which ke
     { name: "--all", help: "with --stale: files that are the same in both versions, too" },
     JSON_OPTION,
   ],
-  run(context, input) {
+  run(context, input): number | undefined {
     const [wanted] = input.operands;
     // one damaged record hides no other
     const report = (error: unknown) => context.note(`veneer: ${formatError(error)}`);
@@ -36,8 +36,7 @@ that need a restart. With --all it lists what is the same in both, too, which ke
       });
     }
     if (input.has("--stale")) {
-      printStale(context, input, running);
-      return;
+      return printStale(context, input, running);
     }
     const behind = makeBehind(context.settings.store);
     const rows = running.map(({ record, pid }) => ({
@@ -63,12 +62,20 @@ that need a restart. With --all it lists what is the same in both, too, which ke
   },
 };
 
-function printStale(context: Context, input: Input, running: readonly Running[]): void {
+/** Returns the exit status. A container that keeps whoever looks at it waiting is named, and the others are listed. */
+function printStale(context: Context, input: Input, running: readonly Running[]): number {
+  let status = 0;
   const rows = running.flatMap(({ record, pid }) => {
-    const found = pid === undefined ? [] : staleOf(pid, record);
-    const uses = input.has("--all") ? found : changedUses(context.settings.store, record, found);
     const { container = null, instance = null } = record;
-    return uses.map((use) => ({ container, instance, ...use }));
+    try {
+      const found = pid === undefined ? [] : staleOf(pid, record);
+      const uses = input.has("--all") ? found : changedUses(context.settings.store, record, found);
+      return uses.map((use) => ({ container, instance, ...use }));
+    } catch (error) {
+      context.note(`veneer: ${container ?? instance}: ${formatError(error)}`);
+      status = 1;
+      return [];
+    }
   });
   printRows(context, input, rows, [
     { title: "CONTAINER", cell: (row) => row.container ?? "-" },
@@ -78,4 +85,5 @@ function printStale(context: Context, input: Input, running: readonly Running[])
     { title: "PATH", cell: (row) => (row.path === "" ? "-" : printablePath(row.path)) },
     { title: "COMMAND", cell: (row) => printablePath(row.command) },
   ]);
+  return status;
 }

@@ -3,15 +3,26 @@ import type { Fd } from "../fd.ts";
 import { syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
 
+const POLLIN = 1;
 const POLLOUT = 4;
 const POLLERR = 8;
 
-/** Whether a line can be written at once (for a pipe: PIPE_BUF bytes, pipe(7)), and somebody reads it. */
-export function canWrite(fd: Fd): boolean {
+function poll(fd: Fd, events: number, milliseconds: number): number {
   const entry = new DataView(new ArrayBuffer(8));
   entry.setInt32(0, fd.number, true);
-  entry.setInt16(4, POLLOUT, true);
-  const now = new BigInt64Array([0n, 0n]);
-  syscall(SYS.ppoll, new Uint8Array(entry.buffer), 1, now, null, 0);
-  return (entry.getInt16(6, true) & (POLLOUT | POLLERR)) === POLLOUT;
+  entry.setInt16(4, events, true);
+  const time = Math.max(0, Math.round(milliseconds * 1e6));
+  const limit = new BigInt64Array([BigInt(Math.floor(time / 1e9)), BigInt(time % 1e9)]);
+  syscall(SYS.ppoll, new Uint8Array(entry.buffer), 1, limit, null, 0);
+  return entry.getInt16(6, true);
+}
+
+/** Whether a line can be written at once (for a pipe: PIPE_BUF bytes, pipe(7)), and somebody reads it. */
+export function canWrite(fd: Fd): boolean {
+  return (poll(fd, POLLOUT, 0) & (POLLOUT | POLLERR)) === POLLOUT;
+}
+
+/** Whether something, or the end, can be read within that time. */
+export function canRead(fd: Fd, milliseconds: number): boolean {
+  return poll(fd, POLLIN, milliseconds) !== 0;
 }

@@ -28,15 +28,9 @@ export function stateOf(pid: number, thread: string): string | undefined {
   return text?.[text.lastIndexOf(")") + 2];
 }
 
-/** The command line, or the name in brackets where there is none; empty when the process is gone. */
-export function commandOf(pid: number): string {
-  const line = gone(() => readText(`/proc/${pid}/cmdline`))
-    ?.split("\0")
-    .join(" ")
-    .trim();
-  if (line) return line;
-  const name = gone(() => readText(`/proc/${pid}/comm`))?.trim();
-  return name ? `[${name}]` : "";
+/** The name of its program; empty when the process is gone. Its command line is in its memory, which may not answer. */
+export function nameOf(pid: number): string {
+  return gone(() => readText(`/proc/${pid}/comm`))?.trim() ?? "";
 }
 
 /** Runs `action` on files below /proc/PID; undefined when the process is gone. */

@@ -5,17 +5,24 @@ import { Fd, openat, readAll } from "../fd.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
 import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
-import { duplicateTo, execve, exit, fork, pipe, waitFor } from "../process/fork.ts";
+import { duplicateTo, execve, exit, fork, pipe, shellStatus, waitFor } from "../process/fork.ts";
 import { restoreBrokenPipes, unblockSignals } from "../process/signals.ts";
+import { sleep } from "../self.ts";
 import type { Ended, NamespaceHolder, RunOptions } from "../spawn.ts";
 
 const CLOSE_RANGE_CLOEXEC = 4;
 
 /** In the child: no input, no other descriptors, and the program, or the end. Output goes nowhere unless it is given. */
-function become(argv: readonly string[], env: readonly (string | Uint8Array)[], out = 0, err = 0): never {
+function become(
+  argv: readonly string[],
+  env: readonly (string | Uint8Array)[],
+  out = 0,
+  err = 0,
+  input = openat(AT_FDCWD, "/dev/null", O_RDWR).number,
+): never {
   try {
     syscall(SYS.chdir, new Uint8Array([0x2f, 0]));
-    duplicateTo(openat(AT_FDCWD, "/dev/null", O_RDWR).number, 0);
+    duplicateTo(input, 0);
     duplicateTo(out, 1);
     duplicateTo(err, 2);
     // what a caller left open without O_CLOEXEC is not for this one
@@ -34,8 +41,23 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
   using err = memoryFile();
   const pid = fork();
   if (pid === 0) become(argv, options.env ?? MINIMAL_ENVIRONMENT, out.number, err.number);
-  return { status: waitFor(pid), stdout: contents(out), stderr: contents(err) };
+  return { status: waitWithin(pid, options.limit), stdout: contents(out), stderr: contents(err) };
 }
+
+const WNOHANG = 1;
+
+/** Like {@link waitFor}; what does not end in time is killed, and 124: it may wait in the kernel, out of reach of signals. */
+function waitWithin(pid: number, milliseconds: number | undefined): number {
+  if (milliseconds === undefined) return waitFor(pid);
+  const ended = new Int32Array(1);
+  for (const end = Date.now() + milliseconds; Date.now() < end; sleep(1)) {
+    if (syscall(SYS.wait4, pid, ended, WNOHANG, null) === pid) return shellStatus(ended[0] as number);
+  }
+  syscall(SYS.kill, pid, SIGKILL);
+  return 124;
+}
+
+const SIGKILL = 9;
 
 const OUTPUT_LIMIT = 16 * 1024 * 1024;
 const MFD_CLOEXEC = 1;
@@ -58,6 +80,18 @@ export function startDetached(argv: readonly string[]): void {
   if (fork() !== 0) return;
   syscall(SYS.setsid);
   become(argv, MINIMAL_ENVIRONMENT);
+}
+
+/** Starts a program between two open files, in `/`. Disposal kills it and does not wait for its end. */
+export function startBetween(argv: readonly string[], input: number, output: number): Disposable {
+  const pid = fork();
+  if (pid === 0) become(argv, MINIMAL_ENVIRONMENT, output, output, input);
+  return {
+    [Symbol.dispose]() {
+      syscall(SYS.kill, pid, SIGKILL);
+      syscall(SYS.wait4, pid, null, WNOHANG, null);
+    },
+  };
 }
 
 /** Undefined where the kernel or an administrator allows no new one. It ends with this process, however that ends. */

@@ -1,0 +1,64 @@
+/**
+ * Files of /proc that may not answer: to read the memory map of a process, its command line or what is behind a
+ * descriptor takes locks that a process can hold for as long as it likes, with a file server of its own. So a process
+ * of its own reads them, which is left behind when it hangs.
+ */
+import { Fd, readSome, writeAll } from "../fd.ts";
+import { check, cstring, syscall } from "../libc.ts";
+import { SYS } from "../numbers.ts";
+import { programPath } from "../self.ts";
+import { startBetween } from "../spawn.ts";
+import { pipe } from "./fork.ts";
+import { canRead } from "./poll.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/**
+ * What each of the files holds, of a link in map_files the struct statx of its file; empty for one that is gone. What is not read within `milliseconds` is left out, and
+ * all that comes after it.
+ */
+export function readWithin(paths: readonly string[], milliseconds: number): Map<string, Bytes> {
+  const texts = new Map<string, Bytes>();
+  if (paths.length === 0) return texts;
+  const end = Date.now() + milliseconds;
+  using wanted = memoryFile(paths.join("\n"));
+  const { read, write } = pipe();
+  using answers = read;
+  using _reader = startBetween([programPath(), "internal", "read"], wanted.number, write.number);
+  write[Symbol.dispose]();
+  let buffer = new Uint8Array(1 << 18);
+  let length = 0;
+  while (texts.size < paths.length && canRead(answers, end - Date.now())) {
+    const count = readSome(answers.number, buffer.subarray(length), "answers");
+    if (count === 0) break;
+    length += count;
+    const taken = takeAnswers(buffer.subarray(0, length), paths, texts);
+    buffer.copyWithin(0, taken, length);
+    length -= taken;
+    if (length < buffer.length) continue;
+    const larger = new Uint8Array(2 * buffer.length);
+    larger.set(buffer);
+    buffer = larger;
+  }
+  return texts;
+}
+
+/** Each answer is its length in 4 bytes, and that many. Returns how many bytes whole ones take. */
+function takeAnswers(bytes: Bytes, paths: readonly string[], texts: Map<string, Bytes>): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at = 0;
+  while (at + 4 <= bytes.length) {
+    const next = at + 4 + view.getUint32(at, true);
+    if (next > bytes.length) break;
+    texts.set(paths[texts.size] as string, bytes.slice(at + 4, next));
+    at = next;
+  }
+  return at;
+}
+
+function memoryFile(text: string): Fd {
+  const file = new Fd(check(syscall(SYS.memfd_create, cstring("wanted"), 1), "memfd_create"));
+  writeAll(file.number, new TextEncoder().encode(text), "wanted files");
+  syscall(SYS.lseek, file.number, 0, 0);
+  return file;
+}
