@@ -1,7 +1,7 @@
 /** Packages that a version has installed, as the databases of dpkg, rpm and apk in it say. */
 import { Database } from "bun:sqlite";
 import { VeneerError } from "../errors.ts";
-import { expand, readMergedBytes } from "../overlay/merged-lookup.ts";
+import { expandAll, readMergedBytes } from "../overlay/merged-lookup.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
@@ -28,7 +28,7 @@ function readPackages(store: Store, base: BaseVersion): Packages | undefined {
     parse: (bytes: Uint8Array) => Iterable<readonly [string, string]>,
     limit = TEXT_LIMIT,
   ) => {
-    for (const path of patterns.flatMap((pattern) => expand(layers.fds, pattern))) {
+    for (const path of expandAll(layers.fds, patterns)) {
       const bytes = readMergedBytes(layers.fds, path, limit);
       if (!bytes) continue;
       databases++;

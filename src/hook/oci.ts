@@ -12,6 +12,7 @@ import {
 } from "../request/oci-config.ts";
 import { isStopped, readState, type State } from "../request/oci-state.ts";
 import { mergeOptions, optionsOfAnnotations, type RequestOptions } from "../request/root-request.ts";
+import { tenantOf } from "../request/tenant.ts";
 import { isCovered } from "../start/cover.ts";
 import { start } from "../start/start.ts";
 import { readNamespace } from "../store/mounts/mount-tables.ts";
@@ -74,6 +75,7 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
     key: recordKey("oci", id, bundle),
     container: id,
     bundle,
+    tenant: tenantOf(bundle, state.annotations),
     process,
     ...(userns && { userns }),
     mountAt: { kind: "cover", pid, root, options: rootOptions(config) },

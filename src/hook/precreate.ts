@@ -76,6 +76,7 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
       key,
       ...(container !== undefined && { container }),
       ...(podman && { preparer: podman }),
+      tenant: "podman",
       ...(userns && { userns }),
       mountAt: {
         kind: "directory",

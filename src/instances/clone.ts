@@ -22,6 +22,7 @@ import {
   requireLock,
 } from "../store/instances.ts";
 import { lockLayers, publishLayer, syncStore } from "../store/layers.ts";
+import { ADMINISTRATOR } from "../store/makers.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { refuseShared } from "../store/shared.ts";
@@ -70,8 +71,17 @@ function exists(name: string): VeneerError {
 
 /** Earlier generations stay with the original, and so does its mount point. The upper is copied as one part. */
 function cloned(instance: Instance, now: string): Instance {
-  const { kept: _1, previous: _2, mounted: _3, owner: _4, parts: _5, folded: _6, ...rest } = instance;
-  return { ...rest, generation: 1, since: now, created: now };
+  const {
+    kept: _1,
+    previous: _2,
+    mounted: _3,
+    owner: _4,
+    maker: _7,
+    parts: _5,
+    folded: _6,
+    ...rest
+  } = instance;
+  return { ...rest, maker: { tenant: ADMINISTRATOR }, generation: 1, since: now, created: now };
 }
 
 async function copyUpper(

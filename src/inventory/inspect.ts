@@ -36,6 +36,7 @@ export function inspectInstance(store: Store, id: string): object | undefined {
     generation: instance.generation,
     created: instance.created,
     owner: instance.owner,
+    maker: instance.maker,
     opaque: instance.opaque,
     mask: instance.mask,
     tmpfs: instance.tmpfs,

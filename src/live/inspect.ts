@@ -12,10 +12,10 @@ import { namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { placesOn } from "./mounts.ts";
 import type { RootMarks } from "./open-files.ts";
+import { marksOf } from "./open-files.ts";
 import { requireRoot } from "./pivot.ts";
 import { findMembers, type Members } from "./processes.ts";
 import { boundParts, type Copy, findCopies } from "./root-copies.ts";
-import { marksOf } from "./root-ids.ts";
 
 /** A running container as a swap needs it. */
 export interface LiveContainer {

@@ -12,10 +12,11 @@ import { type Fd, openat, rename, syncfs, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { canAttachBeneath } from "../sys/mount.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
-import { gone, nameOf, namespaceOf } from "../sys/process/processes.ts";
+import { gone, namespaceOf } from "../sys/process/processes.ts";
 import { fstat, list, lstatMaybe, setTime } from "../sys/stat.ts";
 import { copyAttributes } from "../trees/copy-attributes.ts";
 import type { LiveContainer } from "./inspect.ts";
+import { lookPatiently } from "./look.ts";
 
 /** Entries of a root that are moved while its container is paused: some microseconds each. */
 const MOST = 4096;
@@ -78,7 +79,8 @@ export function whyNotMoved(container: LiveContainer, upper: Fd): string | undef
   const whole = copies.length > 0 || bound.some(({ root }) => root === "/");
   if (whole && !canAttachBeneath()) return "copies of its root cannot be exchanged before Linux 6.5";
   const pid = holderOfRoot(container, marks.devices);
-  if (pid !== undefined) return `process ${pid}, ${nameOf(pid)}, has a copy of the root that stays`;
+  if (pid !== undefined)
+    return `process ${pid}, ${lookPatiently.commands([pid])(pid)}, has a copy of the root that stays`;
   const count = list(".", upper.number).length;
   return count > MOST ? `its root has ${count} entries of its own` : undefined;
 }

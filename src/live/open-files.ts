@@ -1,10 +1,12 @@
 /** Files of a container's root that its processes have open for writing (proc_pid_fd(5), proc_pid_fdinfo(5)). */
 
+import type { Remains } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readlink } from "../sys/fd.ts";
 import { type FilePlace, filePlace } from "../sys/file-place.ts";
 import { AT_FDCWD, S_IFIFO, S_IFMT, S_IFREG } from "../sys/flags.ts";
-import { gone } from "../sys/process/processes.ts";
+import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { gone, namespaceOf } from "../sys/process/processes.ts";
 import { isType, list, lstatMaybe, type Stat, statMaybe } from "../sys/stat.ts";
 import type { Look } from "./look.ts";
 
@@ -147,4 +149,28 @@ function sharedMappings(maps: string): ReadonlyMap<string, string> {
     if (range !== undefined && path !== undefined && !ranges.has(path)) ranges.set(path, range);
   }
   return ranges;
+}
+
+/**
+ * Marks of roots (mount and device of each), and of their copies in other mount namespaces that some of the
+ * processes are in. Where the layers are on several file systems, files do not have the overlay's device: the
+ * mount tells then.
+ */
+export function marksOf(
+  roots: readonly Pick<Remains, "mount" | "device" | "copies">[],
+  init: number,
+  pids: readonly number[],
+): RootMarks {
+  const devices = new Set(roots.map(({ device }) => device));
+  const mounts = new Set(roots.flatMap(({ mount, copies = [] }) => [mount, ...copies]));
+  const seen = new Set([namespaceOf(init, "mnt")]);
+  for (const pid of pids) {
+    const namespace = namespaceOf(pid, "mnt");
+    if (seen.has(namespace)) continue;
+    seen.add(namespace);
+    for (const { id, device } of parseMountinfo(gone(() => readMountinfo(pid)) ?? "")) {
+      if (devices.has(device)) mounts.add(id);
+    }
+  }
+  return { mounts, devices };
 }

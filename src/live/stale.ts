@@ -10,8 +10,8 @@ import type { UseRecord } from "../store/records.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { BaseRef } from "../text/names.ts";
 import { findStale, type StaleUse } from "./find-stale.ts";
+import { marksOf } from "./open-files.ts";
 import { findMembers } from "./processes.ts";
-import { marksOf } from "./root-ids.ts";
 
 /** What of the container whose first process is `init` is still on roots from before. */
 export function staleOf(init: number, record: UseRecord): StaleUse[] {

@@ -82,19 +82,29 @@ export function readMergedBytes(layers: readonly Fd[], asked: string, limit: num
   return fd && readAll(fd.number, limit, asked);
 }
 
-/** Paths in the base that match `pattern`, whose last part may hold `*` and `?`. */
-export function expand(layers: readonly Fd[], pattern: string): string[] {
-  const slash = pattern.lastIndexOf("/");
-  const name = pattern.slice(slash + 1);
-  if (!/[*?]/.test(name)) return [pattern];
-  const directory = pattern.slice(0, slash);
+/** Paths in the base that match one of the patterns, whose last parts may hold `*` and `?`. Each directory is read once. */
+export function expandAll(layers: readonly Fd[], patterns: readonly string[]): string[] {
+  const listings = new Map<string, ReadonlySet<string>>();
+  const paths = patterns.flatMap((pattern) => {
+    const slash = pattern.lastIndexOf("/");
+    const name = pattern.slice(slash + 1);
+    if (!/[*?]/.test(name)) return [pattern];
+    const directory = pattern.slice(0, slash);
+    const names = listings.get(directory) ?? namesIn(layers, directory);
+    listings.set(directory, names);
+    return [...names].filter((entry) => matchesGlob(name, entry)).map((entry) => `${directory}/${entry}`);
+  });
+  return [...new Set(paths)];
+}
+
+function namesIn(layers: readonly Fd[], directory: string): ReadonlySet<string> {
   const names = new Set<string>();
+  const path = directory === "" ? "." : lookup(layers, directory).path;
   for (const layer of layers) {
-    const path = directory === "" ? "." : lookup(layers, directory).path;
     if (!isType(lstatMaybe(path, layer.number), S_IFDIR)) continue;
-    for (const entry of list(path, layer.number)) if (matchesGlob(name, entry)) names.add(entry);
+    for (const entry of list(path, layer.number)) names.add(entry);
   }
-  return [...names].map((entry) => `${directory}/${entry}`);
+  return names;
 }
 
 /** What the merged layers have at a path whose parents are directories, no links; its directory is that of a layer. */

@@ -36,7 +36,15 @@ export interface RootRequest {
   readonly shiftedCopy?: boolean;
   /** with whose end the instance goes, where it is made for this start */
   readonly owner?: Owner;
+  /** the name of the instance came with the container, or is its own; absent: the administrator said it */
+  readonly claim?: Claim;
 }
+
+/** Named in an annotation or variable, or called after the container because its upper shall last. */
+export type Claim = "named" | "implied";
+
+/** Of config.json and of a container's state. */
+export type Annotations = Readonly<Record<string, string>> | null | undefined;
 
 const PREFIX = "run.veneer.";
 
@@ -44,14 +52,12 @@ const PREFIX = "run.veneer.";
 const SANDBOX = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
 
 /** Whether it is a pod's sandbox: it has the pod's annotations, but they are meant for the pod's containers. */
-export function isSandbox(annotations: Readonly<Record<string, string>> | null | undefined): boolean {
+export function isSandbox(annotations: Annotations): boolean {
   return SANDBOX.some((key) => annotations?.[key] === "sandbox");
 }
 
 /** Reads `run.veneer.*` annotations; a pod's sandbox asks for nothing. Throws UsageError for a key or value that is not understood. */
-export function optionsOfAnnotations(
-  annotations: Readonly<Record<string, string>> | null | undefined,
-): RequestOptions {
+export function optionsOfAnnotations(annotations: Annotations): RequestOptions {
   const requested: RequestOptions = {};
   if (isSandbox(annotations)) return requested;
   for (const [key, value] of Object.entries(annotations ?? {})) {
@@ -147,11 +153,15 @@ function readAnnotation(requested: RequestOptions, name: string, value: string):
   }
 }
 
+/** Paths in one annotation or variable: each pattern is compared with every name in its directory. */
+const PATHS_LIMIT = 128;
+
 function pathList(what: string, value: string): string[] {
-  return value
-    .split(",")
-    .filter((path) => path !== "")
-    .map((path) => checkInnerPath(what, path));
+  const paths = value.split(",", PATHS_LIMIT + 2).filter((path) => path !== "");
+  if (paths.length > PATHS_LIMIT) {
+    throw new UsageError(`there are more than ${PATHS_LIMIT} ${what}s`, "name the directories above them");
+  }
+  return paths.map((path) => checkInnerPath(what, path));
 }
 
 /** The container's name as the name of its instance. */
@@ -203,10 +213,13 @@ export function mergeOptions(
     checkAllowed("annotations", "instance", container.instance, config.annotations.instances);
   }
   if (requested.base === undefined && requested.instance === undefined) return undefined;
+  let claim: Claim | undefined =
+    requested.instance !== undefined && administrator.instance === undefined ? "named" : undefined;
   if (requested.persistent && requested.instance === undefined && name !== undefined) {
     requested.instance = instanceNameOf(name);
     // the name that results counts, however it came about: a container's id is its user's choice
     if (administrator.persistent === undefined) {
+      claim = "implied";
       const source = container.persistent === undefined ? "environment" : "annotations";
       checkAllowed(source, "instance", requested.instance, config[source].instances);
     }
@@ -226,5 +239,6 @@ export function mergeOptions(
     ...(requested.tmpfs !== undefined && { tmpfs: requested.tmpfs }),
     ...(requested.layered && { layered: true }),
     ...(administrator.shiftedCopy && { shiftedCopy: true }),
+    ...(claim && { claim }),
   };
 }

@@ -12,6 +12,7 @@ import {
   type RootRequest,
 } from "../request/root-request.ts";
 import type { RuntimeCall } from "../request/runtime-args.ts";
+import { tenantOf } from "../request/tenant.ts";
 import type { Operation } from "../start/operations.ts";
 import { checkRestorable } from "../start/restore.ts";
 import { start } from "../start/start.ts";
@@ -66,6 +67,7 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
     key,
     container: id,
     bundle: bundle.path,
+    tenant: tenantOf(bundle.path, config.annotations),
     ...(userns && { userns }),
     mountAt: { kind: "directory", placement: "private", path: target },
   } as const;
@@ -87,7 +89,7 @@ function requestOf(
   const owner = dockerOwner(config, id);
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);
   const request = mergeOptions(owned ?? {}, annotations, settings.config, id, environment);
-  return request && owned ? { ...request, owner } : request;
+  return request && owned ? { ...request, owner, claim: "implied" } : request;
 }
 
 /** The runtime's own refusal comes too late where the other container is just being removed. */

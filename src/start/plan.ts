@@ -18,6 +18,8 @@ export interface StartTarget {
   readonly key: string;
   readonly container?: string;
   readonly bundle?: string;
+  /** whose container it is, where an engine keeps its users apart */
+  readonly tenant?: string;
   /** the container's first process, where it exists already */
   readonly process?: ProcessIdentity;
   /** who prepares and outlives this process; absent: this process */

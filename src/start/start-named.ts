@@ -15,6 +15,7 @@ import {
   writeInstance,
 } from "../store/instances.ts";
 import { refuseLxcMounted } from "../store/lxc-mount.ts";
+import { ADMINISTRATOR, type Maker, refuseForeign } from "../store/makers.ts";
 import { hideBelow, maskedPaths } from "../store/masks.ts";
 
 import { freshUpper, openLayers } from "../store/open-layers.ts";
@@ -29,7 +30,13 @@ import { refuseNamed } from "./shifted-layers.ts";
 export function makeNamed(store: Store, id: string, request: RootRequest, target: StartTarget): void {
   const tried = idmapFor(store, target, { fds: [], paths: [] }, { inMemory: request.tmpfs !== undefined });
   if (tried?.kind === "refused") throw refuseNamed(tried.why);
-  makeUnlessMade(store, id, request);
+  makeUnlessMade(store, id, request, askerOf(request, target));
+}
+
+/** Who asks for an instance. */
+function askerOf({ claim }: RootRequest, { tenant = "", container = "" }: StartTarget): Maker {
+  if (claim === undefined) return { tenant: ADMINISTRATOR };
+  return claim === "implied" ? { tenant, container } : { tenant };
 }
 
 export function startNamed(
@@ -43,6 +50,7 @@ export function startNamed(
   using _instanceLock = lockInstance(store, id);
   const instance = readInstance(store, id);
   if (!instance) throw new VeneerError("NO_INSTANCE", `instance ${id} was removed meanwhile`);
+  refuseForeign(id, instance.maker, askerOf(request, target));
   checkInstanceBase(id, instance, request.base);
   startLocked(settings, id, instance, target, request.mask, afterMount);
 }
@@ -124,11 +132,11 @@ function mustMerge(id: string, lower: number): VeneerError {
 }
 
 /** Another start of the same name may be quicker: then its instance is the one. */
-function makeUnlessMade(store: Store, id: string, request: RootRequest): void {
+function makeUnlessMade(store: Store, id: string, request: RootRequest, maker: Maker): void {
   const { base } = request;
   if (!base) throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);
   try {
-    makeInstance(store, id, base, request);
+    makeInstance(store, id, base, { ...request, maker });
   } catch (error) {
     if (!(error instanceof VeneerError && error.code === "EXISTS")) throw error;
   }

@@ -8,6 +8,7 @@ import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
 import type { BaseRef } from "../text/names.ts";
 import { lockBase, readVersion } from "./bases.ts";
 import { type Instance, newDefinition } from "./instances.ts";
+import type { Maker } from "./makers.ts";
 import { freshUpper, openLayers } from "./open-layers.ts";
 import type { Owner } from "./owners.ts";
 import { makeStore, paths, type Store } from "./paths.ts";
@@ -19,6 +20,8 @@ export interface InstanceWishes {
   /** bytes */
   readonly tmpfs?: number;
   readonly owner?: Owner;
+  /** absent: the administrator */
+  readonly maker?: Maker;
 }
 
 /** Throws EXISTS when the name is taken. What is made is durable when this returns. */

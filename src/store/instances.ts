@@ -10,6 +10,7 @@ import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import type { BaseVersion } from "./bases.ts";
 import { readDocument, writeDocument } from "./document.ts";
 import type { Parts } from "./frozen-uppers.ts";
+import { ADMINISTRATOR, type Maker } from "./makers.ts";
 import type { Owner } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
 
@@ -40,6 +41,8 @@ export interface Instance extends Generation {
   readonly tmpfs?: number;
   /** the engine's container with which it goes; absent: it is removed by hand */
   readonly owner?: Owner;
+  /** absent: made by version 0.1 */
+  readonly maker?: Maker;
   /** where it was mounted by hand: `mount --all` brings it back */
   readonly mounted?: { readonly target: string; readonly suid?: boolean };
   /** generations that are not in use, with all their changes */
@@ -50,9 +53,9 @@ export interface Instance extends Generation {
 export function newDefinition(
   { name, version, manifest }: BaseVersion,
   now: string,
-  wishes: Pick<Instance, "opaque" | "mask" | "tmpfs" | "owner">,
+  wishes: Pick<Instance, "opaque" | "mask" | "tmpfs" | "owner" | "maker">,
 ): Instance {
-  const { opaque, mask, tmpfs, owner } = wishes;
+  const { opaque, mask, tmpfs, owner, maker = { tenant: ADMINISTRATOR } } = wishes;
   return {
     base: name,
     version,
@@ -64,6 +67,7 @@ export function newDefinition(
     mask,
     ...(tmpfs !== undefined && { tmpfs }),
     ...(owner && { owner }),
+    maker,
   };
 }
 

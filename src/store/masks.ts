@@ -4,7 +4,7 @@
  */
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { isOpaque, isWhiteout } from "../overlay/marks.ts";
-import { expand, listMerged, lookup } from "../overlay/merged-lookup.ts";
+import { expandAll, listMerged, lookup } from "../overlay/merged-lookup.ts";
 import { type PathFact, upperEntries } from "../overlay/upper-entries.ts";
 import type { Fd } from "../sys/fd.ts";
 import { openAll } from "../sys/files/open-all.ts";
@@ -19,8 +19,9 @@ import { makeStaging } from "./staging.ts";
 
 /** The paths in a version that masks name, without those inside another. */
 export function maskedPaths(layers: readonly Fd[], mask: readonly string[]): readonly string[] {
-  const asked = [...new Set(mask.flatMap((pattern) => expand(layers, pattern)))];
-  const facts = asked.map((path) => lookup(layers, path)).filter(({ kind }) => kind !== "missing");
+  const facts = expandAll(layers, mask)
+    .map((path) => lookup(layers, path))
+    .filter(({ kind }) => kind !== "missing");
   const found = upperEntries([], facts).filter(({ kind }) => kind === "whiteout");
   return found.map(({ path }) => path);
 }

@@ -1,6 +1,6 @@
 /** Facts about a version that a plan needs: its open layers, and what a fresh upper on them holds. */
 import { during } from "../errors.ts";
-import { expand, lookup, rootFact } from "../overlay/merged-lookup.ts";
+import { expandAll, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { type OpenAll, openAll } from "../sys/files/open-all.ts";
@@ -39,6 +39,6 @@ export interface UpperOptions {
 /** What a fresh upper on these layers holds. */
 export function freshUpper(layers: readonly Fd[], wishes: UpperOptions) {
   const opaque = wishes.opaque.map((path) => lookup(layers, path));
-  const mask = wishes.mask.flatMap((pattern) => expand(layers, pattern)).map((path) => lookup(layers, path));
+  const mask = expandAll(layers, wishes.mask).map((path) => lookup(layers, path));
   return { root: rootFact(layers), entries: upperEntries(opaque, mask) };
 }
