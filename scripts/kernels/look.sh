@@ -1,6 +1,6 @@
 #!/bin/bash
 # A quick look at a kernel, in the guest: `npm run test:kernels -- --script scripts/kernels/look.sh VERSION`. One line for
-# each thing that is tried, with what it said; status 1 when one of them failed. It takes a tenth of the tests' time.
+# each thing that is tried, with what it said; status 1 when one of them failed.
 export PATH=/veneer/dist:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 veneer=/veneer/dist/veneer failed=0
 

@@ -57,23 +57,24 @@ async function denials(action: () => Promise<void>): Promise<string[]> {
 describe.each([
   ["no", "/var/lib/lxc"],
   ["a", "/var/lib/lxc"],
-  ["no", "elsewhere"],
-  ["a", "elsewhere"],
+  ["no", "another directory"],
+  ["a", "another directory"],
 ] as const)("an LXC container with %s user namespace, in %s", (namespace, place) => {
+  const isElsewhere = place !== "/var/lib/lxc";
   const own = "/etc/apparmor.d/usr.bin.lxc-start";
   const etc = join(host.dir, `etc-${namespace}`);
-  const name = `profiled-${namespace}-${place === "elsewhere" ? "elsewhere" : "there"}`;
+  const name = `profiled-${namespace}-${isElsewhere ? "elsewhere" : "there"}`;
   let directory: string;
   let lxc: Lxc;
   let revoke: () => Promise<unknown>;
 
   beforeAll(async () => {
     if (lacking) return;
-    directory = mkdtempSync(place === "elsewhere" ? "/tmp/veneer-lxc-" : `${place}/veneer-test-`);
+    directory = mkdtempSync(isElsewhere ? "/tmp/veneer-lxc-" : `${place}/veneer-test-`);
     openTo(host, directory);
     lxc = makeLxc(host, join(directory, "lxc"));
     revoke = await grantIds(host, FIRST, 65_536);
-    if (place !== "elsewhere") return;
+    if (!isElsewhere) return;
     mkdirSync(join(etc, "lxc"), { recursive: true });
     cpSync("/etc/apparmor.d", join(etc, "apparmor.d"), { recursive: true });
     writeFileSync(join(etc, "lxc/lxc.conf"), `lxc.lxcpath = ${lxc.path}\n`);
@@ -86,7 +87,7 @@ describe.each([
     await lxc.stopAll();
     await revoke();
     rmSync(directory, { recursive: true });
-    if (place === "elsewhere") await must("apparmor_parser", ["--skip-cache", "-r", own]);
+    if (isElsewhere) await must("apparmor_parser", ["--skip-cache", "-r", own]);
   });
 
   it("starts, follows a live rebase and ends, in LXC's own profiles", async () => {
