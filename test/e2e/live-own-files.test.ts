@@ -136,6 +136,15 @@ describe("what is not kept is reported before and after", () => {
     await expect.poll(() => readFileSync(join(root, "out"), "utf8")).toBe("1\n");
   });
 
+  it("more entries of its root than a pause has time for", async () => {
+    await start();
+    await container.exec("for i in $(seq 1025); do : > /top$i; done; echo 1 > /top1");
+    const line = /hard links are separated .*: its root has 10[0-9][0-9] entries of its own/;
+    expect(await rebase(2, "--dry-run")).toMatchObject({ status: 0, stderr: expect.stringMatching(line) });
+    expect(await rebase(2)).toMatchObject({ status: 0, stderr: expect.stringMatching(line) });
+    expect(await container.exec("cat /etc/version /top1; ls / | grep -c top")).toBe("2\n1\n1025");
+  });
+
   it("an entry that cannot be moved: all stays where it was, and shows the same", async (context) => {
     await start();
     await container.exec("mkdir /fixed /own; echo 1 > /own/file; ln /own/file /own/other");
