@@ -1,73 +1,22 @@
-/** The parts of an upper made one again, when nothing uses them; and while the highest is in use, those below it. */
+/** The parts of an upper made one again, when nothing uses them. */
 
 import { during, VeneerError } from "../errors.ts";
-import { deleteInBackground } from "../store/delete-in-background.ts";
-import { type Parts, partUppers } from "../store/frozen-uppers.ts";
-import {
-  type Instance,
-  lockInstance,
-  readInstance,
-  requireInstance,
-  requireLock,
-  writeInstance,
-} from "../store/instances.ts";
+import { partUppers } from "../store/frozen-uppers.ts";
+import { type Instance, lockInstance, readInstance, writeInstance } from "../store/instances.ts";
 import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
-import { makeStaging } from "../store/staging.ts";
-import { moveToTrash, removeTree } from "../store/trash.ts";
+import { moveToTrash } from "../store/trash.ts";
 import { isErrno } from "../sys/errno.ts";
-import {
-  createFile,
-  mkdirat,
-  openat,
-  openDirectory,
-  rename,
-  syncfs,
-  uniqueSuffix,
-  unlinkQuietly,
-} from "../sys/fd.ts";
-import { AT_FDCWD, O_DIRECTORY, O_RDONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from "../sys/flags.ts";
+import { createFile, rename, unlinkQuietly } from "../sys/fd.ts";
+import { RENAME_EXCHANGE } from "../sys/flags.ts";
 import { sleep } from "../sys/self.ts";
 import { list, lstatMaybe } from "../sys/stat.ts";
 import { copyAttributes } from "../trees/copy-attributes.ts";
+import { unfold } from "./fold-parts.ts";
 import { unfolded, withoutParts } from "./generations.ts";
+import { Leftovers, layAll, never, syncUpper } from "./lay-parts.ts";
 import { holdLxc } from "./lxc-mount.ts";
-import { type LayOptions, layOver } from "./merge-down.ts";
-
-/** What a merge leaves in the trash. */
-class Leftovers {
-  readonly #parts: string[] = [];
-  readonly #replaced: string[] = [];
-
-  addParts(trash: string | undefined): void {
-    if (trash !== undefined) this.#parts.push(trash);
-  }
-
-  /**
-   * Until this is done, files of the parts have more links than a container made, and one that starts would go on
-   * to see that: done before the instance's lock is given back, unless somebody waits for it.
-   */
-  deleteParts(stopped: () => boolean): void {
-    for (const trash of this.#parts) while (removeTree(trash, DELETED_AT_ONCE) < 0) if (stopped()) return;
-  }
-
-  /** What the parts had replaced, of any size. */
-  addReplaced(trash: string | undefined): void {
-    if (trash !== undefined) this.#replaced.push(trash);
-  }
-
-  /** Deletes the rest, when the lock is given back. */
-  delete(): void {
-    for (const trash of this.#parts.splice(0)) removeTree(trash);
-    for (const trash of this.#replaced.splice(0)) deleteInBackground(trash);
-  }
-}
-
-/** Entries between two looks at whether somebody waits. */
-const DELETED_AT_ONCE = 512;
-
-const never = () => false;
 
 /**
  * The definition of an instance that nothing has mounted, its parts merged; durable. The caller holds the instance's
@@ -146,30 +95,6 @@ function liftInto(bottom: string, higher: readonly string[]): void {
   rename(full, bottom, RENAME_EXCHANGE);
 }
 
-function syncUpper(upper: string): void {
-  using fd = openat(AT_FDCWD, upper, O_RDONLY | O_DIRECTORY);
-  syncfs(fd.number, upper);
-}
-
-/** Lays trees over `bottom`, the lowest first. */
-function layAll(
-  store: Store,
-  trees: readonly string[],
-  bottom: string,
-  leftovers: Leftovers,
-  options: LayOptions,
-): boolean {
-  using staging = makeStaging(store);
-  const replaced = `${staging.path}/replaced`;
-  mkdirat(AT_FDCWD, replaced, 0o700);
-  try {
-    using workshop = openDirectory(replaced);
-    return trees.every((tree) => layOver(tree, bottom, workshop, options));
-  } finally {
-    leftovers.addReplaced(moveToTrash(store, replaced));
-  }
-}
-
 /** How {@link mergeInstance} ended; `used`: something uses a part, or changes the instance. */
 export type MergeResult = "merged" | "nothing" | "used" | "stopped";
 
@@ -235,52 +160,4 @@ function placeMarker(path: string): boolean {
     if (isErrno(error, "EEXIST")) return false;
     throw error;
   }
-}
-
-/**
- * Merges all parts but the highest, which an overlay may write to: a tree of links takes the place of part 0 in
- * one step. The parts stay for the overlays that have them, and for what a process on an earlier root still writes
- * there: {@link mergeInstance} begins with them, part 0 then being `parts/0`. Returns what the definition must say
- * from now on; until it does, the stack shows the same. `directory` is that of a generation or ephemeral upper; the
- * caller holds the instance's lock. Takes as long as the lower parts have entries.
- */
-export function foldParts(store: Store, directory: string, current: Parts): Parts {
-  const { parts = 0, folded = 0 } = current;
-  if (parts <= folded + 1) return current;
-  const first = `${directory}/parts/0`;
-  const known = lstatMaybe(first) !== undefined;
-  const [cover, ...lower] = partUppers(directory, { parts });
-  const sources = [...lower.slice(0, -1), known ? `${first}/upper` : `${directory}/upper`].reverse();
-  const leftovers = new Leftovers();
-  // not in staging, from where `gc` would take what the exchange leaves there
-  let place = `${directory}/parts/fold-${uniqueSuffix()}`;
-  mkdirat(AT_FDCWD, place, 0o700);
-  mkdirat(AT_FDCWD, `${place}/upper`, 0o700);
-  during(`merge the ${sources.length} lower parts in ${directory}`, () =>
-    layAll(store, sources, `${place}/upper`, leftovers, { stopped: never, cover }),
-  );
-  syncUpper(place);
-  if (!known) {
-    rename(place, first, RENAME_NOREPLACE);
-    place = first;
-  }
-  rename(`${place}/upper`, `${directory}/upper`, RENAME_EXCHANGE);
-  leftovers.delete();
-  return { parts, folded: parts - 1 };
-}
-
-/** Makes the original part 0 that one again: with all parts above it, either shows the same. */
-function unfold(directory: string): void {
-  const first = `${directory}/parts/0`;
-  if (!lstatMaybe(first)) return;
-  rename(`${first}/upper`, `${directory}/upper`, RENAME_EXCHANGE);
-  rename(first, `${directory}/parts/fold-${uniqueSuffix()}`);
-}
-
-/** {@link foldParts} of an instance, which may run; durable. */
-export function foldInstance(store: Store, id: string): void {
-  using _lock = requireLock(store, id);
-  const instance = requireInstance(store, id);
-  const directory = paths.generation(store, id, instance.generation);
-  writeInstance(store, id, { ...instance, ...foldParts(store, directory, instance) });
 }

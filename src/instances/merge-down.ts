@@ -26,7 +26,7 @@ type Cover = Fd | undefined;
 
 interface Work {
   /** an empty directory on the same file system: what is made here is renamed to its place, what is replaced ends here */
-  readonly workshop: Fd;
+  readonly stagingDir: Fd;
   readonly stopped: () => boolean;
   readonly mountId: bigint;
   entries: number;
@@ -44,7 +44,7 @@ export interface LayOptions {
 }
 
 /**
- * Lays the tree `higher` over the tree `lower`, whose file system is the same. `workshop` is a staging directory,
+ * Lays the tree `higher` over the tree `lower`, whose file system is the same. `stagingDir` is a staging directory,
  * in which what was replaced is left. Returns false when `stopped` said so before all was done: then, or after an
  * error, it is done again from the beginning. Nothing may write to either tree, and no overlay may have `lower`
  * as a layer. Throws SysError, and VeneerError where the tree is too deep or holds a mount.
@@ -52,13 +52,13 @@ export interface LayOptions {
 export function layOver(
   higher: string,
   lower: string,
-  workshop: Fd,
+  stagingDir: Fd,
   { stopped, cover }: LayOptions,
 ): boolean {
   using from = openat(AT_FDCWD, higher, DIRECTORY);
   using to = openat(AT_FDCWD, lower, DIRECTORY);
   using over = cover === undefined ? undefined : openat(AT_FDCWD, cover, DIRECTORY);
-  const work = { workshop, stopped, mountId: fstat(from.number).mountId, entries: 0 };
+  const work = { stagingDir, stopped, mountId: fstat(from.number).mountId, entries: 0 };
   return layDirectory(work, from, to, over, false, 0);
 }
 
@@ -129,11 +129,11 @@ function openMaybe(over: Fd, name: string): Cover {
 
 function layWhiteout(work: Work, to: Fd, name: string, below: Stat | undefined, hides: boolean): void {
   if (hides) {
-    if (below) rename(name, uniqueSuffix(), 0, to.number, work.workshop.number);
+    if (below) rename(name, uniqueSuffix(), 0, to.number, work.stagingDir.number);
   } else if (!below) makeWhiteout(to.number, name);
   else if (!isWhiteout(below, `${to.path}/${name}`)) {
     const staged = uniqueSuffix();
-    makeWhiteout(work.workshop.number, staged);
+    makeWhiteout(work.stagingDir.number, staged);
     replace(work, staged, to, name, below);
   }
 }
@@ -145,7 +145,7 @@ function layFile(work: Work, from: Fd, to: Fd, name: string, stat: Stat, below: 
     return;
   }
   const staged = uniqueSuffix();
-  check(linkat(from.number, name, work.workshop.number, staged), "link", name);
+  check(linkat(from.number, name, work.stagingDir.number, staged), "link", name);
   replace(work, staged, to, name, below, isType(below, S_IFDIR));
 }
 
@@ -164,8 +164,8 @@ function laySubdirectory(
   if (replaces) {
     // one step: without what was there before, the directory would merge with the base's
     const staged = uniqueSuffix();
-    mkdirat(work.workshop.number, staged, 0o700);
-    markOpaque(`${work.workshop.path}/${staged}`);
+    mkdirat(work.stagingDir.number, staged, 0o700);
+    markOpaque(`${work.stagingDir.path}/${staged}`);
     replace(work, staged, to, name, below);
   } else if (!below) {
     mkdirat(to.number, name, 0o700);
@@ -177,8 +177,8 @@ function laySubdirectory(
   return layDirectory(work, inner, target, over, closed, depth + 1);
 }
 
-/** Puts what is staged in the place of `below`, in one step; that is then in the workshop, unless it was replaced. */
+/** Puts what is staged in the place of `below`, in one step; that is then in the staging directory, unless it was replaced. */
 function replace(work: Work, staged: string, to: Fd, name: string, below: Stat, exchange = true): void {
   const flags = exchange || isType(below, S_IFDIR) ? RENAME_EXCHANGE : 0;
-  rename(staged, name, flags, work.workshop.number, to.number);
+  rename(staged, name, flags, work.stagingDir.number, to.number);
 }

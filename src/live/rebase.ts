@@ -1,7 +1,7 @@
 /** Rebase and fallback of what a running container stands on. */
 
+import { foldParts } from "../instances/fold-parts.ts";
 import { makePart } from "../instances/frozen-uppers-add.ts";
-import { foldParts } from "../instances/frozen-uppers-merge.ts";
 import { type Ground, onPart } from "../instances/generations.ts";
 import { remainsInUse } from "../inventory/former-roots.ts";
 import { refuseInUse } from "../start/refuse-held.ts";

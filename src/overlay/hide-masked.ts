@@ -35,29 +35,29 @@ export function hideMasked(
   check: () => void,
 ): void {
   using root = openDirectory(upper);
-  using workshop = openDirectory(staging);
+  using stagingDir = openDirectory(staging);
   const directories = new Map(
     entries.filter(({ kind }) => kind === "merged").map((entry) => [entry.path, entry]),
   );
   for (const { path, kind } of entries) {
     check();
-    if (kind === "whiteout") hide(root, path, directories, workshop);
+    if (kind === "whiteout") hide(root, path, directories, stagingDir);
   }
 }
 
-function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntry>, workshop: Fd): void {
+function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntry>, stagingDir: Fd): void {
   const parts = path.split("/");
   const name = parts.pop() as string;
   for (let depth = 1; depth <= parts.length; depth++) {
     const parent = parts.slice(0, depth).join("/");
-    if (!mergesOrMade(root, parent, directories.get(parent), workshop)) return;
+    if (!mergesOrMade(root, parent, directories.get(parent), stagingDir)) return;
   }
   using directory = openInside(root, parts.join("/") || ".") as Fd;
   keepingTime(directory, () => unlessThere(() => makeWhiteout(directory.number, name)));
 }
 
 /** False where the upper has something else there than a directory that merges with the base's. */
-function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, workshop: Fd): boolean {
+function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, stagingDir: Fd): boolean {
   using found = openInside(root, path);
   if (found) return !isOpaque(`${found.path}/.`);
   if (!made) return false;
@@ -65,11 +65,11 @@ function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, work
   using parent = openInside(root, path.slice(0, Math.max(slash, 0)) || ".");
   if (!parent) return false;
   const temporary = uniqueSuffix();
-  makeDirectory(workshop, temporary, made);
+  makeDirectory(stagingDir, temporary, made);
   // whatever else the upper has under this name hides the base's directory
   return keepingTime(parent, () =>
     unlessThere(() =>
-      rename(temporary, path.slice(slash + 1), RENAME_NOREPLACE, workshop.number, parent.number),
+      rename(temporary, path.slice(slash + 1), RENAME_NOREPLACE, stagingDir.number, parent.number),
     ),
   );
 }

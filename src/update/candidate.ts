@@ -71,16 +71,16 @@ async function stack(round: Round, source: CommandSource, below: string): Promis
   const { store, name, own } = round;
   const ground = readVersion(store, { name: below });
   if (!round.retry && isStackedOn(round, ground)) return undefined;
-  const workshop = `${name.slice(0, 100)}.update`;
-  if (readBaseFile(store, workshop))
-    await expectDone("remove what is left", await runVerb(own, ["base", "rm", workshop]));
+  const temporary = `${name.slice(0, 100)}.update`;
+  if (readBaseFile(store, temporary))
+    await expectDone("remove what is left", await runVerb(own, ["base", "rm", temporary]));
   const ref = `${ground.name}@${ground.version}`;
-  await expectDone(`new ${workshop}`, await runVerb(own, ["base", "new", workshop, "--from", ref]));
+  await expectDone(`new ${temporary}`, await runVerb(own, ["base", "new", temporary, "--from", ref]));
   try {
-    lastJson("command", await edit(round, workshop, source));
+    lastJson("command", await edit(round, temporary, source));
     using _layers = lockLayers(store);
-    const top = listVersions(store, workshop).at(-1) as number;
-    const { layers, config } = readVersion(store, { name: workshop, version: top }).manifest;
+    const top = listVersions(store, temporary).at(-1) as number;
+    const { layers, config } = readVersion(store, { name: temporary, version: top }).manifest;
     const made = publishVersion(store, name, {
       layers,
       origin: source.command,
@@ -90,7 +90,7 @@ async function stack(round: Round, source: CommandSource, below: string): Promis
     });
     return { version: made.version, published: true };
   } finally {
-    await runVerb({ ...own, stop: new AbortController().signal }, ["base", "rm", workshop]);
+    await runVerb({ ...own, stop: new AbortController().signal }, ["base", "rm", temporary]);
   }
 }
 

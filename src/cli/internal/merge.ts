@@ -1,4 +1,5 @@
-import { foldInstance, mergeWhenFree } from "../../instances/frozen-uppers-merge.ts";
+import { foldInstance } from "../../instances/fold-parts.ts";
+import { mergeWhenFree } from "../../instances/frozen-uppers-merge.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 
