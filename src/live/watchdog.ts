@@ -8,12 +8,14 @@ import type { Halt } from "./journal.ts";
 
 /**
  * Reads lines: `frozen SECONDS FILE VALUE PIDS` begins a pause, after which VALUE is written to FILE and the processes
- * get SIGCONT unless `thawed` comes first. Its input ends when the process that holds the other end is gone.
+ * get SIGCONT unless `thawed` comes first; `done` ends it. Its input ends when the process that holds the other end is
+ * gone.
  */
 const SCRIPT = `timer=
 while read -r word seconds file value pids; do
   [ -z "$timer" ] || kill "$timer" 2>/dev/null
   timer=
+  [ "$word" != done ] || exit 0
   [ "$word" = frozen ] || continue
   (
     trap 'kill "$sleep"; exit' TERM
@@ -65,7 +67,12 @@ export function startGuard(store: Store, pauseLimit: number): Guard {
     },
     thawed: () => say("thawed"),
     [Symbol.dispose]() {
-      guard.kill("SIGKILL");
+      // not by a signal: one that has not read yet that the container goes on would thaw it later
+      try {
+        say("done");
+      } catch {
+        // it was killed
+      }
       write[Symbol.dispose]();
       guard.unref();
     },

@@ -108,7 +108,8 @@ const traced = (it: Subject, options: readonly string[]) =>
     host.run,
     "rebase",
     "--pause-limit",
-    "60000",
+    // a guard that is killed too leaves a sleep of that length, for which strace waits
+    "5000",
     it.instance,
     other(it),
   ]);
