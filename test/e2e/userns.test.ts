@@ -422,7 +422,7 @@ describe("a kernel that takes no detached layers", () => {
     expect(readFileSync(file, "utf8")).toMatch(/FSCONFIG_CMD_CREATE.*INJECTED/);
     const { path } = changed.root;
     expect(await must("stat", ["-c", "%u", path, join(path, "etc/daemon")])).toBe("100000\n100033");
-    expect(mountTable().filter((line) => line.includes("overlay"))).toHaveLength(1);
+    expect(mountTable().filter((line) => line.includes(" - overlay "))).toHaveLength(1);
     await stop(changed);
   });
 });

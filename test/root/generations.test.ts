@@ -345,6 +345,8 @@ describe("commit", () => {
     expect(await read("web1", "var/cache/deep/junk")).toBe("junk");
     const wrong = await host.veneer("commit", "web1", "made", "--exclude", "var");
     expect(wrong).toMatchObject({ status: 2, stderr: expect.stringContaining("excluded path") });
+    await host.ok("rm", "web1");
+    await host.ok("base", "rm", "made");
   });
 
   it("has nothing to do for an instance in memory", async () => {
