@@ -1,10 +1,11 @@
 /** The large program: everything but what engines call. It is started by the small one, with the same arguments. */
 
 import * as cli from "./cli/index.ts";
-import { exitStatus, formatError } from "./errors.ts";
+import { exitStatus, formatError, UsageError } from "./errors.ts";
 import { Arguments, readGlobalOption } from "./request/arguments.ts";
 import type { GlobalOptions } from "./request/config.ts";
-import { openat, readAll } from "./sys/fd.ts";
+import { ENVIRONMENT_DESCRIPTOR, readVariables } from "./request/environment.ts";
+import { Fd, openat, readAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_RDONLY } from "./sys/flags.ts";
 import { useUmask, warn } from "./sys/self.ts";
 import { decodeName } from "./text/file-names.ts";
@@ -16,6 +17,17 @@ function argumentsOfProcess(): string[] {
   return words.slice(1, -1);
 }
 
+/** The caller's, which the small program hands over. */
+function environmentOfCaller(): Readonly<Record<string, string>> {
+  const number = Number(process.env[ENVIRONMENT_DESCRIPTOR]);
+  if (!Number.isInteger(number)) {
+    throw new UsageError("veneer-cli is a part of veneer", "call veneer, which starts it");
+  }
+  using file = new Fd(number);
+  const text = decodeName(readAll(file.number, 64 * 1024 * 1024, "the caller's environment"));
+  return readVariables(text.split("\0").slice(0, -1));
+}
+
 useUmask();
 
 try {
@@ -23,7 +35,7 @@ try {
   const options: GlobalOptions = {};
   let word = args.next();
   while (word !== undefined && readGlobalOption(word, args, options)) word = args.next();
-  await cli.run(options, word, args.rest());
+  await cli.run(options, word, args.rest(), environmentOfCaller());
 } catch (error) {
   warn(`veneer: ${formatError(error)}`);
   process.exitCode = exitStatus(error);

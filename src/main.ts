@@ -8,6 +8,7 @@ import { exitStatus, formatError } from "./errors.ts";
 import { runHook } from "./hook/run.ts";
 import { Arguments, readGlobalOption } from "./request/arguments.ts";
 import type { GlobalOptions } from "./request/config.ts";
+import { readVariables } from "./request/environment.ts";
 import { startLargeProgram } from "./runtime/large-program.ts";
 import { releaseContainer } from "./runtime/release.ts";
 import { wrapRuntime } from "./runtime/wrap.ts";
@@ -49,16 +50,8 @@ function runtime(words: readonly string[], options: GlobalOptions): void {
   wrapRuntime(name, all.slice(all.length - behind.length + 1), options);
 }
 
-/** The variables whose names begin with `prefix`; of two of one name the first, as getenv(3) finds it. */
 function environment(prefix: string): Readonly<Record<string, string>> {
-  const variables: Record<string, string> = Object.create(null);
-  for (const bytes of host.environment(prefix)) {
-    const text = decodeName(bytes);
-    const end = text.indexOf("=");
-    const name = text.slice(0, end);
-    if (end > 0) variables[name] ??= text.slice(end + 1);
-  }
-  return variables;
+  return readVariables(host.environment("").map(decodeName), prefix);
 }
 
 /** What this process is by the name that it was called by: copies and links stand where engines call a runtime. */

@@ -7,7 +7,7 @@ import { programPath } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { nearest } from "../text/did-you-mean.ts";
 import { quote } from "../text/quote.ts";
-import type { Context } from "./framework/command.ts";
+import type { Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
 import { logVerb } from "./framework/logged.ts";
 import { note, out } from "./framework/output.ts";
@@ -21,9 +21,10 @@ export async function run(
   options: GlobalOptions,
   word: string | undefined,
   words: readonly string[],
+  env: Environment,
 ): Promise<void> {
   try {
-    process.exitCode = await dispatch(options, word, words);
+    process.exitCode = await dispatch(options, word, words, env);
   } catch (error) {
     note(`veneer: ${formatError(error, storeHint(error))}`);
     process.exitCode = exitStatus(error);
@@ -34,6 +35,7 @@ async function dispatch(
   options: GlobalOptions,
   word: string | undefined,
   words: readonly string[],
+  env: Environment,
 ): Promise<number> {
   if (word === "--version" || word === "-V") {
     out(`veneer ${VERSION}`);
@@ -62,7 +64,7 @@ async function dispatch(
     out(commandHelp(command));
     return 0;
   }
-  const context = makeContext(options, process.env);
+  const context = makeContext(options, env);
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
   await recoverMoving(context, command.name);
   let status: number;

@@ -1,21 +1,16 @@
 /** Everything but what engines call is in a large program of its own, which this one executes in its place. */
 
 import { VeneerError } from "../errors.ts";
+import { ENVIRONMENT_DESCRIPTOR } from "../request/environment.ts";
 import { errnoName, isErrno } from "../sys/errno.ts";
-import { openat, readSome } from "../sys/fd.ts";
+import { openat, readSome, writeAll } from "../sys/fd.ts";
+import { lseek, makeMemoryFile, SEEK_SET } from "../sys/files/data.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/flags.ts";
 import { chdir } from "../sys/namespace.ts";
 import { execve } from "../sys/process/fork.ts";
 import { LARGE_PROGRAM, ownExecutable, workingDirectory } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { decodeName } from "../text/file-names.ts";
-
-/**
- * What stays behind: options of the large program's run time, which no build flag turns off, of its allocator, and of the
- * dynamic linker and the C library that it is linked with.
- */
-const LEFT_BEHIND =
-  /^(?:BUN_|NODE_|JSC_|WEBKIT_|WTF_|MIMALLOC_|MI_|MALLOC_|UV_|LD_|GLIBC_TUNABLES=|GCONV_PATH=|LOCPATH=|NLSPATH=|DO_NOT_TRACK=)/;
 
 /** What its run time executes (x86-64-v2, by the names of /proc/cpuinfo): without them it ends by SIGILL, without a word. */
 const INSTRUCTIONS = ["ssse3", "sse4_1", "sse4_2", "popcnt"];
@@ -52,11 +47,22 @@ export function startLargeProgram(): never {
   requireProcessor();
   leaveDeletedDirectory();
   const path = largeProgram(ownExecutable());
-  const env = host.environment("").filter((variable) => !LEFT_BEHIND.test(decodeName(variable)));
-  const result = execve(path, host.arguments(), env);
+  const variables = handOver(host.environment(""));
+  const result = execve(path, host.arguments(), [`${ENVIRONMENT_DESCRIPTOR}=${variables}`]);
   throw new VeneerError("NO_PROGRAM", `cannot start ${path}: ${errnoName(-result)}`, {
     hint: "it is a part of the installation: install veneer again",
   });
+}
+
+/** Returns the number of a descriptor that the next program finds the variables in, as the bytes that they are. */
+function handOver(variables: readonly Uint8Array[]): number {
+  const file = makeMemoryFile("environment", true);
+  for (const variable of variables) {
+    writeAll(file.number, variable, "environment");
+    writeAll(file.number, new Uint8Array(1), "environment");
+  }
+  lseek(file.number, 0, SEEK_SET);
+  return file.number;
 }
 
 /** Beside a program that was built or unpacked; in libexec of the prefix where it was installed. */

@@ -1,4 +1,5 @@
 /** Data of open files: lseek(2), ftruncate(2), copy_file_range(2), FICLONE; results are numbers or -errno. */
+import { Fd } from "../fd.ts";
 import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
 
@@ -6,6 +7,11 @@ import { SYS } from "../numbers.ts";
 export const SEEK_SET = 0;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
+
+const MFD_CLOEXEC = 1;
+/** fcntl(2) */
+const F_DUPFD = 0;
+const F_DUPFD_CLOEXEC = 1030;
 
 /** linux/fs.h: the same extents for both files, where the file system can share them */
 const FICLONE = 0x40049409;
@@ -51,4 +57,14 @@ export function symlinkResult(target: string, dir: number, name: string): number
 /** mknodat(2): 0 or -errno */
 export function mknodResult(dir: number, name: string, mode: number, device: number): number {
   return syscall(SYS.mknodat, dir, cstring(name), mode, device);
+}
+
+/**
+ * A file in memory (memfd_create(2)), above the standard descriptors, which a caller may have closed; with `inherited` what
+ * this process executes finds it open, too.
+ */
+export function makeMemoryFile(name: string, inherited = false): Fd {
+  using file = new Fd(check(syscall(SYS.memfd_create, cstring(name), MFD_CLOEXEC), "memfd_create"));
+  const duplicate = inherited ? F_DUPFD : F_DUPFD_CLOEXEC;
+  return new Fd(check(syscall(SYS.fcntl, file.number, duplicate, 3), "fcntl"));
 }

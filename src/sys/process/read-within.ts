@@ -3,9 +3,8 @@
  * descriptor takes locks that a process can hold for as long as it likes, with a file server of its own. So a process
  * of its own reads them, which is left behind when it hangs.
  */
-import { Fd, readSome, writeAll } from "../fd.ts";
-import { check, cstring, syscall } from "../libc.ts";
-import { SYS } from "../numbers.ts";
+import { type Fd, readSome, writeAll } from "../fd.ts";
+import { lseek, makeMemoryFile, SEEK_SET } from "../files/data.ts";
 import { programPath } from "../self.ts";
 import { startBetween } from "../spawn.ts";
 import { pipe } from "./fork.ts";
@@ -57,8 +56,8 @@ function takeAnswers(bytes: Bytes, paths: readonly string[], texts: Map<string, 
 }
 
 function memoryFile(text: string): Fd {
-  const file = new Fd(check(syscall(SYS.memfd_create, cstring("wanted"), 1), "memfd_create"));
+  const file = makeMemoryFile("wanted");
   writeAll(file.number, new TextEncoder().encode(text), "wanted files");
-  syscall(SYS.lseek, file.number, 0, 0);
+  lseek(file.number, 0, SEEK_SET);
   return file;
 }

@@ -1,9 +1,10 @@
 /** Processes of the small program that it does not wait for: it forks. */
 
 import { MINIMAL_ENVIRONMENT } from "../environment.ts";
-import { Fd, openat, readAll } from "../fd.ts";
+import { type Fd, openat, readAll } from "../fd.ts";
+import { makeMemoryFile } from "../files/data.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
-import { check, cstring, syscall } from "../libc.ts";
+import { syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
 import { duplicateTo, execve, exit, fork, pipe, shellStatus, waitFor } from "../process/fork.ts";
 import { restoreBrokenPipes, unblockSignals } from "../process/signals.ts";
@@ -37,8 +38,8 @@ function become(
 
 /** Runs a program to its end, in `/`, without input. */
 export function runToEnd(argv: readonly string[], options: RunOptions = {}): Ended {
-  using out = memoryFile();
-  using err = memoryFile();
+  using out = makeMemoryFile("output");
+  using err = makeMemoryFile("output");
   const pid = fork();
   if (pid === 0) become(argv, options.env ?? MINIMAL_ENVIRONMENT, out.number, err.number);
   return { status: waitWithin(pid, options.limit), stdout: contents(out), stderr: contents(err) };
@@ -60,15 +61,6 @@ function waitWithin(pid: number, milliseconds: number | undefined): number {
 const SIGKILL = 9;
 
 const OUTPUT_LIMIT = 16 * 1024 * 1024;
-const MFD_CLOEXEC = 1;
-const F_DUPFD_CLOEXEC = 1030;
-
-/** Takes any amount without a reader (memfd_create(2)): one pipe after the other could block. */
-function memoryFile(): Fd {
-  using file = new Fd(check(syscall(SYS.memfd_create, cstring("output"), MFD_CLOEXEC), "memfd_create"));
-  // a caller may have closed its standard descriptors
-  return new Fd(check(syscall(SYS.fcntl, file.number, F_DUPFD_CLOEXEC, 3), "fcntl"));
-}
 
 function contents(file: Fd): string {
   syscall(SYS.lseek, file.number, 0, 0);
