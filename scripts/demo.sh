@@ -90,11 +90,11 @@ END
 if [ -n "$debian" ]; then
   base=debian
   # the mirror and the release that this system itself uses
-  mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([a-z]*:[^ ]*\) .* main.*/\2/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/ubuntu.sources 2>/dev/null | head -n 1) || true
+  mirror=$(. scripts/apt-elsewhere.sh && debian_mirror)
+  [ -n "$mirror" ] || fail "no mirror of Debian in /etc/apt; hint: without --debian the demo takes the host's own root"
   release=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
   step "A base: Debian $release from debootstrap"
-  note "${mirror:=http://deb.debian.org/debian}"
+  note "$mirror"
   started=$(now)
   debootstrap --variant=minbase "$release" "$directory/root" "$mirror" >"$directory/log" 2>&1 ||
     { tail -n 5 "$directory/log" >&2 && fail "debootstrap failed"; }
