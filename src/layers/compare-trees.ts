@@ -2,9 +2,12 @@
 import { VeneerError } from "../errors.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
+import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat } from "../sys/fd.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
+import { quote } from "../text/quote.ts";
+import { ATTEMPTS } from "../trees/copy-tree.ts";
 
 /** Paths relative to the roots. What is below a removed directory is not named, what is below an added one is. */
 export interface TreeDifference {
@@ -80,26 +83,41 @@ class Comparison {
   }
 
   #entry(before: number | undefined, after: number, name: string, prefix: string, depth: number): boolean {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      try {
+        return this.#look(before, after, name, prefix, depth);
+      } catch (error) {
+        // exchanged or removed between two calls
+        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+      }
+    }
+    throw new VeneerError(
+      "BUSY",
+      `${quote(prefix + name)} is exchanged again and again while it is compared`,
+    );
+  }
+
+  #look(before: number | undefined, after: number, name: string, prefix: string, depth: number): boolean {
     const stat = lstatMaybe(name, after);
     if (!stat) return true;
     const path = prefix + name;
     const old = before === undefined ? undefined : lstatMaybe(name, before);
-    const isDirectory = isType(stat, S_IFDIR);
+    const descends = isType(stat, S_IFDIR) && stat.dev === this.device;
+    const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    using inner = descends ? openat(after, name, flags) : undefined;
+    using below = inner && isType(old, S_IFDIR) ? openat(before as number, name, flags) : undefined;
     this.#note(path, stat, before, old, { dir: after, path: name, stat });
     if (this.#exceeded()) return false;
-    if (!isDirectory || stat.dev !== this.device) return true;
-    const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-    using inner = openat(after, name, flags);
-    using below = old && isType(old, S_IFDIR) ? openat(before as number, name, flags) : undefined;
+    if (!inner) return true;
     if (old && !below) this.#replaced.push(path);
     return this.directory(below?.number, inner.number, `${path}/`, depth + 1);
   }
 
   #note(path: string, stat: Stat, before: number | undefined, old: Stat | undefined, now: Located): void {
     const size = isType(stat, S_IFREG) ? stat.size : 0;
-    this.#all += size;
     const name = now.path;
     const same = old !== undefined && sameEntry(now, { dir: before as number, path: name, stat: old });
+    this.#all += size;
     const list = old === undefined ? this.#added : same ? this.#touched : this.#changed;
     const equal = same && sameTime(stat, old);
     if (stat.nlink > 1 && isType(stat, S_IFREG)) this.#noteLinked(path, stat, equal);

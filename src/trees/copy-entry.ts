@@ -28,11 +28,18 @@ import { type AttributeOptions, setEntryAttributes, setFileAttributes } from "./
 import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
 
 /**
- * With its attributes; holes stay holes. The copy's directory exists, the copy does not. Returns the status of what
- * was copied. Throws SysError: ELOOP or ENOENT where the entry was exchanged or removed meanwhile.
+ * With its attributes; holes stay holes. The copy's directory exists, the copy does not. `seen` is what the caller decided
+ * upon: nothing of another type is made, whatever is there by now. Returns the status of what was copied. Throws
+ * SysError: ELOOP or ENOENT where the entry was exchanged or removed meanwhile.
  */
-export function copyEntry(from: Fd, path: string, to: Fd, copy: string, options: AttributeOptions): Stat {
-  const seen = lstatMaybe(path, from.number);
+export function copyEntry(
+  from: Fd,
+  path: string,
+  to: Fd,
+  copy: string,
+  options: AttributeOptions,
+  seen = lstatMaybe(path, from.number),
+): Stat {
   if (!seen) throw new SysError(errno.ENOENT as number, "copy", path);
   if (isType(seen, S_IFREG)) return copyFile(from, path, to, copy, options);
   const isLink = isType(seen, S_IFLNK);

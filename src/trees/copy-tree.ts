@@ -40,7 +40,7 @@ export interface CopyOptions extends AttributeOptions {
 const STRIDE = 512;
 
 /** Times that an entry may change its type while it is looked at. */
-const ATTEMPTS = 10;
+export const ATTEMPTS = 10;
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
@@ -167,7 +167,7 @@ class TreeCopy {
       // too many names for one file, or a path that is too long: a file of its own
       if (![errno.EMLINK, errno.ENAMETOOLONG].includes(-made)) check(made, "link", path);
     }
-    const copied = copyEntry(from, name, to, name, this.options);
+    const copied = copyEntry(from, name, to, name, this.options, stat);
     this.options.count?.(copied.size);
     if (copied.nlink > 1 && first === undefined) this.#links.set(copied.ino, path);
   }
