@@ -14,6 +14,7 @@ import { benchLxc } from "./lxc.ts";
 import { benchLxcUserns } from "./lxc-userns.ts";
 import { benchRebase } from "./rebase.ts";
 import { benchRunc } from "./runc.ts";
+import { benchSharing } from "./sharing.ts";
 import { benchStartup } from "./startup.ts";
 import { formatMarkdown, formatReport, type Report, verdict } from "./table.ts";
 import { benchUserns } from "./userns.ts";
@@ -36,6 +37,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   instances: { title: "Named instances", runs: [60, 15], run: benchInstances },
   image: { title: "Images", runs: [10, 3], run: benchImage },
   import: { title: "Import", runs: [10, 3], run: benchImport },
+  sharing: { title: "One file in many layers", runs: [1, 1], run: benchSharing },
   rebase: { title: "Live rebase", runs: [100, 20], run: benchRebase },
   crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
