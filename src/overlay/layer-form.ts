@@ -15,6 +15,14 @@ const NAMES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 let form: LayerForm | undefined;
 let detached: boolean | undefined;
 
+/** Gives a layer by descriptor to an overlay that has none yet, where the kernel takes it so. */
+export function takesDescriptor(context: Fd, layer: Fd): boolean {
+  if (form !== undefined && form !== "descriptor") return false;
+  const taken = setFdOption(context, "lowerdir+", layer) === 0;
+  if (taken) form = "descriptor";
+  return taken;
+}
+
 /** The best form that the kernel takes. */
 export function layerForm(): LayerForm {
   form ??= findForm();

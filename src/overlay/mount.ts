@@ -16,7 +16,7 @@ import {
 } from "../sys/mount.ts";
 import { inScratchNamespace, openScratchPlace } from "../sys/namespace.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
-import { layerForm, takesDetached, withLayerList } from "./layer-form.ts";
+import { layerForm, takesDescriptor, takesDetached, withLayerList } from "./layer-form.ts";
 
 export interface OverlayRequest {
   /** top layer first */
@@ -101,6 +101,9 @@ function mountHere(request: OverlayRequest): Fd {
   using context = fsopen("overlay");
   require(setOption(context, "source", request.source), "source");
   const { layers } = request;
+  const [top, ...below] = layers;
+  // most kernels need no trial on a context that is thrown away
+  const taken = top !== undefined && takesDescriptor(context, top);
   const form = layerForm();
   if (form === "list") {
     const overlay = withLayerList(layers, (list) => {
@@ -110,7 +113,7 @@ function mountHere(request: OverlayRequest): Fd {
     if (overlay) return overlay;
     throw new SysError(errno.E2BIG as number, `mount overlay of ${layers.length} layers`);
   }
-  for (const layer of layers) setDirectory(context, "lowerdir+", layer);
+  for (const layer of taken ? below : layers) setDirectory(context, "lowerdir+", layer);
   return create(context, request);
 }
 

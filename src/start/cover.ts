@@ -14,7 +14,7 @@ import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import { mountStatus } from "../sys/file-place.ts";
 import { MS_PRIVATE, O_DIRECTORY, O_PATH, RESOLVE_EXACT, RESOLVE_IN_ROOT, S_IFDIR } from "../sys/flags.ts";
 import { attach, setMountAttributes } from "../sys/mount.ts";
-import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { findChildren, findMount, type MountEntry, readMountinfo } from "../sys/mountinfo.ts";
 import { enterMountNamespace, ownPlace } from "../sys/namespace.ts";
 import { fstat, isType, type Stat } from "../sys/stat.ts";
 import { copyDevices } from "./devices.ts";
@@ -47,22 +47,21 @@ export function cover(
   ids: FsIds | undefined,
   report: (error: unknown) => void,
 ): void {
-  const text = readMountinfo(pid);
-  if (text === undefined) throw new VeneerError("GONE", `the container's process ${pid} is gone`);
-  const mounts = parseMountinfo(text);
+  const table = readMountinfo(pid);
+  if (table === undefined) throw new VeneerError("GONE", `the container's process ${pid} is gone`);
   using home = ownPlace();
   using process = openDirectory(`/proc/${pid}`);
   enterMountNamespace(pid);
   using top = openDirectory("/");
   using root = openRoot(top, rootPath);
   const status = fstat(root.number);
-  const rootMount = findRootMount(mounts, status, pid, rootPath);
+  const rootMount = findRootMount(table, status, pid, rootPath);
   const holder = rootHolder(pid, status);
   // neither the overlay nor a move shall reach other namespaces; a mount cannot be moved off a shared one
   if (rootMount.propagation.some((field) => field.startsWith("shared:"))) {
     setMountAttributes(root, { propagation: MS_PRIVATE }, rootMount.target);
   }
-  const children = openChildren(root, rootMount, mounts);
+  const children = openChildren(root, rootMount, table);
   const fill = () => {
     attach(overlay, root, rootPath);
     for (const child of children) moveChild(child, overlay);
@@ -95,9 +94,9 @@ function openRoot(top: Fd, rootPath: string): Fd {
   }
 }
 
-function findRootMount(mounts: readonly MountEntry[], root: Stat, pid: number, rootPath: string): MountEntry {
-  const mount = mounts.find((entry) => entry.id === Number(root.mountId));
-  if (mount && mount.target !== "/" && root.isMountRoot) return mount;
+function findRootMount(table: string, root: Stat, pid: number, rootPath: string): MountEntry {
+  const mount = root.isMountRoot ? findMount(table, Number(root.mountId)) : undefined;
+  if (mount && mount.target !== "/") return mount;
   throw new VeneerError("NO_ROOT", `the runtime has not mounted ${rootPath} for process ${pid}`, {
     hint: USE_WRAPPER,
   });
@@ -111,17 +110,17 @@ interface Child {
 }
 
 /** The mounts directly on the root that can be seen, in the order in which they were made. */
-function openChildren(root: Fd, rootMount: MountEntry, mounts: readonly MountEntry[]): Child[] {
+function openChildren(root: Fd, rootMount: MountEntry, table: string): Child[] {
   const prefix = `${rootMount.target}/`;
   const children: Child[] = [];
-  const direct = mounts.filter((mount) => mount.parent === rootMount.id && mount.target.startsWith(prefix));
+  const direct = findChildren(table, rootMount.id).filter((mount) => mount.target.startsWith(prefix));
   for (const mount of direct) {
     // one that was made above it later hides it, as it does in the container
     if (direct.some((other) => mount.target.startsWith(`${other.target}/`))) continue;
     const path = mount.target.slice(prefix.length);
     const top = openat2(root.number, path, O_PATH, RESOLVE_EXACT);
     const topId = Number(fstat(top.number).mountId);
-    const type = mounts.find((other) => other.id === topId)?.type ?? mount.type;
+    const type = (topId === mount.id ? mount : (findMount(table, topId) ?? mount)).type;
     children.push({ path, type, top });
   }
   return children;

@@ -28,6 +28,8 @@ interface OperationState {
   trees: IdmappedTrees | undefined;
   report: (error: unknown) => void;
   tmpfs?: Fd;
+  /** of a fresh upper */
+  directory?: Fd;
   overlay?: Fd;
   record?: UseRecord;
   /** root of the user namespace as the host counts */
@@ -63,6 +65,7 @@ export function runOperations(
   } finally {
     held.overlay?.[Symbol.dispose]();
     held.tmpfs?.[Symbol.dispose]();
+    held.directory?.[Symbol.dispose]();
   }
 }
 
@@ -110,8 +113,8 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
     case "upper": {
       mkdirat(AT_FDCWD, operation.directory, 0o700);
       undo.push(() => removeTree(operation.directory));
-      using directory = openDirectory(operation.directory);
-      makeUpper(directory, operation.root, operation.entries);
+      held.directory = openDirectory(operation.directory);
+      makeUpper(held.directory, operation.root, operation.entries);
       return;
     }
     case "tmpfs-upper":
@@ -119,7 +122,8 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
       makeUpper(held.tmpfs, operation.root, operation.entries);
       return;
     case "overlay": {
-      using directory = operation.directory === undefined ? undefined : openDirectory(operation.directory);
+      if (operation.directory !== undefined) held.directory ??= openDirectory(operation.directory);
+      const { directory } = held;
       const parent = (directory ?? held.tmpfs) as Fd;
       if (operation.as) held.ids = operation.as;
       const { source, volatile, restricted, image } = operation;

@@ -66,6 +66,31 @@ export function parseMountinfo(text: string): MountEntry[] {
   return entries;
 }
 
+/** The mount with that id in a mount table, of which that line alone is parsed. */
+export function findMount(table: string, id: number): MountEntry | undefined {
+  const start = table.startsWith(`${id} `) ? 0 : table.indexOf(`\n${id} `) + 1;
+  return start > 0 || table.startsWith(`${id} `) ? parseLineAt(table, start) : undefined;
+}
+
+/** The mounts directly on the one with that id, in the order in which they were made. */
+export function findChildren(table: string, parent: number): MountEntry[] {
+  const field = ` ${parent} `;
+  const children: MountEntry[] = [];
+  for (let at = table.indexOf(field); at >= 0; at = table.indexOf(field, at + 1)) {
+    const start = table.lastIndexOf("\n", at) + 1;
+    // the second field: digits alone before it
+    if (table.lastIndexOf(" ", at - 1) >= start) continue;
+    const entry = parseLineAt(table, start);
+    if (entry) children.push(entry);
+  }
+  return children;
+}
+
+function parseLineAt(table: string, start: number): MountEntry | undefined {
+  const end = table.indexOf("\n", start);
+  return parseMountLine(end < 0 ? table.slice(start) : table.slice(start, end));
+}
+
 /** The mounts that a process sees; undefined when it is gone. */
 export function readMountinfo(pid: number | "self" | "thread-self"): string | undefined {
   return readText(`/proc/${pid}/mountinfo`, undefined, MOUNTINFO_LIMIT);

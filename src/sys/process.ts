@@ -1,6 +1,6 @@
 /** Who a process is: a pid is reused, a pid with its start time is not (proc_pid_stat(5), field 22). */
 import { isErrno } from "./errno.ts";
-import { Fd, readlink, readText } from "./fd.ts";
+import { Fd, readText } from "./fd.ts";
 import { syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
@@ -10,20 +10,27 @@ export interface ProcessIdentity {
   readonly startTime: number;
 }
 
-/** The identity of a live process; undefined when it is gone or a zombie. */
-export function identify(pid: number): ProcessIdentity | undefined {
-  let text: string | undefined;
+/** The identity of a live process; undefined when it is gone or a zombie. `self`: as the mounted /proc counts. */
+export function identify(process: number | "self"): ProcessIdentity | undefined {
+  const text = readStat(process);
+  if (text === undefined) return undefined;
+  const [state, ...fields] = behindName(text);
+  const pid = process === "self" ? Number.parseInt(text, 10) : process;
+  return state === "Z" || state === "X" ? undefined : { pid, startTime: Number(fields[18]) };
+}
+
+function readStat(process: number | "self"): string | undefined {
   try {
-    text = readText(`/proc/${pid}/stat`);
+    return readText(`/proc/${process}/stat`);
   } catch (error) {
     if (isErrno(error, "ESRCH")) return undefined;
     throw error;
   }
-  if (text === undefined) return undefined;
-  // the command, in parentheses, may itself hold spaces and parentheses
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  const state = fields[0];
-  return state === "Z" || state === "X" ? undefined : { pid, startTime: Number(fields[19]) };
+}
+
+/** The fields from the third on: the command before it, in parentheses, may itself hold spaces and parentheses. */
+function behindName(stat: string): string[] {
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** Whether the very process is still there. */
@@ -33,8 +40,7 @@ export function isAlive(process: ProcessIdentity): boolean {
 
 /** This process as the mounted /proc counts: in a pid namespace getpid(2) gives another number. */
 export function identifySelf(): ProcessIdentity {
-  const pid = Number(readlink("/proc/self"));
-  const self = Number.isInteger(pid) ? identify(pid) : undefined;
+  const self = identify("self");
   if (!self) throw new Error("cannot read /proc/self/stat; hint: mount proc on /proc");
   return self;
 }
@@ -47,7 +53,7 @@ export function identifyParent(): ProcessIdentity | undefined {
 
 /** The parent's pid; undefined for a process that is gone or has none. */
 export function parentOf(pid: number | "self"): number | undefined {
-  const parent = Number(/^PPid:\s*([0-9]+)$/m.exec(readText(`/proc/${pid}/status`) ?? "")?.[1] ?? "0");
+  const parent = Number(behindName(readStat(pid) ?? "")[1] ?? "0");
   return parent > 0 ? parent : undefined;
 }
 

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { parseMountinfo, parseMountLine, upperOf } from "../../../src/sys/mountinfo.ts";
+import {
+  findChildren,
+  findMount,
+  parseMountinfo,
+  parseMountLine,
+  upperOf,
+} from "../../../src/sys/mountinfo.ts";
 
 const LINE = "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:7 - ext3 /dev/root rw,errors=continue";
 
@@ -39,6 +45,31 @@ describe("a line of mountinfo", () => {
     (line) => {
       expect(parseMountLine(line)).toBeUndefined();
       expect(parseMountinfo(`${line}\n${LINE}\n`)).toHaveLength(1);
+    },
+  );
+});
+
+describe("a mount table", () => {
+  const lines = [
+    "6 5 98:0 / / rw - ext4 /dev/root rw",
+    "36 6 98:0 / /a rw - ext4 /dev/root rw",
+    "136 36 0:6 / /a/b rw shared:36 - tmpfs x 6 36 rw",
+    "37 36 0:7 /36 /a/c rw - proc proc rw",
+    "1366 136 0:6 / /a/b/36 rw - tmpfs 36 rw",
+  ];
+
+  it.each([`${lines.join("\n")}\n`, lines.join("\n")])(
+    "is asked for one mount and for those on it",
+    (table) => {
+      for (const entry of parseMountinfo(table)) {
+        expect(findMount(table, entry.id)).toEqual(entry);
+        expect(findChildren(table, entry.id)).toEqual(
+          parseMountinfo(table).filter(({ parent }) => parent === entry.id),
+        );
+      }
+      expect(findMount(table, 3)).toBeUndefined();
+      expect(findChildren(table, 5).map(({ id }) => id)).toEqual([6]);
+      expect(findMount("", 6)).toBeUndefined();
     },
   );
 });
