@@ -11,12 +11,20 @@ export interface Span {
  */
 export function locate(text: string, path: readonly (string | number)[]): Span | undefined {
   let start = skipSpace(text, 0);
+  // nothing stands behind the document
+  if (path.length === 0) return { start, end: start + text.slice(start).trimEnd().length };
+  if (!path.every((step) => mayHave(text, step))) return undefined;
   for (const step of path) {
     const found = typeof step === "number" ? element(text, start, step) : member(text, start, step);
     if (found === undefined) return undefined;
     start = found;
   }
   return { start, end: valueEnd(text, start) };
+}
+
+/** Whether a key could occur: one that is written without a backslash stands in the text as it is. */
+function mayHave(text: string, step: string | number): boolean {
+  return typeof step === "number" || text.includes(`"${step}"`) || text.includes("\\");
 }
 
 /** Where the value of an object's member begins. */
