@@ -154,6 +154,7 @@ export const ERROR_CODES = {
     "Only root can keep owners, devices and capabilities, and read every file of a base.",
     "Run as root.",
   ],
+  NOT_OURS: ["The container is one of an engine.", "Use the engine's own command, as the hint shows."],
   NOT_RUNNING: [
     "The container does not run, or not in a way in which its root can be exchanged.",
     "`veneer ps` lists what runs.",

@@ -8,7 +8,10 @@ import { namesIn } from "../store/versions.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath, useUmask } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
+import { command as exec } from "./containers/exec.ts";
+import { command as logs } from "./containers/logs.ts";
 import { command as run } from "./containers/run.ts";
+import { command as stop } from "./containers/stop.ts";
 import type { Command, Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
 import { logVerb } from "./framework/logged.ts";
@@ -23,7 +26,7 @@ import { command as ps } from "./look/ps.ts";
 
 declare const VERSION: string;
 
-const VERBS: Readonly<Record<string, Command>> = { create, mount, umount, rm, ls, ps, run };
+const VERBS: Readonly<Record<string, Command>> = { create, mount, umount, rm, ls, ps, run, exec, stop, logs };
 
 /** A command line's exit status; undefined where it is the large program's. */
 export function runSmall(

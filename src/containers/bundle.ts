@@ -2,6 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { letPass } from "../start/mount-point.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { namesIn } from "../store/versions.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import {
@@ -27,7 +28,7 @@ import {
   O_RDONLY,
   RENAME_NOREPLACE,
 } from "../sys/flags.ts";
-import { fstat, list, lstatMaybe } from "../sys/stat.ts";
+import { fstat, lstatMaybe } from "../sys/stat.ts";
 
 /** Name of the root's directory in a bundle. */
 export const ROOTFS = "rootfs";
@@ -63,9 +64,13 @@ function makeBundle(directory: string, config: object): void {
   createFile(`${directory}/config.json`, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
 }
 
+/** Where the runtime writes the pid of a container in the background. */
+export const pidFile = (directory: string) => `${directory}/pid`;
+
 /** Removes what {@link makeBundle} made and nothing else; a root with something in it stays. */
 function removeBundle(directory: string): void {
   unlinkQuietly(`${directory}/config.json`);
+  unlinkQuietly(pidFile(directory));
   rmdirQuietly(`${directory}/${ROOTFS}`);
   rmdirQuietly(directory);
 }
@@ -73,6 +78,7 @@ function removeBundle(directory: string): void {
 /** A directory of RUN/bundles that belongs to the process that holds its lock. */
 export interface Claim extends Disposable {
   readonly directory: string;
+  readonly lock: Fd;
 }
 
 /**
@@ -91,6 +97,7 @@ export function claimBundle(
     if (lock) {
       return {
         directory,
+        lock,
         [Symbol.dispose]() {
           removeBundle(directory);
           lock[Symbol.dispose]();
@@ -108,6 +115,34 @@ export function claimBundle(
     }
   }
   throw new VeneerError("BUSY", `${directory} cannot be taken`, { hint: "remove what is in it" });
+}
+
+/** Whether a process has the bundle: one that makes it, or waits for its container. */
+export function isClaimed(store: Store, id: string): boolean {
+  const lock = lockDirectory(paths.bundle(store, id));
+  if (typeof lock === "string") return lock === "busy";
+  lock[Symbol.dispose]();
+  return false;
+}
+
+/** The ids of bundles, of containers that are gone too. */
+export function bundleIds(store: Store): string[] {
+  return namesIn(paths.bundles(store)).filter((id) => !id.startsWith("."));
+}
+
+/** Runs `action` with a file that goes with it, or with the next sweep where this process is killed. */
+export function withScratchFile<T>(store: Store, text: string, action: (path: string) => T): T {
+  const directory = paths.bundle(store, `.${uniqueSuffix()}`);
+  mkdirat(AT_FDCWD, directory, 0o700);
+  const lock = lockDirectory(directory);
+  try {
+    const path = `${directory}/config.json`;
+    createFile(path, text, { mode: 0o600 });
+    return action(path);
+  } finally {
+    removeBundle(directory);
+    if (typeof lock !== "string") lock[Symbol.dispose]();
+  }
 }
 
 /** Makes a directory that has its lock when it appears under its name; undefined when the name is taken. */
@@ -143,14 +178,8 @@ export function fillBundle(claim: Claim, config: object, owner?: FsIds): void {
  * true are removed. Returns their directories. An id that begins with a dot is that of a bundle before it had its name.
  */
 export function sweepBundles(store: Store, visit: (id: string, directory: string) => boolean): string[] {
-  let ids: string[] = [];
-  try {
-    ids = list(paths.bundles(store));
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
   const removed: string[] = [];
-  for (const id of ids) {
+  for (const id of namesIn(paths.bundles(store))) {
     const directory = paths.bundle(store, id);
     const lock = lockDirectory(directory);
     if (typeof lock === "string") continue;

@@ -44,7 +44,8 @@ export interface ContainerOptions {
   readonly shiftedCopy?: boolean;
 }
 
-const ACCOUNTS_LIMIT = 4 * 1024 * 1024;
+/** Bytes of /etc/passwd and /etc/group. */
+export const ACCOUNTS_LIMIT = 4 * 1024 * 1024;
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**

@@ -1,4 +1,4 @@
-/** A container in the foreground, through the wrapping runtime, on a bundle that goes with it. */
+/** A container in the foreground or background, through the wrapping runtime, on a bundle that goes with it. */
 import { VeneerError } from "../errors.ts";
 import { installHint, isExecutable } from "../process/find-program.ts";
 import { heldBy } from "../start/refuse-held.ts";
@@ -6,15 +6,19 @@ import { release } from "../start/release.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
-import { readText } from "../sys/fd.ts";
+import { readSome, readText, writeAll } from "../sys/fd.ts";
+import { adoptOrphans, runInto, type Started } from "../sys/process/detached.ts";
 import { runForeground } from "../sys/process/foreground.ts";
+import { pipe, waitFor } from "../sys/process/fork.ts";
+import { canRead } from "../sys/process/poll.ts";
 import { programPath, sleep } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { requireRoot } from "../userns/of-container.ts";
-import { type Claim, claimBundle, fillBundle, ROOTFS, sweepBundles } from "./bundle.ts";
+import { type Claim, claimBundle, fillBundle, isClaimed, pidFile, ROOTFS, sweepBundles } from "./bundle.ts";
 import { type ContainerOptions, containerFacts } from "./facts.ts";
 import { ociConfig } from "./oci-config.ts";
+import { keepOutput, removeOutput, sweepOutputs } from "./output.ts";
 
 /** runc first: it is what engines use unless told otherwise. */
 export const RUNTIMES = ["runc", "crun"] as const;
@@ -33,11 +37,55 @@ export interface RunPlace {
  * is gone, and so is what the runtime and a failed start left. Throws HELD when `id` runs already.
  */
 export function runContainer(place: RunPlace, id: string, wishes: ContainerOptions): number {
-  const { store, runtime } = place;
+  return inBundle(place, id, wishes, ({ directory }) =>
+    runForeground(runtimeWords(place, "run", "--bundle", directory, id), variables(place)),
+  );
+}
+
+/**
+ * Like {@link runContainer}, without a terminal and with its output in the files of output.ts. Calls `started` when the
+ * command runs; what the runtime says of a start that failed goes to standard error.
+ */
+export function keepContainer(
+  place: RunPlace,
+  id: string,
+  wishes: ContainerOptions,
+  started: Started,
+): number {
+  return inBundle(place, id, wishes, ({ directory, lock }) => {
+    const { read, write } = pipe();
+    using output = read;
+    adoptOrphans();
+    const words = ["run", "--detach", "--pid-file", pidFile(directory), "--bundle", directory, id];
+    const status = runInto(runtimeWords(place, ...words), variables(place), write);
+    write[Symbol.dispose]();
+    if (status !== 0) {
+      const said = new Uint8Array(PIPE_SIZE);
+      const length = canRead(output, 0) ? readSome(output.number, said, "output") : 0;
+      writeAll(2, said.subarray(0, length), "standard error");
+      return status;
+    }
+    started([lock, output]);
+    keepOutput(place.store, id, output);
+    return waitFor(Number(readText(pidFile(directory))));
+  });
+}
+
+/** pipe(7) */
+const PIPE_SIZE = 65536;
+
+function inBundle(
+  place: RunPlace,
+  id: string,
+  wishes: ContainerOptions,
+  action: (claim: Claim) => number,
+): number {
+  const { store } = place;
   makeStore(store);
   makeRun(store);
   sweepRuns(place);
   using claim = takeBundle(place, id, wishes.name);
+  removeOutput(store, id);
   const nofile = openFiles();
   const known = containerFacts(store, wishes, id, ROOTFS);
   const facts = {
@@ -48,11 +96,7 @@ export function runContainer(place: RunPlace, id: string, wishes: ContainerOptio
   };
   fillBundle(claim, ociConfig(facts), wishes.idmap && requireRoot(wishes.idmap));
   try {
-    const file = wrapper(runtime);
-    return runForeground(
-      [file, ...storeWords(place), "run", "--bundle", claim.directory, id],
-      variables(place),
-    );
+    return action(claim);
   } finally {
     // when the runtime was killed its container is left: it ends with us
     deleteState(place, id);
@@ -77,7 +121,13 @@ function takeBundle(place: RunPlace, id: string, name: string | undefined): Clai
   }
 }
 
-function variables({ env }: Pick<RunPlace, "env">): string[] {
+/** The wrapping runtime and its words, for containers of our own. */
+export function runtimeWords(place: RunPlace, ...words: readonly string[]): string[] {
+  return [wrapper(place.runtime), ...storeWords(place), ...words];
+}
+
+/** The environment of the runtime. */
+export function variables({ env }: Pick<RunPlace, "env">): string[] {
   return Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : `${name}=${value}`));
 }
 
@@ -123,14 +173,24 @@ function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string
   return true;
 }
 
+/** Whether a container is there, or is being started or ended. */
+export function isUp(store: Store, id: string): boolean {
+  return isClaimed(store, id) || findRecords(store, id, paths.bundle(store, id)).some((one) => isLive(one));
+}
+
+/** The runtime that a container was started with; undefined before that and after its end. */
+export function runtimeOf(store: Store, id: string): RuntimeName | undefined {
+  return RUNTIMES.find((runtime) => lstatMaybe(`${paths.runtimeState(store, runtime)}/${id}`));
+}
+
 /** Ends what a killed runtime left of a container: its processes, control groups and state. */
 function deleteState(place: Omit<RunPlace, "runtime">, id: string): void {
   const { store } = place;
   for (const runtime of RUNTIMES) {
     if (!lstatMaybe(`${paths.runtimeState(store, runtime)}/${id}`)) continue;
-    const words = [...storeWords({ ...place, runtime }), "delete", "--force", id];
     // when the runtime itself is gone, or its state is damaged, the next start of this id says so
-    runToEnd([wrapper(runtime), ...words], { env: variables(place) });
+    const words = runtimeWords({ ...place, runtime }, "delete", "--force", id);
+    runToEnd(words, { env: variables(place) });
   }
 }
 
@@ -147,6 +207,7 @@ export function sweepRuns(place: Omit<RunPlace, "runtime">, dryRun = false): str
       found.push(directory);
     return false;
   });
+  if (!dryRun) sweepOutputs(place.store);
   return [...found, ...removed];
 }
 

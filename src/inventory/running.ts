@@ -31,6 +31,14 @@ export function listRunning(
   return withProcesses(live).sort((a, b) => (a.record.created < b.record.created ? -1 : 1));
 }
 
+/** A name of each that begins with `begun`: one thing with two names that do is no choice. */
+export function runningNames(running: readonly Running[], begun: string): string[] {
+  return running.flatMap(({ record: { container, instance } }) => {
+    const names = [container, instance].filter((name) => name?.startsWith(begun)) as string[];
+    return names.includes(begun) ? [begun] : names.slice(0, 1);
+  });
+}
+
 /** A live rebase may end after a record was read: what was in use then is free, and the record names something else. */
 function liveState(
   store: Store,

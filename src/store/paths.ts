@@ -67,6 +67,10 @@ export const paths = {
   /** bundles of `veneer run` */
   bundles: (store: Store) => `${store.run}/bundles`,
   bundle: (store: Store, id: string) => `${store.run}/bundles/${id}`,
+  /** what containers of `veneer run --detach` wrote, and what came before that */
+  outputs: (store: Store) => `${store.run}/logs`,
+  output: (store: Store, id: string) => `${store.run}/logs/${id}.log`,
+  earlierOutput: (store: Store, id: string) => `${store.run}/logs/${id}.log.1`,
   /** --root of a runtime for the containers of `veneer run`: their ids cannot collide with an engine's */
   runtimeState: (store: Store, runtime: string) => `${store.run}/${runtime}`,
   /** user namespaces that are kept for their maps */

@@ -113,7 +113,7 @@ function checkAnnotated(path: string): string {
 }
 
 /** `K=V` as it is, `K` with the caller's value; empty when the caller has none. */
-function readVariable(word: string, env: Environment): string {
+export function readVariable(word: string, env: Environment): string {
   const name = word.split("=", 1)[0] as string;
   if (name === "" || word.includes("\0")) {
     throw new UsageError(`variable ${quote(word)} is not valid`, "write NAME=VALUE, or NAME to hand one on");

@@ -1,13 +1,16 @@
-import { noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../../containers/run.ts";
-import { UsageError } from "../../errors.ts";
+import { sweepOutputs } from "../../containers/output.ts";
+import { keepContainer, noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../../containers/run.ts";
+import { exitStatus, formatError, UsageError } from "../../errors.ts";
 import { removeInstance } from "../../instances/remove.ts";
 import { findRuntime } from "../../process/find-program.ts";
 import { deleteInBackground } from "../../store/delete-in-background.ts";
 import { readInstance } from "../../store/instances.ts";
 import type { Store } from "../../store/paths.ts";
 import { uniqueSuffix } from "../../sys/fd.ts";
+import { untilStarted } from "../../sys/process/detached.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context } from "../framework/command.ts";
+import { storeHint } from "../framework/context.ts";
 import { isTerminal } from "../framework/output.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./options.ts";
 
@@ -24,15 +27,20 @@ export const command: Command = {
       complete: RUNTIMES,
     },
     { name: "--rm", help: "remove the instance that --name made, afterwards" },
+    { name: "--detach", short: "-d", help: "go on in the background; print the container's id" },
   ],
   rest: "COMMAND...",
   description: `
 What it writes goes with it, or with --name stays in an instance of that name, which 'veneer ls' lists and a
 later run finds again. Without a COMMAND the one of the image that the base was made from is run, else /bin/sh.
-The exit status is that of the command, 128+N when signal N ended it. Signals are handed on.`,
+The exit status is that of the command, 128+N when signal N ended it. Signals are handed on.
+
+With -d the container runs on when the caller's session ends: 'veneer exec ID', 'veneer logs ID' and 'veneer stop ID'
+are for it. It has no input.`,
   examples: [
     "veneer run debian -t -- bash                a shell that forgets what it did",
     "veneer run debian --name web1 -- apt-get install -y nginx",
+    "veneer run debian --name web1 -d -- nginx -g 'daemon off;'",
     "veneer run debian@3 -v /srv/data:/data:ro -u www-data -- /data/start",
   ],
   run(context, input) {
@@ -40,6 +48,10 @@ The exit status is that of the command, 128+N when signal N ended it. Signals ar
     const { store } = context.settings;
     if (wishes.terminal && !isTerminal(0)) {
       throw new UsageError("-t needs a terminal on stdin", "leave -t out, or run it from a terminal");
+    }
+    const detach = input.has("--detach");
+    if (wishes.terminal && detach) {
+      throw new UsageError("a container in the background has no terminal", "leave -t out: 'veneer exec -t'");
     }
     const remove = input.has("--rm");
     if (wishes.name !== undefined && readInstance(store, wishes.name)) {
@@ -55,11 +67,25 @@ The exit status is that of the command, 128+N when signal N ended it. Signals ar
     const id = wishes.name ?? `${wishes.base.name.slice(0, 40)}-${uniqueSuffix()}`;
     const { env } = context;
     const place = { store, configFile: context.handedConfig, runtime, env };
-    try {
-      return runContainer(place, id, wishes);
-    } finally {
-      if (remove && wishes.name !== undefined) removeAfterwards(store, wishes.name);
-    }
+    const runThen = (run: () => number) => {
+      try {
+        return run();
+      } finally {
+        if (remove && wishes.name !== undefined) removeAfterwards(store, wishes.name);
+        sweepOutputs(store);
+      }
+    };
+    if (!detach) return runThen(() => runContainer(place, id, wishes));
+    const status = untilStarted((started) => {
+      try {
+        return runThen(() => keepContainer(place, id, wishes, started));
+      } catch (error) {
+        context.note(`veneer: ${formatError(error, storeHint(error))}`);
+        return exitStatus(error);
+      }
+    });
+    if (status === undefined) context.out(id);
+    return status;
   },
 };
 

@@ -5,6 +5,8 @@ import type { Settings } from "../../request/config.ts";
 export type Completion =
   | "base"
   | "instance"
+  | "container"
+  | "output"
   | "file"
   | "directory"
   | "runtime"

@@ -66,6 +66,9 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       title: "run",
       verbs: {
         run: () => import("../containers/run.ts"),
+        exec: () => import("../containers/exec.ts"),
+        stop: () => import("../containers/stop.ts"),
+        logs: () => import("../containers/logs.ts"),
         bundle: () => import("../containers/bundle.ts"),
         unshare: () => import("../containers/unshare.ts"),
       },

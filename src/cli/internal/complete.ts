@@ -1,3 +1,5 @@
+import { bundleIds } from "../../containers/bundle.ts";
+import { outputIds } from "../../containers/output.ts";
 import { lxcPath } from "../../engines/lxc-container.ts";
 import { listInstances } from "../../store/instances.ts";
 import type { Store } from "../../store/paths.ts";
@@ -49,6 +51,10 @@ function lines(answer: Wanted, store: Store): string[] {
       return print(known(() => bases(store, answer.begun), answer));
     case "instance":
       return print(known(() => listInstances(store).map((value) => ({ value })), answer));
+    case "container":
+      return print(known(() => bundleIds(store).map((value) => ({ value })), answer));
+    case "output":
+      return print(known(() => outputIds(store).map((value) => ({ value })), answer));
     case "runtime":
       return print(known(() => ["runc", "crun"].map((value) => ({ value })), answer));
     case "engine":

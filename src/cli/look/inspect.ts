@@ -1,6 +1,9 @@
 import { inspectContainer, inspectInstance } from "../../inventory/inspect.ts";
-import { noSuchInstance } from "../../store/instances.ts";
+import { listRunning, runningNames } from "../../inventory/running.ts";
+import { listInstances, noSuchInstance } from "../../store/instances.ts";
+import type { Store } from "../../store/paths.ts";
 import { checkContainerId, checkName } from "../../text/names.ts";
+import { byPrefix } from "../../text/prefix.ts";
 import type { Command } from "../framework/command.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 
@@ -9,19 +12,29 @@ export const command: Command = {
   summary: "Show all that is known of an instance",
   description: `
 Its definition, where its upper and its base's layers are, its generations, and what holds it. ID may also be
-that of a running container that has no named instance.`,
+that of a running container that has no named instance, and the beginning of either.`,
   operands: [{ name: "ID", complete: "instance" }],
   options: [JSON_OPTION],
   run(context, input) {
     const { store } = context.settings;
-    const id = checkContainerId(input.operands[0] ?? "");
-    const found = isName(id) ? inspectInstance(store, id) : undefined;
-    const all = found ?? inspectContainer(store, id);
+    const given = checkContainerId(input.operands[0] ?? "");
+    const exact = inspect(store, given);
+    const id = exact ? given : (byPrefix(names(store, given), given) ?? given);
+    const all = exact ?? inspect(store, id);
     if (!all) throw noSuchInstance(store, id);
     if (input.has("--json")) context.out(JSON.stringify(all, undefined, 2));
     else for (const line of lines(all, "")) context.out(line);
   },
 };
+
+const inspect = (store: Store, id: string) =>
+  (isName(id) ? inspectInstance(store, id) : undefined) ?? inspectContainer(store, id);
+
+/** Of instances and of what runs. */
+function names(store: Store, begun: string): string[] {
+  const running = listRunning(store, () => {}).filter(({ record }) => record.instance === undefined);
+  return [...listInstances(store), ...runningNames(running, begun)];
+}
 
 function isName(id: string): boolean {
   try {

@@ -1,9 +1,10 @@
 import { formatError, VeneerError } from "../../errors.ts";
 import { makeBehind } from "../../inventory/behind.ts";
-import { listRunning, type Running } from "../../inventory/running.ts";
+import { listRunning, type Running, runningNames } from "../../inventory/running.ts";
 import { changedUses, staleOf } from "../../live/stale.ts";
 import { printablePath } from "../../text/file-names.ts";
 import { formatBaseRef } from "../../text/names.ts";
+import { byPrefix } from "../../text/prefix.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
 import { JSON_OPTION, printRows } from "../framework/table.ts";
@@ -27,9 +28,8 @@ that need a restart. With --all it lists what is the same in both, too, which ke
     const [wanted] = input.operands;
     // one damaged record hides no other
     const report = (error: unknown) => context.note(`veneer: ${formatError(error)}`);
-    const running = listRunning(context.settings.store, report).filter(
-      ({ record }) => wanted === undefined || wanted === record.instance || wanted === record.container,
-    );
+    const all = listRunning(context.settings.store, report);
+    const running = wanted === undefined ? all : named(all, wanted);
     if (wanted !== undefined && running.length === 0) {
       throw new VeneerError("NOT_RUNNING", `nothing called ${quote(wanted)} runs`, {
         hint: "'veneer ps' lists what does",
@@ -61,6 +61,12 @@ that need a restart. With --all it lists what is the same in both, too, which ke
     ]);
   },
 };
+
+/** What runs by that name, or by the only one that begins so. */
+function named(running: readonly Running[], wanted: string): readonly Running[] {
+  const name = byPrefix(runningNames(running, wanted), wanted);
+  return running.filter(({ record }) => record.instance === name || record.container === name);
+}
 
 /** Returns the exit status. A container that keeps whoever looks at it waiting is named, and the others are listed. */
 function printStale(context: Context, input: Input, running: readonly Running[]): number {

@@ -1,0 +1,30 @@
+import { stopContainer } from "../../containers/stop.ts";
+import { UsageError } from "../../errors.ts";
+import { quote } from "../../text/quote.ts";
+import type { Command } from "../framework/command.ts";
+import { findContainer, processOfContainer } from "./find.ts";
+
+const DEFAULT_TIME = 10;
+
+export const command: Command = {
+  name: "stop",
+  summary: "Stop a container of 'veneer run'",
+  changes: true,
+  joins: processOfContainer,
+  operands: [{ name: "ID", complete: "container" }],
+  options: [{ name: "--time", value: "SECONDS", help: `before it is killed; default ${DEFAULT_TIME}` }],
+  description: `
+Its first process gets SIGTERM and, when it is still there after SECONDS, SIGKILL. On return nothing of the container is
+left but the instance that --name gave it. A first process without a handler for SIGTERM does not get it: '--time 0' does
+not wait.`,
+  examples: ["veneer stop web1", "veneer stop web1 --time 60"],
+  run(context, input) {
+    const { store } = context.settings;
+    const seconds = input.value("--time") ?? String(DEFAULT_TIME);
+    if (!/^[0-9]{1,6}$/.test(seconds)) {
+      throw new UsageError(`time ${quote(seconds)} is not valid`, "give whole seconds: --time 10");
+    }
+    const id = findContainer(store, input.operands[0], { client: "stop", lxc: "lxc-stop" });
+    stopContainer({ store, configFile: context.handedConfig, env: context.env }, id, Number(seconds) * 1000);
+  },
+};

@@ -1,0 +1,66 @@
+/** One more command in a container of our own. */
+import { VeneerError } from "../errors.ts";
+import { withProcesses } from "../inventory/running.ts";
+import { paths, type Store } from "../store/paths.ts";
+import { findRecords } from "../store/records.ts";
+import { type Fd, openDirectory, readAll, readText } from "../sys/fd.ts";
+import { openRegularMaybe } from "../sys/files/regular.ts";
+import { RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.ts";
+import { runForeground } from "../sys/process/foreground.ts";
+import { withScratchFile } from "./bundle.ts";
+import { ACCOUNTS_LIMIT } from "./facts.ts";
+import { mergeEnvironment } from "./oci-config.ts";
+import { type RunPlace, runtimeOf, runtimeWords, variables } from "./run.ts";
+import { resolveUser } from "./user.ts";
+
+export interface ExecWishes {
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly terminal: boolean;
+  /** absent: as the container's own command */
+  readonly cwd?: string;
+  readonly user?: string;
+}
+
+/** Runs it to its end and returns its exit status. Throws NOT_RUNNING when the container is starting or ending. */
+export function execInContainer(place: Omit<RunPlace, "runtime">, id: string, wishes: ExecWishes): number {
+  const { store } = place;
+  const runtime = runtimeOf(store, id);
+  const config = readText(`${paths.bundle(store, id)}/config.json`);
+  if (runtime === undefined || config === undefined) throw notRunning(id);
+  // we wrote it
+  const own = JSON.parse(config).process;
+  const user = wishes.user === undefined ? undefined : userInside(store, id, wishes.user);
+  const process = {
+    ...own,
+    args: wishes.args,
+    terminal: wishes.terminal,
+    cwd: wishes.cwd ?? own.cwd,
+    env: mergeEnvironment(own.env, user ? [`HOME=${user.home}`] : [], wishes.env),
+    ...(user && { user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids } }),
+  };
+  return withScratchFile(store, JSON.stringify(process), (path) => {
+    const words = runtimeWords({ ...place, runtime }, "exec", "--process", path, id);
+    return runForeground(words, variables(place));
+  });
+}
+
+/** Names are looked up in the files that the container has now. */
+function userInside(store: Store, id: string, text: string) {
+  const records = findRecords(store, id, paths.bundle(store, id));
+  const pid = withProcesses(records).find((one) => one.pid !== undefined)?.pid;
+  if (pid === undefined) throw notRunning(id);
+  using root = openDirectory(`/proc/${pid}/root`);
+  return resolveUser(text, { passwd: readInside(root, "etc/passwd"), group: readInside(root, "etc/group") });
+}
+
+function readInside(root: Fd, path: string): string | undefined {
+  using file = openRegularMaybe(root.number, path, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  return file && new TextDecoder().decode(readAll(file.number, ACCOUNTS_LIMIT, path));
+}
+
+function notRunning(id: string): VeneerError {
+  return new VeneerError("NOT_RUNNING", `container ${id} does not run yet, or no more`, {
+    hint: "'veneer ps' lists what runs",
+  });
+}
