@@ -243,6 +243,10 @@ export const ERROR_CODES = {
     "Processes have files open that a live rebase could not carry over.",
     "End them, or use `--force` as the error describes.",
   ],
+  OPEN_LIMIT: [
+    "A container has more mounts than the process that would move them may open files.",
+    "Raise the limit (`ulimit -n`, `LimitNOFILE=` of systemd), or stop the container to rebase it.",
+  ],
   OTHER_CONTAINER: [
     "The hooks were written for another container.",
     "Run `veneer setup lxc NAME` for this one.",

@@ -73,6 +73,8 @@ export function swapRoot(
         throw error;
       }
     } catch (error) {
+      // on the way back as many are opened
+      close(targets);
       bringBack(places, overlay, old, isShared(root));
       throw error;
     }

@@ -14,7 +14,9 @@ import { type Remains, readRecord, replaceRecord, type UseRecord } from "../stor
 import { moveToTrash } from "../store/trash.ts";
 import { readlink } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
+import { allowOpenFiles } from "../sys/process/open-limit.ts";
 import { isShared } from "../sys/propagation.ts";
+import { displayName } from "../text/names.ts";
 import { refuseObstacles, socketObstacles } from "./blockers.ts";
 import type { StaleUse } from "./find-stale.ts";
 import { planHalt } from "./freeze.ts";
@@ -138,6 +140,20 @@ function refuseLong(container: LiveContainer, next: NewRoot): void {
   const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
   const places = placesOn(mounts, root.id);
   refuseLongPause(pauseLimit({ container, next }), performance.now() - begin, places.length);
+  requireOpenFiles(places.length, container);
+}
+
+/** What is below each mount stays open meanwhile. */
+function requireOpenFiles(mounts: number, { record }: LiveContainer): void {
+  if (allowOpenFiles(mounts)) return;
+  const who = `container ${displayName(record.container ?? record.key)}`;
+  throw new VeneerError(
+    "OPEN_LIMIT",
+    `${who} has ${mounts} mounts to move, more than this process may open files`,
+    {
+      hint: "raise its limit ('ulimit -n', systemd's LimitNOFILE=), or stop the container to rebase it",
+    },
+  );
 }
 
 /** Milliseconds for an overlay that nothing needs any more to be gone. */

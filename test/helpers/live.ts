@@ -1,11 +1,12 @@
 /** Running containers that are given another root: runc and crun, through the wrapping runtime and the hook. */
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { plantBase } from "./base.ts";
 import { type Config, detach, hookAt, makeBundle, nextId, RUNTIMES, runtime } from "./bundle.ts";
 import type { Host, Outcome } from "./host.ts";
 import { makeTree } from "./tree.ts";
+import { waitFor } from "./wait.ts";
 import { storeArguments } from "./wrapper.ts";
 
 export const WAYS = RUNTIMES.flatMap((name) => [`${name} wrapped`, `${name} with the hook`] as const);
@@ -99,4 +100,10 @@ export function mountsOf(pid: number): string[] {
 /** What a command that failed said; empty when it did not fail. */
 export function failure({ status, stderr }: Outcome): string {
   return status === 0 ? "" : `status ${status}: ${stderr}`;
+}
+
+/** Waits until a command of the container that writes to /started has written that it is ready. */
+export async function waitUntilReady({ pid }: Running): Promise<void> {
+  const file = `/proc/${pid}/root/started`;
+  await waitFor(() => existsSync(file) && readFileSync(file, "utf8") === "ready\n");
 }

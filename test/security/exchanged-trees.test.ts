@@ -14,6 +14,17 @@ const tree = join(host.dir, "tree");
 const ROUNDS = 4;
 const attackers: (() => void)[] = [];
 
+const bin = mkdtempSync(join(host.dir, "bin-"));
+const program = join(bin, "exchange");
+
+/** Begins to exchange `mine` and `link` of a directory, until the tests end. */
+async function exchange(as: readonly string[], directory: string): Promise<void> {
+  const [file = program, ...words] = [...as, program, directory, "mine", "link"];
+  const child = spawn(file, words, { stdio: ["ignore", "pipe", "inherit"] });
+  attackers.push(() => child.kill("SIGKILL"));
+  expect(String(await new Promise((resolve) => child.stdout.once("data", resolve)))).toBe("ready\n");
+}
+
 beforeAll(async () => {
   chmodSync(host.dir, 0o755);
   mkdirSync(secrets, { mode: 0o700 });
@@ -25,16 +36,10 @@ beforeAll(async () => {
   }
   symlinkSync(secrets, join(tree, "link"));
   await must("chown", ["-hR", `${UID}:${UID}`, tree]);
-  const bin = mkdtempSync(join(host.dir, "bin-"));
   chownSync(bin, UID, UID);
-  const program = join(bin, "exchange");
   await must("gcc", ["-static", "-O1", "-o", program, join(PROJECT, "test/fixtures/exchange.c")]);
   const ids = ["--reuid", String(UID), "--regid", String(UID), "--clear-groups"];
-  const child = spawn("setpriv", [...ids, "--", program, tree, "mine", "link"], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  attackers.push(() => child.kill("SIGKILL"));
-  expect(String(await new Promise((resolve) => child.stdout.once("data", resolve)))).toBe("ready\n");
+  await exchange(["setpriv", ...ids, "--"], tree);
 });
 afterAll(async () => {
   for (const end of attackers) end();
@@ -72,4 +77,20 @@ it("base export to a layout keeps to it too", async () => {
     );
   }
   expect(await holdsSecret(layout)).toBe(false);
+});
+
+it("clone and commit of an upper that is exchanged keep to it", async () => {
+  await host.ok("create", "one", "udy");
+  const upper = join(host.root, "instances/one/1/upper");
+  await must("cp", ["-a", join(tree, "etc"), join(upper, "mine")]);
+  for (let index = 0; index < 200; index++)
+    writeFileSync(join(upper, "mine", `file-${index}`), "of the user");
+  symlinkSync(secrets, join(upper, "link"));
+  await exchange([], upper);
+  for (let round = 0; round < ROUNDS; round++) {
+    expectDone(await host.veneer("clone", "one", `copy-${round}`));
+    expectDone(await host.veneer("commit", "one", `made-${round}`));
+  }
+  for (const directory of ["instances", "layers"])
+    expect(await holdsSecret(join(host.root, directory))).toBe(false);
 });

@@ -1,12 +1,11 @@
 /** A container with a file system whose server never answers: nobody who looks at the container waits for it. */
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { verbNames } from "../../src/cli/framework/verbs.ts";
 import { type Host, makeHost, must, PROJECT, sh } from "../helpers/host.ts";
-import { begin, plantVersions, type Running } from "../helpers/live.ts";
-import { waitFor } from "../helpers/wait.ts";
+import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
 
 const host = makeHost("/srv");
 let container: Running;
@@ -31,7 +30,7 @@ beforeAll(async () => {
     const all = ["CAP_SYS_ADMIN", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"];
     config.process.capabilities = { bounding: all, effective: all, permitted: all };
   });
-  await waitFor(() => readFileSync(`/proc/${container.pid}/root/started`, "utf8") === "ready\n");
+  await waitUntilReady(container);
 });
 afterAll(() => host.remove());
 

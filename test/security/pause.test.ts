@@ -1,10 +1,9 @@
 /** How long a container stands still is bounded, whatever it has open, mounted and running. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeHost, must, PROJECT } from "../helpers/host.ts";
-import { begin, plantVersions, type Running } from "../helpers/live.ts";
-import { waitFor } from "../helpers/wait.ts";
+import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
 
 const host = makeHost("/srv");
 const programs = join(host.dir, "programs");
@@ -23,12 +22,12 @@ beforeAll(async () => {
 afterAll(() => host.remove());
 
 /** A container with a crowd of mounts, open files or processes. */
-async function crowded(what: string, count: number): Promise<Running> {
+async function crowded(what: string, count: number, instance = what): Promise<Running> {
   const command = `exec /programs/crowd ${what} ${count} >/started 2>&1`;
-  const container = await begin(host, "runc wrapped", command, what, (config) => {
+  const container = await begin(host, "runc wrapped", command, instance, (config) => {
     config.mounts.push({ destination: "/programs", type: "bind", source: programs, options: ["bind", "ro"] });
   });
-  await waitFor(() => readFileSync(`/proc/${container.pid}/root/started`, "utf8") === "ready\n", 60_000);
+  await waitUntilReady(container);
   return container;
 }
 
@@ -53,6 +52,33 @@ describe.each([
 
   it("is moved where that is allowed", async () => {
     await host.ok("rebase", what, "b@2", "--pause-limit", "60000");
+    expect(await container.exec("cat /etc/version")).toBe("2");
+    await container.stop();
+  });
+});
+
+describe("a container with more mounts than whoever moves them may open files", () => {
+  let container: Running;
+  beforeAll(async () => {
+    container = await crowded("mounts", 1500, "limited");
+  });
+  const limited = (hard: number, ...wrap: string[]) =>
+    sh("prlimit", [`--nofile=1000:${hard}`, ...wrap, join(host.bin, "veneer"), "rebase", "limited", "b@2"], {
+      env: { PATH: host.path },
+    });
+
+  it("is refused beforehand where the limit holds, and nothing is changed", async () => {
+    const before = container.mounts();
+    const refused = await limited(1000, "setpriv", "--bounding-set=-sys_resource");
+    expect(refused).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/1\d\d\d mounts to move.* \[OPEN_LIMIT\]$/),
+    });
+    expect(container.mounts()).toEqual(before);
+  });
+
+  it("is moved where it can be raised", async () => {
+    expect(await limited(2500)).toMatchObject({ status: 0 });
     expect(await container.exec("cat /etc/version")).toBe("2");
     await container.stop();
   });
