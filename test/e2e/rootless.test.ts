@@ -51,6 +51,29 @@ describe("a user without root", () => {
   });
 
   it.each(["runc", "crun"])(
+    "keeps a container in the background with %s, enters and stops it",
+    async (runtime) => {
+      const words = [
+        "run",
+        "deb",
+        "-d",
+        "--runtime",
+        runtime,
+        "--",
+        "sh",
+        "-c",
+        "echo ready; exec sleep 1000",
+      ];
+      const id = await user.ok(...words);
+      await waitFor(async () => (await user.veneer("logs", id)).stdout === "ready");
+      expect(await user.ok("exec", "deb-", "--", "sh", "-c", "stat -c %u:%g /var/lib/db/rows")).toBe("33:34");
+      await user.ok("stop", id, "--time", "0");
+      expect((await user.veneer("logs", id)).status).toBe(1);
+      expect(await user.ok("ps")).not.toContain(id);
+    },
+  );
+
+  it.each(["runc", "crun"])(
     "runs a container with %s, in which owners are as in the tar",
     async (runtime) => {
       const text = `id -u; stat -c %u:%g /var/lib/db /home /bin/suid; cat /var/lib/db/rows; ls -A /tmp /root
