@@ -1,6 +1,8 @@
 /** What the kernel can do: tried rather than looked up, since distributions backport. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { requireProgram } from "../process/find-program.ts";
+import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import { cgroupLayout } from "../sys/cgroup.ts";
 import type { Fd } from "../sys/fd.ts";
 import { fsopen } from "../sys/mount.ts";
@@ -92,7 +94,10 @@ function findingOf(feature: KernelFeature, verdict: Verdict): Finding {
 
 function userNamespaces(): Finding {
   try {
-    execFileSync("unshare", ["--user", "true"], { stdio: "ignore" });
+    execFileSync(requireProgram("unshare"), ["--user", "true"], {
+      env: PROGRAM_ENVIRONMENT,
+      stdio: "ignore",
+    });
     return ok("there");
   } catch {
     return not(

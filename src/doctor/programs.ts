@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { lstatSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { findProgram, findRuntime, installHint, isExecutable } from "../process/find-program.ts";
+import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import type { Config } from "../request/config.ts";
 import { readText } from "../sys/fd.ts";
 import { programPath } from "../sys/self.ts";
@@ -63,7 +64,12 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
 /** What it says; undefined where it does not end in time. */
 function versionOf(file: string): string | undefined {
   try {
-    return execFileSync(file, ["--version"], { encoding: "utf8", timeout: PATIENCE, stdio: "pipe" });
+    return execFileSync(file, ["--version"], {
+      env: PROGRAM_ENVIRONMENT,
+      encoding: "utf8",
+      timeout: PATIENCE,
+      stdio: "pipe",
+    });
   } catch (error) {
     if ((error as { code?: unknown }).code === "ETIMEDOUT") return undefined;
     throw error;

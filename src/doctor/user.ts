@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { accountName, requireRunDirectory, subordinateRanges } from "../process/account.ts";
-import { findProgram, installHint } from "../process/find-program.ts";
+import { findProgram, installHint, requireProgram } from "../process/find-program.ts";
+import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 
 export interface UserFacts {
@@ -40,7 +41,10 @@ const SWITCHES = [
 
 function namespaces(): Finding {
   try {
-    execFileSync("unshare", ["--user", "--map-root-user", "--mount", "true"], { stdio: "pipe" });
+    execFileSync(requireProgram("unshare"), ["--user", "--map-root-user", "--mount", "true"], {
+      env: PROGRAM_ENVIRONMENT,
+      stdio: "pipe",
+    });
     return ok("there");
   } catch (error) {
     const said = String((error as { stderr?: unknown }).stderr ?? error).trim();
@@ -90,7 +94,10 @@ function isPrivileged(file: string): boolean {
   const { mode, uid } = statSync(file);
   if (uid === 0 && (mode & 0o4000) !== 0) return true;
   try {
-    return execFileSync("getcap", [file], { encoding: "utf8" }).includes("cap_set");
+    return execFileSync(requireProgram("getcap"), [file], {
+      env: PROGRAM_ENVIRONMENT,
+      encoding: "utf8",
+    }).includes("cap_set");
   } catch {
     return false;
   }

@@ -194,6 +194,8 @@ describe("a user without root", () => {
       ...Object.entries(user.env).map(([key, value]) => `${key}=${value}`),
       "veneer",
     ];
+    // what a first try left
+    await user.veneer("rm", "live");
     await user.ok("create", "live", "deb");
     const text =
       "trap 'exit 9' TERM; echo mine >/mine; exec 5>>/log; while :; do ls /etc/newer 2>/dev/null; echo on; echo line >&5; echo \"log $(wc -l </log)\"; sleep 0.05; done";

@@ -167,16 +167,17 @@ describe("doctor", () => {
     const file = join(host.dir, "none");
     writeFileSync(file, "0\n");
     await must("mount", ["--bind", file, "/proc/sys/user/max_user_namespaces"]);
-    const bin = join(host.dir, "refusing");
-    mkdirSync(bin);
-    writeFileSync(
-      join(bin, "unshare"),
-      "#!/bin/sh\necho unshare failed: No space left on device >&2; exit 1\n",
-      { mode: 0o755 },
-    );
-    const { stdout, status } = await user.sh("veneer", ["doctor"], {
-      env: { PATH: `${bin}:${user.env.PATH}` },
-    });
+    const real = join(host.dir, "unshare");
+    await must("cp", ["/usr/bin/unshare", real]);
+    const refusing = join(host.dir, "refusing");
+    const lines = [
+      'case "$*" in *--user*) echo unshare failed: No space left on device >&2; exit 1 ;; esac',
+      `exec ${real} "$@"`,
+    ];
+    writeFileSync(refusing, `#!/bin/sh\n${lines.join("\n")}\n`, { mode: 0o755 });
+    await must("mount", ["--bind", refusing, "/usr/bin/unshare"]);
+    const { stdout, status } = await user.sh("veneer", ["doctor"]);
+    await must("umount", ["/usr/bin/unshare"]);
     await must("umount", ["/proc/sys/user/max_user_namespaces"]);
     expect(status).toBe(1);
     expect(stdout).toMatch(

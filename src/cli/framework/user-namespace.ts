@@ -6,6 +6,7 @@ import { VeneerError } from "../../errors.ts";
 import { subordinateRanges } from "../../process/account.ts";
 import { findProgram, requireProgram } from "../../process/find-program.ts";
 import { runForeground } from "../../process/foreground.ts";
+import { PROGRAM_ENVIRONMENT } from "../../process/run-program.ts";
 import { quote } from "../../text/quote.ts";
 import { mapArguments } from "../../userns/subordinate-ids.ts";
 import { NAMESPACE_MARK, type NamespaceKind } from "./transient-mount.ts";
@@ -100,7 +101,7 @@ function mapIds(pid: number): void {
 
 function run(program: string, args: readonly string[]): void {
   try {
-    execFileSync(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+    execFileSync(program, args, { env: PROGRAM_ENVIRONMENT, stdio: ["ignore", "ignore", "pipe"] });
   } catch (error) {
     const text = String((error as { stderr?: unknown }).stderr ?? error).trim();
     throw new VeneerError("NO_ID_MAP", `${program}: ${quote(text).slice(1, -1)}`, {
