@@ -102,10 +102,10 @@ describe("base update", () => {
     const child = spawn(join(host.bin, "veneer"), ["--config", config, "base", "update", "debian"]);
     const ended = once(child, "exit");
     // the check runs in its container
-    await expect.poll(running).toHaveLength(2);
+    await expect.poll(running, { timeout: 120_000 }).toHaveLength(2);
     child.kill("SIGKILL");
     await ended;
-    await expect.poll(running).toHaveLength(1);
+    await expect.poll(running, { timeout: 120_000 }).toHaveLength(1);
     const { candidate } = JSON.parse(readFileSync(join(host.root, "bases/debian/update/state.json"), "utf8"));
     writeFileSync(file, before);
     expect(await veneer("base", "update", "debian", "--dry-run")).toMatchObject({
