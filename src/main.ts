@@ -51,7 +51,7 @@ function runtime(words: readonly string[], options: GlobalOptions): void {
 }
 
 function environment(prefix: string): Readonly<Record<string, string>> {
-  return readVariables(host.environment("").map(decodeName), prefix);
+  return readVariables(host.environment(prefix).map(decodeName));
 }
 
 /** What this process is by the name that it was called by: copies and links stand where engines call a runtime. */

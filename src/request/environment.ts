@@ -1,12 +1,12 @@
 /** Variables of the caller. */
 
-/** Those whose names begin with `prefix`, of NAME=VALUE each; of two of one name the first, as getenv(3) finds it. */
-export function readVariables(entries: Iterable<string>, prefix = ""): Readonly<Record<string, string>> {
+/** Of NAME=VALUE each; of two of one name the first, as getenv(3) finds it. */
+export function readVariables(entries: Iterable<string>): Readonly<Record<string, string>> {
   const variables: Record<string, string> = Object.create(null);
   for (const text of entries) {
     const end = text.indexOf("=");
     const name = text.slice(0, end);
-    if (end > 0 && text.startsWith(prefix)) variables[name] ??= text.slice(end + 1);
+    if (end > 0) variables[name] ??= text.slice(end + 1);
   }
   return variables;
 }
