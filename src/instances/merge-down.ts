@@ -12,7 +12,16 @@ import { isOpaque, isWhiteout, makeWhiteout, markOpaque } from "../overlay/marks
 import { MAX_DEPTH } from "../overlay/walk.ts";
 import { isOverlayXattr, overlayXattr } from "../overlay/xattrs.ts";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, linkat, mkdirat, openat, rename, uniqueSuffix, unlink } from "../sys/fd.ts";
+import {
+  type Fd,
+  linkat,
+  mkdirat,
+  openat,
+  openDirectoryMaybe,
+  rename,
+  uniqueSuffix,
+  unlink,
+} from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, RENAME_EXCHANGE, S_IFDIR } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, isType, listFd, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
@@ -98,7 +107,7 @@ function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean,
       // it was copied up meanwhile
       if (isHidden(over, name)) unlink(name, to.number);
     } else {
-      using inner = over && openMaybe(over, name);
+      using inner = over && openDirectoryMaybe(name, over.number);
       if (!laySubdirectory(work, from, to, inner, name, below, hides, depth)) return false;
     }
   }
@@ -116,16 +125,6 @@ function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean,
  * whiteouts.
  */
 const isNote = (name: string) => name === overlayXattr("impure") || name === overlayXattr("origin");
-
-/** A directory of the cover; undefined where it has none, or none any more. */
-function openMaybe(over: Fd, name: string): Cover {
-  try {
-    return openat(over.number, name, DIRECTORY);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
-}
 
 function layWhiteout(work: Work, to: Fd, name: string, below: Stat | undefined, hides: boolean): void {
   if (hides) {

@@ -7,7 +7,7 @@
 
 import { markImpure } from "../overlay/marks.ts";
 import { isErrno } from "../sys/errno.ts";
-import { type Fd, linkat, mkdirMaybe, openat2, openDirectory, readSome } from "../sys/fd.ts";
+import { type Fd, linkat, mkdirMaybe, openat2, openBelowMaybe, openDirectory, readSome } from "../sys/fd.ts";
 import {
   O_DIRECTORY,
   O_NOATIME,
@@ -123,7 +123,7 @@ export function linkFiles(parts: readonly Fd[], upper: Fd, files: readonly Found
 /** Returns the time of the directory as the topmost part has it, whose attributes are those that the container sees. */
 function makeParent(parts: readonly Fd[], upper: Fd, path: string): Stat["mtime"] | undefined {
   for (const part of parts) {
-    using below = openInside(part, path);
+    using below = openBelowMaybe(part.number, path);
     if (!below) continue;
     const { mtime } = fstat(below.number);
     if (mkdirMaybe(path, 0o700, upper.number)) {
@@ -133,13 +133,4 @@ function makeParent(parts: readonly Fd[], upper: Fd, path: string): Stat["mtime"
     return mtime;
   }
   return undefined;
-}
-
-function openInside(root: Fd, path: string): Fd | undefined {
-  try {
-    return openat2(root.number, path, O_PATH | O_DIRECTORY, RESOLVE_EXACT);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
 }

@@ -6,19 +6,12 @@ import {
   fchmodat,
   fchownat,
   mkdirat,
-  openat2,
+  openBelowMaybe,
   openDirectory,
   rename,
   uniqueSuffix,
 } from "../sys/fd.ts";
-import {
-  AT_SYMLINK_NOFOLLOW,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
-  RENAME_NOREPLACE,
-  RESOLVE_EXACT,
-} from "../sys/flags.ts";
+import { AT_SYMLINK_NOFOLLOW, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { fstat, setTime, setxattr } from "../sys/stat.ts";
 import { isOpaque, makeWhiteout } from "./marks.ts";
 import type { UpperEntry } from "./upper-entries.ts";
@@ -52,17 +45,17 @@ function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntr
     const parent = parts.slice(0, depth).join("/");
     if (!mergesOrMade(root, parent, directories.get(parent), stagingDir)) return;
   }
-  using directory = openInside(root, parts.join("/") || ".") as Fd;
+  using directory = openBelowMaybe(root.number, parts.join("/") || ".") as Fd;
   keepingTime(directory, () => unlessThere(() => makeWhiteout(directory.number, name)));
 }
 
 /** False where the upper has something else there than a directory that merges with the base's. */
 function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, stagingDir: Fd): boolean {
-  using found = openInside(root, path);
+  using found = openBelowMaybe(root.number, path);
   if (found) return !isOpaque(`${found.path}/.`);
   if (!made) return false;
   const slash = path.lastIndexOf("/");
-  using parent = openInside(root, path.slice(0, Math.max(slash, 0)) || ".");
+  using parent = openBelowMaybe(root.number, path.slice(0, Math.max(slash, 0)) || ".");
   if (!parent) return false;
   const temporary = uniqueSuffix();
   makeDirectory(stagingDir, temporary, made);
@@ -96,16 +89,6 @@ function unlessThere(make: () => void): boolean {
     return true;
   } catch (error) {
     if (isErrno(error, "EEXIST")) return false;
-    throw error;
-  }
-}
-
-/** A directory of the upper; undefined where there is none, or something else. */
-function openInside(root: Fd, path: string): Fd | undefined {
-  try {
-    return openat2(root.number, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, RESOLVE_EXACT);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
   }
 }

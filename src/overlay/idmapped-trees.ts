@@ -5,8 +5,8 @@
  */
 import { VeneerError } from "../errors.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
-import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
-import { MOUNT_ATTR_IDMAP, MS_PRIVATE, O_DIRECTORY, O_PATH, RESOLVE_EXACT } from "../sys/flags.ts";
+import { type Fd, openBelowMaybe, openDirectory } from "../sys/fd.ts";
+import { MOUNT_ATTR_IDMAP, MS_PRIVATE } from "../sys/flags.ts";
 import { isKernelSince, kernelRelease } from "../sys/kernel.ts";
 import { clonePeer, makeTmpfs, setMountAttributes } from "../sys/mount.ts";
 import { fstat } from "../sys/stat.ts";
@@ -119,13 +119,8 @@ function cloneAll(path: string, clone: (fd: Fd, path: string) => Fd): Fd | undef
 
 /** A directory below a clone, when it is the very one that `fd` has open: another mount may lie there. */
 function openSame(clone: Fd, path: string, fd: Fd): Fd | undefined {
-  let found: Fd;
-  try {
-    found = openat2(clone.number, path, O_PATH | O_DIRECTORY, RESOLVE_EXACT);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
+  const found = openBelowMaybe(clone.number, path);
+  if (!found) return undefined;
   const [one, other] = [fstat(found.number), fstat(fd.number)];
   if (one.ino === other.ino && one.dev === other.dev) return found;
   found[Symbol.dispose]();

@@ -1,45 +1,26 @@
 /** Devices of a container whose config.json mounts nothing on /dev: the runtime makes them in the root itself. */
-import { isErrno } from "../sys/errno.ts";
 import {
   type Fd,
   fchmodat,
   fchownat,
   mknodat,
-  openat2,
+  openBelowMaybe,
   readlink,
   symlink,
   unlinkQuietly,
 } from "../sys/fd.ts";
-import {
-  AT_SYMLINK_NOFOLLOW,
-  O_DIRECTORY,
-  O_RDONLY,
-  RESOLVE_EXACT,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFLNK,
-  S_IFMT,
-} from "../sys/flags.ts";
+import { AT_SYMLINK_NOFOLLOW, O_RDONLY, S_IFBLK, S_IFCHR, S_IFLNK, S_IFMT } from "../sys/flags.ts";
 import { listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { openMountPoint } from "./open-mount-point.ts";
 
 /** Makes the devices and links of /dev in `from` again in `to`, in place of what the base or upper has there. */
 export function copyDevices(from: Fd, to: Fd): void {
-  using source = openDev(from);
+  using source = openBelowMaybe(from.number, "dev", O_RDONLY);
   if (!source) return;
   using target = openMountPoint(to, "dev", "directory", false);
   for (const name of listFd(source.number, "dev")) {
     const status = lstatMaybe(name, source.number);
     if (status) copyDevice(name, status, source, target);
-  }
-}
-
-function openDev(root: Fd): Fd | undefined {
-  try {
-    return openat2(root.number, "dev", O_RDONLY | O_DIRECTORY, RESOLVE_EXACT);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
   }
 }
 

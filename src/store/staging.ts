@@ -1,7 +1,6 @@
 /** Directories in which something is made before it is published by rename. */
-import { isErrno } from "../sys/errno.ts";
-import { type Fd, flock, mkdirat, openat, uniqueSuffix } from "../sys/fd.ts";
-import { AT_FDCWD, LOCK_EX, LOCK_NB, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/flags.ts";
+import { type Fd, flock, mkdirat, openDirectoryMaybe, uniqueSuffix } from "../sys/fd.ts";
+import { AT_FDCWD, LOCK_EX, LOCK_NB } from "../sys/flags.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
 import { paths, type Store } from "./paths.ts";
 import { moveToTrash, removeTree } from "./trash.ts";
@@ -40,13 +39,8 @@ export function makeStaging(store: Store): Staging {
 
 /** Takes a staging directory; undefined when its maker, or another who removes it, holds it or it is gone. */
 export function holdStaging(path: string): Fd | undefined {
-  let fd: Fd;
-  try {
-    fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
+  const fd = openDirectoryMaybe(path);
+  if (!fd) return undefined;
   const locked = flock(fd.number, LOCK_EX | LOCK_NB, path);
   // between its making and the lock, `gc` may have taken it for a leftover
   if (locked && lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;

@@ -3,7 +3,7 @@
  * one thin function a call.
  */
 import { decodeName } from "../text/file-names.ts";
-import { errno, SysError } from "./errno.ts";
+import { errno, isErrno, SysError } from "./errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -16,6 +16,7 @@ import {
   O_PATH,
   O_RDONLY,
   O_WRONLY,
+  RESOLVE_EXACT,
 } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
@@ -78,6 +79,16 @@ export function openDirectoryMaybe(path: string, dir = AT_FDCWD): Fd | undefined
   const result = syscall(SYS.openat, dir, cstring(path), flags, 0);
   if ([errno.ENOENT, errno.ENOTDIR, errno.ELOOP].includes(-result)) return undefined;
   return new Fd(check(result, "open", path));
+}
+
+/** A directory below `dir`, on a way without symbolic links and `..`; undefined where there is none, or something else. */
+export function openBelowMaybe(dir: number, path: string, flags = O_PATH): Fd | undefined {
+  try {
+    return openat2(dir, path, flags | O_DIRECTORY, RESOLVE_EXACT);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
+  }
 }
 
 /** The path of a file without symbolic links; undefined where there is none. */
