@@ -1,5 +1,5 @@
 /** Layers that are in the store already, under another id: imported before, or what an export of this store was made of. */
-import { readLayer, type SealedLayer } from "../store/layers.ts";
+import { readSoundLayer, type SealedLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { namesIn } from "../store/versions.ts";
 import { openat } from "../sys/fd.ts";
@@ -12,20 +12,11 @@ import { compareTrees, isSame } from "./compare-trees.ts";
  */
 export function findSameLayer(store: Store, { id, directory, layer }: SealedLayer): string | undefined {
   for (const other of namesIn(paths.layers(store))) {
-    if (other === id || readListing(store, other) !== layer.listing) continue;
+    if (other === id || readSoundLayer(store, other)?.listing !== layer.listing) continue;
     using before = openat(AT_FDCWD, paths.layerTree(store, other), O_RDONLY | O_DIRECTORY);
     using after = openat(AT_FDCWD, `${directory}/tree`, O_RDONLY | O_DIRECTORY);
     const difference = compareTrees(before, after);
     if (difference && isSame(difference) && difference.touched.length === 0) return other;
   }
   return undefined;
-}
-
-/** A damaged layer is the same as no other. */
-function readListing(store: Store, id: string): string | undefined {
-  try {
-    return readLayer(store, id)?.listing;
-  } catch {
-    return undefined;
-  }
 }

@@ -6,7 +6,7 @@
 import { sameEntry } from "../overlay/same-entry.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
-import { lockLayers, readLayer } from "../store/layers.ts";
+import { lockLayers, readSoundLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { namesIn } from "../store/versions.ts";
@@ -80,7 +80,7 @@ export function shareNew(store: Store, tree: string, progress: Progress, share =
 /** Ids of layers to look for the same files in. A damaged layer is none. */
 export function layersToShare(store: Store, without?: string): string[] {
   const known = namesIn(paths.layers(store)).flatMap((id) => {
-    const layer = id === without ? undefined : attempt(() => readLayer(store, id));
+    const layer = id === without ? undefined : readSoundLayer(store, id);
     return layer ? [{ id, ...layer }] : [];
   });
   const newest = known.toSorted((a, b) => (a.created < b.created ? 1 : -1)).slice(0, MOST_LAYERS / 2);
@@ -89,14 +89,6 @@ export function layersToShare(store: Store, without?: string): string[] {
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, MOST_LAYERS / 2);
   return [...largest, ...newest].map(({ id }) => id);
-}
-
-function attempt<T>(action: () => T): T | undefined {
-  try {
-    return action();
-  } catch {
-    return undefined;
-  }
 }
 
 class Sharing {

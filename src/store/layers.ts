@@ -52,6 +52,15 @@ export function readLayer(store: Store, id: string): Layer | undefined {
   return readDocument<Layer>(paths.layerFile(store, id), validateLayer);
 }
 
+/** Like {@link readLayer}, and undefined for a damaged one: what looks through all layers is not kept from the others. */
+export function readSoundLayer(store: Store, id: string): Layer | undefined {
+  try {
+    return readLayer(store, id);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Like {@link readLayer}; throws where there is none. */
 export function requireLayer(store: Store, id: string): Layer {
   const layer = readLayer(store, id);
