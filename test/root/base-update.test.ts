@@ -101,8 +101,13 @@ describe("base update", () => {
     policy("debian", { ...slow, check: { command: "sleep 1000" } });
     const child = spawn(join(host.bin, "veneer"), ["--config", config, "base", "update", "debian"]);
     const ended = once(child, "exit");
-    // the check runs in its container
-    await expect.poll(running, { timeout: 120_000 }).toHaveLength(2);
+    // the check runs in its container: its first process heeds SIGTERM from before it starts the command
+    const commands = async () => {
+      const { pid } = (await running()).find(({ engine }: { engine: string }) => engine === "runtime") ?? {};
+      return pid ? readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim() : "";
+    };
+    await expect.poll(commands, { timeout: 120_000 }).not.toBe("");
+    expect(await running()).toHaveLength(2);
     child.kill("SIGKILL");
     await ended;
     await expect.poll(running, { timeout: 120_000 }).toHaveLength(1);
