@@ -2,9 +2,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type Config, nextId } from "../helpers/bundle.ts";
+import { nextId } from "../helpers/bundle.ts";
 import { leftovers } from "../helpers/leftovers.ts";
-import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
+import { begin, failure, plantVersions, type Running, withPerl } from "../helpers/live.ts";
 import { definition } from "../helpers/parts.ts";
 import { useHost } from "../helpers/use-host.ts";
 
@@ -13,17 +13,6 @@ beforeAll(() => plantVersions(host));
 
 let instance: string;
 let container: Running;
-
-/** perl of the host: busybox has no sockets of files, no locks and no shared mappings. */
-const withPerl = (config: Config) => {
-  for (const [source, destination] of [
-    ["/usr", "/usr"],
-    ["/usr/lib", "/lib"],
-    ["/usr/lib64", "/lib64"],
-  ] as const) {
-    config.mounts.push({ destination, type: "bind", source, options: ["rbind", "ro"] });
-  }
-};
 
 beforeEach(async () => {
   instance = nextId();

@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Config, nextId } from "../helpers/bundle.ts";
+import { nextId } from "../helpers/bundle.ts";
 import { makeHost, must, plainCrun } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
-import { begin, failure, plantVersions, type Running, WAYS } from "../helpers/live.ts";
+import { begin, failure, plantVersions, type Running, WAYS, withPerl } from "../helpers/live.ts";
 import { need } from "../helpers/need.ts";
 import { definition, partsOf } from "../helpers/parts.ts";
 
@@ -22,17 +22,6 @@ afterAll(async () => {
 
 let instance: string;
 let container: Running;
-
-/** perl of the host: busybox has neither rename(2) alone nor inotify(7). */
-const withPerl = (config: Config) => {
-  for (const [source, destination] of [
-    ["/usr", "/usr"],
-    ["/usr/lib", "/lib"],
-    ["/usr/lib64", "/lib64"],
-  ] as const) {
-    config.mounts.push({ destination, type: "bind", source, options: ["rbind", "ro"] });
-  }
-};
 
 async function start(way = "runc wrapped", command = "while :; do sleep 0.05; done"): Promise<void> {
   instance = nextId();

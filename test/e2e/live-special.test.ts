@@ -7,7 +7,7 @@ import { isAtLeast } from "../../src/doctor/version.ts";
 import { type Config, nextId, runtime } from "../helpers/bundle.ts";
 import { must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
-import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
+import { begin, failure, plantVersions, type Running, withPerl } from "../helpers/live.ts";
 import { veneerOverlays } from "../helpers/mounts.ts";
 import { inject } from "../helpers/strace.ts";
 import { useHost } from "../helpers/use-host.ts";
@@ -259,15 +259,7 @@ describe("mounts made inside", () => {
 
 describe("what stays on the old root", () => {
   it("is listed, keeps the old version, and goes when its processes end", async () => {
-    const live = await run(WORKER, (config) => {
-      for (const [source, destination] of [
-        ["/usr", "/usr"],
-        ["/usr/lib", "/lib"],
-        ["/usr/lib64", "/lib64"],
-      ] as const) {
-        config.mounts.push({ destination, type: "bind", source, options: ["rbind", "ro"] });
-      }
-    });
+    const live = await run(WORKER, withPerl);
     await work(
       live,
       `cd /etc; exec 7</etc/only-1

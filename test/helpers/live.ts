@@ -22,6 +22,17 @@ export function plantVersions(host: Host): void {
   mkdirSync(join(host.dir, "volume/inner"), { recursive: true });
 }
 
+/** perl of the host: busybox has no rename(2) by itself, no inotify(7), no sockets of files, locks and shared mappings. */
+export function withPerl(config: Config): void {
+  for (const [source, destination] of [
+    ["/usr", "/usr"],
+    ["/usr/lib", "/lib"],
+    ["/usr/lib64", "/lib64"],
+  ] as const) {
+    config.mounts.push({ destination, type: "bind", source, options: ["rbind", "ro"] });
+  }
+}
+
 export interface Running {
   readonly id: string;
   readonly pid: number;
