@@ -12,8 +12,17 @@ import { build } from "esbuild";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const own = join(root, "src/sys/quickjs");
 const SOURCES = ["quickjs", "libregexp", "libunicode", "dtoa", "cutils"];
-const COMPILE = ["-O2", "-fwrapv", "-ffunction-sections", "-fdata-sections", "-D_GNU_SOURCE", "-std=gnu11"];
-const LINK = ["-static", "-Wl,--gc-sections", "-Wl,--build-id=none"];
+const COMPILE = [
+  "-O2",
+  "-fwrapv",
+  "-ffunction-sections",
+  "-fdata-sections",
+  "-fno-asynchronous-unwind-tables",
+  "-D_GNU_SOURCE",
+  "-std=gnu11",
+];
+// few mappings, one behind the other: host.c names their pages to the kernel
+const LINK = ["-static", "-Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro"];
 
 /** Compilers by architecture, as Node.js names them: the program's, and what is added to its flags. */
 const COMPILERS = {
