@@ -66,7 +66,7 @@ async function dispatch(
   }
   const context = makeContext(options, env);
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
-  await recoverMoving(context, command.name);
+  await recoverRebases(context, command.name);
   let status: number;
   try {
     status = (await command.run(context, input)) ?? 0;
@@ -123,15 +123,15 @@ async function again(context: Context, join: number | undefined): Promise<number
 const RECOVERY_TIME = 15_000;
 
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
-async function recoverMoving(context: Context, name: string): Promise<void> {
+async function recoverRebases(context: Context, name: string): Promise<void> {
   const { store } = context.settings;
   if (name.startsWith("internal ") || !lstatMaybe(`${store.run}/moving`)) return;
-  const { holdMoving, listMoving } = await import("../live/journal.ts");
+  const { holdIntent, listIntents } = await import("../live/journal.ts");
   const isLeft = (key: string) => {
-    using held = holdMoving(store, key);
+    using held = holdIntent(store, key);
     return held !== undefined;
   };
-  if (!listMoving(store).some(isLeft)) return;
+  if (!listIntents(store).some(isLeft)) return;
   // in another process: a container that cannot be brought to order keeps nobody from looking at the others
   const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
   const child = Bun.spawn([programPath(), ...words], {

@@ -59,7 +59,7 @@ function runVerb(
   const { input, help } = parseInput(command, words);
   if (help || geteuid() !== 0 || command.large?.(input)) return undefined;
   const context = makeContext(options, env);
-  recoverMoving(context);
+  recoverRebases(context);
   let status: number;
   try {
     status = Number(command.run(context, input) ?? 0);
@@ -75,7 +75,7 @@ function runVerb(
 const RECOVERY_TIME = 15_000;
 
 /** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
-function recoverMoving({ settings: { store } }: Context): void {
+function recoverRebases({ settings: { store } }: Context): void {
   if (!namesIn(`${store.run}/moving`).some((name) => name.endsWith(".json"))) return;
   const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
   const { stderr } = runToEnd([programPath(), ...words], { limit: RECOVERY_TIME });

@@ -1,9 +1,9 @@
 /** Overlays that live rebases took away from containers, as long as something is still on them. */
 import { isUpperInUse } from "../store/mounts/in-use.ts";
-import type { Remains, UseRecord } from "../store/records.ts";
+import type { FormerRoot, UseRecord } from "../store/records.ts";
 
 /** Those of a container whose overlay is still there; the kernel is asked. */
-export function remainsInUse(record: UseRecord, isInUse = isUpperInUse): Remains[] {
+export function formerRootsInUse(record: UseRecord, isInUse = isUpperInUse): FormerRoot[] {
   return (record.remains ?? []).filter(({ upper }) => isInUse(upper) || isInUse(movedUpper(upper)));
 }
 

@@ -8,7 +8,7 @@ import { allSessions, isLeft } from "../store/sessions.ts";
 import { allShares } from "../store/shares.ts";
 import { allVersions } from "../store/versions.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
-import { remainsInUse } from "./former-roots.ts";
+import { formerRootsInUse } from "./former-roots.ts";
 import { makeLiveTest } from "./mounted.ts";
 
 export interface Use {
@@ -49,7 +49,7 @@ function* recordUses(store: Store, base: string | undefined): Generator<Use> {
   const { isLive, isInUse } = makeLiveTest();
   for (const record of listRecords(store)) {
     // processes of a container that was moved may still be on the version of before
-    for (const left of remainsInUse(record, isInUse)) {
+    for (const left of formerRootsInUse(record, isInUse)) {
       const who = `processes of ${describeRecord(record)} that need a restart`;
       yield { base: left.base, version: left.version, kind: "container", who };
     }

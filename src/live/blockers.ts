@@ -1,7 +1,7 @@
 /** Files that a running container has open and that stand in the way of another root. */
 import { VeneerError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
-import { type Obstacle, type OpenFile, obstacleLine, obstacles } from "./file-blockers.ts";
+import { type Blocker, blockerLine, blockers, type OpenFile } from "./file-blockers.ts";
 import type { LiveContainer } from "./inspect.ts";
 import { type Found, findInParts, isJournal } from "./link-open-files.ts";
 import { lookPatiently } from "./look.ts";
@@ -19,16 +19,16 @@ export interface Uppers {
 }
 
 /** What stands in the way of another root now, as far as it can be told while the container runs. */
-export function findObstacles(container: LiveContainer, uppers: Uppers, moved: boolean): Obstacle[] {
-  const { members, marks } = container;
-  const open = judge(openForWriting(members.pids, marks, lookPatiently), uppers, moved);
-  return [...socketObstacles(container), ...obstacles(open.map(({ file }) => file))];
+export function findBlockers(container: LiveContainer, uppers: Uppers, moved: boolean): Blocker[] {
+  const { members, rootIds } = container;
+  const open = judge(openForWriting(members.pids, rootIds, lookPatiently), uppers, moved);
+  return [...socketBlockers(container), ...blockers(open.map(({ file }) => file))];
 }
 
-export function socketObstacles({ init, members, marks }: LiveContainer): Obstacle[] {
+export function socketBlockers({ init, members, rootIds }: LiveContainer): Blocker[] {
   const rest = { kind: "socket", reads: true, locked: false, otherNames: 0 } as const;
-  const files = boundSockets(init.pid, members.pids, marks).map((socket) => ({ ...socket, ...rest }));
-  return obstacles(files);
+  const files = boundSockets(init.pid, members.pids, rootIds).map((socket) => ({ ...socket, ...rest }));
+  return blockers(files);
 }
 
 export interface Judged {
@@ -61,20 +61,20 @@ export function judge(
 }
 
 /** With the command lines of the processes, which could not be asked while they stood still. */
-export function withCommands(all: readonly Obstacle[]): Obstacle[] {
+export function withCommands(all: readonly Blocker[]): Blocker[] {
   const command = lookPatiently.commands([...new Set(all.map(({ pid }) => pid))]);
   return all.map((one) => ({ ...one, command: command(one.pid) || one.command }));
 }
 
 /** Throws when there are any, unless they are to be passed over. */
-export function refuseObstacles(
-  all: readonly Obstacle[],
+export function refuseBlockers(
+  all: readonly Blocker[],
   { force, verb }: { readonly force: boolean; readonly verb: string },
 ): void {
   if (all.length === 0 || force) return;
-  const [first, ...rest] = all as [Obstacle, ...Obstacle[]];
+  const [first, ...rest] = all as [Blocker, ...Blocker[]];
   const more = rest.length === 0 ? "" : ` (and ${rest.length} more: --dry-run lists them)`;
-  throw new VeneerError("OPEN_FILES", `${obstacleLine(first)}${more}`, {
+  throw new VeneerError("OPEN_FILES", `${blockerLine(first)}${more}`, {
     hint: `stop or restart that program, or --force to ${verb} all the same`,
   });
 }

@@ -17,7 +17,7 @@ export interface OpenFile {
   readonly left?: boolean;
 }
 
-export interface Obstacle {
+export interface Blocker {
   readonly path: string;
   readonly pid: number;
   readonly command: string;
@@ -29,8 +29,8 @@ export interface Obstacle {
  * for all; with one that is also read another process could be at work through the new root, and the locks by
  * which the two would keep apart are not shared between the roots.
  */
-export function obstacles(files: readonly OpenFile[]): Obstacle[] {
-  const found = files.flatMap((file): Obstacle[] => {
+export function blockers(files: readonly OpenFile[]): Blocker[] {
+  const found = files.flatMap((file): Blocker[] => {
     const why = whyNot(file);
     return why === undefined ? [] : [{ path: file.path, pid: file.pid, command: file.command, why }];
   });
@@ -59,6 +59,6 @@ function whyCutOff(kind: "fifo" | "socket"): string {
 }
 
 /** `/var/lib/db (process 12, sqlite3): holds a lock on it…` */
-export function obstacleLine({ path, pid, command, why }: Obstacle): string {
+export function blockerLine({ path, pid, command, why }: Blocker): string {
   return `${path} (process ${pid}, ${command}): ${why}`;
 }

@@ -3,7 +3,7 @@ import { readlink } from "../sys/fd.ts";
 import { gone } from "../sys/process/processes.ts";
 import { list } from "../sys/stat.ts";
 import { lookPatiently } from "./look.ts";
-import { isOfRoot, placeOfLink, type RootMarks } from "./open-files.ts";
+import { isOfRoot, placeOfLink, type RootIds } from "./open-files.ts";
 
 export interface StaleUse {
   readonly pid: number;
@@ -14,8 +14,8 @@ export interface StaleUse {
 }
 
 /** Each path of a process once; processes that end meanwhile are left out. Throws like {@link lookPatiently}. */
-export function findStale(pids: readonly number[], marks: RootMarks): StaleUse[] {
-  const all = pids.flatMap((pid) => gone(() => filesOf(pid, marks)) ?? []);
+export function findStale(pids: readonly number[], rootIds: RootIds): StaleUse[] {
+  const all = pids.flatMap((pid) => gone(() => filesOf(pid, rootIds)) ?? []);
   const text = lookPatiently.texts(all.flatMap(({ pid, watching }) => [mapsOf(pid), ...watching]));
   const mapped = new Map(all.map(({ pid }) => [pid, mappedFiles(text(mapsOf(pid)))]));
   const links = [...mapped].flatMap(([pid, ranges]) => [...ranges.values()].map(linkOf(pid)));
@@ -23,10 +23,10 @@ export function findStale(pids: readonly number[], marks: RootMarks): StaleUse[]
   const uses = all.flatMap(({ pid, ...files }) => {
     const libraries = [...(mapped.get(pid) ?? [])].flatMap(([path, range]) => {
       const stat = stats(linkOf(pid)(range));
-      return stat && isOfRoot(marks, stat) ? [path] : [];
+      return stat && isOfRoot(rootIds, stat) ? [path] : [];
     });
-    const isWatching = files.watching.some((info) => watches(text(info), marks));
-    return gone(() => staleUses(pid, { ...files, libraries, isWatching }, marks)) ?? [];
+    const isWatching = files.watching.some((info) => watches(text(info), rootIds));
+    return gone(() => staleUses(pid, { ...files, libraries, isWatching }, rootIds)) ?? [];
   });
   const command = lookPatiently.commands([...new Set(uses.map(({ pid }) => pid))]);
   return uses.map((use) => ({ ...use, command: command(use.pid) }));
@@ -44,7 +44,7 @@ interface ProcessFiles {
 
 const mapsOf = (pid: number) => `/proc/${pid}/maps`;
 
-function filesOf(pid: number, marks: RootMarks): ProcessFiles {
+function filesOf(pid: number, rootIds: RootIds): ProcessFiles {
   const open: string[] = [];
   const watching: string[] = [];
   for (const fd of list(`/proc/${pid}/fd`)) {
@@ -52,7 +52,7 @@ function filesOf(pid: number, marks: RootMarks): ProcessFiles {
     const path = readlink(link) ?? "";
     if (path === "anon_inode:inotify" || path === "anon_inode:[fanotify]")
       watching.push(`/proc/${pid}/fdinfo/${fd}`);
-    else if (path.startsWith("/") && isOn(link, marks)) open.push(path);
+    else if (path.startsWith("/") && isOn(link, rootIds)) open.push(path);
   }
   return { pid, open, watching };
 }
@@ -71,7 +71,7 @@ interface Found {
   readonly isWatching: boolean;
 }
 
-function staleUses(pid: number, { open, libraries, isWatching }: Found, marks: RootMarks): Use[] {
+function staleUses(pid: number, { open, libraries, isWatching }: Found, rootIds: RootIds): Use[] {
   const uses: Use[] = [];
   const seen = new Set<string>();
   const add = (kind: StaleUse["kind"], path: string) => {
@@ -81,7 +81,7 @@ function staleUses(pid: number, { open, libraries, isWatching }: Found, marks: R
     uses.push({ pid, kind, path });
   };
   for (const [place, kind] of PLACES) {
-    if (isOn(`/proc/${pid}/${place}`, marks)) add(kind, readlink(`/proc/${pid}/${place}`) ?? "");
+    if (isOn(`/proc/${pid}/${place}`, rootIds)) add(kind, readlink(`/proc/${pid}/${place}`) ?? "");
   }
   for (const path of libraries) add("library", path);
   for (const path of open) add("file", path);
@@ -90,8 +90,8 @@ function staleUses(pid: number, { open, libraries, isWatching }: Found, marks: R
 }
 
 /** Whether a link of /proc leads to one of the roots; their file systems are not asked. */
-function isOn(link: string, marks: RootMarks): boolean {
-  return placeOfLink(link, (place) => isOfRoot(marks, place)) ?? false;
+function isOn(link: string, rootIds: RootIds): boolean {
+  return placeOfLink(link, (place) => isOfRoot(rootIds, place)) ?? false;
 }
 
 /** A range of each mapped file. */
@@ -108,10 +108,10 @@ function mappedFiles(maps: string): Map<string, string> {
  * Marks of inotify(7) and fanotify(7) on the roots (proc_pid_fdinfo(5)): `sdev` is the device in the kernel's own form, in
  * hexadecimal; a mark of fanotify may name a mount alone, in hexadecimal too.
  */
-function watches(info: string, marks: RootMarks): boolean {
+function watches(info: string, rootIds: RootIds): boolean {
   return [...info.matchAll(/^(?:in|fan)otify .*\b(sdev|mnt_id):([0-9a-f]+)/gm)].some(([, kind, hex = ""]) => {
     const number = Number.parseInt(hex, 16);
-    if (kind === "mnt_id") return marks.mounts.has(number);
-    return marks.devices.has(`${number >>> 20}:${number & 0xfffff}`);
+    if (kind === "mnt_id") return rootIds.mounts.has(number);
+    return rootIds.devices.has(`${number >>> 20}:${number & 0xfffff}`);
   });
 }

@@ -10,19 +10,19 @@ import { MS_PRIVATE } from "../sys/flags.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { ignoreSignals } from "../sys/process/signals.ts";
 import { isShared } from "../sys/propagation.ts";
-import { judge, refuseObstacles, type Uppers, withCommands } from "./blockers.ts";
-import { type Obstacle, obstacles } from "./file-blockers.ts";
-import { halt, letGo, stopNewcomers } from "./freeze.ts";
+import { judge, refuseBlockers, type Uppers, withCommands } from "./blockers.ts";
+import { type Blocker, blockers } from "./file-blockers.ts";
+import { freezeAll, stopNewcomers, thawAll } from "./freeze.ts";
 import type { LiveContainer } from "./inspect.ts";
-import type { Halt, Moving } from "./journal.ts";
+import type { FreezePlan, RebaseIntent } from "./journal.ts";
 import { lookNow } from "./look.ts";
 import { mountNew, type NewOverlay } from "./new-root.ts";
+import { emptyNewUpper, fillNewUpper } from "./new-upper.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, type Pause, type PauseLimit } from "./pause.ts";
-import { settle, swapRoot } from "./pivot.ts";
+import { finishOrRevert, pivotToNewRoot } from "./pivot.ts";
 import { type Members, pidsIn } from "./processes.ts";
-import { exchangeCopies, openSources, type Prepared, prepareCopies, rebindAll } from "./root-copies.ts";
-import { leaveBehind, takeAlong } from "./take-along.ts";
+import { openSources, type Prepared, prepareCopies, rebindAll, switchCopies } from "./root-copies.ts";
 import type { Guard } from "./watchdog.ts";
 
 /** The root that a container is to get. */
@@ -40,14 +40,14 @@ export interface NewRoot extends Uppers {
   /** what will hold: of the record all but what the swap adds */
   readonly record: UseRecord;
   readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
-  /** go on in spite of obstacles */
+  /** go on in spite of blockers */
   readonly force: boolean;
   /** milliseconds in which the container may stand still */
   readonly pauseLimit: number;
 }
 
 /** What came of it. */
-export interface Done {
+export interface SwitchResult {
   /** milliseconds in which nothing of the container ran */
   readonly pause: number;
   /** files that are open for writing and stay the same file for all */
@@ -55,29 +55,29 @@ export interface Done {
   /** mount points that stay on the old root: parts of it that could not be exchanged */
   readonly kept: readonly string[];
   /** what `force` passed over */
-  readonly obstacles: readonly Obstacle[];
+  readonly blockers: readonly Blocker[];
   /** why what the container changed stays in its old upper; absent where it went along */
   readonly stays?: string;
 }
 
-/** An exchange that is under way. */
-export interface Work {
+/** An switchMounts that is under way. */
+export interface SwitchState {
   readonly store: Store;
   readonly container: LiveContainer;
   readonly next: NewRoot;
-  moving: Moving;
+  intent: RebaseIntent;
   /** lets the container go on when this process is killed, or stuck */
   readonly guard: Guard;
   /** the intents that are held */
   readonly holders: Fd[];
   /** its mounts are being moved, or were */
-  exchanging: boolean;
+  switching: boolean;
   /** why what the container changed stays in its old upper; absent where it goes along */
   stays?: string;
   /** the container has its new root */
-  swapped: boolean;
+  switched: boolean;
   /** something of it may stand still, or lie between the two roots */
-  standing: boolean;
+  frozen: boolean;
 }
 
 /**
@@ -99,118 +99,122 @@ export function mountNext({ layers, directory, volatile }: NewRoot, container: L
 }
 
 /** Tries until nothing stands in the way. */
-export function insist(work: Work, overlay: NewOverlay): Done {
-  const { next } = work;
+export function switchWithRetry(state: SwitchState, overlay: NewOverlay): SwitchResult {
+  const { next } = state;
   using upper = openDirectory(`${next.directory}/upper`);
   const begin = performance.now();
-  let persistent: readonly Obstacle[] | undefined;
+  let persistent: readonly Blocker[] | undefined;
   let tries = LATE_TRIES;
   for (;;) {
-    const result = attemptInTime(work, overlay, upper, --tries > 0);
+    const result = trySwitchInTime(state, overlay, upper, --tries > 0);
     if (result === "again") continue;
     if (!("blocked" in result)) return result;
     const { blocked } = result;
-    persistent = persistent?.filter((one) => blocked.some((other) => isSameObstacle(one, other))) ?? blocked;
+    persistent = persistent?.filter((one) => blocked.some((other) => isSameBlocker(one, other))) ?? blocked;
     const waited = performance.now() - begin;
-    if (waited > PERSISTENCE) refuseObstacles(withCommands(persistent), next);
-    if (waited > PATIENCE) refuseObstacles(withCommands(blocked), next);
+    if (waited > PERSISTENCE) refuseBlockers(withCommands(persistent), next);
+    if (waited > PATIENCE) refuseBlockers(withCommands(blocked), next);
     Bun.sleepSync(1 + Math.random() * LONGEST_WAIT);
   }
 }
 
 /** On a busy machine a pause may last too long that did not when the container was looked at before. */
-function attemptInTime(work: Work, overlay: NewOverlay, upper: Fd, again: boolean) {
+function trySwitchInTime(state: SwitchState, overlay: NewOverlay, upper: Fd, again: boolean) {
   try {
-    return attempt(work, overlay, upper);
+    return trySwitch(state, overlay, upper);
   } catch (error) {
     // what was begun is undone, but the overlay has been mounted by then: there is no second try
     const late = error instanceof VeneerError && error.code === "PAUSE";
-    if (!late || !again || work.exchanging) throw error;
+    if (!late || !again || state.switching) throw error;
     return "again";
   }
 }
 
-function isSameObstacle(a: Obstacle, b: Obstacle): boolean {
+function isSameBlocker(a: Blocker, b: Blocker): boolean {
   return a.pid === b.pid && a.path === b.path;
 }
 
-function attempt(
-  work: Work,
+function trySwitch(
+  state: SwitchState,
   overlay: NewOverlay,
   upper: Fd,
-): Done | { readonly blocked: readonly Obstacle[] } | "again" {
+): SwitchResult | { readonly blocked: readonly Blocker[] } | "again" {
   using _signals = ignoreSignals();
-  const { next, container, moving } = work;
-  const { members, marks } = container;
-  let plan: Halt = moving.halt;
+  const { next, container, intent } = state;
+  const { members, rootIds } = container;
+  let plan: FreezePlan = intent.halt;
   const begin = performance.now();
-  const pause = beginPause(pauseLimit(work));
-  work.standing = true;
-  let result: Omit<Done, "pause"> | { readonly blocked: readonly Obstacle[] } | "again";
+  const pause = beginPause(pauseLimit(state));
+  state.frozen = true;
+  let result: Omit<SwitchResult, "pause"> | { readonly blocked: readonly Blocker[] } | "again";
   try {
-    work.guard.frozen(plan);
-    halt(plan, pause.left());
-    if (!members.freezer) plan = stopNewcomers(work);
-    const opened = openForWriting(standing(members, plan), marks, lookNow(pause.check), pause.check);
-    const judged = judge(opened, next, work.stays === undefined, pause.check);
-    const inTheWay = obstacles(judged.map(({ file }) => file));
+    state.guard.frozen(plan);
+    freezeAll(plan, pause.left());
+    if (!members.freezer) plan = stopNewcomers(state);
+    const opened = openForWriting(frozen(members, plan), rootIds, lookNow(pause.check), pause.check);
+    const judged = judge(opened, next, state.stays === undefined, pause.check);
+    const inTheWay = blockers(judged.map(({ file }) => file));
     if (inTheWay.length > 0 && !next.force) result = { blocked: inTheWay };
     else {
       const found = judged.flatMap((one) => one.found ?? []);
-      if (takeAlong(work, upper, found, pause)) {
-        const kept = exchange(work, overlay, pause);
+      if (fillNewUpper(state, upper, found, pause)) {
+        const kept = switchMounts(state, overlay, pause);
         const linked = [...new Set(found.map(({ path }) => `/${path}`))];
         result = {
           kept,
           linked,
-          obstacles: inTheWay,
-          ...(work.stays !== undefined && { stays: work.stays }),
+          blockers: inTheWay,
+          ...(state.stays !== undefined && { stays: state.stays }),
         };
       } else result = "again";
     }
   } catch (error) {
     try {
-      if (!work.swapped && !isBetween(error)) leaveBehind(work, upper);
+      if (!state.switched && !isBetween(error)) emptyNewUpper(state, upper);
     } finally {
-      letGo(plan);
-      work.guard.thawed();
-      work.standing = work.standing && isBetween(error);
+      thawAll(plan);
+      state.guard.thawed();
+      state.frozen = state.frozen && isBetween(error);
     }
     throw error;
   }
-  letGo(plan);
-  work.guard.thawed();
-  work.standing = false;
+  thawAll(plan);
+  state.guard.thawed();
+  state.frozen = false;
   return result === "again" || "blocked" in result ? result : { ...result, pause: performance.now() - begin };
 }
 
-export function pauseLimit({ container: { record }, next }: Pick<Work, "container" | "next">): PauseLimit {
+export function pauseLimit({
+  container: { record },
+  next,
+}: Pick<SwitchState, "container" | "next">): PauseLimit {
   return { limit: next.pauseLimit, container: record.container ?? record.key };
 }
 
 /** Processes that stand still now. */
-function standing({ freezer, outside, pids }: Members, plan: Halt): number[] {
+function frozen({ freezer, outside, pids }: Members, plan: FreezePlan): number[] {
   const stopped = plan.stopped.map(({ pid }) => pid);
   const grouped = freezer ? [...pidsIn(freezer.path), ...outside.map(({ pid }) => pid)] : pids;
   return [...new Set([...grouped, ...stopped])];
 }
 
 /** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
-function exchange(work: Work, { mount, ids }: NewOverlay, pause: Pause): string[] {
-  const { init, bound, copies, root, marks } = work.container;
+function switchMounts(state: SwitchState, { mount, ids }: NewOverlay, pause: Pause): string[] {
+  const { init, bound, copies, root, rootIds } = state.container;
   const shared = isShared(root);
   const sources = openSources(mount, [...bound, ...copies.flatMap((copy) => copy.bound)]);
   let prepared: Prepared | undefined;
-  work.exchanging = true;
+  state.switching = true;
   try {
     const kept = insideMountNamespace(init.pid, (proc) => {
-      const swap = () => swapRoot(mount, proc, init.pid, new Set([root.device]), MS_PRIVATE, pause.check);
+      const swap = () =>
+        pivotToNewRoot(mount, proc, init.pid, new Set([root.device]), MS_PRIVATE, pause.check);
       try {
-        during("exchange the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
-        work.swapped = true;
+        during("switchMounts the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
+        state.switched = true;
       } catch (error) {
         try {
-          work.swapped = settle(work.moving, proc, root.device) === "new";
+          state.switched = finishOrRevert(state.intent, proc, root.device) === "new";
         } catch (cause) {
           throw new VeneerError(BETWEEN, "the root is half exchanged", {
             cause,
@@ -223,7 +227,7 @@ function exchange(work: Work, { mount, ids }: NewOverlay, pause: Pause): string[
       prepared = prepareCopies(mount, bound, copies, sources);
       return rebindAll(bound, prepared.bound, shared);
     });
-    return [...kept, ...(prepared ? exchangeCopies(prepared, marks.devices, shared) : [])];
+    return [...kept, ...(prepared ? switchCopies(prepared, rootIds.devices, shared) : [])];
   } finally {
     prepared?.[Symbol.dispose]();
     for (const source of sources.values()) source[Symbol.dispose]();

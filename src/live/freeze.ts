@@ -6,15 +6,15 @@ import { readText, writeFile } from "../sys/fd.ts";
 import { signalProcess, stateOf, threadsOf } from "../sys/process/processes.ts";
 import { SIGCONT, SIGSTOP } from "../sys/process/signals.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
-import type { Work } from "./freeze-and-switch.ts";
-import { type Halt, publishMoving } from "./journal.ts";
+import type { SwitchState } from "./freeze-and-switch.ts";
+import { type FreezePlan, publishIntent } from "./journal.ts";
 import { findMembers, type Members } from "./processes.ts";
 
 /** Milliseconds in which all processes must stand still: one in an uninterruptible wait may take longer. */
 const FREEZE_TIME = 2000;
 
-/** What {@link halt} will do. Changes nothing. */
-export function planHalt(members: Members): Halt {
+/** What {@link freezeAll} will do. Changes nothing. */
+export function planFreeze(members: Members): FreezePlan {
   const { freezer, outside } = members;
   return {
     ...(freezer && { freezer }),
@@ -24,7 +24,7 @@ export function planHalt(members: Members): Halt {
 }
 
 /** Returns when nothing of it runs any more. Throws after {@link FREEZE_TIME}, or `limit` milliseconds; the caller lets it go on either way. */
-export function halt(plan: Halt, limit = FREEZE_TIME): void {
+export function freezeAll(plan: FreezePlan, limit = FREEZE_TIME): void {
   const time = Math.min(limit, FREEZE_TIME);
   const end = Date.now() + time;
   for (const process of plan.stopped) signalProcess(process, SIGSTOP);
@@ -53,10 +53,10 @@ function notFrozen(what: string, time: number): VeneerError {
 }
 
 /**
- * Lets all go on that {@link halt} stopped. Idempotent; also for what a killed process of ours left. Tries again
+ * Lets all go on that {@link freezeAll} stopped. Idempotent; also for what a killed process of ours left. Tries again
  * before it throws.
  */
-export function letGo(plan: Halt): void {
+export function thawAll(plan: FreezePlan): void {
   for (const process of plan.stopped) signalProcess(process, SIGCONT);
   const { freezer } = plan;
   if (!freezer || plan.frozenBefore) return;
@@ -103,9 +103,9 @@ function newcomers(init: number, members: Members): ProcessIdentity[] {
 }
 
 /** Children that were born between the look and the stop; each is written down before it is stopped. */
-export function stopNewcomers({ store, container, moving, holders }: Work): Halt {
+export function stopNewcomers({ store, container, intent, holders }: SwitchState): FreezePlan {
   const { init, members } = container;
-  let plan = moving.halt;
+  let plan = intent.halt;
   let known: Members = members;
   try {
     for (let count = 0; count < 100; count++) {
@@ -113,14 +113,14 @@ export function stopNewcomers({ store, container, moving, holders }: Work): Halt
       if (fresh.length === 0) return plan;
       plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
       known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
-      holders.push(publishMoving(store, { ...moving, halt: plan }, true));
-      halt({ ...plan, stopped: fresh });
+      holders.push(publishIntent(store, { ...intent, halt: plan }, true));
+      freezeAll({ ...plan, stopped: fresh });
     }
   } catch (error) {
-    letGo(plan);
+    thawAll(plan);
     throw error;
   }
-  letGo(plan);
+  thawAll(plan);
   throw new VeneerError("NOT_FROZEN", "the container makes processes faster than they can be stopped", {
     hint: "give it a control group of its own",
   });

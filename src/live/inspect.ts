@@ -10,12 +10,12 @@ import { canAttachBeneath } from "../sys/mount.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { namespaceOf } from "../sys/process/processes.ts";
 import { identify, type ProcessIdentity } from "../sys/process.ts";
-import { placesOn } from "./mounts.ts";
-import type { RootMarks } from "./open-files.ts";
-import { marksOf } from "./open-files.ts";
+import { mountPointsOn } from "./mounts.ts";
+import type { RootIds } from "./open-files.ts";
+import { rootIdsOf } from "./open-files.ts";
 import { requireRoot } from "./pivot.ts";
 import { findMembers, type Members } from "./processes.ts";
-import { boundParts, type Copy, findCopies } from "./root-copies.ts";
+import { type Copy, findCopies, selfBinds } from "./root-copies.ts";
 
 /** A running container as a swap needs it. */
 export interface LiveContainer {
@@ -27,7 +27,7 @@ export interface LiveContainer {
   /** further namespaces with a copy of the root */
   readonly copies: readonly Copy[];
   readonly members: Members;
-  readonly marks: RootMarks;
+  readonly rootIds: RootIds;
   /** it has a user namespace of its own, to which its root is idmapped */
   readonly mapped: boolean;
 }
@@ -54,7 +54,7 @@ function deviceOfRoot(pid: number): string {
 
 /** Mounts on one another are moved in the order in which they lie, which takes MOVE_MOUNT_BENEATH. */
 function refuseStacks(mounts: readonly MountEntry[], root: number, name: string): void {
-  const stacked = placesOn(mounts, root).find(({ stack }) => stack.length > 1);
+  const stacked = mountPointsOn(mounts, root).find(({ stack }) => stack.length > 1);
   if (!stacked || canAttachBeneath()) return;
   throw new VeneerError("STACKED", `on /${stacked.path} in container ${name} mounts lie on one another`, {
     hint: "Linux 6.5 or later can move them; unmount the upper one, or stop the container to rebase it",
@@ -99,7 +99,7 @@ export function inspectLive(record: UseRecord): LiveContainer {
     });
   }
   refuseStacks(mounts, root.id, name);
-  const bound = boundParts(mounts, root);
+  const bound = selfBinds(mounts, root);
   const parents = new Set(mounts.map(({ parent }) => parent));
   const covered = bound.find(({ id }) => parents.has(id));
   if (covered) {
@@ -113,9 +113,9 @@ export function inspectLive(record: UseRecord): LiveContainer {
   }
   const members = findMembers(init.pid);
   const roots = [{ mount: root.id, device: root.device }, ...(record.remains ?? [])];
-  const marks = marksOf(roots, init.pid, members.pids);
-  const copies = findCopies(marks.devices, init.pid, members.pids);
-  return { record, init, root, bound, copies, members, marks, mapped };
+  const rootIds = rootIdsOf(roots, init.pid, members.pids);
+  const copies = findCopies(rootIds.devices, init.pid, members.pids);
+  return { record, init, root, bound, copies, members, rootIds, mapped };
 }
 
 function refuseKinds(record: UseRecord, name: string): void {

@@ -32,7 +32,7 @@ import type { ProcessIdentity } from "../sys/process.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
 
 /** How the processes of a container are made to stand still. */
-export interface Halt {
+export interface FreezePlan {
   /** absent: every process is stopped by a signal */
   readonly freezer?: Freezer;
   /** processes that get SIGSTOP: those outside of the group that did not stand still before */
@@ -41,7 +41,7 @@ export interface Halt {
   readonly frozenBefore: boolean;
 }
 
-export interface Moving {
+export interface RebaseIntent {
   readonly key: string;
   /** the container's first process */
   readonly init: ProcessIdentity;
@@ -50,8 +50,8 @@ export interface Moving {
   /** that mount is shared */
   readonly shared: boolean;
   /** further namespaces with a copy of that root */
-  readonly copies?: readonly Pick<Moving, "init" | "root" | "shared">[];
-  readonly halt: Halt;
+  readonly copies?: readonly Pick<RebaseIntent, "init" | "root" | "shared">[];
+  readonly halt: FreezePlan;
   /** as they were */
   readonly record: UseRecord;
   readonly instance?: Instance;
@@ -68,11 +68,11 @@ export interface Moving {
  * knows that its maker was killed. `again`: in the place of one that the caller holds; else throws BUSY when there
  * is one.
  */
-export function publishMoving(store: Store, moving: Moving, again = false): Fd {
-  const path = paths.moving(store, moving.key);
+export function publishIntent(store: Store, intent: RebaseIntent, again = false): Fd {
+  const path = paths.moving(store, intent.key);
   mkdirs(path.slice(0, path.lastIndexOf("/")), 0o700);
   const temporary = `${path}.${uniqueSuffix()}`;
-  createFile(temporary, `${JSON.stringify(moving)}\n`);
+  createFile(temporary, `${JSON.stringify(intent)}\n`);
   const fd = openat(AT_FDCWD, temporary, O_RDONLY);
   flock(fd.number, LOCK_EX, temporary);
   try {
@@ -81,7 +81,7 @@ export function publishMoving(store: Store, moving: Moving, again = false): Fd {
     unlinkQuietly(temporary);
     fd[Symbol.dispose]();
     if (!isErrno(error, "EEXIST")) throw error;
-    throw beingRebased(moving.record);
+    throw beingRebased(intent.record);
   }
   return fd;
 }
@@ -105,23 +105,23 @@ export function lockEphemeral(store: Store, record: UseRecord): Fd | undefined {
   throw beingRebased(record);
 }
 
-export function removeMoving(store: Store, key: string): void {
+export function removeIntent(store: Store, key: string): void {
   unlinkQuietly(paths.moving(store, key));
 }
 
-export function readMoving(store: Store, key: string): Moving | undefined {
+export function readIntent(store: Store, key: string): RebaseIntent | undefined {
   const hint =
     "the container may be frozen: thaw it ('cgroup.freeze' or 'freezer.state' of its control group), then remove that file";
-  return readDocument<Moving>(paths.moving(store, key), validateMoving, hint);
+  return readDocument<RebaseIntent>(paths.moving(store, key), validateMoving, hint);
 }
 
 /** Keys of all intents. */
-export function listMoving(store: Store): string[] {
+export function listIntents(store: Store): string[] {
   return namesIn(`${store.run}/moving`).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? []);
 }
 
 /** Takes an intent whose maker was killed; undefined where it is under way or was done with meanwhile. */
-export function holdMoving(store: Store, key: string): Fd | undefined {
+export function holdIntent(store: Store, key: string): Fd | undefined {
   const path = paths.moving(store, key);
   const fd = openatMaybe(AT_FDCWD, path, O_RDONLY);
   if (!fd) return undefined;

@@ -22,7 +22,7 @@ export interface Place {
 }
 
 /** The places directly on the mount `root`. One that hides others by lying above them comes before those. */
-export function placesOn(mounts: readonly MountEntry[], root: number): Place[] {
+export function mountPointsOn(mounts: readonly MountEntry[], root: number): Place[] {
   const direct = mounts.filter(({ parent, id, target }) => parent === root && id !== root && target !== "/");
   const above = mountsAbove(mounts);
   return direct

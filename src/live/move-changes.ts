@@ -5,7 +5,7 @@
  * old overlay reaches what it has looked up by now (its dentries move with the directories).
  *
  * A process that has the root of the old overlay as a directory looks names up there, and would miss what is gone:
- * where one does that the exchange does not reach, all stays in the old upper, which is a layer from then on.
+ * where one does that the switchMounts does not reach, all stays in the old upper, which is a layer from then on.
  */
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, rename, syncfs, uniqueSuffix } from "../sys/fd.ts";
@@ -75,10 +75,10 @@ function tryMove(from: Fd, to: Fd, name: string): string | undefined {
 
 /** Why what a container changed has to stay in its old upper, as far as it can be told beforehand. */
 export function whyNotMoved(container: LiveContainer, upper: Fd): string | undefined {
-  const { bound, copies, marks } = container;
+  const { bound, copies, rootIds } = container;
   const whole = copies.length > 0 || bound.some(({ root }) => root === "/");
   if (whole && !canAttachBeneath()) return "copies of its root cannot be exchanged before Linux 6.5";
-  const pid = holderOfRoot(container, marks.devices);
+  const pid = holderOfRoot(container, rootIds.devices);
   if (pid !== undefined)
     return `process ${pid}, ${lookPatiently.commands([pid])(pid)}, has a copy of the root that stays`;
   const count = list(".", upper.number).length;

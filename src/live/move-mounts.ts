@@ -92,7 +92,7 @@ function kind(fd: Fd): string {
  * them stay as they are, and those that cannot be bound or are locked below them move too. Throws at the first
  * that cannot be moved, or when `pace` throws, which is called before each place; calling it the other way round brings back what was moved by then.
  */
-export function carry(
+export function moveMounts(
   places: readonly Place[],
   from: Fd,
   targets: Targets,

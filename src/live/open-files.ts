@@ -1,6 +1,6 @@
 /** Files of a container's root that its processes have open for writing (proc_pid_fd(5), proc_pid_fdinfo(5)). */
 
-import type { Remains } from "../store/records.ts";
+import type { FormerRoot } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { readlink } from "../sys/fd.ts";
 import { type FilePlace, filePlace } from "../sys/file-place.ts";
@@ -11,14 +11,14 @@ import { isType, list, lstatMaybe, type Stat, statMaybe } from "../sys/stat.ts";
 import type { Look } from "./look.ts";
 
 /** What tells the files of a root: its mounts, and the device of its directories. */
-export interface RootMarks {
+export interface RootIds {
   readonly mounts: ReadonlySet<number>;
   /** `major:minor` */
   readonly devices: ReadonlySet<string>;
 }
 
-export function isOfRoot(marks: RootMarks, stat: Pick<Stat, "mountId" | "dev">): boolean {
-  return marks.mounts.has(Number(stat.mountId)) || marks.devices.has(stat.dev);
+export function isOfRoot(rootIds: RootIds, stat: Pick<Stat, "mountId" | "dev">): boolean {
+  return rootIds.mounts.has(Number(stat.mountId)) || rootIds.devices.has(stat.dev);
 }
 
 export interface Opened {
@@ -54,13 +54,13 @@ const mapsOf = (pid: number) => `/proc/${pid}/maps`;
  */
 export function openForWriting(
   pids: readonly number[],
-  marks: RootMarks,
+  rootIds: RootIds,
   look: Look,
   pace: () => void = () => {},
 ): Opened[] {
   const all = pids.flatMap((pid): Candidates[] => {
     pace();
-    const files = gone(() => [...descriptorsOf(pid, marks, pace)]);
+    const files = gone(() => [...descriptorsOf(pid, rootIds, pace)]);
     return files ? [{ pid, files }] : [];
   });
   const text = look.texts(all.flatMap(({ pid, files }) => [mapsOf(pid), ...files.map(({ info }) => info)]));
@@ -73,7 +73,7 @@ export function openForWriting(
   const stats = look.stats([...mapped].flatMap(([pid, ranges]) => [...ranges.values()].map(linkOf(pid))));
   const opened = all.flatMap(({ pid, files }) => {
     pace();
-    const isFile = (stat: Stat) => isOfRoot(marks, stat) && isType(stat, S_IFREG) && stat.nlink > 0;
+    const isFile = (stat: Stat) => isOfRoot(rootIds, stat) && isType(stat, S_IFREG) && stat.nlink > 0;
     const own = files.map(({ link, info, reads, stat }) => {
       const kind = isType(stat, S_IFREG) ? ("file" as const) : ("fifo" as const);
       const path = gone(() => readlink(link)) ?? "";
@@ -104,8 +104,8 @@ const linkOf = (pid: number) => (range: string) => `/proc/${pid}/map_files/${ran
  * place in a file system, or is gone. What is on another mount is not asked for more than its place: its file system
  * may be a server of the container's own, which never answers.
  */
-function statOnRoot(path: string, marks: RootMarks): Stat | undefined {
-  return placeOfLink(path, (place) => (isOfRoot(marks, place) ? statMaybe(path) : undefined));
+function statOnRoot(path: string, rootIds: RootIds): Stat | undefined {
+  return placeOfLink(path, (place) => (isOfRoot(rootIds, place) ? statMaybe(path) : undefined));
 }
 
 /** What `look` says of the place that a link of /proc leads to; undefined where it leads to none, or is gone. */
@@ -122,7 +122,7 @@ export function placeOfLink<T>(path: string, look: (place: FilePlace) => T | und
 const PACE = 64;
 
 /** By the permissions of its link, which are those of the open file (proc_pid_fd(5)). */
-function* descriptorsOf(pid: number, marks: RootMarks, pace: () => void): Generator<Candidate> {
+function* descriptorsOf(pid: number, rootIds: RootIds, pace: () => void): Generator<Candidate> {
   let count = 0;
   for (const fd of list(`/proc/${pid}/fd`)) {
     if (++count % PACE === 0) pace();
@@ -131,7 +131,7 @@ function* descriptorsOf(pid: number, marks: RootMarks, pace: () => void): Genera
     const reads = (mode & S_IRUSR) !== 0;
     const writes = (mode & S_IWUSR) !== 0;
     if (!reads && !writes) continue;
-    const stat = statOnRoot(link, marks);
+    const stat = statOnRoot(link, rootIds);
     const type = (stat?.mode ?? 0) & S_IFMT;
     if (!stat || stat.nlink === 0 || !(type === S_IFIFO || (type === S_IFREG && writes))) continue;
     yield { link, info: `/proc/${pid}/fdinfo/${fd}`, reads, stat };
@@ -156,11 +156,11 @@ function sharedMappings(maps: string): ReadonlyMap<string, string> {
  * processes are in. Where the layers are on several file systems, files do not have the overlay's device: the
  * mount tells then.
  */
-export function marksOf(
-  roots: readonly Pick<Remains, "mount" | "device" | "copies">[],
+export function rootIdsOf(
+  roots: readonly Pick<FormerRoot, "mount" | "device" | "copies">[],
   init: number,
   pids: readonly number[],
-): RootMarks {
+): RootIds {
   const devices = new Set(roots.map(({ device }) => device));
   const mounts = new Set(roots.flatMap(({ mount, copies = [] }) => [mount, ...copies]));
   const seen = new Set([namespaceOf(init, "mnt")]);

@@ -12,9 +12,9 @@ import { type MountEntry, parseMountinfo } from "../sys/mountinfo.ts";
 import { fchdir, pivotRoot } from "../sys/namespace.ts";
 import { isShared } from "../sys/propagation.ts";
 import { isType } from "../sys/stat.ts";
-import type { Moving } from "./journal.ts";
-import { attributesOf, differences, type Place, placesOn, rootStack } from "./mounts.ts";
-import { carry, openExact, openTargets, type Targets } from "./move-mounts.ts";
+import type { RebaseIntent } from "./journal.ts";
+import { attributesOf, differences, mountPointsOn, type Place, rootStack } from "./mounts.ts";
+import { moveMounts, openExact, openTargets, type Targets } from "./move-mounts.ts";
 
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
@@ -23,7 +23,7 @@ function mountsSeenBy(pid: number, proc: Fd): MountEntry[] {
   return parseMountinfo(readText(`${pid}/mountinfo`, proc.number, MOUNTINFO_LIMIT) ?? "");
 }
 
-export interface Swapped {
+export interface RootSwitch {
   readonly oldRoot: MountEntry;
   readonly newRoot: number;
 }
@@ -33,19 +33,19 @@ export interface Swapped {
  * namespace's root as its own, an overlay of one of the `devices`. The caller has stopped all processes. `propagation`: MS_PRIVATE or MS_SLAVE. Returns
  * when all is as before but the root; `pace` may throw before the pivot; on failure everything is put back, and the error says what could not be.
  */
-export function swapRoot(
+export function pivotToNewRoot(
   overlay: Fd,
   proc: Fd,
   init: number,
   devices: ReadonlySet<string>,
   propagation = MS_PRIVATE,
   pace: () => void = () => {},
-): Swapped {
+): RootSwitch {
   const before = mountsSeenBy(init, proc);
   const root = requireRoot(before, devices);
   using old = openDirectory("/");
   if (Number(openFilePlace(old.number).mountId) !== root.id) throw hasOtherRoot();
-  const places = placesOn(before, root.id);
+  const places = mountPointsOn(before, root.id);
   const targets = openTargets(places, old, overlay);
   try {
     setMountAttributes(overlay, { ...attributesOf(root.options), propagation }, "the new root");
@@ -54,7 +54,7 @@ export function swapRoot(
     attach(overlay, old, "/");
     const newRoot = Number(openFilePlace(overlay.number).mountId);
     try {
-      carry(places, old, targets, pace);
+      moveMounts(places, old, targets, pace);
       pace();
       pivot(overlay);
       try {
@@ -75,7 +75,7 @@ export function swapRoot(
     } catch (error) {
       // on the way back as many are opened
       close(targets);
-      bringBack(places, overlay, old, isShared(root));
+      revertMounts(places, overlay, old, isShared(root));
       throw error;
     }
     return { oldRoot: root, newRoot };
@@ -117,10 +117,10 @@ function detach(top: Fd): void {
 }
 
 /** Undoes what comes before the pivot. */
-function bringBack(places: readonly Place[], overlay: Fd, old: Fd, shared: boolean): void {
+function revertMounts(places: readonly Place[], overlay: Fd, old: Fd, shared: boolean): void {
   const targets = openTargets(places, overlay, old);
   try {
-    carry(places, overlay, targets);
+    moveMounts(places, overlay, targets);
   } finally {
     close(targets);
   }
@@ -144,11 +144,11 @@ function check(different: readonly string[]): void {
 }
 
 /**
- * Ends what {@link swapRoot} was killed in, in the mount namespace that this thread is in: before the pivot all
+ * Ends what {@link pivotToNewRoot} was killed in, in the mount namespace that this thread is in: before the pivot all
  * goes back, after it what is left of the old root, of `oldDevice`, goes. Returns the root that the container has. Idempotent.
  */
-export function settle(
-  { init, root: oldRoot, shared }: Pick<Moving, "init" | "root" | "shared">,
+export function finishOrRevert(
+  { init, root: oldRoot, shared }: Pick<RebaseIntent, "init" | "root" | "shared">,
   proc: Fd,
   oldDevice: string | undefined,
 ): "old" | "new" {
@@ -162,7 +162,7 @@ export function settle(
     return "new";
   }
   using old = openDirectory(`${init.pid}/root`, proc.number);
-  if (top) bringBack(placesOn(mounts, top.id), seen, old, false);
+  if (top) revertMounts(mountPointsOn(mounts, top.id), seen, old, false);
   if (shared && !isShared(bottom)) share(old);
   return "old";
 }

@@ -3,7 +3,7 @@
 import { foldParts } from "../instances/fold-parts.ts";
 import { makePart } from "../instances/frozen-uppers-add.ts";
 import { type Ground, onPart } from "../instances/generations.ts";
-import { remainsInUse } from "../inventory/former-roots.ts";
+import { formerRootsInUse } from "../inventory/former-roots.ts";
 import { refuseInUse } from "../start/refuse-held.ts";
 import type { BaseVersion } from "../store/bases.ts";
 import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
@@ -16,16 +16,16 @@ import type { UseRecord } from "../store/records.ts";
 import { type Fd, syncDirectory } from "../sys/fd.ts";
 import { openAll } from "../sys/files/open-all.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { findObstacles } from "./blockers.ts";
-import type { Obstacle } from "./file-blockers.ts";
+import { findBlockers } from "./blockers.ts";
+import type { Blocker } from "./file-blockers.ts";
 import { findStale, type StaleUse } from "./find-stale.ts";
 import { inspectLive } from "./inspect.ts";
 import { whyNotMoved } from "./move-changes.ts";
 import { PAUSE_LIMIT } from "./pause.ts";
-import { exchangeRoot, type LiveReport } from "./switch-root.ts";
+import { type LiveReport, switchRoot } from "./switch-root.ts";
 
-export interface LiveWishes {
-  /** go on in spite of obstacles */
+export interface LiveOptions {
+  /** go on in spite of blockers */
   readonly force: boolean;
   /** milliseconds in which the container may stand still */
   readonly pauseLimit?: number | undefined;
@@ -60,7 +60,7 @@ export function rebaseLive(
   store: Store,
   given: LiveTarget,
   base: BaseVersion,
-  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveWishes,
+  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveOptions,
 ): { report: LiveReport; instance?: Instance } {
   const container = inspectLive(given.record);
   const target = maskMore(foldWhenFull(store, given), mask);
@@ -74,7 +74,7 @@ export function rebaseLive(
   const next = nextStates(target, ground, number, directory);
   const part = partDirectory(directory, number);
   const masked = maskedPaths(layers.fds, next.record.mask ?? []);
-  const report = exchangeRoot(store, container, {
+  const report = switchRoot(store, container, {
     verb: "rebase",
     layers: [...own.fds, ...layers.fds],
     parts: own.fds,
@@ -135,7 +135,7 @@ function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
 
 /** What a rebase would meet, and what it could not keep. */
 export interface LiveOutlook {
-  readonly obstacles: readonly Obstacle[];
+  readonly blockers: readonly Blocker[];
   /** what would be on the old root still */
   readonly stale: readonly StaleUse[];
   /** why what the container changed would stay in its old upper */
@@ -151,10 +151,10 @@ export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
   using folded = openAll(foldedUppers(directory, uppers));
   const stays = whyNotMoved(container, own.fds[0] as Fd);
   const opened = { parts: own.fds, folded: folded.fds, left: [] };
-  const { members, marks } = container;
-  const stale = findStale(members.pids, marks).filter(({ kind, path }) => path !== "/" || kind === "file");
+  const { members, rootIds } = container;
+  const stale = findStale(members.pids, rootIds).filter(({ kind, path }) => path !== "/" || kind === "file");
   return {
-    obstacles: findObstacles(container, opened, stays === undefined),
+    blockers: findBlockers(container, opened, stays === undefined),
     stale,
     ...(stays !== undefined && { stays }),
   };
@@ -172,12 +172,12 @@ export function fallBackLive(
   id: string,
   instances: { readonly before: Instance; readonly after: Instance },
   base: BaseVersion,
-  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveWishes,
+  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveOptions,
 ): { report: LiveReport; instance: Instance } {
   const { before } = instances;
   const container = inspectLive(record);
   const directory = paths.generation(store, id, instances.after.generation);
-  const occupied = remainsInUse(record).some(
+  const occupied = formerRootsInUse(record).some(
     ({ upper }) => upper === partUppers(directory, instances.after)[0],
   );
   if (!occupied) refuseInUse(id, partDirectories(directory, instances.after));
@@ -194,7 +194,7 @@ export function fallBackLive(
   const instance = occupied ? onPart(after, after, number) : after;
   const part = partDirectory(directory, number);
   const masked = maskedPaths(layers.fds, after.mask);
-  const report = exchangeRoot(store, container, {
+  const report = switchRoot(store, container, {
     verb: "fallback",
     layers: [...own.fds, ...layers.fds],
     parts: occupied ? own.fds : [],

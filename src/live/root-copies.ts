@@ -17,7 +17,7 @@ import { identify, type ProcessIdentity } from "../sys/process.ts";
 import { isShared } from "../sys/propagation.ts";
 import { isType } from "../sys/stat.ts";
 import { attributesOf, rootStack } from "./mounts.ts";
-import { settle, swapRoot, uncover } from "./pivot.ts";
+import { finishOrRevert, pivotToNewRoot, uncover } from "./pivot.ts";
 
 /** A mount namespace whose root is a copy of the container's. */
 export interface Copy {
@@ -28,7 +28,7 @@ export interface Copy {
 }
 
 /** Parts of a root that are mounted in its namespace again. */
-export function boundParts(mounts: readonly MountEntry[], root: MountEntry): MountEntry[] {
+export function selfBinds(mounts: readonly MountEntry[], root: MountEntry): MountEntry[] {
   return mounts.filter(({ id, device }) => id !== root.id && device === root.device);
 }
 
@@ -51,7 +51,7 @@ export function findCopies(devices: ReadonlySet<string>, init: number, pids: rea
     if (!bottom || !identity || above.length > 0 || Number(own) !== bottom.id) continue;
     seen.add(namespace);
     if (devices.has(bottom.device) && bottom.root === "/") {
-      copies.push({ init: identity, root: bottom, bound: boundParts(mounts, bottom) });
+      copies.push({ init: identity, root: bottom, bound: selfBinds(mounts, bottom) });
     }
   }
   return copies;
@@ -111,21 +111,17 @@ export function prepareCopies(
 }
 
 /** Brings the copies of the root onto the new one. Returns where something stays on the old one. */
-export function exchangeCopies(
-  { copies }: Prepared,
-  devices: ReadonlySet<string>,
-  shared: boolean,
-): string[] {
+export function switchCopies({ copies }: Prepared, devices: ReadonlySet<string>, shared: boolean): string[] {
   return copies.flatMap(({ copy, root, bound }) => {
     const { pid } = copy.init;
     const propagation = shared ? MS_SLAVE : MS_PRIVATE;
     try {
       return insideMountNamespace(pid, (proc) => {
         try {
-          swapRoot(root, proc, pid, devices, propagation);
+          pivotToNewRoot(root, proc, pid, devices, propagation);
         } catch {
           const { init, root: before } = copy;
-          settle({ init, root: before.id, shared: isShared(before) }, proc, before.device);
+          finishOrRevert({ init, root: before.id, shared: isShared(before) }, proc, before.device);
           return [`/ of process ${pid}`];
         }
         return rebindAll(copy.bound, bound, shared).map((target) => `${target} of process ${pid}`);

@@ -1,6 +1,6 @@
 /** What of a container is still on roots that it had before. */
 
-import { remainsInUse } from "../inventory/former-roots.ts";
+import { formerRootsInUse } from "../inventory/former-roots.ts";
 import { locate } from "../overlay/merged-lookup.ts";
 import { sameEntry } from "../overlay/same-entry.ts";
 import { readVersion } from "../store/bases.ts";
@@ -10,15 +10,15 @@ import type { UseRecord } from "../store/records.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { BaseRef } from "../text/names.ts";
 import { findStale, type StaleUse } from "./find-stale.ts";
-import { marksOf } from "./open-files.ts";
+import { rootIdsOf } from "./open-files.ts";
 import { findMembers } from "./processes.ts";
 
 /** What of the container whose first process is `init` is still on roots from before. */
 export function staleOf(init: number, record: UseRecord): StaleUse[] {
-  const remains = remainsInUse(record);
+  const remains = formerRootsInUse(record);
   if (remains.length === 0) return [];
   const { pids } = findMembers(init);
-  return findStale(pids, marksOf(remains, init, pids));
+  return findStale(pids, rootIdsOf(remains, init, pids));
 }
 
 /**

@@ -5,33 +5,40 @@
  */
 
 import { VeneerError } from "../errors.ts";
-import { remainsInUse } from "../inventory/former-roots.ts";
+import { formerRootsInUse } from "../inventory/former-roots.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
 import { identityOf } from "../store/mounts/identity.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
-import { type Remains, readRecord, replaceRecord, type UseRecord } from "../store/records.ts";
+import { type FormerRoot, readRecord, replaceRecord, type UseRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { readlink } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { allowOpenFiles } from "../sys/process/open-limit.ts";
 import { isShared } from "../sys/propagation.ts";
 import { displayName } from "../text/names.ts";
-import { refuseObstacles, socketObstacles } from "./blockers.ts";
+import { refuseBlockers, socketBlockers } from "./blockers.ts";
 import type { StaleUse } from "./find-stale.ts";
-import { planHalt } from "./freeze.ts";
-import { type Done, insist, mountNext, type NewRoot, pauseLimit, type Work } from "./freeze-and-switch.ts";
+import { planFreeze } from "./freeze.ts";
+import {
+  mountNext,
+  type NewRoot,
+  pauseLimit,
+  type SwitchResult,
+  type SwitchState,
+  switchWithRetry,
+} from "./freeze-and-switch.ts";
 import type { LiveContainer } from "./inspect.ts";
-import { type Moving, publishMoving, removeMoving } from "./journal.ts";
+import { publishIntent, type RebaseIntent, removeIntent } from "./journal.ts";
 import { lookPatiently } from "./look.ts";
-import { placesOn } from "./mounts.ts";
+import { mountPointsOn } from "./mounts.ts";
 import { moveBackDurably, whyNotMoved } from "./move-changes.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, refuseLongPause } from "./pause.ts";
 import { staleOf } from "./stale.ts";
 import { startGuard } from "./watchdog.ts";
 
-export interface LiveReport extends Done {
+export interface LiveReport extends SwitchResult {
   readonly stale: readonly StaleUse[];
   /** why it cannot be told what is stale: a process kept whoever looked at it waiting */
   readonly unseen?: unknown;
@@ -43,16 +50,16 @@ export interface LiveReport extends Done {
  * Exchanges the root. The caller holds the instance's lock or the ephemeral upper, and the bases of both roots. On
  * return the container runs on the new root and the definition and the record say so; when it throws, on the old one.
  */
-export function exchangeRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
+export function switchRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
   const { record, init, root, members } = container;
-  const sockets = socketObstacles(container);
-  refuseObstacles(sockets, next);
+  const sockets = socketBlockers(container);
+  refuseBlockers(sockets, next);
   refuseLong(container, next);
   const [old] = next.parts;
   const stays = old && whyNotMoved(container, old);
   const parts = [...container.bound, ...container.copies.flatMap((copy) => [copy.root, ...copy.bound])];
   const copies = parts.map(({ id }) => id);
-  const former: Remains = {
+  const former: FormerRoot = {
     base: record.base,
     version: record.version,
     upper: record.upper as string,
@@ -60,7 +67,7 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
     device: root.device,
     ...(copies.length > 0 && { copies }),
   };
-  const moving: Moving = {
+  const intent: RebaseIntent = {
     key: record.key,
     init,
     root: root.id,
@@ -70,25 +77,25 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
       root: copy.root.id,
       shared: isShared(copy.root),
     })),
-    halt: planHalt(members),
+    halt: planFreeze(members),
     record,
     ...(next.instance && { instance: next.instance.before }),
     part: next.directory,
     made: next.make !== undefined,
     ...(old && stays === undefined && { from: readlink(old.path) as string }),
   };
-  const holders = [publishMoving(store, moving)];
+  const holders = [publishIntent(store, intent)];
   using guard = startGuard(store, next.pauseLimit);
-  const work: Work = {
+  const state: SwitchState = {
     store,
     container,
     next,
-    moving,
+    intent,
     guard,
     holders,
-    exchanging: false,
-    swapped: false,
-    standing: false,
+    switching: false,
+    switched: false,
+    frozen: false,
     ...(stays !== undefined && { stays }),
   };
   try {
@@ -101,23 +108,23 @@ export function exchangeRoot(store: Store, container: LiveContainer, next: NewRo
       overlay: identityOf(overlay.mount),
       ...(record.placement === "host" && hostOverlay && { hostOverlay }),
     };
-    const after: UseRecord = { ...moved, remains: [...remainsInUse(record), former] };
+    const after: UseRecord = { ...moved, remains: [...formerRootsInUse(record), former] };
     changeRecord(store, after);
-    const done = insist(work, overlay);
+    const done = switchWithRetry(state, overlay);
     const seen = lookAtStale(init.pid, after);
-    const remains = remainsInUse(after);
+    const remains = formerRootsInUse(after);
     changeRecord(store, remains.length > 0 ? { ...after, remains } : moved);
-    removeMoving(store, record.key);
-    const passed = [...sockets, ...done.obstacles];
-    return { ...done, obstacles: passed, ...seen, signals: members.freezer === undefined };
+    removeIntent(store, record.key);
+    const passed = [...sockets, ...done.blockers];
+    return { ...done, blockers: passed, ...seen, signals: members.freezer === undefined };
   } catch (error) {
     // what could not be let go on, or put back, stays for the next command: the intent tells of it
-    if (work.swapped && !work.standing) removeMoving(store, record.key);
-    if (!work.swapped && !work.standing) takeBack(store, work.moving, next.instance);
-    if (!work.swapped) throw error;
+    if (state.switched && !state.frozen) removeIntent(store, record.key);
+    if (!state.switched && !state.frozen) revertDocuments(store, state.intent, next.instance);
+    if (!state.switched) throw error;
     throw new VeneerError("MOVED", "the container runs on its new root, but", { cause: error });
   } finally {
-    for (const holder of work.holders) holder[Symbol.dispose]();
+    for (const holder of state.holders) holder[Symbol.dispose]();
   }
 }
 
@@ -133,12 +140,12 @@ function lookAtStale(init: number, record: UseRecord): Pick<LiveReport, "stale" 
 
 /** Looks as it will be looked while the container stands still. */
 function refuseLong(container: LiveContainer, next: NewRoot): void {
-  const { init, root, members, marks } = container;
+  const { init, root, members, rootIds } = container;
   const begin = performance.now();
   const pace = beginPause(pauseLimit({ container, next }));
-  openForWriting(members.pids, marks, lookPatiently, pace.check);
+  openForWriting(members.pids, rootIds, lookPatiently, pace.check);
   const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
-  const places = placesOn(mounts, root.id);
+  const places = mountPointsOn(mounts, root.id);
   refuseLongPause(pauseLimit({ container, next }), performance.now() - begin, places.length);
   requireOpenFiles(places.length, container);
 }
@@ -160,17 +167,17 @@ function requireOpenFiles(mounts: number, { record }: LiveContainer): void {
 const GONE_WITHIN = 500;
 
 /** Puts the definition and the record back. What the mounts and processes had is theirs again by now. */
-export function takeBack(
+export function revertDocuments(
   store: Store,
-  moving: Moving,
+  intent: RebaseIntent,
   instance: { readonly id: string; readonly before: Instance } | undefined,
 ): void {
-  if (moving.from !== undefined) moveBackDurably(moving.from, `${moving.part}/upper`);
+  if (intent.from !== undefined) moveBackDurably(intent.from, `${intent.part}/upper`);
   if (instance) writeInstance(store, instance.id, instance.before);
-  changeRecord(store, moving.record);
+  changeRecord(store, intent.record);
   // the overlay on it is gone, unless someone looks into /proc/PID/root at this moment
-  if (moving.made && waitUntilFree(`${moving.part}/upper`, GONE_WITHIN)) moveToTrash(store, moving.part);
-  removeMoving(store, moving.key);
+  if (intent.made && waitUntilFree(`${intent.part}/upper`, GONE_WITHIN)) moveToTrash(store, intent.part);
+  removeIntent(store, intent.key);
 }
 
 /** The container's end takes its record away, at any moment: then there is none to change. */

@@ -4,7 +4,7 @@ import { MINIMAL_PATH } from "../sys/environment.ts";
 import { writeAll } from "../sys/fd.ts";
 import { pipe } from "../sys/process/fork.ts";
 import { programPath } from "../sys/self.ts";
-import type { Halt } from "./journal.ts";
+import type { FreezePlan } from "./journal.ts";
 
 /**
  * Reads lines: `frozen SECONDS FILE VALUE PIDS` begins a pause, after which VALUE is written to FILE and the processes
@@ -32,7 +32,7 @@ exec "$@"`;
 
 export interface Guard extends Disposable {
   /** the container is about to stand still */
-  frozen(plan: Halt): void;
+  frozen(plan: FreezePlan): void;
   thawed(): void;
 }
 

@@ -3,7 +3,7 @@ import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
 import { cutOver, fallBack, findPrepared, prepare, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
-import { fallBackLive, type LiveOutlook, type LiveWishes, liveOutlook, rebaseLive } from "../live/rebase.ts";
+import { fallBackLive, type LiveOptions, type LiveOutlook, liveOutlook, rebaseLive } from "../live/rebase.ts";
 import { recoverOne } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -109,7 +109,7 @@ export function fallback(
   settings: Settings,
   id: string,
   wanted?: number,
-  live: Partial<LiveWishes> = {},
+  live: Partial<LiveOptions> = {},
 ): { readonly instance: Instance; readonly live?: LiveReport } {
   const { store } = settings;
   using _lock = requireLock(store, id);

@@ -1,7 +1,7 @@
 /** One member of a rollout at a time: moved, checked, taken back. */
 import { causes, formatError, VeneerError } from "../errors.ts";
 import { listRunning, type Running } from "../inventory/running.ts";
-import type { Obstacle } from "../live/file-blockers.ts";
+import type { Blocker } from "../live/file-blockers.ts";
 import type { StaleUse } from "../live/find-stale.ts";
 import { inParallel } from "../process/parallel.ts";
 import type { Progress } from "../process/progress.ts";
@@ -33,7 +33,7 @@ export interface Row {
   /** what of it is still on the version before */
   stale: readonly StaleUse[];
   /** of a dry run: open files that stand in the way; else those that were passed over */
-  obstacles: readonly Obstacle[];
+  blockers: readonly Blocker[];
   /** why what it changed stays in its old upper */
   stays?: string | undefined;
   message?: string;
@@ -61,7 +61,7 @@ export interface Job extends Surroundings {
 
 const key = ({ kind, id }: Pick<Entry, "kind" | "id">) => `${kind} ${id}`;
 
-const NOTHING = { conflicts: [], stale: [], obstacles: [] } as const;
+const NOTHING = { conflicts: [], stale: [], blockers: [] } as const;
 
 export function makeRows(base: string, { to, entries }: Rollout): Map<string, Row> {
   return new Map(
@@ -142,7 +142,7 @@ function facts({ conflicts, live, outlook }: RebaseResult) {
     conflicts,
     ...(live && { pause: live.pause }),
     stale: (live ?? outlook)?.stale ?? [],
-    obstacles: (live ?? outlook)?.obstacles ?? [],
+    blockers: (live ?? outlook)?.blockers ?? [],
     stays: (live ?? outlook)?.stays,
   };
 }

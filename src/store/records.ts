@@ -18,7 +18,7 @@ export type EngineName = "oci" | "precreate" | "runtime" | "lxc" | "mount";
 export type Placement = "container" | "private" | "host";
 
 /** An overlay that a live rebase took away from a container, while something of it may still be on that. */
-export interface Remains {
+export interface FormerRoot {
   readonly base: string;
   readonly version: number;
   readonly upper: string;
@@ -57,7 +57,7 @@ export interface UseRecord extends Parts {
   /** the topmost layer is the tree of an image */
   readonly image?: boolean;
   /** oldest first */
-  readonly remains?: readonly Remains[];
+  readonly remains?: readonly FormerRoot[];
   /** the process that prepares: while it lives, the record counts as used */
   readonly preparer: ProcessIdentity;
   /** the container's first process, where it is known */

@@ -101,7 +101,7 @@ describe("what is not kept is reported before and after", () => {
     expect(await rebase(2, "--dry-run")).toMatchObject({ status: 0, stderr: expect.stringMatching(line) });
     const report = JSON.parse((await rebase(2, "--dry-run", "--json")).stdout);
     expect(report).toMatchObject({
-      obstacles: [],
+      blockers: [],
       stale: expect.arrayContaining([expect.objectContaining({ kind: "watch", pid: container.pid })]),
     });
     expect(await rebase(2)).toMatchObject({ status: 0, stderr: expect.stringMatching(line) });

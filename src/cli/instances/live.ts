@@ -1,5 +1,5 @@
 import { formatError } from "../../errors.ts";
-import { obstacleLine } from "../../live/file-blockers.ts";
+import { blockerLine } from "../../live/file-blockers.ts";
 import type { StaleUse } from "../../live/find-stale.ts";
 import type { LiveOutlook } from "../../live/rebase.ts";
 import type { LiveReport } from "../../live/switch-root.ts";
@@ -10,13 +10,12 @@ import type { Context } from "../framework/command.ts";
 export function noteLive(
   context: Context,
   id: string,
-  { pause, signals, obstacles, stale, unseen, kept, stays }: LiveReport,
+  { pause, signals, blockers, stale, unseen, kept, stays }: LiveReport,
 ): void {
   if (signals) {
     context.note(`veneer: ${id} has no control group of its own: its processes were stopped by SIGSTOP`);
   }
-  for (const obstacle of obstacles)
-    context.note(`veneer: passed over: ${printablePath(obstacleLine(obstacle))}`);
+  for (const blocker of blockers) context.note(`veneer: passed over: ${printablePath(blockerLine(blocker))}`);
   for (const place of kept) context.note(`veneer: stays on the old version: ${printablePath(place)}`);
   if (unseen) context.note(`veneer: what of ${id} needs a restart is not known: ${formatError(unseen)}`);
   noteLeft(context, { stale, stays });
@@ -24,9 +23,8 @@ export function noteLive(
 }
 
 /** Says what a live rebase would meet, and what it could not keep. */
-export function noteOutlook(context: Context, { obstacles, stale, stays }: LiveOutlook): void {
-  for (const obstacle of obstacles)
-    context.note(`veneer: in the way: ${printablePath(obstacleLine(obstacle))}`);
+export function noteOutlook(context: Context, { blockers, stale, stays }: LiveOutlook): void {
+  for (const blocker of blockers) context.note(`veneer: in the way: ${printablePath(blockerLine(blocker))}`);
   noteLeft(context, { stale, stays });
 }
 

@@ -1,7 +1,7 @@
 import { packageLines } from "../../bases/package-databases.ts";
 import { packagesBetween } from "../../bases/packages.ts";
 import { formatError, UsageError } from "../../errors.ts";
-import { obstacleLine } from "../../live/file-blockers.ts";
+import { blockerLine } from "../../live/file-blockers.ts";
 import { onInterrupt } from "../../process/interrupt.ts";
 import { conflictLine, databaseWarnings } from "../../rebase/conflicts.ts";
 import type { Row } from "../../rollout/member.ts";
@@ -177,7 +177,7 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
     { title: "STALE", cell: (row) => String(new Set(row.stale.map(({ pid }) => pid)).size), right: true },
     { title: "MESSAGE", cell: (row) => shorten(row.message ?? "", 400) },
   ]);
-  for (const { id, to, conflicts, stale, obstacles, stays } of rows) {
+  for (const { id, to, conflicts, stale, blockers, stays } of rows) {
     const section = (title: string, lines: readonly string[]) => {
       if (lines.length > 0)
         for (const line of ["", `${id} ${title}:`, ...lines.map((one) => `  ${one}`)]) context.out(line);
@@ -188,7 +188,7 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
     );
     section(
       "has open, in the way",
-      obstacles.map((obstacle) => printablePath(obstacleLine(obstacle))),
+      blockers.map((blocker) => printablePath(blockerLine(blocker))),
     );
     section("does not keep", stays === undefined ? [] : [staysLine(stays)]);
     section("needs restarts", staleSummary(stale));

@@ -1,5 +1,5 @@
 import { formatError } from "../../errors.ts";
-import { listMoving } from "../../live/journal.ts";
+import { listIntents } from "../../live/journal.ts";
 import { recoverAll, recoveredLine } from "../../live/recover.ts";
 import type { Command } from "../framework/command.ts";
 
@@ -23,7 +23,7 @@ export const command: Command = {
         (moving, result) => context.note(recoveredLine(moving, result)),
         (error) => failures.push(error),
       );
-      if (listMoving(store).length === 0) break;
+      if (listIntents(store).length === 0) break;
       Bun.sleepSync(20);
     } while (Date.now() < end);
     for (const error of failures) context.note(`veneer: ${formatError(error)}`);

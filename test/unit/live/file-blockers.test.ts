@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type OpenFile, obstacleLine, obstacles } from "../../../src/live/file-blockers.ts";
+import { blockerLine, blockers, type OpenFile } from "../../../src/live/file-blockers.ts";
 
 const log: OpenFile = {
   path: "/var/log/x",
@@ -10,11 +10,11 @@ const log: OpenFile = {
   locked: false,
   otherNames: 0,
 };
-const why = (change: Partial<OpenFile>) => obstacles([{ ...log, ...change }])[0]?.why;
+const why = (change: Partial<OpenFile>) => blockers([{ ...log, ...change }])[0]?.why;
 
-describe("obstacles", () => {
+describe("blockers", () => {
   it("a file that is only written is none", () => {
-    expect(obstacles([log])).toEqual([]);
+    expect(blockers([log])).toEqual([]);
   });
 
   it.each([
@@ -31,11 +31,11 @@ describe("obstacles", () => {
 
   it("are told once for each process and file", () => {
     const files = [log, { ...log, pid: 8 }, log].map((file) => ({ ...file, locked: true }));
-    expect(obstacles(files).map(({ pid }) => pid)).toEqual([7, 8]);
+    expect(blockers(files).map(({ pid }) => pid)).toEqual([7, 8]);
   });
 
   it("are told in a line", () => {
-    const [first] = obstacles([{ ...log, kind: "fifo" }]);
-    expect(first && obstacleLine(first)).toMatch(/^\/var\/log\/x \(process 7, httpd\): has this FIFO open/);
+    const [first] = blockers([{ ...log, kind: "fifo" }]);
+    expect(first && blockerLine(first)).toMatch(/^\/var\/log\/x \(process 7, httpd\): has this FIFO open/);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { attributesOf, differences, placesOn, rootStack } from "../../../src/live/mounts.ts";
+import { attributesOf, differences, mountPointsOn, rootStack } from "../../../src/live/mounts.ts";
 import {
   MOUNT_ATTR_NOATIME,
   MOUNT_ATTR_NOEXEC,
@@ -26,7 +26,7 @@ describe("the places on a root", () => {
       mount(13, 10, "/run"),
       mount(14, 13, "/run"),
     ];
-    expect(placesOn(all, 10)).toEqual([
+    expect(mountPointsOn(all, 10)).toEqual([
       { path: "proc", stack: [11] },
       { path: "run", stack: [13, 14] },
     ]);
@@ -34,11 +34,11 @@ describe("the places on a root", () => {
 
   it("begin with what hides others", () => {
     const all = [root, mount(11, 10, "/a/b/c"), mount(12, 10, "/z"), mount(13, 10, "/a")];
-    expect(placesOn(all, 10).map(({ path }) => path)).toEqual(["z", "a", "a/b/c"]);
+    expect(mountPointsOn(all, 10).map(({ path }) => path)).toEqual(["z", "a", "a/b/c"]);
   });
 
   it("do not hold the root itself, nor what lies over it", () => {
-    expect(placesOn([mount(10, 10, "/"), mount(11, 10, "/")], 10)).toEqual([]);
+    expect(mountPointsOn([mount(10, 10, "/"), mount(11, 10, "/")], 10)).toEqual([]);
   });
 });
 

@@ -1,0 +1,33 @@
+/** The new upper of a container that is paused. */
+import type { Fd } from "../sys/fd.ts";
+import type { SwitchState } from "./freeze-and-switch.ts";
+import { publishIntent } from "./journal.ts";
+import { type Found, linkFiles } from "./link-open-files.ts";
+import { moveBack, moveChanges } from "./move-changes.ts";
+import type { Pause } from "./pause.ts";
+
+/** Completes the new upper. False where what was to go along has to stay after all: then another try is to be made. */
+export function fillNewUpper(state: SwitchState, upper: Fd, found: readonly Found[], pause: Pause): boolean {
+  const { next } = state;
+  const [old] = next.parts;
+  if (old && state.stays === undefined) {
+    const why = moveChanges(old, upper, pause.check);
+    if (why !== undefined) {
+      emptyNewUpper(state, upper);
+      state.stays = why;
+      const { from: _, ...intent } = state.intent;
+      state.intent = intent;
+      state.holders.push(publishIntent(state.store, intent, true));
+      return false;
+    }
+  }
+  linkFiles(next.parts, upper, state.stays === undefined ? found.filter(({ part }) => part > 0) : found);
+  next.hide(upper, pause.check);
+  return true;
+}
+
+/** What {@link fillNewUpper} took goes back. */
+export function emptyNewUpper({ next, stays }: SwitchState, upper: Fd): void {
+  const [old] = next.parts;
+  if (old && stays === undefined) moveBack(old, upper);
+}
