@@ -2,9 +2,9 @@
 import { constants } from "node:os";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
+import { withDeathSignal } from "../process/death-signal.ts";
 import { requireProgram } from "../process/find-program.ts";
 import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
-import { spawnable } from "../process/spawnable.ts";
 import type { Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
 
@@ -59,7 +59,8 @@ export async function runInSession(
   const passed = Object.fromEntries(
     PASSED.flatMap((key) => (env[key] === undefined ? [] : [[key, env[key]]])),
   );
-  const child = execa(requireProgram("setpriv"), ["--pdeathsig", "KILL", "--", ...spawnable(words)], {
+  const [file, args] = withDeathSignal("KILL", words);
+  const child = execa(file, args, {
     extendEnv: false,
     env: { PATH: PROGRAM_ENVIRONMENT.PATH, HOME: "/root", ...passed },
     reject: false,

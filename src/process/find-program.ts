@@ -1,5 +1,6 @@
 /** Programs of the host: where they are, and how to get one that is missing. */
 import { VeneerError } from "../errors.ts";
+import { runtimeOnPath } from "../runtime/real-runtime.ts";
 import { S_IFREG } from "../sys/flags.ts";
 import { programPath } from "../sys/self.ts";
 import { isType, isExecutable as mayExecute, statMaybe } from "../sys/stat.ts";
@@ -22,18 +23,11 @@ const PACKAGES: Readonly<Record<string, string>> = {
   xz: "xz-utils",
 };
 
-/** The executables of that name on PATH, in its order. */
-function* findPrograms(name: string, path: string): Generator<string> {
-  for (const directory of path.split(":")) {
-    if (directory.startsWith("/") && isExecutable(`${directory}/${name}`)) yield `${directory}/${name}`;
-  }
-}
-
 /** The absolute path of a program, which may be given by one; undefined where there is none. */
 export function findProgram(name: string, path: string = PROGRAM_PATH): string | undefined {
   if (name.startsWith("/")) return isExecutable(name) ? name : undefined;
-  for (const file of findPrograms(name, path)) return file;
-  return undefined;
+  const directories = path.split(":").filter((directory) => directory.startsWith("/"));
+  return directories.map((directory) => `${directory}/${name}`).find(isExecutable);
 }
 
 /** Like {@link findProgram}; throws an error that names the package. */
@@ -47,7 +41,7 @@ export function isExecutable(file: string): boolean {
   return mayExecute(file) && isType(statMaybe(file), S_IFREG);
 }
 
-/** The real runtime of that name: from the configuration, else on PATH. */
+/** The real runtime of that name, as the wrapping runtime finds it: from the configuration, else on PATH. */
 export function findRuntime(
   name: string,
   configured: Readonly<Record<string, string>>,
@@ -55,15 +49,7 @@ export function findRuntime(
 ): string | undefined {
   const file = configured[name];
   if (file !== undefined) return isExecutable(file) ? file : undefined;
-  for (const candidate of findPrograms(name, path)) if (!isWrapper(candidate)) return candidate;
-  return undefined;
-}
-
-/** A link to our own program, in front of the real runtime. */
-function isWrapper(file: string): boolean {
-  const own = statMaybe(programPath());
-  const found = statMaybe(file);
-  return own !== undefined && found?.ino === own.ino && found.dev === own.dev;
+  return runtimeOnPath(name, path, statMaybe(programPath()));
 }
 
 const INSTALLERS: readonly (readonly [string, string])[] = [

@@ -18,10 +18,15 @@ export function onInterrupt(): Disposable & { readonly signal: AbortSignal } {
 
 /** Throws INTERRUPTED when a signal came. */
 export function throwIfInterrupted(signal: AbortSignal): void {
-  if (signal.aborted) throw new VeneerError("INTERRUPTED", `interrupted by ${signal.reason}`);
+  if (signal.aborted) throw interruption(signal);
 }
 
-/** Lets signals that came during synchronous work be heard. */
+/** The error for work that a signal ended. */
+export function interruption(signal: AbortSignal): VeneerError {
+  return new VeneerError("INTERRUPTED", `interrupted by ${signal.reason}`);
+}
+
+/** Gives the handlers of signals that arrived during synchronous work a turn. */
 export function yieldToSignals(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

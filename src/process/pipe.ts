@@ -2,9 +2,10 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { VeneerError } from "../errors.ts";
+import { withDeathSignal } from "./death-signal.ts";
 import { requireProgram } from "./find-program.ts";
+import { interruption, onInterrupt } from "./interrupt.ts";
 import { failed, PROGRAM_ENVIRONMENT, ProgramError } from "./run-program.ts";
-import { spawnable } from "./spawnable.ts";
 
 export interface Pipe extends Disposable {
   readonly stdout: Readable;
@@ -27,27 +28,19 @@ export interface PipeOptions {
  * SIGHUP, which then make `ended` throw.
  */
 export function startPipe(name: string, args: readonly string[], options: PipeOptions = {}): Pipe {
-  const child = spawn(
-    requireProgram("setpriv"),
-    ["--pdeathsig", "KILL", "--", ...spawnable([requireProgram(name), ...args])],
-    {
-      env: PROGRAM_ENVIRONMENT,
-      stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
-    },
-  ) as ChildProcessByStdio<Writable | null, Readable, Readable>;
+  const [file, words] = withDeathSignal("KILL", [requireProgram(name), ...args]);
+  const child = spawn(file, words, {
+    env: PROGRAM_ENVIRONMENT,
+    stdio: [options.stdin ?? "ignore", "pipe", "pipe"],
+  }) as ChildProcessByStdio<Writable | null, Readable, Readable>;
   let killed = false;
-  let interrupted: string | undefined;
   const kill = () => {
     killed = true;
     child.kill("SIGKILL");
     child.stdout.destroy();
   };
-  const interrupt = (signal: string) => {
-    interrupted = signal;
-    child.kill("SIGKILL");
-  };
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, interrupt);
+  const interrupt = onInterrupt();
+  interrupt.signal.addEventListener("abort", () => child.kill("SIGKILL"));
   let complaint = "";
   child.stderr.on("data", (chunk) => {
     if (complaint.length < 4000) complaint += chunk;
@@ -57,8 +50,8 @@ export function startPipe(name: string, args: readonly string[], options: PipeOp
   const ended = new Promise<void>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (status, signal) => {
-      for (const each of signals) process.off(each, interrupt);
-      if (interrupted !== undefined) reject(new VeneerError("INTERRUPTED", `interrupted by ${interrupted}`));
+      interrupt[Symbol.dispose]();
+      if (interrupt.signal.aborted) reject(interruption(interrupt.signal));
       else if ((options.accept ?? [0]).includes(status ?? -1) || (killed && signal)) resolve();
       else reject(failed(name, status ?? undefined, signal ?? undefined, complaint));
     });

@@ -5,8 +5,9 @@ import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { explainStore } from "../sys/explain.ts";
 import { quote } from "../text/quote.ts";
+import { withDeathSignal } from "./death-signal.ts";
 import { PROGRAM_PATH, requireProgram } from "./find-program.ts";
-import { spawnable } from "./spawnable.ts";
+import { onInterrupt, throwIfInterrupted } from "./interrupt.ts";
 
 /** All that a program gets: options in the caller's environment (TAR_OPTIONS, …) would change what it does. */
 export const PROGRAM_ENVIRONMENT = { PATH: PROGRAM_PATH, LC_ALL: "C" } as const;
@@ -40,44 +41,37 @@ export async function runProgram(
   options: ProgramOptions = {},
 ): Promise<string> {
   const group = options.gid === undefined ? [] : ["--regid", `${options.gid}`, "--clear-groups"];
-  const command = ["--pdeathsig", "KILL", ...group, "--", ...spawnable([requireProgram(name), ...args])];
-  const stop = new AbortController();
-  const interrupt = (signal: string) => stop.abort(signal);
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.on(signal, interrupt);
-  try {
-    const child = execa(requireProgram("setpriv"), command, {
-      extendEnv: false,
-      env: { ...PROGRAM_ENVIRONMENT, ...options.env },
-      reject: false,
-      cancelSignal: stop.signal,
-      buffer: { stdout: true, stderr: true },
-      maxBuffer: options.line ? 2 ** 30 : 10_000_000,
-      // any descriptor will do, whatever the type says
-      stdin:
-        options.stdin === undefined
-          ? "ignore"
-          : typeof options.stdin === "number"
-            ? (options.stdin as 0)
-            : "pipe",
-      ...(options.cwd !== undefined && { cwd: options.cwd }),
-    });
-    if (child.pid !== undefined) options.started?.(child.pid);
-    if (options.line && child.stdout) createInterface(child.stdout).on("line", options.line);
-    if (typeof options.stdin === "object" && child.stdin) {
-      // a program that stops reading says itself why
-      child.stdin.on("error", () => {});
-      options.stdin.on("error", (error) => child.stdin?.destroy(error)).pipe(child.stdin);
-    }
-    const result = await child;
-    if (stop.signal.aborted) throw new VeneerError("INTERRUPTED", `interrupted by ${stop.signal.reason}`);
-    if ((options.accept ?? [0]).includes(result.exitCode ?? -1)) return result.stdout;
-    const complaints = result.stderr.split("\n").filter((line) => line.trim() !== "");
-    if (result.signal === undefined && options.tolerate?.(complaints)) return result.stdout;
-    throw failed(name, result.exitCode, result.signal, result.stderr);
-  } finally {
-    for (const signal of signals) process.off(signal, interrupt);
+  const [file, words] = withDeathSignal("KILL", [requireProgram(name), ...args], group);
+  using interrupt = onInterrupt();
+  const child = execa(file, words, {
+    extendEnv: false,
+    env: { ...PROGRAM_ENVIRONMENT, ...options.env },
+    reject: false,
+    cancelSignal: interrupt.signal,
+    buffer: { stdout: true, stderr: true },
+    maxBuffer: options.line ? 2 ** 30 : 10_000_000,
+    // any descriptor will do, whatever the type says
+    stdin:
+      options.stdin === undefined
+        ? "ignore"
+        : typeof options.stdin === "number"
+          ? (options.stdin as 0)
+          : "pipe",
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+  });
+  if (child.pid !== undefined) options.started?.(child.pid);
+  if (options.line && child.stdout) createInterface(child.stdout).on("line", options.line);
+  if (typeof options.stdin === "object" && child.stdin) {
+    // a program that stops reading says itself why
+    child.stdin.on("error", () => {});
+    options.stdin.on("error", (error) => child.stdin?.destroy(error)).pipe(child.stdin);
   }
+  const result = await child;
+  throwIfInterrupted(interrupt.signal);
+  if ((options.accept ?? [0]).includes(result.exitCode ?? -1)) return result.stdout;
+  const complaints = result.stderr.split("\n").filter((line) => line.trim() !== "");
+  if (result.signal === undefined && options.tolerate?.(complaints)) return result.stdout;
+  throw failed(name, result.exitCode, result.signal, result.stderr);
 }
 
 /** A program that failed, with the last lines of its stderr. */

@@ -1,5 +1,6 @@
 /** What the administrator asks of a container or mount that a rollout has moved. */
 import { execa } from "execa";
+import { withDeathSignal } from "../process/death-signal.ts";
 import { requireProgram } from "../process/find-program.ts";
 import { failed } from "../process/run-program.ts";
 
@@ -26,8 +27,8 @@ export async function runCheck(
 ): Promise<string | undefined> {
   // timeout makes a process group of its own for the command: what that has started ends with it
   const limit = [requireProgram("timeout"), `--kill-after=${GRACE}`, String(seconds)];
-  const args = ["--pdeathsig", "TERM", "--", ...limit, requireProgram("sh"), "-c", command];
-  const result = await execa(requireProgram("setpriv"), args, {
+  const [file, args] = withDeathSignal("TERM", [...limit, requireProgram("sh"), "-c", command]);
+  const result = await execa(file, args, {
     extendEnv: false,
     env: { ...env, ...about },
     reject: false,

@@ -32,7 +32,7 @@ export function findRealRuntime(
   for (const name of names) {
     const file = Object.hasOwn(configured, name)
       ? configured[name]
-      : onPath(name, path, own, invoked === name);
+      : runtimeOnPath(name, path, own, invoked === name);
     if (file !== undefined) return { name: dialectName(name, file), path: file };
   }
   const [first, ...others] = DEFAULTS.includes(called) ? names : DEFAULTS;
@@ -48,8 +48,16 @@ function dialectName(name: string, file: string): string {
   return DEFAULTS.includes(base) ? base : name;
 }
 
-/** `behind`: called by that very name, so what comes first may be what called it. */
-function onPath(name: string, path: string, own: Stat | undefined, behind: boolean): string | undefined {
+/**
+ * The first executable of that name on `path` that is not this program (`own`). `behind`: this program was called by that
+ * very name, so an executable before it on `path` may be its caller; only one after it is taken.
+ */
+export function runtimeOnPath(
+  name: string,
+  path: string,
+  own: Stat | undefined,
+  behind = false,
+): string | undefined {
   let first: string | undefined;
   let passed = false;
   for (const directory of path.split(":")) {

@@ -1,6 +1,7 @@
 /** This program's own verbs, each in a process of its own: a round of updates is made of them. */
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
+import { withDeathSignal } from "../process/death-signal.ts";
 import { requireProgram } from "../process/find-program.ts";
 import { programPath } from "../sys/self.ts";
 import { quote } from "../text/quote.ts";
@@ -43,7 +44,8 @@ export async function runShell(
 }
 
 async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise<Ended> {
-  const result = await execa(requireProgram("setpriv"), ["--pdeathsig", "TERM", "--", ...words], {
+  const [file, args] = withDeathSignal("TERM", words);
+  const result = await execa(file, args, {
     extendEnv: false,
     env,
     reject: false,

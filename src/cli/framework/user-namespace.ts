@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { VeneerError } from "../../errors.ts";
 import { subordinateRanges } from "../../process/account.ts";
+import { withDeathSignal } from "../../process/death-signal.ts";
 import { findProgram, requireProgram } from "../../process/find-program.ts";
 import { runForeground } from "../../process/foreground.ts";
 import { PROGRAM_ENVIRONMENT } from "../../process/run-program.ts";
@@ -27,9 +28,8 @@ export async function runInside(
   join?: number,
 ): Promise<number> {
   const unshare = requireProgram("unshare");
-  const setpriv = findProgram("setpriv");
-  // who kills the one that waits means the command
-  const tied = setpriv === undefined ? [] : [setpriv, "--pdeathsig", "KILL", "--"];
+  // a signal that kills this process, which only waits, is meant for the command
+  const tied = findProgram("setpriv") === undefined ? [] : withDeathSignal("KILL", []).flat();
   const own = ["--mount", "--propagation", "slave", "--", ...tied, "/bin/sh", "-c", WAIT, "sh"];
   const [enter, ...words] =
     join === undefined
