@@ -8,13 +8,12 @@ import { UsageError } from "../errors.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
 import type { Settings } from "../request/config.ts";
 import { refuseInstanceOfImage } from "../request/image-annotations.ts";
-import { parseBundleConfig } from "../request/oci-config.ts";
+import { checkBundleConfig, parseBundleText } from "../request/oci-config.ts";
 import { containerIdOf } from "../request/podman.ts";
 import { mergeOptions, optionsOfAnnotations, type RequestOptions } from "../request/root-request.ts";
 import type { Operation } from "../start/operations.ts";
 import { reclaim } from "../start/release.ts";
 import { start } from "../start/start.ts";
-import { parseDocument } from "../store/document.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { listRecords, recordKey, type UseRecord } from "../store/records.ts";
@@ -31,12 +30,13 @@ const HINT = "veneer hook precreate is started by podman, which gives it the con
 export function hookPrecreate(settings: Settings, requested: RequestOptions): void {
   const bytes = readAll(0, DOCUMENT_LIMIT, INPUT);
   const text = new TextDecoder().decode(bytes);
-  const stopped = stoppedContainer(text);
+  const data = parseBundleText(text, INPUT, HINT);
+  const stopped = stoppedContainer(data);
   if (stopped !== undefined) {
     reclaimEarlier(settings.store, stopped);
     return;
   }
-  const config = parseBundleConfig(text, INPUT);
+  const config = checkBundleConfig(data, INPUT);
   const container = containerIdOf(config, workingDirectory());
   const asked = optionsOfAnnotations(config.annotations);
   const request = mergeOptions(requested, asked, settings.config, container);
@@ -90,10 +90,10 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
   );
 }
 
-/** The id when stdin has a container's state: the same file of hooks.d may name precreate and poststop. */
-function stoppedContainer(text: string): string | undefined {
-  const data = parseDocument<{ id?: unknown; root?: unknown } | null>(text, INPUT, () => true, HINT);
-  return typeof data?.id === "string" && data.root === undefined ? data.id : undefined;
+/** The id where stdin has a container's state: one file of hooks.d may name both precreate and poststop. */
+function stoppedContainer(data: unknown): string | undefined {
+  const { id, root } = (data ?? {}) as { readonly id?: unknown; readonly root?: unknown };
+  return typeof id === "string" && root === undefined ? id : undefined;
 }
 
 /** Takes down what a start left that failed after this hook: then no runtime ran the poststop hook. */

@@ -39,15 +39,20 @@ export const CONFIG_SHAPE: Shape = {
   },
 };
 
-/** The error for what `parseUnambiguous` throws about the text of the document `name`; its own message may quote that. */
-export function unusable(name: string, text: string, cause: unknown): VeneerError {
-  const hint = "write it again with a JSON library; the container was not started";
+const REWRITE = "write it again with a JSON library; the container was not started";
+
+/**
+ * The error for what `parseUnambiguous` throws about the text of the document `name`. The message of a parser is cut
+ * short, since it may quote the text. `hint`: for a text that is no JSON at all.
+ */
+export function unusable(name: string, text: string, cause: unknown, hint = REWRITE): VeneerError {
   if (text.trim() === "") return new VeneerError("BAD_DOCUMENT", `${name} is empty`, { hint });
   const why = new Error(cause instanceof Error ? cause.message.slice(0, 200) : "parse error");
-  return cause instanceof AmbiguousJson
-    ? new VeneerError("AMBIGUOUS_CONFIG", `${name} is not JSON that all runtimes read alike`, {
-        cause: why,
-        hint,
-      })
-    : new VeneerError("BAD_DOCUMENT", `${name} is not JSON`, { cause: why, hint });
+  if (!(cause instanceof AmbiguousJson)) {
+    return new VeneerError("BAD_DOCUMENT", `${name} is not JSON`, { cause: why, hint });
+  }
+  return new VeneerError("AMBIGUOUS_CONFIG", `${name} is not JSON that all runtimes read alike`, {
+    cause: why,
+    hint: REWRITE,
+  });
 }

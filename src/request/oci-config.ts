@@ -62,12 +62,20 @@ export function readBundleText(path: string): string {
  * the text differently.
  */
 export function parseBundleConfig(text: string, path: string): BundleConfig {
-  let data: unknown;
+  return checkBundleConfig(parseBundleText(text, path), path);
+}
+
+/** The data of a config.json, of whatever form. Throws VeneerError for a text that parsers do not all read alike. */
+export function parseBundleText(text: string, path: string, hint?: string): unknown {
   try {
-    data = parseUnambiguous(text, CONFIG_SHAPE);
+    return parseUnambiguous(text, CONFIG_SHAPE);
   } catch (cause) {
-    throw unusable(path, text, cause);
+    throw unusable(path, text, cause, hint);
   }
+}
+
+/** The part of a config.json that is used. Throws VeneerError naming `path` and the place in it that is wrong. */
+export function checkBundleConfig(data: unknown, path: string): BundleConfig {
   return checkDocument<BundleConfig>(data, path, validateBundleConfig);
 }
 
