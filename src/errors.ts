@@ -31,7 +31,7 @@ export class VeneerError extends Error {
 }
 
 /** Runs `action`; what it throws is given a frame that says what was being done. Usage errors pass as they are. */
-export function during<T>(
+export function withContext<T>(
   what: string | (() => string),
   action: () => T,
   hint?: (error: unknown) => string | undefined,
@@ -44,8 +44,8 @@ export function during<T>(
   }
 }
 
-/** Like {@link during}, for an action that takes its time. */
-export async function duringAsync<T>(what: string, action: () => Promise<T>): Promise<T> {
+/** Like {@link withContext}, for an action that takes its time. */
+export async function withContextAsync<T>(what: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {

@@ -1,5 +1,5 @@
 /** Makes a session the next version of its base. */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import { publishVersion } from "../layers/publish-version.ts";
 import type { CommitOptions, Published } from "../layers/published.ts";
@@ -77,7 +77,7 @@ function isUnchanged(store: Store, name: string, base: BaseVersion): boolean {
 
 /** Says before the work what {@link publishVersion} would say after it. */
 function requireGround(store: Store, name: string, { version }: Session): void {
-  during(
+  withContext(
     `the session stands on version ${version}`,
     () => requireCurrent(store, name, version),
     () =>

@@ -4,7 +4,7 @@
  */
 
 import type { Volume } from "../containers/volume.ts";
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { mostLayers } from "../overlay/layer-form.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { lookup, rootFact } from "../overlay/merged-lookup.ts";
@@ -119,7 +119,7 @@ function openVolumes(volumes: readonly Volume[]) {
   const stack = new DisposableStack();
   try {
     const all = volumes.map(({ source, destination, readonly }) =>
-      during(`volume ${quote(source)}`, () => {
+      withContext(`volume ${quote(source)}`, () => {
         const isDirectory = isType(stat(source), S_IFDIR);
         const tree = stack.use(cloneTree(AT_FDCWD, source, isDirectory));
         if (readonly) setMountAttributes(tree, { set: MOUNT_ATTR_RDONLY, recursive: isDirectory }, source);

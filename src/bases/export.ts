@@ -1,5 +1,5 @@
 /** Brings a version of a base out of the store. */
-import { duringAsync, VeneerError } from "../errors.ts";
+import { VeneerError, withContextAsync } from "../errors.ts";
 import type { Destination } from "../images/destination.ts";
 import { type ExportOptions, exportImage } from "../images/export.ts";
 import { onInterrupt } from "../process/interrupt.ts";
@@ -22,7 +22,7 @@ export async function exportBase(
   destination: Destination,
   options: ExportOptions,
 ): Promise<string | undefined> {
-  return duringAsync(`export ${formatBaseRef(ref)}`, async () => {
+  return withContextAsync(`export ${formatBaseRef(ref)}`, async () => {
     if (geteuid() !== 0) {
       throw new VeneerError("NOT_ROOT", "root alone may read all of a base", { hint: "run as root" });
     }

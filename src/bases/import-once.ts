@@ -1,5 +1,5 @@
 /** Importing an image from a registry once, however often it is asked for. */
-import { duringAsync } from "../errors.ts";
+import { withContextAsync } from "../errors.ts";
 import type { RegistryOptions } from "../images/fetch.ts";
 import { importedFrom, importImage } from "../images/import.ts";
 import type { ImageSource } from "../images/source.ts";
@@ -68,7 +68,7 @@ function withoutTag(reference: string): string {
 }
 
 function askRegistry(source: ImageSource, options: ImportOptions & RegistryOptions): Promise<string> {
-  return duringAsync(`look up ${quote(`docker://${source.reference}`)}`, async () => {
+  return withContextAsync(`look up ${quote(`docker://${source.reference}`)}`, async () => {
     options.progress.step("asking the registry");
     const flags = options.tlsVerify ? [] : ["--tls-verify=false"];
     const words = ["inspect", "--no-tags", "--format", "{{.Digest}}", ...flags, "--"];

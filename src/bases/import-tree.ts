@@ -1,6 +1,6 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
 
-import { duringAsync, UsageError, VeneerError } from "../errors.ts";
+import { UsageError, VeneerError, withContextAsync } from "../errors.ts";
 import { refuseRecognized } from "../images/recognize.ts";
 import type { TreeOptions } from "../images/unpack-file.ts";
 import { unpackFile, unpackStream } from "../images/unpack-file.ts";
@@ -44,7 +44,7 @@ export async function importTree(
   options: ImportOptions,
 ): Promise<Published> {
   const text = source.kind === "stdin" ? "standard input" : source.path;
-  return duringAsync(`import ${name} from ${quote(text)}`, async () => {
+  return withContextAsync(`import ${name} from ${quote(text)}`, async () => {
     requireOwners(options.squash);
     makeStore(store);
     using interrupt = onInterrupt();

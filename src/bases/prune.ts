@@ -1,5 +1,5 @@
 /** Versions of a base that nobody needs any more. */
-import { during } from "../errors.ts";
+import { withContext } from "../errors.ts";
 import { removeBase } from "../inventory/remove-base.ts";
 import { listUses } from "../inventory/uses.ts";
 import { readVersion } from "../store/bases.ts";
@@ -43,5 +43,7 @@ export function planPrune(store: Store, name: string, options: PruneOptions): Pr
 
 /** Removes a version of a plan; returns what went to the trash. Throws where something began to use it meanwhile. */
 export function pruneVersion(store: Store, name: string, version: number): string[] {
-  return during(`remove ${formatBaseRef({ name, version })}`, () => removeBase(store, { name, version }));
+  return withContext(`remove ${formatBaseRef({ name, version })}`, () =>
+    removeBase(store, { name, version }),
+  );
 }

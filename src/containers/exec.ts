@@ -13,7 +13,7 @@ import { mergeEnvironment } from "./oci-config.ts";
 import { type RunPlace, runtimeOf, runtimeWords, variables } from "./run.ts";
 import { resolveUser } from "./user.ts";
 
-export interface ExecWishes {
+export interface ExecOptions {
   readonly args: readonly string[];
   readonly env: readonly string[];
   readonly terminal: boolean;
@@ -23,20 +23,20 @@ export interface ExecWishes {
 }
 
 /** Runs it to its end and returns its exit status. Throws NOT_RUNNING when the container is starting or ending. */
-export function execInContainer(place: Omit<RunPlace, "runtime">, id: string, wishes: ExecWishes): number {
+export function execInContainer(place: Omit<RunPlace, "runtime">, id: string, options: ExecOptions): number {
   const { store } = place;
   const runtime = runtimeOf(store, id);
   const config = readText(`${paths.bundle(store, id)}/config.json`);
   if (runtime === undefined || config === undefined) throw notRunning(id);
   // we wrote it
   const own = JSON.parse(config).process;
-  const user = wishes.user === undefined ? undefined : userInside(store, id, wishes.user);
+  const user = options.user === undefined ? undefined : userInside(store, id, options.user);
   const process = {
     ...own,
-    args: wishes.args,
-    terminal: wishes.terminal,
-    cwd: wishes.cwd ?? own.cwd,
-    env: mergeEnvironment(own.env, user ? [`HOME=${user.home}`] : [], wishes.env),
+    args: options.args,
+    terminal: options.terminal,
+    cwd: options.cwd ?? own.cwd,
+    env: mergeEnvironment(own.env, user ? [`HOME=${user.home}`] : [], options.env),
     ...(user && { user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids } }),
   };
   return withScratchFile(store, JSON.stringify(process), (path) => {

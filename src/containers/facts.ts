@@ -54,17 +54,17 @@ const RESOLV_CONF = "/etc/resolv.conf";
  */
 export function containerFacts(
   store: Store,
-  wishes: ContainerOptions,
+  options: ContainerOptions,
   id: string,
   rootfs: string,
 ): ContainerFacts {
-  using _lock = lockBase(store, wishes.base);
-  const instance = wishes.name === undefined ? undefined : readInstance(store, wishes.name);
-  if (instance) checkInstanceBase(wishes.name as string, instance, wishes.base);
-  const ref = instance ? { name: instance.base, version: instance.version } : wishes.base;
+  using _lock = lockBase(store, options.base);
+  const instance = options.name === undefined ? undefined : readInstance(store, options.name);
+  if (instance) checkInstanceBase(options.name as string, instance, options.base);
+  const ref = instance ? { name: instance.base, version: instance.version } : options.base;
   const version = readVersion(store, ref);
   using layers = openLayers(store, version);
-  const generation = instance && paths.generation(store, wishes.name as string, instance.generation);
+  const generation = instance && paths.generation(store, options.name as string, instance.generation);
   using upper = openUppers(generation === undefined ? [] : partUppers(generation, instance ?? {}));
   const merged = [...upper.fds, ...layers.fds];
   const accounts = {
@@ -72,24 +72,24 @@ export function containerFacts(
     group: readMerged(merged, "/etc/group", ACCOUNTS_LIMIT),
   };
   const image = readImageConfig(version.manifest.config);
-  const term = wishes.terminal ? [`TERM=${wishes.term ?? "xterm"}`] : [];
+  const term = options.terminal ? [`TERM=${options.term ?? "xterm"}`] : [];
   return {
     hostname: hostnameOf(id),
     rootfs,
-    args: wishes.command ?? (image.command.length > 0 ? image.command : ["/bin/sh"]),
-    env: [...term, ...image.env, ...wishes.env],
-    cwd: wishes.cwd ?? image.workingDir ?? "/",
-    user: resolveUser(wishes.user ?? image.user ?? "0", accounts),
-    terminal: wishes.terminal,
-    network: wishes.network,
-    ...(wishes.network === "host" &&
+    args: options.command ?? (image.command.length > 0 ? image.command : ["/bin/sh"]),
+    env: [...term, ...image.env, ...options.env],
+    cwd: options.cwd ?? image.workingDir ?? "/",
+    user: resolveUser(options.user ?? image.user ?? "0", accounts),
+    terminal: options.terminal,
+    network: options.network,
+    ...(options.network === "host" &&
       lstatMaybe(RESOLV_CONF) &&
       canHold(merged, RESOLV_CONF) && { resolvConf: RESOLV_CONF }),
-    volumes: wishes.volumes,
+    volumes: options.volumes,
     cgroups: cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")),
     ...(inUserNamespace() && { rootless: { ttyGroup: hasTtyGroup() } }),
-    ...(wishes.idmap && { idmap: wishes.idmap }),
-    annotations: annotations(wishes),
+    ...(options.idmap && { idmap: options.idmap }),
+    annotations: annotations(options),
   };
 }
 
@@ -104,10 +104,10 @@ function canHold(merged: readonly Fd[], path: string): boolean {
 const openUppers = (uppers: readonly string[]) => openAll(uppers.filter((upper) => lstatMaybe(upper)));
 
 /** By which the hook or the wrapping runtime knows what root is wanted. */
-function annotations(wishes: ContainerOptions): Record<string, string> {
-  const { name, opaque, mask, tmpfs, shiftedCopy } = wishes;
+function annotations(options: ContainerOptions): Record<string, string> {
+  const { name, opaque, mask, tmpfs, shiftedCopy } = options;
   return {
-    "run.veneer.base": formatBaseRef(wishes.base),
+    "run.veneer.base": formatBaseRef(options.base),
     ...(name !== undefined && { "run.veneer.instance": name, "run.veneer.upper": "persistent" }),
     ...(opaque && { "run.veneer.opaque": opaque.join(",") || "none" }),
     ...(mask.length > 0 && { "run.veneer.mask": mask.join(",") }),

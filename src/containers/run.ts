@@ -36,8 +36,8 @@ export interface RunPlace {
  * Runs a container to its end and returns the exit status of its command. When it returns or throws, the bundle
  * is gone, and so is what the runtime and a failed start left. Throws HELD when `id` runs already.
  */
-export function runContainer(place: RunPlace, id: string, wishes: ContainerOptions): number {
-  return inBundle(place, id, wishes, ({ directory }) =>
+export function runContainer(place: RunPlace, id: string, options: ContainerOptions): number {
+  return inBundle(place, id, options, ({ directory }) =>
     runForeground(runtimeWords(place, "run", "--bundle", directory, id), variables(place)),
   );
 }
@@ -49,10 +49,10 @@ export function runContainer(place: RunPlace, id: string, wishes: ContainerOptio
 export function keepContainer(
   place: RunPlace,
   id: string,
-  wishes: ContainerOptions,
+  options: ContainerOptions,
   started: Started,
 ): number {
-  return inBundle(place, id, wishes, ({ directory, lock }) => {
+  return inBundle(place, id, options, ({ directory, lock }) => {
     const { read, write } = pipe();
     using output = read;
     adoptOrphans();
@@ -77,24 +77,24 @@ const PIPE_SIZE = 65536;
 function inBundle(
   place: RunPlace,
   id: string,
-  wishes: ContainerOptions,
+  options: ContainerOptions,
   action: (claim: Claim) => number,
 ): number {
   const { store } = place;
   makeStore(store);
   makeRun(store);
   sweepRuns(place);
-  using claim = takeBundle(place, id, wishes.name);
+  using claim = takeBundle(place, id, options.name);
   removeOutput(store, id);
   const nofile = openFiles();
-  const known = containerFacts(store, wishes, id, ROOTFS);
+  const known = containerFacts(store, options, id, ROOTFS);
   const facts = {
     ...known,
     // a user may have no control group to make one in: without a path the runtime is content with none
     ...(!known.rootless && { cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}` }),
     ...(nofile && { nofile }),
   };
-  fillBundle(claim, ociConfig(facts), wishes.idmap && requireRoot(wishes.idmap));
+  fillBundle(claim, ociConfig(facts), options.idmap && requireRoot(options.idmap));
   try {
     return action(claim);
   } finally {

@@ -1,5 +1,5 @@
 /** Adopts an LXC container that has an overlay of LXC's own: its changes become an instance's. */
-import { type AdoptWishes, adoptUpper, checkAdoptable, refuseRunning } from "../instances/adopt.ts";
+import { type AdoptOptions, adoptUpper, checkAdoptable, refuseRunning } from "../instances/adopt.ts";
 import { removeInstance } from "../instances/remove.ts";
 import type { Progress } from "../process/progress.ts";
 import type { Store } from "../store/paths.ts";
@@ -9,7 +9,7 @@ import { lxcContainer } from "./lxc.ts";
 import { type LxcContainer, readLxcOverlay } from "./lxc-container.ts";
 import { carryOutSetup, carryOutUnsetup, type Edit, planSetup, planUnsetup } from "./setup.ts";
 
-export interface LxcAdoption extends AdoptWishes {
+export interface LxcAdoption extends AdoptOptions {
   readonly container: LxcContainer;
   /** options before the command in the hooks */
   readonly globals: readonly string[];

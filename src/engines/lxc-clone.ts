@@ -1,6 +1,6 @@
 /** `lxc.hook.clone`: a copy of a container gets a copy of its instance, and hooks that name it. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { cloneInstance } from "../instances/clone.ts";
 import type { Settings } from "../request/config.ts";
 import type { LxcEnvironment } from "../request/lxc-hook.ts";
@@ -42,7 +42,7 @@ export async function cloneForLxc(
   const copy = freeName(store, directory, name);
   await cloneInstance(store, instance, copy, { step() {} });
   if (copy === name) markCopy(store, copy, config);
-  during(`configuration of container ${displayName(name)}`, () => {
+  withContext(`configuration of container ${displayName(name)}`, () => {
     const root = `${directory}/veneer`;
     mkdirs(root, 0o755);
     const next = setValue(text, "rootfs.path", `dir:${root}`);

@@ -15,7 +15,7 @@ import { quote } from "../text/quote.ts";
 import type { LxcRoot, UpperOptions } from "./lxc.ts";
 import { containerConfig, type LxcContainer, lxcRootOf } from "./lxc-container.ts";
 
-export interface LxcWishes {
+export interface LxcOptions {
   readonly base?: BaseRef;
   readonly instance?: string;
   readonly persistent: boolean;
@@ -23,7 +23,7 @@ export interface LxcWishes {
 }
 
 /** Throws where the base is missing, or the instance is on another one. */
-export function lxcRoot(store: Store, container: string, wishes: LxcWishes): LxcRoot {
+export function lxcRoot(store: Store, container: string, wishes: LxcOptions): LxcRoot {
   const { base, instance, persistent, options } = wishes;
   const id = instance ?? (persistent ? instanceName(container) : undefined);
   const known = id === undefined ? undefined : readInstance(store, id);

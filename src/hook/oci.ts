@@ -1,6 +1,6 @@
 /** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { refuseInstanceOfImage } from "../request/image-annotations.ts";
 import {
@@ -55,12 +55,12 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
   const process = identify(pid);
   if (!process) throw new VeneerError("GONE", `process ${pid} of container ${id} is gone`);
   const file = `${bundle}/config.json`;
-  const config = during(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
+  const config = withContext(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
   const root = rootPath(config, bundle);
   if (requested.instance === undefined) refuseInstanceOfImage(root, asked.instance);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
   const { store } = settings;
-  if (during(`look at the root of container ${id}`, () => isCovered(store, pid, root), explainError)) {
+  if (withContext(`look at the root of container ${id}`, () => isCovered(store, pid, root), explainError)) {
     refuseSecondBase(store, state, request.base);
     return;
   }

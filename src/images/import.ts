@@ -1,6 +1,6 @@
 /** Makes a base, or the next version of one, from an image: each of its layers is a layer of the store. (More than 250 lines: fetching, unpacking in parallel and publishing share the list of parts.) */
 
-import { duringAsync, VeneerError } from "../errors.ts";
+import { VeneerError, withContextAsync } from "../errors.ts";
 import { HOST_ARCHITECTURE } from "../images/platform.ts";
 import { unpackLayer } from "../images/unpack-layer.ts";
 import { shortenLayers } from "../layers/flatten.ts";
@@ -69,7 +69,7 @@ export async function importImage(
   options: ImportOptions & RegistryOptions,
 ): Promise<BaseVersion> {
   const from = `${source.transport}${source.reference}`;
-  return duringAsync(`import ${name} from ${quote(from)}`, async () => {
+  return withContextAsync(`import ${name} from ${quote(from)}`, async () => {
     requireOwners(options.squash);
     makeStore(store);
     using interrupt = onInterrupt();
@@ -152,7 +152,7 @@ async function fill(
     const directory = `${staging}/${index}`;
     using below = new Below(store, parts.slice(0, index).reverse());
     try {
-      await duringAsync(`layer ${index + 1} of ${parts.length}`, async () => {
+      await withContextAsync(`layer ${index + 1} of ${parts.length}`, async () => {
         makeLayerDirectory(directory);
         const { dependsOnBelow } = await unpackLayer(image, part, `${directory}/tree`, {
           squash: options.squash ?? false,

@@ -1,6 +1,6 @@
 /** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { compareListings } from "../layers/compare-listings.ts";
 import { listTree } from "../layers/listing.ts";
 import { mountOverlay } from "../overlay/mount.ts";
@@ -31,7 +31,7 @@ export interface ForeignOverlay {
   readonly upper: string;
 }
 
-export interface AdoptWishes {
+export interface AdoptOptions {
   readonly base: BaseRef;
   readonly id: string;
   /** take it although the base is not what the upper was written on */
@@ -42,17 +42,17 @@ export interface AdoptWishes {
  * Throws unless the upper can stand on the base: nothing uses it, the base holds what its lower layers hold, and
  * overlayfs will read it without the options under which it was written. Changes nothing.
  */
-export function checkAdoptable(store: Store, foreign: ForeignOverlay, wishes: AdoptWishes): void {
+export function checkAdoptable(store: Store, foreign: ForeignOverlay, options: AdoptOptions): void {
   const { who, upper } = foreign;
-  if (readInstance(store, wishes.id)) {
-    throw new VeneerError("EXISTS", `instance ${wishes.id} exists already`, {
+  if (readInstance(store, options.id)) {
+    throw new VeneerError("EXISTS", `instance ${options.id} exists already`, {
       hint: "name another with --instance ID",
     });
   }
   refuseRunning(foreign);
-  during(`the changes of ${who}`, () => refuseForeignXattrs(upper));
-  using _lock = lockBase(store, wishes.base);
-  if (!wishes.force) refuseOtherLower(store, foreign, wishes.base);
+  withContext(`the changes of ${who}`, () => refuseForeignXattrs(upper));
+  using _lock = lockBase(store, options.base);
+  if (!options.force) refuseOtherLower(store, foreign, options.base);
 }
 
 /**
@@ -62,14 +62,14 @@ export function checkAdoptable(store: Store, foreign: ForeignOverlay, wishes: Ad
 export async function adoptUpper(
   store: Store,
   foreign: ForeignOverlay,
-  wishes: AdoptWishes,
+  options: AdoptOptions,
   progress: Progress,
 ): Promise<Instance> {
   progress.step("comparing");
-  checkAdoptable(store, foreign, wishes);
+  checkAdoptable(store, foreign, options);
   makeStore(store);
-  using _lock = lockBase(store, wishes.base);
-  const base = readVersion(store, wishes.base);
+  using _lock = lockBase(store, options.base);
+  const base = readVersion(store, options.base);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
   progress.step("copying");
@@ -82,7 +82,7 @@ export async function adoptUpper(
   progress.step("syncing");
   syncStore(store);
   refuseRunning(foreign);
-  publish(store, staging.path, wishes.id);
+  publish(store, staging.path, options.id);
   return instance;
 }
 
@@ -120,7 +120,7 @@ const SHOWN = 3;
 function refuseOtherLower(store: Store, { who, lowers }: ForeignOverlay, ref: BaseRef): void {
   const base = readVersion(store, ref);
   using layers = openLayers(store, base);
-  using own = openAll(lowers, (path) => during(`lower layer of ${who}`, () => openDirectory(path)));
+  using own = openAll(lowers, (path) => withContext(`lower layer of ${who}`, () => openDirectory(path)));
   if (sameDirectories(layers.fds, own.fds)) return;
   using left = view(layers.fds);
   using right = view(own.fds);

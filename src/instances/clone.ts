@@ -1,6 +1,6 @@
 /** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { discard } from "../layers/discard.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import { publishVersion } from "../layers/publish-version.ts";
@@ -166,7 +166,7 @@ function requireRoom(store: Store, id: string, name: string, ground: BaseVersion
   if (name !== ground.name) return;
   refuseShared(store, name);
   if (force) return;
-  during(
+  withContext(
     `instance ${id} is on ${ref}`,
     () => requireCurrent(store, name, ground.version),
     () =>

@@ -1,5 +1,5 @@
 /** What an instance changed. */
-import { during } from "../errors.ts";
+import { withContext } from "../errors.ts";
 import { readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
@@ -13,7 +13,7 @@ import { upperFacts } from "./upper-facts.ts";
  * meanwhile. Throws where the upper is in memory.
  */
 export function diffInstance(store: Store, id: string): Change[] {
-  return during(`diff ${id}`, () => {
+  return withContext(`diff ${id}`, () => {
     const instance = requireInstance(store, id);
     refuseTmpfs(id, instance, "compare");
     const base = readVersion(store, { name: instance.base, version: instance.version });

@@ -1,5 +1,5 @@
 /** Parts below the highest merged while that is in use: the upper of a container that runs. */
-import { during } from "../errors.ts";
+import { withContext } from "../errors.ts";
 import { type Parts, partUppers } from "../store/frozen-uppers.ts";
 import { requireInstance, requireLock, writeInstance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -27,7 +27,7 @@ export function foldParts(store: Store, directory: string, current: Parts): Part
   let place = `${directory}/parts/fold-${uniqueSuffix()}`;
   mkdirat(AT_FDCWD, place, 0o700);
   mkdirat(AT_FDCWD, `${place}/upper`, 0o700);
-  during(`merge the ${sources.length} lower parts in ${directory}`, () =>
+  withContext(`merge the ${sources.length} lower parts in ${directory}`, () =>
     layAll(store, sources, `${place}/upper`, leftovers, { stopped: never, cover }),
   );
   syncUpper(place);

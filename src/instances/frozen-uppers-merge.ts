@@ -1,6 +1,6 @@
 /** The parts of an upper made one again, when nothing uses them. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { type Instance, lockInstance, readInstance, writeInstance } from "../store/instances.ts";
 import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
@@ -69,7 +69,7 @@ function mergeLocked(
       // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
       const [bottom = "", ...higher] = partUppers(directory, { parts }).reverse();
       const what = `merge the parts of instance ${id}, generation ${number}`;
-      const done = during(what, () => {
+      const done = withContext(what, () => {
         liftInto(bottom, higher);
         return layAll(store, higher, bottom, leftovers, { stopped });
       });

@@ -1,5 +1,5 @@
 /** Keeps the line by which LXC mounts an instance itself in step with the instance. */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { withProcesses } from "../inventory/running.ts";
 import { setValue, valuesOf } from "../request/lxc-text.ts";
@@ -113,7 +113,7 @@ export function settleLxc(store: Store, id: string): boolean {
     linkConfig(store, id, undefined);
     return false;
   }
-  return during(`configuration of container ${lxcContainerName(config)}`, () => {
+  return withContext(`configuration of container ${lxcContainerName(config)}`, () => {
     const base = readVersion(store, { name: instance.base, version: instance.version });
     const line = lxcRootLine(store, id, instance, base);
     linkView(store, id, instance);

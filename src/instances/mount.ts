@@ -1,6 +1,6 @@
 /** Instances mounted on the host by hand. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { heldBy } from "../start/refuse-held.ts";
 import { reclaim } from "../start/release.ts";
@@ -24,7 +24,7 @@ import { umount2, umountQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
 
-export interface MountWishes {
+export interface MountOptions {
   /** absent: RUN/mnt/ID, which is made */
   readonly directory?: string | undefined;
   /** heed set-user-ID bits and device files: for a root that a container or chroot(1) will use */
@@ -35,16 +35,16 @@ export interface MountWishes {
  * Mounts an instance on the host, nosuid and nodev unless asked otherwise, and remembers it for
  * {@link mountAll}. Returns the mount point without symbolic links.
  */
-export function mountInstance(settings: Settings, id: string, wishes: MountWishes): string {
+export function mountInstance(settings: Settings, id: string, options: MountOptions): string {
   const { store } = settings;
   using _lock = requireLock(store, id);
   makeRun(store);
   const instance = requireInstance(store, id);
-  const made = makeTarget(store, id, wishes.directory);
-  const target = canonical(wishes.directory ?? paths.mountPoint(store, id));
-  const mounted = { target, ...(wishes.suid && { suid: true }) };
+  const made = makeTarget(store, id, options.directory);
+  const target = canonical(options.directory ?? paths.mountPoint(store, id));
+  const mounted = { target, ...(options.suid && { suid: true }) };
   try {
-    during(`mount ${id}`, () => mountLocked(settings, id, instance, mounted));
+    withContext(`mount ${id}`, () => mountLocked(settings, id, instance, mounted));
     remember(store, id, mounted);
   } catch (error) {
     const record = readRecord(store, mountKey(id));
@@ -100,7 +100,7 @@ function mountKey(id: string): string {
 
 /** The directory's path without symbolic links, as mountinfo will show it. */
 function canonical(directory: string): string {
-  return during("mount point", () => {
+  return withContext("mount point", () => {
     using fd = openDirectory(directory);
     return readlink(fd.path) as string;
   });

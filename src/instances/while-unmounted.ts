@@ -1,6 +1,6 @@
 /** Changes of instances that nothing may use meanwhile. */
 
-import { during } from "../errors.ts";
+import { withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import { inUse, refuseHeld, refuseInUse } from "../start/refuse-held.ts";
 import { reclaim } from "../start/release.ts";
@@ -47,7 +47,7 @@ export function changeUnmounted(
     mountLocked(settings, id, instance, mounted);
     throw error;
   }
-  during(`mount ${id} again, which is changed`, () => mountLocked(settings, id, changed, mounted));
+  withContext(`mount ${id} again, which is changed`, () => mountLocked(settings, id, changed, mounted));
   return changed;
 }
 

@@ -1,5 +1,5 @@
 /** Copies of a version's layers with the ids of a user namespace, where the kernel cannot idmap them. */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
 import { runProgram } from "../process/run-program.ts";
@@ -45,7 +45,7 @@ export async function shiftBase(
         },
       );
     }
-    await during(`shift layer ${layer.id}`, () => shiftLayer(store, layer.id, name, map, progress));
+    await withContext(`shift layer ${layer.id}`, () => shiftLayer(store, layer.id, name, map, progress));
   }
   return base;
 }

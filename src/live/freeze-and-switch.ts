@@ -1,5 +1,5 @@
 /** The moment in which a container stands still and gets its new root. */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import type { Instance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 import type { UseRecord } from "../store/records.ts";
@@ -210,7 +210,7 @@ function switchMounts(state: SwitchState, { mount, ids }: NewOverlay, pause: Pau
       const swap = () =>
         pivotToNewRoot(mount, proc, init.pid, new Set([root.device]), MS_PRIVATE, pause.check);
       try {
-        during("switchMounts the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
+        withContext("switchMounts the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
         state.switched = true;
       } catch (error) {
         try {

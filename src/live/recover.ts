@@ -2,7 +2,7 @@
  * Brings a container to order whose live rebase was killed: its processes may stand still, with the new root
  * half in place. The kernel is asked how far it came.
  */
-import { during } from "../errors.ts";
+import { withContext } from "../errors.ts";
 import { lockInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
@@ -64,7 +64,7 @@ export function recoverOne(store: Store, key: string | undefined): void {
 function recover(store: Store, intent: RebaseIntent): Recovered {
   const { init, halt, record, instance } = intent;
   const name = record.container ?? record.key;
-  return during(`bring container ${name} to order, whose rebase was killed`, () => {
+  return withContext(`bring container ${name} to order, whose rebase was killed`, () => {
     if (!isAlive(init)) {
       // whatever the definition says holds: the new part has all that was written, or nothing
       thawAll(halt);

@@ -85,7 +85,7 @@ function publish(store: Store, id: string, instance: Instance): Instance {
 function makeGeneration(
   store: Store,
   id: string,
-  wishes: Instance,
+  definition: Instance,
   generation: number,
   base: BaseVersion,
 ): void {
@@ -93,8 +93,8 @@ function makeGeneration(
   using staging = makeStaging(store);
   {
     using directory = openDirectory(staging.path);
-    const fresh = freshUpper(layers.fds, wishes);
-    if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
+    const fresh = freshUpper(layers.fds, definition);
+    if (definition.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
   }
   const place = paths.generation(store, id, generation);
   if (lstatMaybe(place)) moveToTrash(store, place);
@@ -148,7 +148,7 @@ function requireGround(store: Store, id: string, generation: Generation): BaseVe
   return base;
 }
 
-export interface RebaseWishes {
+export interface RebaseOptions {
   /** change nothing; also while it is in use */
   readonly dryRun?: boolean;
   /** go on when files that the container has open stand in the way */
@@ -182,7 +182,7 @@ export function rebase(
   settings: Settings,
   id: string,
   ref: BaseRef,
-  { dryRun = false, force = false, pauseLimit }: RebaseWishes = {},
+  { dryRun = false, force = false, pauseLimit }: RebaseOptions = {},
 ): RebaseResult {
   const { store } = settings;
   using held = dryRun ? undefined : holdTarget(store, id);

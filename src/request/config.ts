@@ -7,7 +7,7 @@ import { readText } from "../sys/fd.ts";
 import { nearest } from "../text/did-you-mean.ts";
 import { checkInnerPath } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { defaultPlaces, type Places } from "./default-paths.ts";
+import { type DefaultPaths, defaultPaths } from "./default-paths.ts";
 
 /** Patterns of names. */
 export interface Nameable {
@@ -101,19 +101,19 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   }
 }
 
-/** Options win over the configuration file, which wins over the `places`. Reads no environment. */
-export function readSettings(options: GlobalOptions, places: Places = defaultPlaces()): Settings {
+/** Options win over the configuration file, which wins over the `defaults`. Reads no environment. */
+export function readSettings(options: GlobalOptions, defaults: DefaultPaths = defaultPaths()): Settings {
   return settingsOf(
-    readConfigFile(options.config ?? places.config, options.config !== undefined),
+    readConfigFile(options.config ?? defaults.config, options.config !== undefined),
     options,
-    places,
+    defaults,
   );
 }
 
 /** Pure. */
-export function settingsOf(file: ConfigFile, options: GlobalOptions, places: Places): Settings {
+export function settingsOf(file: ConfigFile, options: GlobalOptions, defaults: DefaultPaths): Settings {
   return {
-    store: { root: options.root ?? file.root ?? places.root, run: options.run ?? file.run ?? places.run },
+    store: { root: options.root ?? file.root ?? defaults.root, run: options.run ?? file.run ?? defaults.run },
     config: {
       opaque: (file.opaque ?? DEFAULTS.opaque).map((item) => checkInnerPath("opaque path", item)),
       mask: (file.mask ?? DEFAULTS.mask).map((item) => checkInnerPath("masked path", item)),

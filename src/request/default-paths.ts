@@ -5,13 +5,13 @@ import { geteuid } from "../sys/process.ts";
 import { inUserNamespace, outerUser } from "../sys/user-namespace.ts";
 
 /** Defaults of --root, --run and --config. */
-export interface Places {
+export interface DefaultPaths {
   readonly root: string;
   readonly run: string;
   readonly config: string;
 }
 
-export const ROOT_PLACES: Places = { root: DEFAULT_ROOT, run: DEFAULT_RUN, config: DEFAULT_CONFIG };
+export const ROOT_PATHS: DefaultPaths = { root: DEFAULT_ROOT, run: DEFAULT_RUN, config: DEFAULT_CONFIG };
 
 /**
  * The user for whom this process acts, who is not root: itself, or who its user namespace's root is outside,
@@ -24,13 +24,13 @@ export function actingUser(): number | undefined {
 }
 
 /**
- * Root's places, or those of the user for whom this process acts. A user namespace whose root has no account is
+ * The defaults of root, or of the user for whom this process acts. A user namespace whose root has no account is
  * that of a container with an operating system of its own, in which root is root.
  */
-export function defaultPlaces(): Places {
+export function defaultPaths(): DefaultPaths {
   const uid = actingUser();
   const home = uid === undefined ? undefined : homeOf(uid);
-  if (uid === undefined || home === undefined) return ROOT_PLACES;
+  if (uid === undefined || home === undefined) return ROOT_PATHS;
   return {
     root: `${home}/.local/share/veneer`,
     run: `/run/user/${uid}/veneer`,
@@ -48,7 +48,10 @@ export function homeOf(uid: number): string | undefined {
 }
 
 /** What the environment of a person's command says (XDG Base Directory Specification), for a user. */
-export function placesOfEnvironment(uid: number, env: Readonly<Record<string, string | undefined>>): Places {
+export function pathsOfEnvironment(
+  uid: number,
+  env: Readonly<Record<string, string | undefined>>,
+): DefaultPaths {
   const absolute = (name: string) => (env[name]?.startsWith("/") ? env[name].replace(/\/+$/, "") : undefined);
   const home = absolute("HOME") ?? homeOf(uid) ?? "/";
   return {

@@ -10,7 +10,7 @@ import { fstat, isType, lstatMaybe, stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { displayName, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import { defaultPlaces, ROOT_PLACES } from "./default-paths.ts";
+import { defaultPaths, ROOT_PATHS } from "./default-paths.ts";
 import type { LxcConfig } from "./lxc-config.ts";
 
 /** LXC's variables: all that a hook reads of its environment. */
@@ -134,8 +134,8 @@ export function refuseUserNamespace(hook: LxcHook, store: Store): void {
 function isOwn(store: Store): boolean {
   try {
     const root = lstatMaybe(store.root);
-    const places = defaultPlaces();
-    return root ? root.uid === 0 : places !== ROOT_PLACES && store.root === places.root;
+    const defaults = defaultPaths();
+    return root ? root.uid === 0 : defaults !== ROOT_PATHS && store.root === defaults.root;
   } catch (error) {
     if (isErrno(error, "EACCES")) return false;
     throw error;

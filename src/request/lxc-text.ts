@@ -49,7 +49,7 @@ export function setHook(text: string, type: string, command: string): string {
   return appendLine(dropLines(text, key, isOurHook), `lxc.${key} = ${command}`);
 }
 
-/** Places of LXC's at which a hook of ours can be, in the order in which LXC comes to them. */
+/** DefaultPaths of LXC's at which a hook of ours can be, in the order in which LXC comes to them. */
 const PLACES = ["clone", "pre-start", "pre-mount", "start-host", "post-stop"] as const;
 
 /**

@@ -91,7 +91,7 @@ export function tryMove(job: Job, entry: Entry): void {
 export async function moveForward(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
-    note(row, await patiently(() => move(job, entry, job.rollout.to)));
+    note(row, await retryWhileBusy(() => move(job, entry, job.rollout.to)));
     row.state = "moved";
     return { ...entry, state: "moved" };
   } catch (error) {
@@ -107,7 +107,7 @@ export async function moveForward(job: Job, entry: Entry): Promise<Entry | undef
 export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
-    const { conflicts: _, ...live } = facts(await patiently(() => move(job, entry, entry.from)));
+    const { conflicts: _, ...live } = facts(await retryWhileBusy(() => move(job, entry, entry.from)));
     Object.assign(row, { state: "back", ...live });
     return { ...entry, state: "back" };
   } catch (error) {
@@ -154,7 +154,7 @@ function hasCode(error: unknown, code: string): boolean {
 /** Milliseconds before the second and the third attempt: who starts an instance holds it for less. */
 const PATIENCE = [100, 300];
 
-async function patiently<T>(action: () => T): Promise<T> {
+async function retryWhileBusy<T>(action: () => T): Promise<T> {
   for (const pause of PATIENCE) {
     try {
       return action();

@@ -56,7 +56,7 @@ function resumed(member: Member, entry: Entry | undefined, { to, phase }: Rollou
   return [{ ...entry, state: entry.state === "checked" ? "checked" : "moved" }];
 }
 
-export interface BatchWishes {
+export interface BatchOptions {
   /** members that are moved and checked before all others */
   readonly canary?: number | undefined;
   /** members at once; absent: all */
@@ -66,7 +66,7 @@ export interface BatchWishes {
 }
 
 /** What is still to be done, in the order of the entries; the first batch is the canaries where any are asked for. */
-export function batches({ entries }: Rollout, { canary = 0, batch, checking }: BatchWishes): Entry[][] {
+export function batches({ entries }: Rollout, { canary = 0, batch, checking }: BatchOptions): Entry[][] {
   const isOpen = ({ state }: Entry) => state === "planned" || (state === "moved" && checking);
   const rest = entries.slice(canary).filter(isOpen);
   const size = batch ?? Math.max(rest.length, 1);

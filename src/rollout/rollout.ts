@@ -25,7 +25,7 @@ import {
 } from "./member.ts";
 import { advance, batches, type Member, planRollout, toTakeBack } from "./plan.ts";
 
-export interface RolloutWishes {
+export interface RolloutOptions {
   /** without a version: onto the current one */
   readonly ref: BaseRef;
   readonly canary?: number | undefined;
@@ -73,33 +73,33 @@ export interface RolloutResult {
  */
 export async function rollOut(
   settings: Settings,
-  wishes: RolloutWishes,
+  options: RolloutOptions,
   surroundings: Surroundings,
 ): Promise<RolloutResult> {
   const { store } = settings;
-  const { name, version } = readVersion(store, wishes.ref);
-  using _lock = wishes.dryRun ? undefined : lockRollout(store, name);
+  const { name, version } = readVersion(store, options.ref);
+  using _lock = options.dryRun ? undefined : lockRollout(store, name);
   const unfinished = readRollout(store, name);
-  if (wishes.back && !unfinished) {
-    if (!wishes.dryRun) removeRollout(store, name);
+  if (options.back && !unfinished) {
+    if (!options.dryRun) removeRollout(store, name);
     throw nothingToTakeBack(name);
   }
-  const to = wishes.back && unfinished ? unfinished.to : version;
+  const to = options.back && unfinished ? unfinished.to : version;
   const planned = planRollout(to, findMembers(store, name), unfinished, new Date().toISOString());
-  const rollout = wishes.back ? advance(planned, [], "back") : planned;
+  const rollout = options.back ? advance(planned, [], "back") : planned;
   const rows = makeRows(name, rollout);
-  const { force, pauseLimit } = wishes;
+  const { force, pauseLimit } = options;
   const job: Job = { ...surroundings, settings, base: name, force, pauseLimit, rollout, rows };
-  if (!wishes.dryRun && !wishes.back) refuseFailed(store, name, to, wishes);
+  if (!options.dryRun && !options.back) refuseFailed(store, name, to, options);
   // awaited here: the lock goes when this scope ends
-  const outcome = await carryOut(job, wishes);
-  if (!wishes.dryRun && !wishes.back) settle(job, wishes, outcome);
+  const outcome = await carryOut(job, options);
+  if (!options.dryRun && !options.back) settle(job, options, outcome);
   const ref = (number: number) => formatBaseRef({ name, version: number });
   const result = { base: name, to: ref(to), outcome, rows: [...job.rows.values()] };
   return unfinished && unfinished.to !== to ? { ...result, superseded: ref(unfinished.to) } : result;
 }
 
-function refuseFailed(store: Store, name: string, version: number, { use, retry }: RolloutWishes): void {
+function refuseFailed(store: Store, name: string, version: number, { use, retry }: RolloutOptions): void {
   const failure = use ? failureOf(store, name, version) : undefined;
   if (!failure || retry) return;
   const ref = formatBaseRef({ name, version });
@@ -111,7 +111,7 @@ function refuseFailed(store: Store, name: string, version: number, { use, retry 
 /** What a rollout has proved of the version: it becomes the current one, or is remembered as one that failed. */
 function settle(
   { settings, base, rollout, rows }: Job,
-  { use, check }: RolloutWishes,
+  { use, check }: RolloutOptions,
   outcome: Outcome,
 ): void {
   const { store } = settings;
@@ -157,9 +157,9 @@ function findMembers(store: Store, name: string): Member[] {
   return [...named, ...containers.values()];
 }
 
-function carryOut(job: Job, wishes: RolloutWishes): Promise<Outcome> | Outcome {
+function carryOut(job: Job, options: RolloutOptions): Promise<Outcome> | Outcome {
   const { store } = job.settings;
-  if (wishes.dryRun) {
+  if (options.dryRun) {
     for (const entry of job.rollout.entries) if (entry.state === "planned") tryMove(job, entry);
     return job.rollout.entries.length === 0 ? "nothing" : "planned";
   }
@@ -168,7 +168,7 @@ function carryOut(job: Job, wishes: RolloutWishes): Promise<Outcome> | Outcome {
     removeRollout(store, job.base);
     return "nothing";
   }
-  return goForward(job, wishes);
+  return goForward(job, options);
 }
 
 /** Publishes what has been done, before the next step. */
@@ -177,9 +177,9 @@ function save(job: Job, changed: readonly Entry[], phase = job.rollout.phase): v
   writeRollout(job.settings.store, job.base, job.rollout);
 }
 
-async function goForward(job: Job, wishes: RolloutWishes): Promise<Outcome> {
-  const { check, canary = 0 } = wishes;
-  const all = batches(job.rollout, { ...wishes, checking: check !== undefined });
+async function goForward(job: Job, options: RolloutOptions): Promise<Outcome> {
+  const { check, canary = 0 } = options;
+  const all = batches(job.rollout, { ...options, checking: check !== undefined });
   const canaries = new Set(job.rollout.entries.slice(0, canary).map(({ id }) => id));
   save(job, []);
   for (const [index, batch] of all.entries()) {
@@ -189,13 +189,13 @@ async function goForward(job: Job, wishes: RolloutWishes): Promise<Outcome> {
       job.progress.step(`checking ${moved.length}`);
       const { passed, failures } = await checkAll(job, check, moved);
       save(job, passed);
-      if (failures > 0) return wishes.rollback ? takeBack(job) : "stopped";
+      if (failures > 0) return options.rollback ? takeBack(job) : "stopped";
     }
-    if (wishes.after && !job.stop.aborted) await runAfter(job, wishes.after, moved);
-    if (job.stop.aborted && isUnfinished(job, wishes)) return "interrupted";
-    if (wishes.pause !== undefined && index + 1 < all.length) {
-      job.progress.step(`waiting ${wishes.pause} s before the next batch`);
-      await waitFor(wishes.pause, job.stop);
+    if (options.after && !job.stop.aborted) await runAfter(job, options.after, moved);
+    if (job.stop.aborted && isUnfinished(job, options)) return "interrupted";
+    if (options.pause !== undefined && index + 1 < all.length) {
+      job.progress.step(`waiting ${options.pause} s before the next batch`);
+      await waitFor(options.pause, job.stop);
       if (job.stop.aborted) return "interrupted";
     }
     if (moved.length === 0 && batch.every(({ id }) => canaries.has(id))) return "stopped";
@@ -209,7 +209,7 @@ async function waitFor(seconds: number, stop: AbortSignal): Promise<void> {
   await setTimeout(seconds * 1000, undefined, { signal: stop }).catch(() => {});
 }
 
-function isUnfinished(job: Job, { check }: RolloutWishes): boolean {
+function isUnfinished(job: Job, { check }: RolloutOptions): boolean {
   return batches(job.rollout, { checking: check !== undefined }).length > 0;
 }
 

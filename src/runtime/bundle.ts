@@ -29,7 +29,7 @@ export interface Bundle extends Disposable {
 export interface Caller {
   readonly settings: Settings;
   readonly runtime: RealRuntime;
-  /** `veneer run` wrote the annotations, so they are the administrator's own wishes */
+  /** `veneer run` wrote the annotations, so they are the administrator's own options */
   readonly byHand: boolean;
 }
 

@@ -1,6 +1,6 @@
 /** Prepares a container for the real runtime, which this process becomes afterwards. */
 
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { dockerOwner, ownedInstance } from "../request/docker.ts";
 import { refuseInstanceOfImage } from "../request/image-annotations.ts";
 import { type BundleConfig, rootPath } from "../request/oci-config.ts";
@@ -45,7 +45,7 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
   refuseExisting(runtime.name, id, call.root);
   requireOwnNamespace(config);
   requireGroups(config);
-  if (call.command === "restore") during(`restore ${id}`, () => checkRestorable(store, request));
+  if (call.command === "restore") withContext(`restore ${id}`, () => checkRestorable(store, request));
   clearFailedStarts(store);
   using userns = usernsOfConfig(store, config);
   const target = rootPath(config, bundle.path);
@@ -82,7 +82,7 @@ function requestOf(
   config: BundleConfig,
 ): RootRequest | undefined {
   const { settings, byHand } = caller;
-  const annotations = during(bundle.file, () => optionsOfAnnotations(config.annotations));
+  const annotations = withContext(bundle.file, () => optionsOfAnnotations(config.annotations));
   if (byHand) return mergeOptions(annotations, {}, settings.config, id);
   refuseInstanceOfImage(config.root.path, annotations.instance);
   const environment = optionsOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};

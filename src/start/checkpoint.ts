@@ -2,7 +2,7 @@
  * `checkpoint` of a container on a base. The root is mounted in the container's namespace alone, but runc and crun
  * look a volume's place up below root.path before they tell CRIU: a link in the base would lead elsewhere.
  */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { isOverlayOf } from "../store/mounts/identity.ts";
 import { mountersOf } from "../store/mounts/mount-tables.ts";
 import { isRootOf } from "../store/mounts/roots.ts";
@@ -38,7 +38,7 @@ export function hasHiddenRoot(store: Store, container: string): boolean {
 export function showRoot(store: Store, container: string): void {
   for (const { record, pid } of hiddenRoots(store, container)) {
     const path = record.target as string;
-    during(`show the root of ${container} on ${path}`, () => {
+    withContext(`show the root of ${container} on ${path}`, () => {
       using target = openDirectory(path);
       using root = insideMountNamespace(pid, () => cloneTree(AT_FDCWD, "/", false));
       // between the look and the clone the pid may have become another's

@@ -12,10 +12,10 @@ import { containerId } from "../userns/id-map.ts";
 export function freshUpperOfImage(
   { layers }: IdmappedTrees,
   map: IdMap | undefined,
-  wishes: UpperOptions,
+  options: UpperOptions,
 ): ReturnType<typeof freshUpper> {
   if (!map) throw new VeneerError("NO_ID_MAP", "the maps of the container's user namespace are not known");
-  const { root, entries } = freshUpper(layers, wishes);
+  const { root, entries } = freshUpper(layers, options);
   const plain = <T extends { readonly uid: number; readonly gid: number }>(fact: T): T => ({
     ...fact,
     uid: containerId(map.uids, fact.uid),

@@ -1,5 +1,5 @@
 /** Runs operations in order and, when one fails, undoes those before it in reverse. */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import type { IdmappedTrees } from "../overlay/idmapped-trees.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
 import { mountOverlay } from "../overlay/mount.ts";
@@ -52,7 +52,7 @@ export function runOperations(
   const undo: (() => void)[] = [];
   try {
     for (const operation of operations) {
-      during(
+      withContext(
         () => describe(operation),
         () => runOperation(store, operation, held, undo),
         explainError,

@@ -1,6 +1,6 @@
 /** Gives a container its root: which kind of start it is, decided before anything is made. */
 
-import { during, UsageError } from "../errors.ts";
+import { UsageError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import type { RootRequest } from "../request/root-request.ts";
 import { readInstance } from "../store/instances.ts";
@@ -26,7 +26,7 @@ export function start(
 ): void {
   const { store } = settings;
   const what = displayName(request.instance ?? target.container ?? target.key);
-  during(
+  withContext(
     `start ${what}`,
     () => {
       requireKernel();

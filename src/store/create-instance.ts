@@ -14,7 +14,7 @@ import type { Owner } from "./owners.ts";
 import { makeStore, paths, type Store } from "./paths.ts";
 import { makeStaging } from "./staging.ts";
 
-export interface InstanceWishes {
+export interface InstanceOptions {
   readonly opaque: readonly string[];
   readonly mask: readonly string[];
   /** bytes */
@@ -25,18 +25,18 @@ export interface InstanceWishes {
 }
 
 /** Throws EXISTS when the name is taken. What is made is durable when this returns. */
-export function makeInstance(store: Store, id: string, ref: BaseRef, wishes: InstanceWishes): Instance {
+export function makeInstance(store: Store, id: string, ref: BaseRef, options: InstanceOptions): Instance {
   using _lock = lockBase(store, ref);
   const base = readVersion(store, ref);
   makeStore(store);
   using layers = openLayers(store, base);
-  const instance = newDefinition(base, new Date().toISOString(), wishes);
-  const fresh = freshUpper(layers.fds, wishes);
+  const instance = newDefinition(base, new Date().toISOString(), options);
+  const fresh = freshUpper(layers.fds, options);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
   {
     using directory = openDirectory(`${staging.path}/1`);
-    if (wishes.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
+    if (options.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
   }
   // what is in a new directory becomes durable with its name, but not what is in a file
   createFile(`${staging.path}/instance.json`, `${JSON.stringify(instance)}\n`, { sync: true });

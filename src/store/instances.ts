@@ -53,9 +53,9 @@ export interface Instance extends Generation {
 export function newDefinition(
   { name, version, manifest }: BaseVersion,
   now: string,
-  wishes: Pick<Instance, "opaque" | "mask" | "tmpfs" | "owner" | "maker">,
+  options: Pick<Instance, "opaque" | "mask" | "tmpfs" | "owner" | "maker">,
 ): Instance {
-  const { opaque, mask, tmpfs, owner, maker = { tenant: ADMINISTRATOR } } = wishes;
+  const { opaque, mask, tmpfs, owner, maker = { tenant: ADMINISTRATOR } } = options;
   return {
     base: name,
     version,

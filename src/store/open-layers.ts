@@ -1,5 +1,5 @@
 /** Facts about a version that a plan needs: its open layers, and what a fresh upper on them holds. */
-import { during } from "../errors.ts";
+import { withContext } from "../errors.ts";
 import { expandAll, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
@@ -26,7 +26,7 @@ export function openLayers(
   const paths = [...above, ...copies];
   const open = openAll(paths, (path) => {
     const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root shares it no longer" : undefined);
-    return during(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger);
+    return withContext(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger);
   });
   return { ...open, paths };
 }
@@ -37,8 +37,8 @@ export interface UpperOptions {
 }
 
 /** What a fresh upper on these layers holds. */
-export function freshUpper(layers: readonly Fd[], wishes: UpperOptions) {
-  const opaque = wishes.opaque.map((path) => lookup(layers, path));
-  const mask = expandAll(layers, wishes.mask).map((path) => lookup(layers, path));
+export function freshUpper(layers: readonly Fd[], options: UpperOptions) {
+  const opaque = options.opaque.map((path) => lookup(layers, path));
+  const mask = expandAll(layers, options.mask).map((path) => lookup(layers, path));
   return { root: rootFact(layers), entries: upperEntries(opaque, mask) };
 }

@@ -1,5 +1,5 @@
 /** The user namespace to which a container's root is idmapped. */
-import { during, VeneerError } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { type BundleConfig, hasUserNamespace } from "../request/oci-config.ts";
 import type { Store } from "../store/paths.ts";
 import type { FsIds } from "../sys/credentials.ts";
@@ -14,7 +14,9 @@ import { mapName, rootOf, type UserNamespace } from "./id-map.ts";
 export function usernsOfProcess(pid: number): UserNamespace | undefined {
   const path = `/proc/${pid}/ns/user`;
   if (isOwnUserns(path)) return undefined;
-  return during("the container's user namespace", () => userNamespace(openNamespace(path), readIdMap(pid)));
+  return withContext("the container's user namespace", () =>
+    userNamespace(openNamespace(path), readIdMap(pid)),
+  );
 }
 
 /**
@@ -51,13 +53,13 @@ export function usernsOfConfig(
  * that can be. `script` as for {@link usernsOfConfig}.
  */
 export function usernsOfMap(store: Store, map: IdMap, script?: number): UserNamespace {
-  return during("user namespace for the container's maps", () =>
+  return withContext("user namespace for the container's maps", () =>
     userNamespace(ofMap(store, map, script), map),
   );
 }
 
 function joined(path: string, map: IdMap): UserNamespace | undefined {
-  return during(`user namespace ${quote(path)}`, () => {
+  return withContext(`user namespace ${quote(path)}`, () => {
     if (isOwnUserns(path)) return undefined;
     const pid = /^\/proc\/([0-9]+)\/ns\/user$/.exec(path)?.[1];
     const known = pid === undefined ? map : readIdMap(Number(pid));

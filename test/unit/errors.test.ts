@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { during, exitStatus, formatError, UsageError, VeneerError } from "../../src/errors.ts";
+import { exitStatus, formatError, UsageError, VeneerError, withContext } from "../../src/errors.ts";
 
 const nested = (innermost: unknown) =>
   new VeneerError("FAILED", "start web1", {
@@ -46,7 +46,7 @@ describe("exitStatus", () => {
 describe("during", () => {
   it("gives a failure a frame, and passes wrong usage as it is", () => {
     const fail = (error: Error) => () =>
-      during("import debian", () => {
+      withContext("import debian", () => {
         throw error;
       });
     expect(fail(new Error("EIO"))).toThrow("import debian");

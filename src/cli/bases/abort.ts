@@ -1,5 +1,5 @@
 import { detachSession, dropSession } from "../../bases/edit-session.ts";
-import { duringAsync } from "../../errors.ts";
+import { withContextAsync } from "../../errors.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { takeSession } from "./session.ts";
@@ -15,7 +15,7 @@ export const command: Command = {
   async run(context, input) {
     const name = checkName("base", input.operands[0] ?? "");
     const { store } = context.settings;
-    await duringAsync(`abort ${name}`, async () => {
+    await withContextAsync(`abort ${name}`, async () => {
       const { session, lock } = takeSession(store, name);
       using _lock = lock;
       detachSession(store, name, true);

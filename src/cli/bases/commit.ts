@@ -1,6 +1,6 @@
 import { commitSession } from "../../bases/commit-session.ts";
 import { detachSession, discardFromSession } from "../../bases/edit-session.ts";
-import { duringAsync } from "../../errors.ts";
+import { withContextAsync } from "../../errors.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
@@ -30,7 +30,7 @@ NAME@VERSION.`,
   async run(context, input) {
     const name = checkName("base", input.operands[0] ?? "");
     const { store } = context.settings;
-    await duringAsync(`commit ${name}`, async () => {
+    await withContextAsync(`commit ${name}`, async () => {
       const { session, lock } = takeSession(store, name);
       using _lock = lock;
       const discarded = readDiscarded(input);

@@ -11,7 +11,7 @@ import {
   openSession,
 } from "../../bases/edit-session.ts";
 import { parseVolume } from "../../containers/volume.ts";
-import { causes, duringAsync, UsageError, VeneerError } from "../../errors.ts";
+import { causes, UsageError, VeneerError, withContextAsync } from "../../errors.ts";
 import { makeRun, makeStore, type Store } from "../../store/paths.ts";
 import { lockSession, readSession } from "../../store/sessions.ts";
 import { workingDirectory } from "../../sys/self.ts";
@@ -114,7 +114,7 @@ async function editBy(
   const { session, lock } = openSession(store, name, words, volumes);
   using _lock = lock;
   // awaited here: the lock goes when this scope ends
-  return await duringAsync(`edit ${name}`, async () => {
+  return await withContextAsync(`edit ${name}`, async () => {
     let status = -1;
     try {
       status = await runInSession(store, name, words, context.env, readVariables(input));

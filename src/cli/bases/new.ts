@@ -1,5 +1,5 @@
 import { makeEmptyBase, stackBase } from "../../bases/new-base.ts";
-import { during } from "../../errors.ts";
+import { withContext } from "../../errors.ts";
 import { checkName, formatBaseRef, parseBaseRef } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 
@@ -25,7 +25,7 @@ Without --from its first version is one empty directory, to be filled by hand in
     const { store } = context.settings;
     const name = checkName("base", input.operands[0] ?? "");
     const from = input.value("--from");
-    const made = during(`new ${name}`, () =>
+    const made = withContext(`new ${name}`, () =>
       from === undefined ? makeEmptyBase(store, name) : stackBase(store, name, parseBaseRef(from)),
     );
     context.out(formatBaseRef(made));

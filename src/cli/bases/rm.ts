@@ -1,4 +1,4 @@
-import { during } from "../../errors.ts";
+import { withContext } from "../../errors.ts";
 import { deleteTrash } from "../../gc/empty-trash.ts";
 import { removeBase } from "../../inventory/remove-base.ts";
 import { formatBaseRef, parseBaseRef } from "../../text/names.ts";
@@ -22,7 +22,7 @@ Of several the first that is refused ends it; those before it are gone.`,
     const trash: string[] = [];
     try {
       for (const ref of refs)
-        trash.push(...during(`remove ${formatBaseRef(ref)}`, () => removeBase(store, ref)));
+        trash.push(...withContext(`remove ${formatBaseRef(ref)}`, () => removeBase(store, ref)));
     } finally {
       using progress = drawProgress(context);
       progress.step("deleting");

@@ -1,6 +1,6 @@
 import { shareBase } from "../../bases/share.ts";
 import { mapOfUser, uidOf } from "../../bases/user-ids.ts";
-import { duringAsync, UsageError } from "../../errors.ts";
+import { UsageError, withContextAsync } from "../../errors.ts";
 import { checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
@@ -32,7 +32,7 @@ base ls' of the user lists the base, and the user's own bases win over shared on
     if (context.user !== undefined) throw new UsageError("bases are shared by root", "run as root");
     const audiences = users.length > 0 ? users.map(uidOf) : (["all"] as const);
     using progress = drawProgress(context);
-    await duringAsync(`share ${name}`, () =>
+    await withContextAsync(`share ${name}`, () =>
       shareBase(context.settings.store, name, audiences, mapOfUser, progress),
     );
   },

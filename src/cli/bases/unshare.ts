@@ -1,6 +1,6 @@
 import { unshareBase } from "../../bases/share.ts";
 import { uidOf } from "../../bases/user-ids.ts";
-import { duringAsync, UsageError } from "../../errors.ts";
+import { UsageError, withContextAsync } from "../../errors.ts";
 import { parseBaseRef } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 
@@ -29,7 +29,7 @@ go on until 'veneer base rm' removes layers below them.`,
       );
     }
     const audiences = users.length > 0 ? { audiences: users.map(uidOf) } : {};
-    await duringAsync(`unshare ${text}`, () =>
+    await withContextAsync(`unshare ${text}`, () =>
       unshareBase(context.settings.store, name, { version, ...audiences, force: input.has("--force") }),
     );
   },

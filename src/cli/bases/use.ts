@@ -1,4 +1,4 @@
-import { during, UsageError } from "../../errors.ts";
+import { UsageError, withContext } from "../../errors.ts";
 import { readVersion } from "../../store/bases.ts";
 import { refuseShared } from "../../store/shared.ts";
 import { changeBase, setCurrent } from "../../store/versions.ts";
@@ -25,7 +25,7 @@ current one stay too: 'base use' leads back to them, and the next one gets a num
         `write ${name}@NUMBER; 'veneer base log ${name}' lists them`,
       );
     }
-    during(`use ${formatBaseRef(ref)}`, () => {
+    withContext(`use ${formatBaseRef(ref)}`, () => {
       refuseShared(store, name);
       using lock = changeBase(store, name);
       if (!lock) readVersion(store, ref);

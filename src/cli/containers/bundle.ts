@@ -24,20 +24,27 @@ container its root, so that runc and crun run it as it is; with veneer-runc or v
 the root is there already. Without a COMMAND the one of the image is taken, else /bin/sh.`,
   examples: ["veneer bundle debian /tmp/b -- sleep 60 && runc run --bundle /tmp/b web1"],
   run(context, input) {
-    const wishes = readContainer(context, input);
+    const options = readContainer(context, input);
     const { store } = context.settings;
-    if (wishes.name !== undefined && readInstance(store, wishes.name)) refuseForExisting(wishes);
+    if (options.name !== undefined && readInstance(store, options.name)) refuseForExisting(options);
     const directory = resolve(input.operands[1] as string);
-    const id = wishes.name ?? wishes.base.name;
+    const id = options.name ?? options.base.name;
     const words = ["--root", store.root, "--run", store.run];
     const config = context.handedConfig === "" ? [] : ["--config", context.handedConfig];
     const hook = {
       path: programPath(),
-      args: ["veneer", ...words, ...config, "hook", "oci", ...(wishes.shiftedCopy ? ["--shifted-copy"] : [])],
+      args: [
+        "veneer",
+        ...words,
+        ...config,
+        "hook",
+        "oci",
+        ...(options.shiftedCopy ? ["--shifted-copy"] : []),
+      ],
       env: MINIMAL_ENVIRONMENT,
     };
-    const facts = containerFacts(store, wishes, id, ROOTFS);
-    const root = wishes.idmap && requireRoot(wishes.idmap);
+    const facts = containerFacts(store, options, id, ROOTFS);
+    const root = options.idmap && requireRoot(options.idmap);
     writeBundle(directory, ociConfig({ ...facts, hooks: { createRuntime: [hook], poststop: [hook] } }), root);
     context.out(directory);
   },

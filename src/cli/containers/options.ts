@@ -129,10 +129,10 @@ function readVolume(text: string): Volume {
 }
 
 /** Throws UsageError for options that decide what a new upper holds: this instance has its upper. */
-export function refuseForExisting(wishes: ContainerOptions): void {
-  if (wishes.opaque === undefined && wishes.mask.length === 0 && wishes.tmpfs === undefined) return;
+export function refuseForExisting(options: ContainerOptions): void {
+  if (options.opaque === undefined && options.mask.length === 0 && options.tmpfs === undefined) return;
   throw new UsageError(
-    `instance ${wishes.name} exists already: --opaque, --mask and --tmpfs are decided when it is made`,
+    `instance ${options.name} exists already: --opaque, --mask and --tmpfs are decided when it is made`,
     "leave them out, or use another name",
   );
 }

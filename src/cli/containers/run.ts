@@ -44,41 +44,41 @@ are for it. It has no input.`,
     "veneer run debian@3 -v /srv/data:/data:ro -u www-data -- /data/start",
   ],
   run(context, input) {
-    const wishes = readContainer(context, input);
+    const options = readContainer(context, input);
     const { store } = context.settings;
-    if (wishes.terminal && !isTerminal(0)) {
+    if (options.terminal && !isTerminal(0)) {
       throw new UsageError("-t needs a terminal on stdin", "leave -t out, or run it from a terminal");
     }
     const detach = input.has("--detach");
-    if (wishes.terminal && detach) {
+    if (options.terminal && detach) {
       throw new UsageError("a container in the background has no terminal", "leave -t out: 'veneer exec -t'");
     }
     const remove = input.has("--rm");
-    if (wishes.name !== undefined && readInstance(store, wishes.name)) {
-      refuseForExisting(wishes);
+    if (options.name !== undefined && readInstance(store, options.name)) {
+      refuseForExisting(options);
       if (remove) {
         throw new UsageError(
-          `instance ${wishes.name} exists already: --rm would remove what it keeps`,
-          `leave --rm out, or remove it with 'veneer rm ${wishes.name}' first`,
+          `instance ${options.name} exists already: --rm would remove what it keeps`,
+          `leave --rm out, or remove it with 'veneer rm ${options.name}' first`,
         );
       }
     }
     const runtime = chooseRuntime(context, input.value("--runtime"));
-    const id = wishes.name ?? `${wishes.base.name.slice(0, 40)}-${uniqueSuffix()}`;
+    const id = options.name ?? `${options.base.name.slice(0, 40)}-${uniqueSuffix()}`;
     const { env } = context;
     const place = { store, configFile: context.handedConfig, runtime, env };
     const runThen = (run: () => number) => {
       try {
         return run();
       } finally {
-        if (remove && wishes.name !== undefined) removeAfterwards(store, wishes.name);
+        if (remove && options.name !== undefined) removeAfterwards(store, options.name);
         sweepOutputs(store);
       }
     };
-    if (!detach) return runThen(() => runContainer(place, id, wishes));
+    if (!detach) return runThen(() => runContainer(place, id, options));
     const status = untilStarted((started) => {
       try {
-        return runThen(() => keepContainer(place, id, wishes, started));
+        return runThen(() => keepContainer(place, id, options, started));
       } catch (error) {
         context.note(`veneer: ${formatError(error, storeHint(error))}`);
         return exitStatus(error);

@@ -8,7 +8,7 @@ import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc-cont
 import { updates } from "../../engines/updates.ts";
 import { UsageError } from "../../errors.ts";
 import { policyDirectory } from "../../inventory/policy.ts";
-import { placesOfEnvironment } from "../../request/default-paths.ts";
+import { pathsOfEnvironment } from "../../request/default-paths.ts";
 import { programPath } from "../../sys/self.ts";
 import { lstatMaybe } from "../../sys/stat.ts";
 import { nearest } from "../../text/did-you-mean.ts";
@@ -64,7 +64,7 @@ export function setupRequest(context: Context, input: Input): SetupRequest {
   if (user !== undefined && input.operands[0] !== "podman") {
     throw new UsageError(`${quote(input.operands[0] ?? "")} is set up by root`, "a user sets up podman");
   }
-  const home = user === undefined ? "/etc" : dirname(dirname(placesOfEnvironment(user, env).config));
+  const home = user === undefined ? "/etc" : dirname(dirname(pathsOfEnvironment(user, env).config));
   const etc = input.value("--etc") ?? home;
   if (!etc.startsWith("/")) throw new UsageError(`--etc ${quote(etc)} is not an absolute path`);
   return {

@@ -1,7 +1,7 @@
 /** The surroundings of a verb, from the options before it and the environment of the person who calls it. */
 import { causes, UsageError } from "../../errors.ts";
 import { type GlobalOptions, readSettings } from "../../request/config.ts";
-import { actingUser, homeOf, placesOfEnvironment, ROOT_PLACES } from "../../request/default-paths.ts";
+import { actingUser, homeOf, pathsOfEnvironment, ROOT_PATHS } from "../../request/default-paths.ts";
 import { SysError } from "../../sys/errno.ts";
 import { explainStore } from "../../sys/explain.ts";
 import { geteuid } from "../../sys/process.ts";
@@ -27,7 +27,7 @@ export function makeContext(options: GlobalOptions, env: Environment): Context {
   const withEnvironment: GlobalOptions = { ...options };
   const origins: Record<string, string> = {};
   const user = personWithoutRoot(env);
-  const places = user === undefined ? ROOT_PLACES : placesOfEnvironment(user, env);
+  const defaults = user === undefined ? ROOT_PATHS : pathsOfEnvironment(user, env);
   for (const [key, name] of [
     ["root", "VENEER_ROOT"],
     ["run", "VENEER_RUN"],
@@ -35,18 +35,18 @@ export function makeContext(options: GlobalOptions, env: Environment): Context {
     if (options[key] === undefined) withEnvironment[key] = absolute(name, env[name]);
     if (withEnvironment[key] !== undefined) origins[key] = options[key] === undefined ? name : `--${key}`;
   }
-  const settings = readSettings(withEnvironment, places);
+  const settings = readSettings(withEnvironment, defaults);
   if (user !== undefined) {
-    if (env.XDG_DATA_HOME && settings.store.root === places.root) origins.root ??= "XDG_DATA_HOME";
-    if (env.XDG_RUNTIME_DIR && settings.store.run === places.run) origins.run ??= "XDG_RUNTIME_DIR";
+    if (env.XDG_DATA_HOME && settings.store.root === defaults.root) origins.root ??= "XDG_DATA_HOME";
+    if (env.XDG_RUNTIME_DIR && settings.store.run === defaults.run) origins.run ??= "XDG_RUNTIME_DIR";
   }
-  const found = user !== undefined && lstatMaybe(places.config) ? places.config : "";
+  const found = user !== undefined && lstatMaybe(defaults.config) ? defaults.config : "";
   return {
     settings,
     origins,
-    configFile: options.config ?? places.config,
+    configFile: options.config ?? defaults.config,
     handedConfig: options.config ?? found,
-    defaultRun: settings.store.run === places.run,
+    defaultRun: settings.store.run === defaults.run,
     user,
     env,
     out,

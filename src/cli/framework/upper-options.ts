@@ -15,15 +15,15 @@ export const UPPER_OPTIONS: readonly Option[] = [
 
 /** Throws UsageError. */
 export function readUpperOptions(input: Input): Pick<RequestOptions, "opaque" | "mask" | "tmpfs"> {
-  const wishes: RequestOptions = {};
+  const options: RequestOptions = {};
   if (input.has("--opaque")) {
     const given = input.values("--opaque").filter((path) => path !== "none");
-    wishes.opaque = given.map((path) => checkInnerPath("opaque path", path));
+    options.opaque = given.map((path) => checkInnerPath("opaque path", path));
   }
   if (input.has("--mask")) {
-    wishes.mask = input.values("--mask").map((path) => checkInnerPath("masked path", path));
+    options.mask = input.values("--mask").map((path) => checkInnerPath("masked path", path));
   }
   const size = input.value("--tmpfs");
-  if (size !== undefined) wishes.tmpfs = parseSize(size);
-  return wishes;
+  if (size !== undefined) options.tmpfs = parseSize(size);
+  return options;
 }

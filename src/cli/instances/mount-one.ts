@@ -33,7 +33,7 @@ brings back, after a reboot, what was mounted and never unmounted, and what user
     refuseTransientMount("mount", context.env);
     const [id, directory] = input.operands;
     if (id === undefined) throw new UsageError("veneer mount needs ID", "usage: veneer mount ID [DIR]");
-    const wishes = { directory, suid: input.has("--suid") };
-    context.out(mountInstance(context.settings, checkName("instance", id), wishes));
+    const options = { directory, suid: input.has("--suid") };
+    context.out(mountInstance(context.settings, checkName("instance", id), options));
   },
 };

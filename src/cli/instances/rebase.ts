@@ -41,12 +41,12 @@ container that has no named instance. An instance that is mounted by hand stays 
   run(context, input) {
     const [name = "", base = ""] = input.operands;
     const id = checkName("instance", name);
-    const wishes = {
+    const options = {
       dryRun: input.has("--dry-run"),
       force: input.has("--force"),
       pauseLimit: pauseLimitOf(input),
     };
-    const result = rebase(context.settings, id, parseBaseRef(base), wishes);
+    const result = rebase(context.settings, id, parseBaseRef(base), options);
     if (input.has("--json")) context.out(JSON.stringify(describe(id, result), undefined, 2));
     else for (const conflict of result.conflicts) context.out(printablePath(conflictLine(conflict)));
     note(context, id, result);

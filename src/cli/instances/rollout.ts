@@ -5,7 +5,7 @@ import { blockerLine } from "../../live/file-blockers.ts";
 import { onInterrupt } from "../../process/interrupt.ts";
 import { conflictLine, databaseWarnings } from "../../rebase/conflicts.ts";
 import type { Row } from "../../rollout/member.ts";
-import { type RolloutResult, type RolloutWishes, rollOut } from "../../rollout/rollout.ts";
+import { type RolloutOptions, type RolloutResult, rollOut } from "../../rollout/rollout.ts";
 import { readVersion } from "../../store/bases.ts";
 import { printablePath } from "../../text/file-names.ts";
 import { parseBaseRef } from "../../text/names.ts";
@@ -74,24 +74,24 @@ version before) and, below it, what each hides of the version and what needs a r
     "veneer rollout debian@3                      back to an older version",
   ],
   async run(context, input) {
-    const wishes = readWishes(context, input);
+    const options = readOptions(context, input);
     let result: RolloutResult;
     {
       using interrupted = onInterrupt();
       using progress = drawProgress(context);
-      result = await rollOut(context.settings, wishes, { progress, stop: interrupted.signal });
+      result = await rollOut(context.settings, options, { progress, stop: interrupted.signal });
     }
     print(context, input, result);
     return result.outcome === "done" ||
       result.outcome === "nothing" ||
       isPlanned(result) ||
-      isBack(result, wishes)
+      isBack(result, options)
       ? 0
       : 1;
   },
 };
 
-function readWishes(context: Context, input: Input): RolloutWishes {
+function readOptions(context: Context, input: Input): RolloutOptions {
   const command = input.value("--check");
   const seconds = count(input, "--check-timeout") ?? Number(CHECK_TIMEOUT);
   if (command?.trim() === "") throw new UsageError("--check needs a command");
@@ -132,7 +132,7 @@ function isPlanned({ outcome, rows }: RolloutResult): boolean {
 }
 
 /** All was taken back, as it was asked for. */
-function isBack({ outcome, rows }: RolloutResult, { back }: RolloutWishes): boolean {
+function isBack({ outcome, rows }: RolloutResult, { back }: RolloutOptions): boolean {
   return back && outcome === "back" && rows.every(({ state }) => state !== "stuck");
 }
 
