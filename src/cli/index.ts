@@ -9,9 +9,10 @@ import { nearest } from "../text/did-you-mean.ts";
 import { quote } from "../text/quote.ts";
 import type { Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
-import { logVerb } from "./framework/logged.ts";
+import { runLogged } from "./framework/logged.ts";
 import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
+import { NOT_RECOVERED, RECOVERY_TIME, recoveryCommand } from "./framework/recovery.ts";
 import { findVerb, isGroup, verbNames } from "./framework/verbs.ts";
 
 declare const VERSION: string;
@@ -66,15 +67,8 @@ async function dispatch(
   }
   const context = makeContext(options, env);
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
-  await recoverRebases(context, command.name);
-  let status: number;
-  try {
-    status = (await command.run(context, input)) ?? 0;
-  } catch (error) {
-    logVerb(command, context, input, { error });
-    throw error;
-  }
-  logVerb(command, context, input, { status });
+  if (!command.name.startsWith("internal ")) await recoverRebases(context);
+  const status = await runLogged(command, context, input);
   if (status === 0 && context.user === undefined) {
     if (command.publishes) await shareAgain(context);
     if (command.publishes || command.name.startsWith("base ")) await devicesAgain(context);
@@ -119,31 +113,21 @@ async function again(context: Context, join: number | undefined): Promise<number
   return runInside(programPath(), process.argv.slice(2), context.env, "command", join);
 }
 
-/** Milliseconds. */
-const RECOVERY_TIME = 15_000;
-
-/** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
-async function recoverRebases(context: Context, name: string): Promise<void> {
-  const { store } = context.settings;
-  if (name.startsWith("internal ") || !lstatMaybe(`${store.run}/moving`)) return;
-  const { holdIntent, listIntents } = await import("../live/journal.ts");
-  const isLeft = (key: string) => {
-    using held = holdIntent(store, key);
-    return held !== undefined;
-  };
-  if (!listIntents(store).some(isLeft)) return;
-  // in another process: a container that cannot be brought to order keeps nobody from looking at the others
-  const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
-  const child = Bun.spawn([programPath(), ...words], {
+/** Before anything else: the container of a rebase that was killed may still be frozen. */
+async function recoverRebases({ settings }: Context): Promise<void> {
+  const words = recoveryCommand(settings.store);
+  if (words === undefined) return;
+  const child = Bun.spawn([...words], {
     cwd: "/",
     env: { PATH: MINIMAL_PATH },
     stdio: ["ignore", "ignore", "inherit"],
   });
   await Promise.race([child.exited, Bun.sleep(RECOVERY_TIME)]);
   if (child.exitCode !== null || child.signalCode !== null) return;
+  // it may wait in the kernel, out of reach of signals: it is not waited for
   child.kill("SIGKILL");
   child.unref();
-  note("veneer: a container whose rebase was killed could not be brought to order: it does not answer");
+  note(NOT_RECOVERED);
 }
 
 /** The longest verb that the words begin with, and what follows it. */

@@ -4,9 +4,9 @@
  */
 import { exitStatus, formatError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
-import { namesIn } from "../store/versions.ts";
+import { TIMED_OUT } from "../sys/environment.ts";
 import { geteuid } from "../sys/process.ts";
-import { programPath, useUmask } from "../sys/self.ts";
+import { useUmask } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
 import { command as exec } from "./containers/exec.ts";
 import { command as logs } from "./containers/logs.ts";
@@ -14,9 +14,10 @@ import { command as run } from "./containers/run.ts";
 import { command as stop } from "./containers/stop.ts";
 import type { Command, Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
-import { logVerb } from "./framework/logged.ts";
+import { runLogged } from "./framework/logged.ts";
 import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
+import { NOT_RECOVERED, RECOVERY_TIME, recoveryCommand } from "./framework/recovery.ts";
 import { command as create } from "./instances/create.ts";
 import { command as mount } from "./instances/mount-one.ts";
 import { command as rm } from "./instances/rm.ts";
@@ -60,24 +61,14 @@ function runVerb(
   if (help || geteuid() !== 0 || command.large?.(input)) return undefined;
   const context = makeContext(options, env);
   recoverRebases(context);
-  let status: number;
-  try {
-    status = Number(command.run(context, input) ?? 0);
-  } catch (error) {
-    logVerb(command, context, input, { error });
-    throw error;
-  }
-  logVerb(command, context, input, { status });
-  return status;
+  return Number(runLogged(command, context, input));
 }
 
-/** Milliseconds: a container that cannot be brought to order keeps nobody from looking at the others. */
-const RECOVERY_TIME = 15_000;
-
-/** A container whose live rebase was killed may stand still: whoever comes first lets it go on. */
-function recoverRebases({ settings: { store } }: Context): void {
-  if (!namesIn(`${store.run}/moving`).some((name) => name.endsWith(".json"))) return;
-  const words = ["--root", store.root, "--run", store.run, "internal", "recover"];
-  const { stderr } = runToEnd([programPath(), ...words], { limit: RECOVERY_TIME });
+/** Before anything else: the container of a rebase that was killed may still be frozen. */
+function recoverRebases({ settings }: Context): void {
+  const words = recoveryCommand(settings.store);
+  if (words === undefined) return;
+  const { status, stderr } = runToEnd(words, { limit: RECOVERY_TIME });
   if (stderr !== "") note(stderr.trimEnd());
+  if (status === TIMED_OUT) note(NOT_RECOVERED);
 }

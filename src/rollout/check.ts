@@ -3,6 +3,7 @@ import { execa } from "execa";
 import { withDeathSignal } from "../process/death-signal.ts";
 import { requireProgram } from "../process/find-program.ts";
 import { failed } from "../process/run-program.ts";
+import { TIMED_OUT } from "../sys/environment.ts";
 
 export interface Check {
   /** for sh -c, on the host */
@@ -40,7 +41,8 @@ export async function runCheck(
   });
   if (result.exitCode === 0) return undefined;
   if (stop.aborted) return `interrupted by ${stop.reason}`;
-  if (result.exitCode === 124 || result.exitCode === 137) return `${what} did not end within ${seconds} s`;
+  if (result.exitCode === TIMED_OUT || result.exitCode === 137)
+    return `${what} did not end within ${seconds} s`;
   const said =
     result.stderr.trim() === "" ? result.stdout.trim().split("\n").slice(-1).join() : result.stderr;
   return failed(what, result.exitCode, result.signal, said).message;

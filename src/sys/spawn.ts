@@ -3,7 +3,7 @@
  * quickjs/spawn.ts in its place, which forks. Both export the same.
  */
 import { constants } from "node:os";
-import { MINIMAL_ENVIRONMENT, MINIMAL_PATH } from "./environment.ts";
+import { MINIMAL_ENVIRONMENT, MINIMAL_PATH, TIMED_OUT } from "./environment.ts";
 import { readlink } from "./fd.ts";
 import { identify } from "./process.ts";
 import { sleep } from "./self.ts";
@@ -25,7 +25,7 @@ export interface Ended {
 /** The environment of a program that we start for ourselves; `env` is NAME=VALUE each, in place of it. */
 export interface RunOptions {
   readonly env?: readonly string[];
-  /** milliseconds after which it is left behind, with status 124 */
+  /** milliseconds after which it is left behind, with the status TIMED_OUT */
   readonly limit?: number;
 }
 
@@ -41,6 +41,8 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
       ...(options.limit !== undefined && { timeout: options.limit, killSignal: "SIGKILL" as const }),
     });
     const { stdout, stderr, exitCode, signalCode } = child;
+    if (child.exitedDueToTimeout)
+      return { status: TIMED_OUT, stdout: stdout.toString(), stderr: stderr.toString() };
     const status = signalCode ? 128 + (constants.signals[signalCode as NodeJS.Signals] ?? 0) : exitCode;
     return { status, stdout: stdout.toString(), stderr: stderr.toString() };
   } catch (error) {

@@ -1,16 +1,36 @@
-/** The log's line of a verb that makes a change. */
+/** Runs verbs; those that make a change leave a line in the log. */
 import { exitStatus } from "../../errors.ts";
 import { logEvent } from "../../report/event-log.ts";
 import type { Command, Context, Input } from "./command.ts";
 
-/** To be called with the status of a verb, or with what it threw. */
-export function logVerb(
-  command: Command,
-  context: Context,
+/** Runs a verb and logs how it ended. Returns its status, as a promise where the verb does; throws what the verb throws. */
+export function runLogged(command: Command, context: Context, input: Input): number | Promise<number> {
+  const succeed = (result: number | undefined) => {
+    const status = result ?? 0;
+    logVerb(command, context, input, { status });
+    return status;
+  };
+  const fail = (error: unknown): never => {
+    logVerb(command, context, input, { error, status: exitStatus(error) });
+    throw error;
+  };
+  let result: ReturnType<Command["run"]>;
+  try {
+    result = command.run(context, input);
+  } catch (error) {
+    return fail(error);
+  }
+  return typeof result === "object"
+    ? (result as Promise<number | undefined>).then(succeed, fail)
+    : succeed(result as number | undefined);
+}
+
+function logVerb(
+  { name, changes }: Command,
+  { settings }: Context,
   input: Input,
-  end: { status: number } | { error: unknown },
-) {
-  if (!command.changes || input.has("--dry-run")) return;
-  const failure = "error" in end ? { error: end.error, status: exitStatus(end.error) } : end;
-  logEvent(context.settings.config, { event: command.name, arguments: input.operands.join(" "), ...failure });
+  ending: { readonly status: number; readonly error?: unknown },
+): void {
+  if (!changes || input.has("--dry-run")) return;
+  logEvent(settings.config, { event: name, arguments: input.operands.join(" "), ...ending });
 }

@@ -1,6 +1,6 @@
 /** Processes of the small program that it does not wait for: it forks. */
 
-import { MINIMAL_ENVIRONMENT } from "../environment.ts";
+import { MINIMAL_ENVIRONMENT, TIMED_OUT } from "../environment.ts";
 import { type Fd, openat, readAll } from "../fd.ts";
 import { makeMemoryFile } from "../files/data.ts";
 import { AT_FDCWD, CLONE_NEWUSER, O_RDWR } from "../flags.ts";
@@ -47,7 +47,7 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
 
 const WNOHANG = 1;
 
-/** Like {@link waitFor}; what does not end in time is killed, and 124: it may wait in the kernel, out of reach of signals. */
+/** Like {@link waitFor}; what does not end in time is killed, and not waited for: it may be in the kernel, out of reach of signals. */
 function waitWithin(pid: number, milliseconds: number | undefined): number {
   if (milliseconds === undefined) return waitFor(pid);
   const ended = new Int32Array(1);
@@ -55,7 +55,7 @@ function waitWithin(pid: number, milliseconds: number | undefined): number {
     if (syscall(SYS.wait4, pid, ended, WNOHANG, null) === pid) return shellStatus(ended[0] as number);
   }
   syscall(SYS.kill, pid, SIGKILL);
-  return 124;
+  return TIMED_OUT;
 }
 
 const SIGKILL = 9;
