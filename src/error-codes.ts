@@ -269,7 +269,7 @@ export const ERROR_CODES = {
   ],
   PARTS: ["The upper of the instance is in parts that its definition does not name.", "Run `veneer gc`."],
   PAUSE: [
-    "A container would stand still for longer than it may, or did, and its rebase was undone.",
+    "A container would be paused for longer than allowed, or was, and its rebase was reverted.",
     "Allow more with `--pause-limit`, or stop the container to rebase it.",
   ],
   PROGRAM_FAILED: ["Another program failed; its last line is in the error.", "Mend what that line says."],
@@ -291,7 +291,7 @@ export const ERROR_CODES = {
   SESSION_OPEN: ["A session on the base is open.", "End it: `veneer base commit` or `veneer base abort`."],
   SHARED: ["The base is shared with users.", "`veneer base unshare` first."],
   STACKED: [
-    "Mounts in the container lie on one another, and this kernel cannot move those.",
+    "Mounts in the container are stacked on one another, and this kernel cannot move those.",
     "Unmount the upper one, stop the container to rebase it, or run Linux 6.5 or later.",
   ],
   STAGE: [

@@ -1,4 +1,4 @@
-/** Files that a running container has open and that stand in the way of another root. */
+/** Files that a running container has open and that block a switch to another root. */
 import { VeneerError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { type Blocker, blockerLine, blockers, type OpenFile } from "./file-blockers.ts";
@@ -10,15 +10,15 @@ import { boundSockets } from "./sockets.ts";
 
 /** A container's own uppers, open. */
 export interface Uppers {
-  /** those that are among the new layers, top first: what is written stays visible */
+  /** those that are among the new layers, top first: what is written there stays visible */
   readonly parts: readonly Fd[];
-  /** uppers that are layers no more (`foldParts`), in which files of the parts have links */
+  /** uppers that are no longer layers (`foldParts`), in which files of the parts have links */
   readonly folded?: readonly Fd[];
-  /** those of a generation that is left, top first: what is written there is not seen any more */
+  /** those of the generation that the container leaves, top first: what is written there is no longer visible */
   readonly left: readonly Fd[];
 }
 
-/** What stands in the way of another root now, as far as it can be told while the container runs. */
+/** What would block a switch to another root now, as far as this can be seen while the container runs. */
 export function findBlockers(container: LiveContainer, uppers: Uppers, moved: boolean): Blocker[] {
   const { members, rootIds } = container;
   const open = judge(openForWriting(members.pids, rootIds, lookPatiently), uppers, moved);
@@ -37,8 +37,8 @@ export interface Judged {
 }
 
 /**
- * Leaves out files that nobody can come to by a name. `moved`: all of the first of the parts goes along into the new
- * upper, so that files there keep all their names. `pace` is called before each, and may throw.
+ * Leaves out files that no path leads to any more. `moved`: the whole first part moves into the new upper, so that
+ * its files keep all their names. `pace` is called before each file, and may throw.
  */
 export function judge(
   opened: readonly Opened[],
@@ -60,13 +60,13 @@ export function judge(
   });
 }
 
-/** With the command lines of the processes, which could not be asked while they stood still. */
+/** Adds the command lines of the processes, which could not be asked while the processes were frozen. */
 export function withCommands(all: readonly Blocker[]): Blocker[] {
   const command = lookPatiently.commands([...new Set(all.map(({ pid }) => pid))]);
   return all.map((one) => ({ ...one, command: command(one.pid) || one.command }));
 }
 
-/** Throws when there are any, unless they are to be passed over. */
+/** Throws where there are any, unless `force` is set. */
 export function refuseBlockers(
   all: readonly Blocker[],
   { force, verb }: { readonly force: boolean; readonly verb: string },
@@ -75,6 +75,6 @@ export function refuseBlockers(
   const [first, ...rest] = all as [Blocker, ...Blocker[]];
   const more = rest.length === 0 ? "" : ` (and ${rest.length} more: --dry-run lists them)`;
   throw new VeneerError("OPEN_FILES", `${blockerLine(first)}${more}`, {
-    hint: `stop or restart that program, or --force to ${verb} all the same`,
+    hint: `stop or restart that program, or ${verb} anyway with --force`,
   });
 }

@@ -1,4 +1,4 @@
-/** What open files of a container stand in the way of another root. Pure: facts in, reasons out. */
+/** Which open files of a container block a switch to another root. Pure: facts in, reasons out. */
 
 /** A file of the container's root that a process has open. */
 export interface OpenFile {
@@ -25,9 +25,9 @@ export interface Blocker {
 }
 
 /**
- * Files with which something would go wrong. One that is only written, as a log is, goes on being the same file
- * for all; with one that is also read another process could be at work through the new root, and the locks by
- * which the two would keep apart are not shared between the roots.
+ * The files that would break. A file that is only written, such as a log, stays the same file for every process. A
+ * file that is also read may be in use through the new root at the same time, and the two roots do not share the
+ * locks by which processes would keep out of each other's way.
  */
 export function blockers(files: readonly OpenFile[]): Blocker[] {
   const found = files.flatMap((file): Blocker[] => {
@@ -44,18 +44,18 @@ export function blockers(files: readonly OpenFile[]): Blocker[] {
 function whyNot({ kind, reads, locked, otherNames, left }: OpenFile): string | undefined {
   if (kind !== "file") return whyCutOff(kind);
   if (left) return "writes to it, and it belongs to the generation that is left";
-  if (locked) return "holds a lock on it, which those that open it later would not see";
+  if (locked) return "holds a lock on it, which processes that open it later would not see";
   if (otherNames > 0)
     return `writes to it, and it has ${otherNames === 1 ? "another name" : `${otherNames} other names`}`;
   if (reads)
-    return "has it open for reading and writing: locks on it would not be seen by those that open it later";
+    return "has it open for reading and writing: processes that open it later would not see its locks";
   return undefined;
 }
 
 function whyCutOff(kind: "fifo" | "socket"): string {
   return kind === "fifo"
-    ? "has this FIFO open: those that open it later would not meet it"
-    : "listens on this socket: those that connect later would be refused";
+    ? "has this FIFO open, and processes that open it later would not reach it"
+    : "listens on this socket, and later connections would be refused";
 }
 
 /** `/var/lib/db (process 12, sqlite3): holds a lock on it…` */

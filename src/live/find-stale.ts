@@ -1,4 +1,4 @@
-/** What of a container's processes is still on a root that was taken away from it. */
+/** What the processes of a container still use of a root that was replaced. */
 import { readlink } from "../sys/fd.ts";
 import { gone } from "../sys/process/processes.ts";
 import { list } from "../sys/stat.ts";
@@ -9,7 +9,7 @@ export interface StaleUse {
   readonly pid: number;
   readonly command: string;
   readonly kind: "root" | "working directory" | "program" | "library" | "file" | "watch";
-  /** as the container saw it; of a watch (inotify(7), fanotify(7)) empty */
+  /** as the container saw it; empty for a watch (inotify(7), fanotify(7)) */
   readonly path: string;
 }
 
@@ -38,7 +38,7 @@ interface ProcessFiles {
   readonly pid: number;
   /** on one of the roots */
   readonly open: readonly string[];
-  /** where its descriptors of inotify(7) and fanotify(7) say what they watch */
+  /** its descriptors of inotify(7) and fanotify(7), whose fdinfo lists what they watch */
   readonly watching: readonly string[];
 }
 
@@ -89,12 +89,12 @@ function staleUses(pid: number, { open, libraries, isWatching }: Found, rootIds:
   return uses;
 }
 
-/** Whether a link of /proc leads to one of the roots; their file systems are not asked. */
+/** Whether a link of /proc leads to one of the roots. Asks no file system. */
 function isOn(link: string, rootIds: RootIds): boolean {
   return placeOfLink(link, (place) => isOfRoot(rootIds, place)) ?? false;
 }
 
-/** A range of each mapped file. */
+/** One address range of each mapped file. */
 function mappedFiles(maps: string): Map<string, string> {
   const ranges = new Map<string, string>();
   for (const line of maps.split("\n")) {

@@ -1,4 +1,4 @@
-/** The moment in which a container stands still and gets its new root. */
+/** The moment in which a container is frozen and gets its new root. */
 import { VeneerError, withContext } from "../errors.ts";
 import type { Instance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
@@ -32,73 +32,73 @@ export interface NewRoot extends Uppers {
   readonly layers: readonly Fd[];
   /** holds `upper` and `work` */
   readonly directory: string;
-  /** makes the directory, which goes when nothing comes of it; absent: it is there and stays */
+  /** makes the directory, which is removed again on failure; absent: it exists and stays */
   readonly make?: () => void;
-  /** hides in `upper` what masks name; called with the container's processes stopped, when nothing stands in the way */
+  /** hides in `upper` what the masks name; called while the container is frozen, when nothing blocks the switch */
   readonly hide: (upper: Fd, check: () => void) => void;
   readonly volatile: boolean;
-  /** what will hold: of the record all but what the swap adds */
+  /** what will hold afterwards: the whole record but for what the switch adds */
   readonly record: UseRecord;
   readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
   /** go on in spite of blockers */
   readonly force: boolean;
-  /** milliseconds in which the container may stand still */
+  /** milliseconds for which the container may be frozen */
   readonly pauseLimit: number;
 }
 
-/** What came of it. */
+/** What a switch did. */
 export interface SwitchResult {
-  /** milliseconds in which nothing of the container ran */
+  /** milliseconds for which nothing in the container ran */
   readonly pause: number;
-  /** files that are open for writing and stay the same file for all */
+  /** files that are open for writing and stay the same file for every process */
   readonly linked: readonly string[];
-  /** mount points that stay on the old root: parts of it that could not be exchanged */
+  /** mount points that stay on the old root: parts of it that could not be switched */
   readonly kept: readonly string[];
-  /** what `force` passed over */
+  /** the blockers that `force` ignored */
   readonly blockers: readonly Blocker[];
-  /** why what the container changed stays in its old upper; absent where it went along */
+  /** why the container's changes stay in its old upper; absent where they moved along */
   readonly stays?: string;
 }
 
-/** An switchMounts that is under way. */
+/** A switch that is under way. */
 export interface SwitchState {
   readonly store: Store;
   readonly container: LiveContainer;
   readonly next: NewRoot;
   intent: RebaseIntent;
-  /** lets the container go on when this process is killed, or stuck */
+  /** thaws the container when this process is killed or hangs */
   readonly guard: Guard;
-  /** the intents that are held */
+  /** the locks on the intents */
   readonly holders: Fd[];
-  /** its mounts are being moved, or were */
+  /** the container's mounts are being moved, or were */
   switching: boolean;
-  /** why what the container changed stays in its old upper; absent where it goes along */
+  /** why the container's changes stay in its old upper; absent where they move along */
   stays?: string;
   /** the container has its new root */
   switched: boolean;
-  /** something of it may stand still, or lie between the two roots */
+  /** some of its processes may be frozen, or the container may be between the two roots */
   frozen: boolean;
 }
 
 /**
- * Milliseconds: for how long a moment is looked for in which no file stands in the way, how long one and the same
- * must do so to end that, and the longest time between two tries.
+ * Milliseconds: how long to look for a moment without blockers; how long one and the same blocker must be there to
+ * end the search; and the longest time between two tries.
  */
 const PATIENCE = 10_000;
 const PERSISTENCE = 1500;
 const LONGEST_WAIT = 60;
 
-/** How often the looking may last too long. */
+/** How often freezing and looking may exceed the limit of the pause. */
 const LATE_TRIES = 4;
 
-/** The overlay that the container is to get, detached. */
+/** The overlay that the container is to get, as a detached mount. */
 export function mountNext({ layers, directory, volatile }: NewRoot, container: LiveContainer, store: Store) {
   const source = container.record.source as string;
   const mapped = container.mapped ? container.init.pid : undefined;
   return mountNew({ layers, directory, root: store.root, volatile, source }, mapped);
 }
 
-/** Tries until nothing stands in the way. */
+/** Tries until nothing blocks the switch. */
 export function switchWithRetry(state: SwitchState, overlay: NewOverlay): SwitchResult {
   const { next } = state;
   using upper = openDirectory(`${next.directory}/upper`);
@@ -118,12 +118,12 @@ export function switchWithRetry(state: SwitchState, overlay: NewOverlay): Switch
   }
 }
 
-/** On a busy machine a pause may last too long that did not when the container was looked at before. */
+/** On a busy machine the frozen look may exceed the limit although the look beforehand did not. */
 function trySwitchInTime(state: SwitchState, overlay: NewOverlay, upper: Fd, again: boolean) {
   try {
     return trySwitch(state, overlay, upper);
   } catch (error) {
-    // what was begun is undone, but the overlay has been mounted by then: there is no second try
+    // everything is reverted by now, but the overlay was mounted, so there is no second try
     const late = error instanceof VeneerError && error.code === "PAUSE";
     if (!late || !again || state.switching) throw error;
     return "again";
@@ -191,14 +191,14 @@ export function pauseLimit({
   return { limit: next.pauseLimit, container: record.container ?? record.key };
 }
 
-/** Processes that stand still now. */
+/** Processes that are frozen now. */
 function frozen({ freezer, outside, pids }: Members, plan: FreezePlan): number[] {
   const stopped = plan.stopped.map(({ pid }) => pid);
   const grouped = freezer ? [...pidsIn(freezer.path), ...outside.map(({ pid }) => pid)] : pids;
   return [...new Set([...grouped, ...stopped])];
 }
 
-/** All or nothing, unless what is to be undone cannot be: then the error says so ({@link isBetween}). */
+/** All or nothing, except where the undo itself fails: then the error has the code of {@link isBetween}. */
 function switchMounts(state: SwitchState, { mount, ids }: NewOverlay, pause: Pause): string[] {
   const { init, bound, copies, root, rootIds } = state.container;
   const shared = isShared(root);
@@ -210,15 +210,15 @@ function switchMounts(state: SwitchState, { mount, ids }: NewOverlay, pause: Pau
       const swap = () =>
         pivotToNewRoot(mount, proc, init.pid, new Set([root.device]), MS_PRIVATE, pause.check);
       try {
-        withContext("switchMounts the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
+        withContext("switch the root", () => (ids ? withFsIds(ids, swap) : swap()), explainError);
         state.switched = true;
       } catch (error) {
         try {
           state.switched = finishOrRevert(state.intent, proc, root.device) === "new";
         } catch (cause) {
-          throw new VeneerError(BETWEEN, "the root is half exchanged", {
+          throw new VeneerError(BETWEEN, "the root is half switched", {
             cause,
-            hint: "'veneer gc' tries again to bring it to order",
+            hint: "'veneer gc' tries again to finish or revert the switch",
           });
         }
         throw error;

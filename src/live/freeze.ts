@@ -1,4 +1,4 @@
-/** Stops every process of a container for a moment. */
+/** Freezes every process of a container for a moment. */
 import { VeneerError } from "../errors.ts";
 import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -10,7 +10,7 @@ import type { SwitchState } from "./freeze-and-switch.ts";
 import { type FreezePlan, publishIntent } from "./journal.ts";
 import { findMembers, type Members } from "./processes.ts";
 
-/** Milliseconds in which all processes must stand still: one in an uninterruptible wait may take longer. */
+/** Milliseconds for all processes to freeze: one in an uninterruptible wait may take longer. */
 const FREEZE_TIME = 2000;
 
 /** What {@link freezeAll} will do. Changes nothing. */
@@ -23,7 +23,10 @@ export function planFreeze(members: Members): FreezePlan {
   };
 }
 
-/** Returns when nothing of it runs any more. Throws after {@link FREEZE_TIME}, or `limit` milliseconds; the caller lets it go on either way. */
+/**
+ * Returns when no process of the container runs any more. Throws after {@link FREEZE_TIME}, or after `limit`
+ * milliseconds where that is less; the caller thaws the container in either case.
+ */
 export function freezeAll(plan: FreezePlan, limit = FREEZE_TIME): void {
   const time = Math.min(limit, FREEZE_TIME);
   const end = Date.now() + time;
@@ -33,7 +36,7 @@ export function freezeAll(plan: FreezePlan, limit = FREEZE_TIME): void {
     freeze(freezer);
     for (let count = 0; !isFrozen(freezer); count++) {
       if (Date.now() > end) throw notFrozen(freezer.path, time);
-      // most stand still within microseconds; version 1 may have to be asked again (cgroup-v1/freezer-subsystem)
+      // most are frozen within microseconds; version 1 may have to be asked again (cgroup-v1/freezer-subsystem)
       if (count > 50) Bun.sleepSync(0.5);
       if (count % 100 === 99 && freezer.kind === "v1") freeze(freezer);
     }
@@ -47,13 +50,13 @@ export function freezeAll(plan: FreezePlan, limit = FREEZE_TIME): void {
 }
 
 function notFrozen(what: string, time: number): VeneerError {
-  return new VeneerError("NOT_FROZEN", `${what} does not stand still within ${Math.round(time)} ms`, {
+  return new VeneerError("NOT_FROZEN", `could not freeze ${what} within ${Math.round(time)} ms`, {
     hint: "a process in it waits for a disk or a file server ('ps' shows state D); nothing was changed: try again later",
   });
 }
 
 /**
- * Lets all go on that {@link freezeAll} stopped. Idempotent; also for what a killed process of ours left. Tries again
+ * Thaws everything that {@link freezeAll} froze, also for a process of ours that was killed. Idempotent; tries again
  * before it throws.
  */
 export function thawAll(plan: FreezePlan): void {
@@ -65,7 +68,7 @@ export function thawAll(plan: FreezePlan): void {
       thaw(freezer);
       return;
     } catch (error) {
-      // the group goes with its last process
+      // the group disappears with its last process
       if (isErrno(error, "ENOENT", "ENODEV")) return;
       if (count === 20) throw error;
       Bun.sleepSync(10);
@@ -88,7 +91,7 @@ function isFrozen({ kind, path }: Freezer): boolean {
   return /^frozen 1$/m.test(readText(`${path}/cgroup.events`) ?? "");
 }
 
-/** Every thread is stopped, traced or dead; also when the process is gone. */
+/** Whether every thread is stopped, traced or dead, or the process is gone. */
 function isStopped(pid: number): boolean {
   return (
     identify(pid) === undefined ||
@@ -96,13 +99,16 @@ function isStopped(pid: number): boolean {
   );
 }
 
-/** Processes that came to stand outside of the group since `members` were looked for. */
+/** Processes that have appeared outside of the group since `members` were listed. */
 function newcomers(init: number, members: Members): ProcessIdentity[] {
   const known = new Set(members.pids);
   return findMembers(init).outside.filter(({ pid }) => !known.has(pid));
 }
 
-/** Children that were born between the look and the stop; each is written down before it is stopped. */
+/**
+ * Freezes children that were born between the listing and the freeze; each is written to the intent before it is
+ * stopped.
+ */
 export function stopNewcomers({ store, container, intent, holders }: SwitchState): FreezePlan {
   const { init, members } = container;
   let plan = intent.halt;
@@ -121,7 +127,7 @@ export function stopNewcomers({ store, container, intent, holders }: SwitchState
     throw error;
   }
   thawAll(plan);
-  throw new VeneerError("NOT_FROZEN", "the container makes processes faster than they can be stopped", {
+  throw new VeneerError("NOT_FROZEN", "the container creates processes faster than they can be stopped", {
     hint: "give it a control group of its own",
   });
 }

@@ -1,4 +1,4 @@
-/** A running container, looked at before it gets another root. */
+/** Inspects a running container before it gets another root. */
 import { VeneerError } from "../errors.ts";
 import { withProcesses } from "../inventory/running.ts";
 import { isRootOf } from "../store/mounts/roots.ts";
@@ -17,12 +17,12 @@ import { requireRoot } from "./pivot.ts";
 import { findMembers, type Members } from "./processes.ts";
 import { type Copy, findCopies, selfBinds } from "./root-copies.ts";
 
-/** A running container as a swap needs it. */
+/** A running container, as a switch needs to know it. */
 export interface LiveContainer {
   readonly record: UseRecord;
   readonly init: ProcessIdentity;
   readonly root: MountEntry;
-  /** parts of the root that are mounted again */
+  /** parts of the root that are mounted a second time */
   readonly bound: readonly MountEntry[];
   /** further namespaces with a copy of the root */
   readonly copies: readonly Copy[];
@@ -41,22 +41,22 @@ function rootMountOf(name: string, pid: number): number {
     if (!isErrno(cause, "EACCES")) throw cause;
     throw new VeneerError("USER_NAMESPACE", `container ${name} is in another user namespace of this user`, {
       cause,
-      hint: `'veneer rebase ${name} BASE' enters that by itself`,
+      hint: `'veneer rebase ${name} BASE' enters it`,
     });
   }
 }
 
-/** Of a container whose record is of version 0.1: {@link isRootOf} tells whether it is the right one. */
+/** For a container whose record is of version 0.1: {@link isRootOf} decides whether it is the right one. */
 function deviceOfRoot(pid: number): string {
   using root = openDirectory(`/proc/${pid}/root`);
   return mountStatus(root.number).device;
 }
 
-/** Mounts on one another are moved in the order in which they lie, which takes MOVE_MOUNT_BENEATH. */
+/** Stacked mounts are moved in their order, which takes MOVE_MOUNT_BENEATH. */
 function refuseStacks(mounts: readonly MountEntry[], root: number, name: string): void {
   const stacked = mountPointsOn(mounts, root).find(({ stack }) => stack.length > 1);
   if (!stacked || canAttachBeneath()) return;
-  throw new VeneerError("STACKED", `on /${stacked.path} in container ${name} mounts lie on one another`, {
+  throw new VeneerError("STACKED", `several mounts are stacked on /${stacked.path} in container ${name}`, {
     hint: "Linux 6.5 or later can move them; unmount the upper one, or stop the container to rebase it",
   });
 }
@@ -95,7 +95,7 @@ export function inspectLive(record: UseRecord): LiveContainer {
   const mapped = namespaceOf(init.pid, "user") !== namespaceOf(process.pid, "user");
   if (mapped && !record.idmap) {
     throw new VeneerError("USER_NAMESPACE", `container ${name} has a user namespace of its own`, {
-      hint: "stop it to rebase it: its root cannot be exchanged while it runs",
+      hint: "stop it to rebase it: its root cannot be switched while it runs",
     });
   }
   refuseStacks(mounts, root.id, name);
@@ -105,7 +105,7 @@ export function inspectLive(record: UseRecord): LiveContainer {
   if (covered) {
     throw new VeneerError(
       "IN_USE",
-      `${covered.target} in container ${name} is a part of its root that is mounted there again, with mounts on it`,
+      `${covered.target} in container ${name} is a part of its root that is mounted a second time, with mounts on it`,
       {
         hint: "it would stay on the old version; stop the container to rebase it",
       },

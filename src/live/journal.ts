@@ -1,4 +1,7 @@
-/** What a live rebase is about to do to a container, written down first: what it needs to be let go on again. */
+/**
+ * The intent of a live rebase: what it is about to do to a container, written before it begins, with all that is
+ * needed to thaw the container again.
+ */
 import { VeneerError } from "../errors.ts";
 import validateMoving from "../generated/moving.js";
 import { readDocument } from "../store/document.ts";
@@ -31,13 +34,13 @@ import {
 import type { ProcessIdentity } from "../sys/process.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
 
-/** How the processes of a container are made to stand still. */
+/** How the processes of a container are frozen. */
 export interface FreezePlan {
   /** absent: every process is stopped by a signal */
   readonly freezer?: Freezer;
-  /** processes that get SIGSTOP: those outside of the group that did not stand still before */
+  /** processes that get SIGSTOP: those outside of the group that were not stopped before */
   readonly stopped: readonly ProcessIdentity[];
-  /** it was frozen by somebody else, who will thaw it */
+  /** somebody else froze it, and will thaw it */
   readonly frozenBefore: boolean;
 }
 
@@ -55,18 +58,18 @@ export interface RebaseIntent {
   /** as they were */
   readonly record: UseRecord;
   readonly instance?: Instance;
-  /** the upper that is to be written to */
+  /** the upper that the container will write to */
   readonly part: string;
-  /** it was made for this */
+  /** it was made for this switch */
   readonly made: boolean;
-  /** the upper whose entries go along into the one of `part` */
+  /** the upper whose entries move into the one of `part` */
   readonly from?: string;
 }
 
 /**
- * Publishes an intent and holds it: it is under way as long as the descriptor is open. Whoever can take the lock
- * knows that its maker was killed. `again`: in the place of one that the caller holds; else throws BUSY when there
- * is one.
+ * Publishes an intent and locks it: it is under way as long as the descriptor is open, so whoever can take the lock
+ * knows that its maker was killed. `again`: replaces an intent that the caller holds; otherwise throws BUSY where
+ * there is one.
  */
 export function publishIntent(store: Store, intent: RebaseIntent, again = false): Fd {
   const path = paths.moving(store, intent.key);
@@ -93,8 +96,8 @@ function beingRebased({ container, key }: UseRecord): VeneerError {
 }
 
 /**
- * Holds the ephemeral upper of a container against another live rebase, as its lock holds an instance; undefined for a
- * container without one, or whose upper is gone. Throws BUSY.
+ * Locks the ephemeral upper of a container against another live rebase, as an instance's lock does for an instance.
+ * Undefined for a container without one, or whose upper is gone. Throws BUSY.
  */
 export function lockEphemeral(store: Store, record: UseRecord): Fd | undefined {
   if (record.ephemeral === undefined) return undefined;
@@ -120,7 +123,7 @@ export function listIntents(store: Store): string[] {
   return namesIn(`${store.run}/moving`).flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? []);
 }
 
-/** Takes an intent whose maker was killed; undefined where it is under way or was done with meanwhile. */
+/** Takes over an intent whose maker was killed; undefined where the switch is under way, or has ended meanwhile. */
 export function holdIntent(store: Store, key: string): Fd | undefined {
   const path = paths.moving(store, key);
   const fd = openatMaybe(AT_FDCWD, path, O_RDONLY);

@@ -1,8 +1,8 @@
 /**
- * Files that stay open for writing across a live rebase in a part that stays: a descriptor of before writes to the inode
- * there. The same inode, linked into the new upper under the same name, is what the new root shows and writes to:
- * all see the same bytes, and nothing is copied up. (overlayfs keeps locks and the watches of inotify on its own
- * inodes, of which each overlay has others: they are not shared.)
+ * Files that are open for writing during a live rebase, in a part that stays where it is: a descriptor opened before
+ * writes to the inode there. That same inode is linked into the new upper under the same name, so the new root shows
+ * it and writes to it: every process sees the same bytes, and nothing is copied up. (overlayfs keeps locks and
+ * inotify watches on its own inodes, which differ between overlays, so these are not shared.)
  */
 
 import { markImpure } from "../overlay/marks.ts";
@@ -27,14 +27,14 @@ export interface Found {
   readonly path: string;
   /** the part that has it: an index of the parts, 0 the top one */
   readonly part: number;
-  /** names that the file has besides its own in the parts */
+  /** names that the file has besides those in the parts */
   readonly otherNames: number;
 }
 
 /**
- * Where the parts (uppers, top first) have the very file that a process has open; undefined where its name now
- * shows another file or none, so that what is written to it is seen by nobody else. `folded` are uppers that are
- * no layers any more, in which it has links too.
+ * Finds the very file that a process has open in the parts (uppers, top first). Undefined where its name now leads to
+ * another file or to none, so that nobody else sees what is written to it. `folded` are uppers that are no longer
+ * layers, in which the file has links too.
  */
 export function findInParts(
   parts: readonly Fd[],
@@ -58,8 +58,8 @@ export function findInParts(
 const JOURNAL = "LPKSHHRH";
 
 /**
- * Whether a file of a part is a journal of systemd (systemd.io/JOURNAL_FILE_FORMAT): its one writer maps it for
- * reading and writing, and nobody takes locks on it.
+ * Whether a file is a journal of systemd (systemd.io/JOURNAL_FILE_FORMAT): its only writer maps it for reading and
+ * writing, and nobody locks it.
  */
 export function isJournal(part: Fd, path: string): boolean {
   using parent = openParent(part, path);
@@ -79,7 +79,7 @@ function lookAt(part: Fd, path: string): Stat | undefined {
   }
 }
 
-/** An overlay shows another inode number than the file's own when that was copied up, but the same times. */
+/** An overlay shows another inode number for a file that was copied up, but the same times. */
 function isSame(a: Stat, b: Stat): boolean {
   return (
     a.mode === b.mode &&
@@ -101,7 +101,10 @@ function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Links the files into `upper`, with the directories above them as the parts show them; times of directories stay. */
+/**
+ * Links the files into `upper`, with the directories above them as the parts show them; the times of directories
+ * stay.
+ */
 export function linkFiles(parts: readonly Fd[], upper: Fd, files: readonly Found[]): void {
   const times = new Map<string, Stat["mtime"]>();
   for (const { path, part } of new Map(files.map((file) => [file.path, file])).values()) {
@@ -114,13 +117,14 @@ export function linkFiles(parts: readonly Fd[], upper: Fd, files: readonly Found
     using from = openParent(parts[part] as Fd, path);
     using to = openParent(upper, path);
     check(linkat(from.number, nameOf(path), to.number, nameOf(path)), "link", path);
-    // it holds a file that may have come from another layer: inode numbers of its listing are to be looked up
+    // it now holds a file that may have come from another layer: overlayfs must look up the inode numbers of its
+    // listing
     markImpure(`${to.path}/.`);
   }
   for (const [directory, mtime] of [...times].reverse()) setTime(directory, mtime, upper.number);
 }
 
-/** Returns the time of the directory as the topmost part has it, whose attributes are those that the container sees. */
+/** Returns the time of the directory in the topmost part that has it, whose attributes the container sees. */
 function makeParent(parts: readonly Fd[], upper: Fd, path: string): Stat["mtime"] | undefined {
   for (const part of parts) {
     using below = openBelowMaybe(part.number, path);

@@ -1,31 +1,31 @@
-/** What the processes of a container have in their memory and behind their descriptors, as files of /proc say it. */
+/** What the processes of a container have mapped and open, read from /proc. */
 import { VeneerError } from "../errors.ts";
 import { readText } from "../sys/fd.ts";
 import { gone, nameOf } from "../sys/process/processes.ts";
 import { readWithin } from "../sys/process/read-within.ts";
 import { decodeStat, quickStat, STATX_BYTES, type Stat } from "../sys/stat.ts";
 
-/** Each asks for all at once; what belongs to a process that is gone is empty or undefined. */
+/** Each function asks for everything at once; the answer for a process that is gone is empty or undefined. */
 export interface Look {
-  /** of files of /proc/PID */
+  /** of files in /proc/PID */
   texts(paths: readonly string[]): (path: string) => string;
   /** of files that processes have mapped, by their links in map_files */
   stats(links: readonly string[]): (link: string) => Stat | undefined;
   commands(pids: readonly number[]): (pid: number) => string;
 }
 
-/** Milliseconds for a container that runs to answer, and for what is only to be shown to people. */
+/** Milliseconds for a running container to answer, and for what is only shown to people. */
 const ANSWER_TIME = 15_000;
 const NAME_TIME = 1000;
 
-/** Characters that people are shown of a command line. */
+/** Characters of a command line that people are shown. */
 const COMMAND_LENGTH = 200;
 
 const commandLine = (pid: number) => `/proc/${pid}/cmdline`;
 
 /**
- * Of processes that run, which may keep whoever looks at them waiting for ever. Throws NO_ANSWER where one does so;
- * without a command line a process has the name of its program.
+ * For running processes, which may keep whoever looks at them waiting for ever. Throws NO_ANSWER for one that does; a
+ * process whose command line cannot be read is shown by the name of its program.
  */
 export const lookPatiently: Look = {
   texts(paths) {
@@ -54,14 +54,14 @@ function answersOf(paths: readonly string[]): ReturnType<typeof readWithin> {
   const answers = readWithin(paths, ANSWER_TIME);
   const missing = paths.find((path) => !answers.has(path));
   if (missing === undefined) return answers;
-  throw new VeneerError("NO_ANSWER", `process ${missing.split("/")[2]} does not let itself be looked at`, {
+  throw new VeneerError("NO_ANSWER", `process ${missing.split("/")[2]} cannot be inspected`, {
     hint: `it waits for a file server ('cat ${missing}' waits too): end it, or stop the container`,
   });
 }
 
 /**
- * Of processes that stand still: none of them can take a lock now. Their command lines may be in a file of a server that
- * stands still too, so they have names. `pace` is called before each file, and may throw.
+ * For frozen processes: none of them can take a lock now. Their command lines may be in a file whose server is frozen
+ * too, so they are shown by the names of their programs. `pace` is called before each file, and may throw.
  */
 export function lookNow(pace: () => void): Look {
   return {

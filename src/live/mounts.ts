@@ -1,4 +1,4 @@
-/** How the mounts of a running container are carried from one root to another. Pure: mountinfo in, data out. */
+/** How the mounts of a running container move from one root to another. Pure: mountinfo in, data out. */
 import {
   MOUNT_ATTR__ATIME,
   MOUNT_ATTR_NOATIME,
@@ -13,15 +13,15 @@ import {
 import type { MountEntry } from "../sys/mountinfo.ts";
 import { isShared } from "../sys/propagation.ts";
 
-/** Mounts on one place of the root; what is mounted below them goes with them. */
+/** The mounts at one mount point of the root; what is mounted below them moves with them. */
 export interface Place {
   /** relative to the root */
   readonly path: string;
-  /** ids, the lowest first, the one that is seen last */
+  /** ids, the lowest first, the visible one last */
   readonly stack: readonly number[];
 }
 
-/** The places directly on the mount `root`. One that hides others by lying above them comes before those. */
+/** The mount points directly on the mount `root`. One that hides others comes before them. */
 export function mountPointsOn(mounts: readonly MountEntry[], root: number): Place[] {
   const direct = mounts.filter(({ parent, id, target }) => parent === root && id !== root && target !== "/");
   const above = mountsAbove(mounts);
@@ -35,7 +35,7 @@ export function mountPointsOn(mounts: readonly MountEntry[], root: number): Plac
     .map(({ path, stack }) => ({ path, stack }));
 }
 
-/** By parent and place, the first mount there: with it a stack of any height is walked once. */
+/** The first mount at each mount point, by parent and target: with it a stack of any height is walked once. */
 function mountsAbove(mounts: readonly MountEntry[]): ReadonlyMap<string, number> {
   const above = new Map<string, number>();
   for (const { id, parent, target } of mounts) {
@@ -94,8 +94,8 @@ export function attributesOf(options: string): { readonly set: number; readonly 
 }
 
 /**
- * What differs between the mounts before a swap and after it, the root's own id and file system aside: one line
- * for each mount that is missing, new or otherwise; none when all is as before.
+ * The differences between the mounts before a switch and after it, apart from the root's own id and file system: one
+ * line for each mount that is missing, new or changed; empty where nothing else changed.
  */
 export function differences(
   before: readonly MountEntry[],

@@ -1,11 +1,12 @@
 /**
- * What a container changed goes along into the part that its new root writes to: each entry of the old upper's root
- * is renamed, with all that is below it. So hard links stay one file, directories of the container's own can be renamed,
- * inode numbers stay, and what is open is the same file for all. Either stack shows the same at every moment, and the
- * old overlay reaches what it has looked up by now (its dentries move with the directories).
+ * Moves the container's changes into the part that its new root writes to: each entry of the old upper's root is
+ * renamed, with everything below it. So hard links stay one file, directories of the container's own can be renamed,
+ * inode numbers stay, and an open file is the same file for every process. Both stacks show the same tree at every
+ * moment, and the old overlay still reaches what it has looked up (its dentries move with the directories).
  *
- * A process that has the root of the old overlay as a directory looks names up there, and would miss what is gone:
- * where one does that the switchMounts does not reach, all stays in the old upper, which is a layer from then on.
+ * A process that has the root of the old overlay as a directory looks names up there, and would miss what has moved.
+ * Where there is such a process in a namespace that the switch does not reach, everything stays in the old upper,
+ * which becomes a layer.
  */
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, rename, syncfs, uniqueSuffix } from "../sys/fd.ts";
@@ -18,15 +19,15 @@ import { copyAttributes } from "../trees/copy-attributes.ts";
 import type { LiveContainer } from "./inspect.ts";
 import { lookPatiently } from "./look.ts";
 
-/** Entries of a root that are moved while its container is paused: 0.1 ms each on a busy machine. */
+/** The most entries of a root that are moved while its container is frozen: 0.1 ms each on a busy machine. */
 const MOST = 1024;
 
-/** Why an entry stays where it is: immutable, of another project's quota, or there is one of its name. */
+/** Why an entry stays where it is: it is immutable, has another project's quota, or its name is taken. */
 const STAYS = ["EPERM", "EXDEV", "EEXIST", "EBUSY"] as const;
 
 /**
- * Moves all entries of `from`, the root of an upper, to `to`, which gets its attributes. Returns why an entry could not
- * be moved: then it and those after it are in `from`.
+ * Moves all entries of `from`, the root of an upper, to `to`, which also gets its attributes. Returns why an entry
+ * could not be moved; that entry and those after it are still in `from`.
  */
 export function moveChanges(from: Fd, to: Fd, pace: () => void = () => {}): string | undefined {
   copyAttributes(`${from.path}/.`, `${to.path}/.`);
@@ -35,8 +36,8 @@ export function moveChanges(from: Fd, to: Fd, pace: () => void = () => {}): stri
 }
 
 /**
- * Undoes {@link moveChanges}, all or in part. Where the container has made a file of the same name meanwhile (the watchdog
- * let it go on), the one that comes back gets another name.
+ * Undoes {@link moveChanges}, in whole or in part. Where the container has made a file of the same name meanwhile
+ * (the watchdog thawed it), the entry that returns gets another name.
  */
 export function moveBack(from: Fd, to: Fd): void {
   const { mtime } = fstat(from.number);
@@ -73,11 +74,11 @@ function tryMove(from: Fd, to: Fd, name: string): string | undefined {
   }
 }
 
-/** Why what a container changed has to stay in its old upper, as far as it can be told beforehand. */
+/** Why a container's changes have to stay in its old upper, as far as this can be seen beforehand. */
 export function whyNotMoved(container: LiveContainer, upper: Fd): string | undefined {
   const { bound, copies, rootIds } = container;
   const whole = copies.length > 0 || bound.some(({ root }) => root === "/");
-  if (whole && !canAttachBeneath()) return "copies of its root cannot be exchanged before Linux 6.5";
+  if (whole && !canAttachBeneath()) return "copies of its root cannot be switched before Linux 6.5";
   const pid = holderOfRoot(container, rootIds.devices);
   if (pid !== undefined)
     return `process ${pid}, ${lookPatiently.commands([pid])(pid)}, has a copy of the root that stays`;
@@ -85,7 +86,7 @@ export function whyNotMoved(container: LiveContainer, upper: Fd): string | undef
   return count > MOST ? `its root has ${count} entries of its own` : undefined;
 }
 
-/** A process in a further mount namespace that has the root of one of the overlays and keeps it. */
+/** A process in a further mount namespace that has the root of one of the overlays, and will keep it. */
 function holderOfRoot({ init, copies, members }: LiveContainer, devices: ReadonlySet<string>) {
   const exchanged = new Set(
     [init, ...copies.map((copy) => copy.init)].map(({ pid }) => namespaceOf(pid, "mnt")),
@@ -98,8 +99,8 @@ function holderOfRoot({ init, copies, members }: LiveContainer, devices: Readonl
 }
 
 /**
- * {@link moveBack} by path, on disk when it returns: the definition that names `to` no more comes after it. Does nothing
- * where there is no `to`.
+ * {@link moveBack} by path. The result is on disk on return, so that the definition, which no longer names `to`, can
+ * be written after it. Does nothing where `to` does not exist.
  */
 export function moveBackDurably(from: string, to: string): void {
   if (!lstatMaybe(to)) return;

@@ -1,4 +1,4 @@
-/** Moves the mounts on one root to the same places of another, in the mount namespace that this thread is in. */
+/** Moves the mounts on one root to the same places of another, in this thread's mount namespace. */
 import { VeneerError } from "../errors.ts";
 import { openMountPoint } from "../start/open-mount-point.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -9,12 +9,12 @@ import { attach, attachBeneath } from "../sys/mount.ts";
 import { isType } from "../sys/stat.ts";
 import type { Place } from "./mounts.ts";
 
-/** The places on a root to which mounts will be moved, opened while nothing covers them. */
+/** The mount points on a root to which mounts will move, opened while nothing covers them. */
 export type Targets = ReadonlyMap<string, Fd>;
 
 /**
- * Opens the places on `to`. What is missing there is made, of the kind that `from` has. Throws when one is of
- * another kind or is reached through a symbolic link.
+ * Opens the mount points on `to`. A missing one is made, of the kind that `from` has. Throws where one is of another
+ * kind or behind a symbolic link.
  */
 export function openTargets(places: readonly Place[], from: Fd, to: Fd): Map<string, Fd> {
   const targets = new Map<string, Fd>();
@@ -42,7 +42,7 @@ export function openExact(root: Fd, path: string): Fd | undefined {
   try {
     return openOn(root, path);
   } catch (cause) {
-    // EXDEV: another mount lies over a directory above it
+    // EXDEV: another mount covers a directory above it
     if (isErrno(cause, "ENOENT", "EXDEV")) return undefined;
     if (!isErrno(cause, "ELOOP", "ENOTDIR")) throw cause;
     throw new VeneerError(
@@ -57,9 +57,9 @@ export function openExact(root: Fd, path: string): Fd | undefined {
 }
 
 /**
- * Crosses into a mount at the very end alone: the look-up asks the root's own file system, and never one of those
- * that are mounted on it.
- * No links: a mount point of mountinfo has none, and what is one in the new root would lead elsewhere.
+ * Enters a mount at the last component alone: the look-up asks the root's own file system, and none that is mounted
+ * on it. Follows no link: the path of a mount point in mountinfo has none, and a link in the new root would lead
+ * elsewhere.
  */
 function openOn(root: Fd, path: string): Fd {
   const slash = path.lastIndexOf("/");
@@ -88,9 +88,10 @@ function kind(fd: Fd): string {
 }
 
 /**
- * Moves all mounts of the places. Moved, not cloned: ids, peer groups, descriptors and working directories on
- * them stay as they are, and those that cannot be bound or are locked below them move too. Throws at the first
- * that cannot be moved, or when `pace` throws, which is called before each place; calling it the other way round brings back what was moved by then.
+ * Moves all mounts of the places. They are moved, not cloned, so that ids, peer groups, and descriptors and working
+ * directories on them stay as they are; mounts that cannot be bound, or are locked below others, move too. Throws at
+ * the first that cannot be moved, or when `pace` throws, which is called before each place. A call in the other
+ * direction returns what had been moved by then.
  */
 export function moveMounts(
   places: readonly Place[],
@@ -117,7 +118,10 @@ export function moveMounts(
   }
 }
 
-/** The mount that is seen at a place of `from`; undefined when it is another one: that was moved before. */
+/**
+ * The mount that is visible at a place of `from`; undefined where that is another mount, since this one was moved
+ * before.
+ */
 function openMount(from: Fd, path: string, id: number): Fd | undefined {
   const mount = openOn(from, path);
   if (Number(openFilePlace(mount.number).mountId) === id) return mount;

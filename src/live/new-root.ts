@@ -1,4 +1,4 @@
-/** The overlay that a running container is to get as its root. */
+/** The overlay that becomes the root of a running container. */
 
 import { idmapTrees } from "../overlay/idmapped-trees.ts";
 import { mountOverlay } from "../overlay/mount.ts";
@@ -9,7 +9,7 @@ import { openNamespace } from "../sys/user-namespace.ts";
 
 export interface NewOverlay extends Disposable {
   readonly mount: Fd;
-  /** by whom what is missing in it is made, where it is idmapped */
+  /** the ids that create what is missing in it, where it is idmapped */
   readonly ids?: FsIds;
 }
 

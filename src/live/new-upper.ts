@@ -1,4 +1,4 @@
-/** The new upper of a container that is paused. */
+/** The new upper of a container that is frozen. */
 import type { Fd } from "../sys/fd.ts";
 import type { SwitchState } from "./freeze-and-switch.ts";
 import { publishIntent } from "./journal.ts";
@@ -6,7 +6,10 @@ import { type Found, linkFiles } from "./link-open-files.ts";
 import { moveBack, moveChanges } from "./move-changes.ts";
 import type { Pause } from "./pause.ts";
 
-/** Completes the new upper. False where what was to go along has to stay after all: then another try is to be made. */
+/**
+ * Completes the new upper. Returns false where changes that should have moved have to stay after all; the caller then
+ * tries again.
+ */
 export function fillNewUpper(state: SwitchState, upper: Fd, found: readonly Found[], pause: Pause): boolean {
   const { next } = state;
   const [old] = next.parts;
@@ -26,7 +29,7 @@ export function fillNewUpper(state: SwitchState, upper: Fd, found: readonly Foun
   return true;
 }
 
-/** What {@link fillNewUpper} took goes back. */
+/** Undoes {@link fillNewUpper}. */
 export function emptyNewUpper({ next, stays }: SwitchState, upper: Fd): void {
   const [old] = next.parts;
   if (old && stays === undefined) moveBack(old, upper);

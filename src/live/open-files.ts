@@ -10,7 +10,7 @@ import { gone, namespaceOf } from "../sys/process/processes.ts";
 import { isType, list, lstatMaybe, type Stat, statMaybe } from "../sys/stat.ts";
 import type { Look } from "./look.ts";
 
-/** What tells the files of a root: its mounts, and the device of its directories. */
+/** What identifies the files of a root: its mounts, and the device of its directories. */
 export interface RootIds {
   readonly mounts: ReadonlySet<number>;
   /** `major:minor` */
@@ -32,7 +32,7 @@ export interface Opened {
   readonly stat: Stat;
 }
 
-/** A process, what it has open for writing, and where its memory map is. */
+/** A process and what it has open for writing. */
 interface Candidates {
   readonly pid: number;
   readonly files: readonly Candidate[];
@@ -49,8 +49,8 @@ interface Candidate {
 const mapsOf = (pid: number) => `/proc/${pid}/maps`;
 
 /**
- * What the processes have open for writing, or mapped so, on the root; deleted files left out. `pace` is called now
- * and then, and may throw.
+ * What the processes have open for writing, or mapped writable and shared, on the root; deleted files are left out.
+ * `pace` is called now and then, and may throw.
  */
 export function openForWriting(
   pids: readonly number[],
@@ -100,15 +100,15 @@ export function openForWriting(
 const linkOf = (pid: number) => (range: string) => `/proc/${pid}/map_files/${range}`;
 
 /**
- * Status of what a link of /proc leads to, when it is on one of the roots; undefined otherwise, and where it has no
- * place in a file system, or is gone. What is on another mount is not asked for more than its place: its file system
- * may be a server of the container's own, which never answers.
+ * Status of the file that a link of /proc leads to, where it is on one of the roots; otherwise undefined, as where it
+ * is in no file system, or gone. Of a file on another mount only the place is asked for: its file system may be a
+ * server of the container's own, which never answers.
  */
 function statOnRoot(path: string, rootIds: RootIds): Stat | undefined {
   return placeOfLink(path, (place) => (isOfRoot(rootIds, place) ? statMaybe(path) : undefined));
 }
 
-/** What `look` says of the place that a link of /proc leads to; undefined where it leads to none, or is gone. */
+/** The result of `look` for the place that a link of /proc leads to; undefined where it leads to none, or is gone. */
 export function placeOfLink<T>(path: string, look: (place: FilePlace) => T | undefined): T | undefined {
   try {
     const place = filePlace(AT_FDCWD, path);
@@ -121,7 +121,7 @@ export function placeOfLink<T>(path: string, look: (place: FilePlace) => T | und
 
 const PACE = 64;
 
-/** By the permissions of its link, which are those of the open file (proc_pid_fd(5)). */
+/** Open files, by the permissions of their links, which are those of the open file (proc_pid_fd(5)). */
 function* descriptorsOf(pid: number, rootIds: RootIds, pace: () => void): Generator<Candidate> {
   let count = 0;
   for (const fd of list(`/proc/${pid}/fd`)) {
@@ -141,7 +141,7 @@ function* descriptorsOf(pid: number, rootIds: RootIds, pace: () => void): Genera
 const S_IRUSR = 0o400;
 const S_IWUSR = 0o200;
 
-/** A range of each file that is mapped so that it can be written; the descriptor may be closed by now. */
+/** One address range of each file that is mapped shared and writable; its descriptor may be closed by now. */
 function sharedMappings(maps: string): ReadonlyMap<string, string> {
   const ranges = new Map<string, string>();
   for (const line of maps.split("\n")) {
@@ -152,9 +152,8 @@ function sharedMappings(maps: string): ReadonlyMap<string, string> {
 }
 
 /**
- * Marks of roots (mount and device of each), and of their copies in other mount namespaces that some of the
- * processes are in. Where the layers are on several file systems, files do not have the overlay's device: the
- * mount tells then.
+ * The ids of roots (mount and device of each) and of their copies in other mount namespaces of the processes. Where
+ * the layers are on several file systems, files do not have the overlay's device, and only the mount identifies them.
  */
 export function rootIdsOf(
   roots: readonly Pick<FormerRoot, "mount" | "device" | "copies">[],

@@ -1,11 +1,11 @@
-/** How long a container may stand still. */
+/** How long a container may be paused. */
 import { VeneerError } from "../errors.ts";
 import { displayName } from "../text/names.ts";
 
 /** Milliseconds, unless --pause-limit says otherwise. */
 export const PAUSE_LIMIT = 1000;
 
-/** Milliseconds that the kernel takes at least to move one mount to another root, of which there are few at most. */
+/** Milliseconds that the kernel takes at the very least to move one mount to another root. */
 const MOVE_TIME = 0.02;
 
 export interface PauseLimit {
@@ -14,7 +14,7 @@ export interface PauseLimit {
   readonly container: string;
 }
 
-/** A pause that begins now. `check` throws once it has lasted too long; `left` is what remains, in milliseconds. */
+/** A pause that begins now. `check` throws once it has lasted too long; `left` is the rest, in milliseconds. */
 export interface Pause {
   check(): void;
   left(): number;
@@ -32,8 +32,8 @@ export function beginPause(wanted: PauseLimit, now = () => performance.now()): P
 }
 
 /**
- * Refuses what is sure to take longer: looking at the container took `looking` milliseconds while it ran, and it has
- * that many mounts to move.
+ * Refuses a pause that is sure to be too long: inspecting the running container took `looking` milliseconds, and
+ * `mounts` mounts have to be moved.
  */
 export function refuseLongPause(wanted: PauseLimit, looking: number, mounts: number): void {
   const least = looking + mounts * MOVE_TIME;
@@ -42,7 +42,7 @@ export function refuseLongPause(wanted: PauseLimit, looking: number, mounts: num
 }
 
 function tooLong({ limit, container }: PauseLimit, why: string): VeneerError {
-  const what = `container ${displayName(container)} may stand still for ${limit} ms, and its rebase ${why}`;
+  const what = `container ${displayName(container)} may be paused for ${limit} ms, and its rebase ${why}`;
   return new VeneerError("PAUSE", what, {
     hint: "nothing was changed: allow more with --pause-limit MILLISECONDS, or stop the container to rebase it",
   });

@@ -1,7 +1,7 @@
 /**
- * Exchanges the root of a running container, in its mount namespace: the new one is put over the old one, the
- * mounts are moved to it, and pivot_root(2) makes it the root and the working directory of every process that
- * had the old one's. Until then nothing that a process of the container sees has changed its place for good.
+ * Switches the root of a running container, in its mount namespace: the new root is mounted over the old one, the
+ * mounts are moved to it, and pivot_root(2) makes it the root and the working directory of every process that had the
+ * old one as such. Until then nothing that a process of the container sees has moved for good.
  */
 import { VeneerError } from "../errors.ts";
 import { type Fd, openDirectory, readText } from "../sys/fd.ts";
@@ -29,9 +29,10 @@ export interface RootSwitch {
 }
 
 /**
- * Makes `overlay`, a detached mount, the root, in the mount namespace that this thread is in. `init` has the
- * namespace's root as its own, an overlay of one of the `devices`. The caller has stopped all processes. `propagation`: MS_PRIVATE or MS_SLAVE. Returns
- * when all is as before but the root; `pace` may throw before the pivot; on failure everything is put back, and the error says what could not be.
+ * Makes `overlay`, a detached mount, the root of this thread's mount namespace. `init` has that namespace's root, an
+ * overlay of one of the `devices`, as its own. The caller has stopped all processes. `propagation`: MS_PRIVATE or
+ * MS_SLAVE. On return nothing but the root has changed. `pace` may throw before the pivot. On failure everything is
+ * reverted, and the error says what could not be.
  */
 export function pivotToNewRoot(
   overlay: Fd,
@@ -49,7 +50,7 @@ export function pivotToNewRoot(
   const targets = openTargets(places, old, overlay);
   try {
     setMountAttributes(overlay, { ...attributesOf(root.options), propagation }, "the new root");
-    // a mount cannot be moved off a shared one, nor may the new root appear in other namespaces
+    // a mount cannot be moved off a shared one, and the new root must not appear in other namespaces
     if (isShared(root)) setMountAttributes(old, { propagation: MS_PRIVATE }, "the root");
     attach(overlay, old, "/");
     const newRoot = Number(openFilePlace(overlay.number).mountId);
@@ -73,7 +74,7 @@ export function pivotToNewRoot(
         throw error;
       }
     } catch (error) {
-      // on the way back as many are opened
+      // the way back opens as many again
       close(targets);
       revertMounts(places, overlay, old, isShared(root));
       throw error;
@@ -84,14 +85,14 @@ export function pivotToNewRoot(
   }
 }
 
-/** The overlay of one of the `devices` that is the root, and nothing over it. */
+/** The root, where it is an overlay of one of the `devices` with nothing mounted over it. */
 export function requireRoot(mounts: readonly MountEntry[], devices: ReadonlySet<string>): MountEntry {
   const stack = rootStack(mounts);
   const [root] = stack;
   if (root && stack.length === 1 && root.type === "overlay" && devices.has(root.device)) return root;
   const what =
     stack.length > 1
-      ? "something is mounted over the container's root"
+      ? "another mount covers the container's root"
       : "the container's root is no overlay of veneer's";
   throw new VeneerError("NO_ROOT", what, {
     hint: "'findmnt' in the container shows it; stop the container to rebase it",
@@ -104,13 +105,13 @@ function hasOtherRoot(): VeneerError {
   });
 }
 
-/** pivot_root(2), "pivot_root(".", ".")": `root` comes to lie below all that it was mounted on. */
+/** pivot_root(2), "pivot_root(".", ".")": `root` ends up below everything that it was mounted on. */
 function pivot(root: Fd): void {
   fchdir(root.number, "/");
   pivotRoot(".", ".");
 }
 
-/** Unmounts what is seen at the root of a mount: after {@link pivot} the root before it lies there. */
+/** Unmounts what is visible at the root of a mount: after {@link pivot} that is the former root. */
 function detach(top: Fd): void {
   fchdir(top.number, "/");
   umount2(".", MNT_DETACH);
@@ -136,7 +137,7 @@ function check(different: readonly string[]): void {
   if (different.length === 0) return;
   throw new VeneerError(
     "MOUNTS_DIFFER",
-    `the mounts would not be what they were: ${different.slice(0, 3).join("; ")}`,
+    `the container's mounts would change: ${different.slice(0, 3).join("; ")}`,
     {
       hint: "the container runs on its old root; please report this with the output of 'cat /proc/PID/mountinfo'",
     },
@@ -144,8 +145,9 @@ function check(different: readonly string[]): void {
 }
 
 /**
- * Ends what {@link pivotToNewRoot} was killed in, in the mount namespace that this thread is in: before the pivot all
- * goes back, after it what is left of the old root, of `oldDevice`, goes. Returns the root that the container has. Idempotent.
+ * Finishes or reverts a {@link pivotToNewRoot} that was killed, in this thread's mount namespace: before the pivot
+ * everything is reverted; after it, what is left of the old root, of `oldDevice`, is unmounted. Returns which root
+ * the container has. Idempotent.
  */
 export function finishOrRevert(
   { init, root: oldRoot, shared }: Pick<RebaseIntent, "init" | "root" | "shared">,
@@ -171,7 +173,7 @@ function share(root: Fd): void {
   setMountAttributes(root, { propagation: MS_SHARED }, "the root");
 }
 
-/** Parts of an old root that lie on what takes their place (live-copies.ts): the last step is missing. */
+/** Parts of an old root that lie on their replacements (root-copies.ts): the last step is missing. */
 function halfExchanged(
   mounts: readonly MountEntry[],
   oldDevice: string | undefined,
@@ -191,7 +193,7 @@ function uncoverAt({ id, target }: MountEntry): void {
   if (seen && Number(openFilePlace(seen.number).mountId) === id) uncover(seen, target);
 }
 
-/** Unmounts what is seen at `target`, whose root `seen` has open, and shows what lies below it. */
+/** Unmounts what is visible at `target`, whose root `seen` has open; what lies below becomes visible. */
 export function uncover(seen: Fd, target: string): void {
   if (isType(openFilePlace(seen.number), S_IFDIR)) {
     fchdir(seen.number, target);

@@ -12,13 +12,13 @@ import { isType, list, lstatMaybe } from "../sys/stat.ts";
 export interface Members {
   /** in the container's mount or pid namespace, or in its control group */
   readonly pids: readonly number[];
-  /** the control group of all or most of them, and of nobody else; absent: there is none such */
+  /** the control group of all or most of them, and of nobody else; absent: there is none */
   readonly freezer?: Freezer;
   /** those that are not in it */
   readonly outside: readonly ProcessIdentity[];
 }
 
-/** Who belongs to the container whose first process is `init`. */
+/** The processes of the container whose first process is `init`. */
 export function findMembers(init: number): Members {
   const test = memberTest(init);
   const known = new Set(listPids().filter(test.isMember));
@@ -43,7 +43,7 @@ function memberTest(init: number) {
     namespaceOf(pid, "mnt") === mount || (pids !== undefined && namespaceOf(pid, "pid") === pids);
   return {
     isMember,
-    /** its own containers belong to it; 0 is a process that cannot be seen from here */
+    /** containers inside it belong to it; 0 is a process that this pid namespace cannot see */
     belongs: (pid: number) => pid !== 0 && (isMember(pid) || depthOf(pid) > depth || isGone(pid)),
   };
 }
@@ -52,15 +52,15 @@ function isGone(pid: number): boolean {
   return identify(pid) === undefined;
 }
 
-/** How many pid namespaces a process is in. */
+/** The number of pid namespaces that a process is in. */
 function depthOf(pid: number): number {
   const text = gone(() => readText(`/proc/${pid}/status`)) ?? "";
   return /^NSpid:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/).length ?? 0;
 }
 
 /**
- * The group of `init`, or the nearest above it that holds all processes known (an init system puts itself into
- * a group of its own), as long as it holds nobody else.
+ * The group of `init`, or the nearest one above it that holds all known processes (an init system moves itself into a
+ * group of its own), as long as it holds nobody else.
  */
 function findFreezer(
   init: number,
@@ -91,7 +91,7 @@ function canFreeze(kind: Freezer["kind"], path: string): boolean {
   return lstatMaybe(`${path}/${kind === "v1" ? "freezer.state" : "cgroup.freeze"}`) !== undefined;
 }
 
-/** All processes of a group and of the groups below it; 0 stands for one that cannot be seen from here. */
+/** All processes of a group and of the groups below it; 0 stands for one that this pid namespace cannot see. */
 export function pidsIn(group: string): number[] {
   const own = gone(() => readText(`${group}/cgroup.procs`)) ?? "";
   const pids = own

@@ -1,4 +1,4 @@
-/** Rebase and fallback of what a running container stands on. */
+/** Rebase and fallback of a running container. */
 
 import { foldParts } from "../instances/fold-parts.ts";
 import { makePart } from "../instances/frozen-uppers-add.ts";
@@ -27,19 +27,19 @@ import { type LiveReport, switchRoot } from "./switch-root.ts";
 export interface LiveOptions {
   /** go on in spite of blockers */
   readonly force: boolean;
-  /** milliseconds in which the container may stand still */
+  /** milliseconds for which the container may be paused */
   readonly pauseLimit?: number | undefined;
   /** patterns that the configuration masks */
   readonly mask: readonly string[];
 }
 
-/** What runs, and the definition of its instance where it has a name of its own. */
+/** What runs, and the definition of its instance where that has a name of its own. */
 export interface LiveTarget {
   readonly record: UseRecord;
   readonly instance?: { readonly id: string; readonly definition: Instance };
 }
 
-/** Where the target's upper is, and in which parts. */
+/** Where the target's upper is, and its parts. */
 export function uppersOf(
   store: Store,
   { record, instance }: LiveTarget,
@@ -52,9 +52,9 @@ export function uppersOf(
 }
 
 /**
- * Puts a running container on another version: what it wrote so far becomes a layer, above which a fresh part is
- * written to. The caller holds the instance's lock or the ephemeral upper, and both bases. Returns with the container
- * on the new root, its definition durable; when it throws, all is as before.
+ * Moves a running container onto another version: its upper so far becomes a layer, below a fresh part that takes new
+ * writes. The caller holds the instance's lock or the ephemeral upper, and both bases. On return the container runs
+ * on the new root and its definition is durable; when it throws, nothing has changed.
  */
 export function rebaseLive(
   store: Store,
@@ -109,7 +109,9 @@ function nextStates({ record, instance }: LiveTarget, ground: Ground, number: nu
   };
 }
 
-/** What the configuration masks by now, and what the container's start did, is hidden on any version. */
+/**
+ * What the configuration masks by now, and what was masked when the container started, is hidden on every version.
+ */
 function maskMore({ record, instance }: LiveTarget, mask: readonly string[]): LiveTarget {
   const started = record.mask ?? [];
   if (!instance) return { record: { ...record, mask: [...new Set([...started, ...mask])] } };
@@ -117,13 +119,13 @@ function maskMore({ record, instance }: LiveTarget, mask: readonly string[]): Li
   return { record: { ...record, mask: definition.mask }, instance: { id: instance.id, definition } };
 }
 
-/** Uppers of parts that are there and not in use any more. */
+/** Uppers of parts that exist and are no longer used. */
 function foldedUppers(directory: string, uppers: readonly string[]): string[] {
   const all = partsOnDisk(directory).map((part) => `${part}/upper`);
   return all.filter((upper) => !uppers.includes(upper) && lstatMaybe(upper));
 }
 
-/** Makes room for a further part. What is changed on disk shows the same to what says nothing of it. */
+/** Makes room for a further part. The change on disk does not change what the target shows. */
 function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
   const { directory, parts } = uppersOf(store, target);
   if (!isFull(parts)) return target;
@@ -136,13 +138,13 @@ function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
 /** What a rebase would meet, and what it could not keep. */
 export interface LiveOutlook {
   readonly blockers: readonly Blocker[];
-  /** what would be on the old root still */
+  /** what would still be on the old root */
   readonly stale: readonly StaleUse[];
-  /** why what the container changed would stay in its old upper */
+  /** why the container's changes would stay in its old upper */
   readonly stays?: string;
 }
 
-/** Of a rebase of what runs now, for a dry run. Throws where none is possible at all. */
+/** What a rebase would meet now, for a dry run. Throws where none is possible at all. */
 export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
   const container = inspectLive(target.record);
   const { directory, parts } = uppersOf(store, target);
@@ -161,9 +163,9 @@ export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
 }
 
 /**
- * Puts a running container on another generation of its instance, with that one's changes; the one that it
- * leaves is kept. While processes are still on an earlier root with that generation, its upper is in use: then
- * a further part of it is written to. The caller holds the instance's lock and both bases. Returns the new
+ * Moves a running container onto another generation of its instance, with that generation's changes; the one that it
+ * leaves is kept. While processes are still on an earlier root with that generation, its upper is in use, so a
+ * further part is made for new writes. The caller holds the instance's lock and both bases. Returns the new
  * definition too.
  */
 export function fallBackLive(

@@ -1,6 +1,6 @@
 /**
- * Brings a container to order whose live rebase was killed: its processes may stand still, with the new root
- * half in place. The kernel is asked how far it came.
+ * Recovers a container whose live rebase was killed: its processes may be frozen, with the new root half in place.
+ * The kernel is asked how far the switch got.
  */
 import { withContext } from "../errors.ts";
 import { lockInstance } from "../store/instances.ts";
@@ -21,18 +21,18 @@ import { moveBackDurably } from "./move-changes.ts";
 import { finishOrRevert } from "./pivot.ts";
 import { revertDocuments } from "./switch-root.ts";
 
-/** `old`, `new`: the root on which the container runs on; `gone`: it ended. */
+/** `old`, `new`: the root that the container now runs on; `gone`: it has ended. */
 export type Recovered = "old" | "new" | "gone";
 
 const TOLD = { old: "runs on its old root", new: "runs on its new root", gone: "has ended" } as const;
 
-/** What a user is told of it. */
+/** The line that a user is shown. */
 export function recoveredLine({ record }: RebaseIntent, result: Recovered): string {
   const name = record.instance ?? record.container ?? record.key;
   return `veneer: a rebase of ${name} was killed midway: it ${TOLD[result]}`;
 }
 
-/** Brings all to order that killed rebases left; those under way are left alone. Calls `report` for each. */
+/** Recovers every container whose rebase was killed; rebases under way are left alone. Calls `report` for each. */
 export function recoverAll(
   store: Store,
   report: (intent: RebaseIntent, result: Recovered) => void,
@@ -64,9 +64,9 @@ export function recoverOne(store: Store, key: string | undefined): void {
 function recover(store: Store, intent: RebaseIntent): Recovered {
   const { init, halt, record, instance } = intent;
   const name = record.container ?? record.key;
-  return withContext(`bring container ${name} to order, whose rebase was killed`, () => {
+  return withContext(`recover container ${name}, whose rebase was killed`, () => {
     if (!isAlive(init)) {
-      // whatever the definition says holds: the new part has all that was written, or nothing
+      // the definition holds, whatever it says: the new part has everything that was written, or nothing
       thawAll(halt);
       removeIntent(store, intent.key);
       return "gone";
@@ -77,7 +77,7 @@ function recover(store: Store, intent: RebaseIntent): Recovered {
       const device = record.overlay?.device;
       result = insideMountNamespace(init.pid, (proc) => finishOrRevert(intent, proc, device));
       for (const copy of intent.copies ?? []) finishOrRevertCopy(copy, device);
-      // before it goes on: what went along is back where its root looks for it
+      // before the container continues: what moved is back where its root looks for it
       if (result === "old" && intent.from !== undefined) moveBackDurably(intent.from, `${intent.part}/upper`);
     } finally {
       thawAll(halt);
@@ -91,7 +91,7 @@ function recover(store: Store, intent: RebaseIntent): Recovered {
   });
 }
 
-/** A copy of the root in another namespace: on either root it is in order. */
+/** A copy of the root in another namespace: it is in order on either root. */
 function finishOrRevertCopy(
   copy: Pick<RebaseIntent, "init" | "root" | "shared">,
   device: string | undefined,

@@ -1,8 +1,8 @@
 /**
- * What else than the container's own root shows its files: copies of the root in mount namespaces inside of it
- * (services with `PrivateTmp=` and the like), and parts of the root that are mounted once more (`ProtectSystem=`,
- * `mount --bind`). They are brought onto the new root after the container itself; one that cannot be stays on the
- * old one and is told.
+ * What else shows the container's files besides its own root: copies of the root in mount namespaces inside it
+ * (services with `PrivateTmp=` and the like), and parts of the root that are mounted a second time (`ProtectSystem=`,
+ * `mount --bind`). They are switched after the container's own root; one that cannot be switched stays on the old
+ * root and is reported.
  */
 
 import { isErrno } from "../sys/errno.ts";
@@ -27,14 +27,14 @@ export interface Copy {
   readonly bound: readonly MountEntry[];
 }
 
-/** Parts of a root that are mounted in its namespace again. */
+/** Parts of a root that are mounted a second time in its namespace. */
 export function selfBinds(mounts: readonly MountEntry[], root: MountEntry): MountEntry[] {
   return mounts.filter(({ id, device }) => id !== root.id && device === root.device);
 }
 
 /**
- * Copies of the root, or of one that it took the place of (`devices`), in the namespaces of `pids`; those of
- * further user namespaces are left out.
+ * Copies of the root, or of one that it replaced (`devices`), in the namespaces of `pids`; namespaces that belong to
+ * another user namespace are left out.
  */
 export function findCopies(devices: ReadonlySet<string>, init: number, pids: readonly number[]): Copy[] {
   const user = namespaceOf(init, "user");
@@ -47,7 +47,7 @@ export function findCopies(devices: ReadonlySet<string>, init: number, pids: rea
     const [bottom, ...above] = rootStack(mounts);
     const identity = identify(pid);
     const own = gone(() => filePlace(AT_FDCWD, `/proc/${pid}/root`))?.mountId;
-    // one that is chrooted does not show it; another process of the same namespace may
+    // a process that is chrooted does not show it; another one in the same namespace may
     if (!bottom || !identity || above.length > 0 || Number(own) !== bottom.id) continue;
     seen.add(namespace);
     if (devices.has(bottom.device) && bottom.root === "/") {
@@ -57,7 +57,10 @@ export function findCopies(devices: ReadonlySet<string>, init: number, pids: rea
   return copies;
 }
 
-/** Where the new root has what is bound, opened while nothing covers it; by path in the root. */
+/**
+ * The places in the new root that correspond to the bound parts, opened while nothing covers them; by path in the
+ * root.
+ */
 export function openSources(overlay: Fd, bound: readonly MountEntry[]): Map<string, Fd> {
   const sources = new Map<string, Fd>();
   for (const { root } of bound) {
@@ -71,7 +74,7 @@ export function openSources(overlay: Fd, bound: readonly MountEntry[]): Map<stri
   return sources;
 }
 
-/** Copies of the new root, each with what its bound parts are to become, detached. */
+/** Copies of the new root, each with the replacements of its bound parts, all detached. */
 export interface Prepared extends Disposable {
   readonly bound: ReadonlyMap<number, Fd>;
   readonly copies: readonly {
@@ -81,7 +84,7 @@ export interface Prepared extends Disposable {
   }[];
 }
 
-/** To be called in the container's namespace, of which `overlay` is the root by now. */
+/** To be called in the container's namespace, whose root is `overlay` by now. */
 export function prepareCopies(
   overlay: Fd,
   bound: readonly MountEntry[],
@@ -110,7 +113,7 @@ export function prepareCopies(
   };
 }
 
-/** Brings the copies of the root onto the new one. Returns where something stays on the old one. */
+/** Switches the copies of the root to the new one. Returns where something stays on the old one. */
 export function switchCopies({ copies }: Prepared, devices: ReadonlySet<string>, shared: boolean): string[] {
   return copies.flatMap(({ copy, root, bound }) => {
     const { pid } = copy.init;
@@ -132,7 +135,9 @@ export function switchCopies({ copies }: Prepared, devices: ReadonlySet<string>,
   });
 }
 
-/** In the namespace that this thread is in: puts the clones in the place of the bound parts. Returns the others. */
+/**
+ * Puts the clones in the place of the bound parts, in this thread's mount namespace. Returns the targets that stay.
+ */
 export function rebindAll(
   bound: readonly MountEntry[],
   clones: ReadonlyMap<number, Fd>,

@@ -18,7 +18,7 @@ export interface BoundSocket {
 const LISTENS = 0x10000;
 const DATAGRAM = 2;
 
-/** Those to which somebody can still connect, or send: a lookup through another root would not find them. */
+/** Sockets to which somebody can still connect or send: a lookup through another root would not find them. */
 export function boundSockets(init: number, pids: readonly number[], rootIds: RootIds): BoundSocket[] {
   const bound = new Map<string, string>();
   for (const line of (gone(() => readText(`/proc/${init}/net/unix`)) ?? "").split("\n")) {

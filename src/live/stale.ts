@@ -1,4 +1,4 @@
-/** What of a container is still on roots that it had before. */
+/** What a container still uses of roots that it had before. */
 
 import { formerRootsInUse } from "../inventory/former-roots.ts";
 import { locate } from "../overlay/merged-lookup.ts";
@@ -13,7 +13,7 @@ import { findStale, type StaleUse } from "./find-stale.ts";
 import { rootIdsOf } from "./open-files.ts";
 import { findMembers } from "./processes.ts";
 
-/** What of the container whose first process is `init` is still on roots from before. */
+/** What the container whose first process is `init` still uses of earlier roots. */
 export function staleOf(init: number, record: UseRecord): StaleUse[] {
   const remains = formerRootsInUse(record);
   if (remains.length === 0) return [];
@@ -22,8 +22,9 @@ export function staleOf(init: number, record: UseRecord): StaleUse[] {
 }
 
 /**
- * Leaves out programs, libraries and files whose path is the same (content, mode, owner) in the version of now and in
- * every one that the container was on before: who uses them needs no restart. What cannot be compared is kept.
+ * Leaves out programs, libraries and files whose path is the same (content, mode, owner) in the current version and
+ * in every version that the container was on before: processes that use them need no restart. What cannot be compared
+ * is kept.
  */
 export function changedUses(store: Store, record: UseRecord, uses: readonly StaleUse[]): StaleUse[] {
   if (uses.length === 0) return [];

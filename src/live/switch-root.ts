@@ -1,7 +1,7 @@
 /**
- * Gives a running container another root, with its processes stopped for a moment. What will be is written down
- * before (the intent, the definition, the record), so that a kill at any point leaves what live-recover.ts puts
- * right; a failure before the root is exchanged leaves all as it was.
+ * Gives a running container another root while its processes are frozen for a moment. What will be is written down
+ * first (the intent, the definition, the record), so that recover.ts can finish or revert the switch after a kill at
+ * any point; a failure before the switch leaves everything as it was.
  */
 
 import { VeneerError } from "../errors.ts";
@@ -40,15 +40,16 @@ import { startGuard } from "./watchdog.ts";
 
 export interface LiveReport extends SwitchResult {
   readonly stale: readonly StaleUse[];
-  /** why it cannot be told what is stale: a process kept whoever looked at it waiting */
+  /** why stale files could not be listed: a process did not answer */
   readonly unseen?: unknown;
-  /** processes were stopped by signals: there was no control group of the container's own to freeze */
+  /** processes were stopped by signals, since the container has no control group of its own to freeze */
   readonly signals: boolean;
 }
 
 /**
- * Exchanges the root. The caller holds the instance's lock or the ephemeral upper, and the bases of both roots. On
- * return the container runs on the new root and the definition and the record say so; when it throws, on the old one.
+ * Switches the root. The caller holds the instance's lock or the ephemeral upper, and the bases of both roots. On
+ * return the container runs on the new root, and the definition and the record say so; when it throws, on the old
+ * one.
  */
 export function switchRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
   const { record, init, root, members } = container;
@@ -118,7 +119,7 @@ export function switchRoot(store: Store, container: LiveContainer, next: NewRoot
     const passed = [...sockets, ...done.blockers];
     return { ...done, blockers: passed, ...seen, signals: members.freezer === undefined };
   } catch (error) {
-    // what could not be let go on, or put back, stays for the next command: the intent tells of it
+    // what could not be thawed or reverted is left to the next command, which finds the intent
     if (state.switched && !state.frozen) removeIntent(store, record.key);
     if (!state.switched && !state.frozen) revertDocuments(store, state.intent, next.instance);
     if (!state.switched) throw error;
@@ -128,7 +129,7 @@ export function switchRoot(store: Store, container: LiveContainer, next: NewRoot
   }
 }
 
-/** The container is moved by then, whatever its processes say. */
+/** The container has moved by then, whatever its processes answer. */
 function lookAtStale(init: number, record: UseRecord): Pick<LiveReport, "stale" | "unseen"> {
   try {
     return { stale: staleOf(init, record) };
@@ -138,7 +139,7 @@ function lookAtStale(init: number, record: UseRecord): Pick<LiveReport, "stale" 
   }
 }
 
-/** Looks as it will be looked while the container stands still. */
+/** Inspects the running container in the way in which the frozen one will be inspected, and measures the time. */
 function refuseLong(container: LiveContainer, next: NewRoot): void {
   const { init, root, members, rootIds } = container;
   const begin = performance.now();
@@ -156,7 +157,7 @@ function requireOpenFiles(mounts: number, { record }: LiveContainer): void {
   const who = `container ${displayName(record.container ?? record.key)}`;
   throw new VeneerError(
     "OPEN_LIMIT",
-    `${who} has ${mounts} mounts to move, more than this process may open files`,
+    `${who} has ${mounts} mounts to move, and this process may not open that many files`,
     {
       hint: "raise its limit ('ulimit -n', systemd's LimitNOFILE=), or stop the container to rebase it",
     },
@@ -166,7 +167,7 @@ function requireOpenFiles(mounts: number, { record }: LiveContainer): void {
 /** Milliseconds for an overlay that nothing needs any more to be gone. */
 const GONE_WITHIN = 500;
 
-/** Puts the definition and the record back. What the mounts and processes had is theirs again by now. */
+/** Restores the definition and the record. The mounts and the processes have been reverted by then. */
 export function revertDocuments(
   store: Store,
   intent: RebaseIntent,
@@ -180,7 +181,7 @@ export function revertDocuments(
   removeIntent(store, intent.key);
 }
 
-/** The container's end takes its record away, at any moment: then there is none to change. */
+/** The record may disappear at any moment, when the container ends: then there is none to change. */
 function changeRecord(store: Store, record: UseRecord): void {
   if (readRecord(store, record.key)) replaceRecord(store, record);
 }

@@ -1,4 +1,7 @@
-/** Somebody who stays when this process is killed, or stuck in a call, while a container stands still. */
+/**
+ * A process that thaws the container when this one is killed, or hangs in a system call, while the container is
+ * frozen.
+ */
 import type { Store } from "../store/paths.ts";
 import { MINIMAL_PATH } from "../sys/environment.ts";
 import { writeAll } from "../sys/fd.ts";
@@ -7,9 +10,9 @@ import { programPath } from "../sys/self.ts";
 import type { FreezePlan } from "./journal.ts";
 
 /**
- * Reads lines: `frozen SECONDS FILE VALUE PIDS` begins a pause, after which VALUE is written to FILE and the processes
- * get SIGCONT unless `thawed` comes first; `done` ends it. Its input ends when the process that holds the other end is
- * gone.
+ * Reads lines: `frozen SECONDS FILE VALUE PIDS` begins a pause; after SECONDS, VALUE is written to FILE and the
+ * processes get SIGCONT, unless `thawed` comes first; `done` ends it. Its input ends when the process at the other
+ * end is gone.
  */
 const SCRIPT = `timer=
 while read -r word seconds file value pids; do
@@ -31,19 +34,19 @@ done
 exec "$@"`;
 
 export interface Guard extends Disposable {
-  /** the container is about to stand still */
+  /** the container is about to be frozen */
   frozen(plan: FreezePlan): void;
   thawed(): void;
 }
 
-/** Seconds beyond the limit of the pause: whoever is not stuck has undone all by then. */
+/** Seconds beyond the limit of the pause: a process that does not hang has reverted everything by then. */
 const GRACE = 2;
 
 /**
  * Starts a small process that calls `veneer internal recover` if this one dies before the guard is disposed of: a
- * container that was made to stand still goes on within milliseconds, whatever becomes of its rebase; and some seconds
- * after the limit of its pause it goes on also when this process is stuck in a call of the kernel. It is in a
- * session of its own, out of reach of a terminal's signals; one who kills both leaves it to the next command.
+ * frozen container continues within milliseconds, whatever becomes of its rebase. A few seconds after the limit of
+ * its pause it continues even if this process hangs in a system call. The guard has a session of its own, out of
+ * reach of a terminal's signals; if both are killed, the next command recovers the container.
  */
 export function startGuard(store: Store, pauseLimit: number): Guard {
   const recover = [programPath(), "--root", store.root, "--run", store.run, "internal", "recover"];
@@ -55,7 +58,7 @@ export function startGuard(store: Store, pauseLimit: number): Guard {
     detached: true,
   });
   read[Symbol.dispose]();
-  // not through Bun's streams, which write when this thread has time: it is in system calls meanwhile
+  // not through Bun's streams, which write only when the event loop runs: this thread is in system calls meanwhile
   const say = (line: string) => writeAll(write.number, new TextEncoder().encode(`${line}\n`), "the watchdog");
   return {
     frozen({ freezer, stopped, frozenBefore }) {
@@ -67,7 +70,7 @@ export function startGuard(store: Store, pauseLimit: number): Guard {
     },
     thawed: () => say("thawed"),
     [Symbol.dispose]() {
-      // not by a signal: one that has not read yet that the container goes on would thaw it later
+      // not by a signal: a guard that has not yet read that the container continues would thaw it later
       try {
         say("done");
       } catch {

@@ -153,7 +153,7 @@ export interface RebaseOptions {
   readonly dryRun?: boolean;
   /** go on when files that the container has open stand in the way */
   readonly force?: boolean;
-  /** milliseconds in which a container may stand still */
+  /** milliseconds for which a container may be paused */
   readonly pauseLimit?: number | undefined;
 }
 

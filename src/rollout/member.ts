@@ -28,7 +28,7 @@ export interface Row {
   state: RowState;
   /** where it hides the version */
   conflicts: readonly Conflict[];
-  /** milliseconds that it stood still for its last move, where it runs */
+  /** milliseconds that its last move paused it, where it runs */
   pause?: number;
   /** what of it is still on the version before */
   stale: readonly StaleUse[];
@@ -52,7 +52,7 @@ export interface Job extends Surroundings {
   readonly base: string;
   /** move what runs in spite of open files that stand in the way */
   readonly force: boolean;
-  /** milliseconds in which a container may stand still */
+  /** milliseconds for which a container may be paused */
   readonly pauseLimit?: number | undefined;
   /** as it is on disk */
   rollout: Rollout;

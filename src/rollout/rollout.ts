@@ -45,7 +45,7 @@ export interface RolloutOptions {
   readonly back: boolean;
   /** move what runs in spite of open files that stand in the way */
   readonly force: boolean;
-  /** milliseconds in which a container may stand still */
+  /** milliseconds for which a container may be paused */
   readonly pauseLimit?: number | undefined;
   readonly dryRun: boolean;
 }

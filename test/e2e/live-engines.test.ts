@@ -57,7 +57,7 @@ async function expectFollows(
   for (const version of [2, 1, 2]) {
     expect(await host.veneer("rebase", id, `debian@${version}`)).toMatchObject({
       status: 0,
-      stderr: expect.stringMatching(/stood still for [0-9.]+ ms/),
+      stderr: expect.stringMatching(/was paused for [0-9.]+ ms/),
     });
     expect(mountsOf(running.pid)).toEqual(before);
     expect(await exec("cat /etc/which /etc/mine")).toMatchObject({

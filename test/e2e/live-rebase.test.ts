@@ -57,7 +57,7 @@ describe.each(WAYS)("%s", (way) => {
 
     const done = await host.veneer("rebase", instance, "b@2");
     expect(done).toMatchObject({ status: 0 });
-    expect(done.stderr).toMatch(/stood still for [0-9.]+ ms/);
+    expect(done.stderr).toMatch(/was paused for [0-9.]+ ms/);
     expect(done.stderr).toContain("(program)");
     expect(done.stderr).toContain(`instance ${instance} is on b@2`);
 

@@ -319,7 +319,7 @@ describe("fallback", () => {
     );
     await expectOn(live, 2);
     const back = await host.veneer("fallback", instance);
-    expect(back).toMatchObject({ status: 0, stderr: expect.stringMatching(/stood still for/) });
+    expect(back).toMatchObject({ status: 0, stderr: expect.stringMatching(/was paused for/) });
     await expectOn(live, 1);
     expect(await live.exec("ls /mine 2>/dev/null || echo none")).toBe("none");
     await live.exec("echo first >/mine");

@@ -54,7 +54,7 @@ it.each([
 ] as const)("veneer %s ends beside it", async (words, status) => {
   const done = await within(60, ...words);
   expect(done, words.join(" ")).toMatchObject({ status });
-  if (status !== 0) expect(done.stderr).toContain("does not let itself be looked at");
+  if (status !== 0) expect(done.stderr).toContain("cannot be inspected");
 });
 
 it("another container of the base is rebased", async () => {

@@ -45,7 +45,7 @@ describe.each([
     const before = container.mounts();
     const refused = await host.veneer("rebase", what, "b@2", "--pause-limit", "1");
     expect(refused).toMatchObject({ status: 1, stdout: "" });
-    expect(refused.stderr).toMatch(/may stand still for 1 ms, and its rebase (would take|took)/);
+    expect(refused.stderr).toMatch(/may be paused for 1 ms, and its rebase (would take|took)/);
     expect(container.mounts()).toEqual(before);
     expect(await container.exec("cat /etc/version")).toBe("1");
   });

@@ -19,7 +19,7 @@ export function noteLive(
   for (const place of kept) context.note(`veneer: stays on the old version: ${printablePath(place)}`);
   if (unseen) context.note(`veneer: what of ${id} needs a restart is not known: ${formatError(unseen)}`);
   noteLeft(context, { stale, stays });
-  context.note(`veneer: ${id} stood still for ${pause.toFixed(1)} ms`);
+  context.note(`veneer: ${id} was paused for ${pause.toFixed(1)} ms`);
 }
 
 /** Says what a live rebase would meet, and what it could not keep. */

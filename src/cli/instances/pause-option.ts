@@ -1,4 +1,4 @@
-/** For how long a container may stand still: an option of the verbs that move what runs. */
+/** The longest pause of a container: an option of the verbs that move running containers. */
 import { UsageError } from "../../errors.ts";
 import { PAUSE_LIMIT } from "../../live/pause.ts";
 import { quote } from "../../text/quote.ts";
@@ -7,7 +7,7 @@ import type { Input } from "../framework/command.ts";
 export const PAUSE_OPTION = {
   name: "--pause-limit",
   value: "MILLISECONDS",
-  help: `for how long a container may stand still, ${PAUSE_LIMIT} unless it is given: what takes longer is refused or undone`,
+  help: `longest pause of a container (default ${PAUSE_LIMIT}): what takes longer is refused or reverted`,
 } as const;
 
 /** Undefined where the option is not given. */

@@ -40,7 +40,7 @@ another version takes its place.
 With --use a version that is not the current one (a candidate: 'base edit --candidate') becomes that at the end, when
 nothing failed. A version whose check failed is remembered, and is refused until --retry is given.
 
-Prints a table of what was to be moved (PAUSE: how long it stood still; STALE: processes that still use the
+Prints a table of what was to be moved (PAUSE: how long it was paused; STALE: processes that still use the
 version before) and, below it, what each hides of the version and what needs a restart, and which packages the version has added, removed and changed.`,
   operands: [{ name: "BASE[@V]", complete: "base" }],
   options: [

@@ -24,7 +24,7 @@ describe("blockers", () => {
     ["of other names", { otherNames: 2 }, /2 other names/],
     ["of a generation that is left", { left: true }, /generation that is left/],
     ["a FIFO", { kind: "fifo" as const }, /FIFO/],
-    ["a socket", { kind: "socket" as const }, /connect later would be refused/],
+    ["a socket", { kind: "socket" as const }, /later connections would be refused/],
   ])("a file %s is one", (_what, change, reason) => {
     expect(why(change)).toMatch(reason);
   });

@@ -11,7 +11,7 @@ describe("the pause of a container", () => {
     expect(pause.left()).toBe(1);
     pause.check();
     time = 6001;
-    expect(() => pause.check()).toThrow(/web1 may stand still for 1000 ms, and its rebase took longer/);
+    expect(() => pause.check()).toThrow(/web1 may be paused for 1000 ms, and its rebase took longer/);
   });
 
   it("is refused beforehand where it is sure to take longer", () => {
