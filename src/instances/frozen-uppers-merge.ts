@@ -114,11 +114,14 @@ export function mergeInstance(store: Store, id: string): MergeResult {
 /** Milliseconds between looks; a runtime runs its poststop hooks before the container's last mounts are gone. */
 const LOOKS = [10, 20, 50, 100, 200, 500, 1000, 2000, 4000];
 
-/** Like {@link mergeInstance}, for an instance whose container has just ended: waits for its overlay to go. */
+/**
+ * Like {@link mergeInstance}, for an instance whose container has just ended: waits for its overlay to go, and for
+ * whoever wants the instance meanwhile, another merge too, unless that is the next container.
+ */
 export function mergeWhenFree(store: Store, id: string): MergeResult {
   for (const pause of LOOKS) {
     const result = mergeInstance(store, id);
-    if (result !== "used" || findHolder(store, id)) return result;
+    if (result === "merged" || result === "nothing" || findHolder(store, id)) return result;
     sleep(pause);
   }
   return mergeInstance(store, id);

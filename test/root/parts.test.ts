@@ -1,8 +1,17 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost, must, sh } from "../helpers/host.ts";
+import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
 import { removeInstances, within } from "../helpers/instances.ts";
 import { addPart, generationDirectory, partsOf, viewOf } from "../helpers/parts.ts";
 import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
@@ -90,6 +99,24 @@ describe("merging the parts of a stopped instance", () => {
         ["late 0", "late 1"].map((name) => readFileSync(join(root, name), "utf8")),
       ),
     ).toEqual(["0", "1"]);
+  });
+
+  it("goes on where the bundle is deleted while the merge starts", async () => {
+    await makeParts("any", 10, 1);
+    const bundle = join(host.dir, "bundle");
+    mkdirSync(bundle);
+    const record = join(host.run, "records/any~0123456789abcdef.json");
+    mkdirSync(dirname(record), { recursive: true });
+    writeFileSync(record, "the container's");
+    const words = ["--root", host.root, "--run", host.run, basename(record, ".json"), "", "any"];
+    const hook = join(PROJECT, "dist/veneer-release");
+    // the second program that the hook's child becomes is the large one
+    const slow = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=execve:delay_enter=1000000:when=2"];
+    const released = sh("strace", [...slow, hook, ...words], { cwd: bundle });
+    await expect.poll(() => existsSync(record)).toBe(false);
+    rmdirSync(bundle);
+    await released;
+    await expect.poll(() => partsOf(host, "any").parts).toBeUndefined();
   });
 
   it.each([11, 12, 13])("shows the same after a kill at any moment (seed %i)", async (seed) => {

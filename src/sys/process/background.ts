@@ -1,18 +1,20 @@
 /** Work that nobody waits for. Of the small program alone: it forks. */
 import { openat } from "../fd.ts";
 import { AT_FDCWD, O_RDWR } from "../flags.ts";
+import { chdir } from "../namespace.ts";
 import { duplicateTo, exit, fork } from "./fork.ts";
 import { ignoreSignals } from "./signals.ts";
 
 /**
- * Does `action` in a child, which ends quietly whatever happens: a kill leaves the rest of it undone. This process goes on
+ * Does `action` in a child in `/`, which ends quietly whatever happens: a kill leaves the rest of it undone. This process goes on
  * at once; nor does whoever waits for the end of its output wait for the child.
  */
 export function inBackground(action: () => void): void {
   if (fork() !== 0) return;
   try {
-    // the terminal of a container in the foreground may close now
+    // the terminal of a container in the foreground may close now, and its bundle go
     ignoreSignals();
+    chdir("/");
     const nothing = openat(AT_FDCWD, "/dev/null", O_RDWR);
     duplicateTo(nothing.number, 1);
     duplicateTo(nothing.number, 2);
