@@ -34,11 +34,34 @@ export interface RunPlace {
 
 /**
  * Runs a container to its end and returns the exit status of its command. When it returns or throws, the bundle
- * is gone, and so is what the runtime and a failed start left. Throws HELD when `id` runs already.
+ * is gone, and so is what the runtime and a failed start left. One that is still there `stopTime` milliseconds after
+ * SIGTERM is killed. Throws HELD when `id` runs already.
  */
-export function runContainer(place: RunPlace, id: string, options: ContainerOptions): number {
+export function runContainer(
+  place: RunPlace,
+  id: string,
+  options: ContainerOptions,
+  stopTime?: number,
+): number {
+  const limit = stopTime !== undefined && {
+    after: stopTime,
+    kill: () => signalContainer(place, id, "KILL"),
+  };
   return inBundle(place, id, options, ({ directory }) =>
-    runForeground(runtimeWords(place, "run", "--bundle", directory, id), variables(place)),
+    runForeground(
+      runtimeWords(place, "run", "--bundle", directory, id),
+      variables(place),
+      limit || undefined,
+    ),
+  );
+}
+
+/** Sends a signal to its first process. False when it is not there: before its start, and after its end. */
+export function signalContainer(place: Omit<RunPlace, "runtime">, id: string, name: string): boolean {
+  const runtime = runtimeOf(place.store, id);
+  if (!runtime) return false;
+  return (
+    runToEnd(runtimeWords({ ...place, runtime }, "kill", id, name), { env: variables(place) }).status === 0
   );
 }
 

@@ -2,9 +2,8 @@
 import { VeneerError } from "../errors.ts";
 import { paths } from "../store/paths.ts";
 import { sleep } from "../sys/self.ts";
-import { runToEnd } from "../sys/spawn.ts";
 import { lstatMaybe } from "../sys/stat.ts";
-import { type RunPlace, runtimeOf, runtimeWords, sweepRuns, variables } from "./run.ts";
+import { type RunPlace, signalContainer, sweepRuns } from "./run.ts";
 
 /** Milliseconds for the end of a process that was killed, and of all that is removed then. */
 const END_TIME = 60_000;
@@ -18,14 +17,15 @@ export function stopContainer(place: Omit<RunPlace, "runtime">, id: string, mill
   const { store } = place;
   const bundle = lstatMaybe(paths.bundle(store, id))?.ino;
   if (bundle === undefined) return;
-  signal(place, id, "TERM");
+  // one that has ended meanwhile is no error
+  signalContainer(place, id, "TERM");
   const isGone = () => {
     // nobody waits for the container when the process that did was killed
     sweepRuns(place);
     return lstatMaybe(paths.bundle(store, id))?.ino !== bundle;
   };
   if (!waitUntil(isGone, milliseconds)) {
-    signal(place, id, "KILL");
+    signalContainer(place, id, "KILL");
     if (!waitUntil(isGone, END_TIME)) throw stillThere(id);
   }
 }
@@ -34,12 +34,6 @@ function stillThere(id: string): VeneerError {
   return new VeneerError("BUSY", `container ${id} did not end within ${END_TIME / 1000} s of being killed`, {
     hint: "a process of it may wait for a device: try again",
   });
-}
-
-/** One that has ended meanwhile is no error. */
-function signal(place: Omit<RunPlace, "runtime">, id: string, name: string): void {
-  const runtime = runtimeOf(place.store, id);
-  if (runtime) runToEnd(runtimeWords({ ...place, runtime }, "kill", id, name), { env: variables(place) });
 }
 
 function waitUntil(condition: () => boolean, milliseconds: number): boolean {

@@ -138,7 +138,10 @@ function failedBefore(store: Store, name: string, version: number): number | und
     .findLast((one) => diffVersions(store, readVersion(store, { name, version: one }), made).length === 0);
 }
 
-/** The first process of a container ignores SIGTERM unless it handles it: nothing of a check outlives its end. */
+/** Seconds after SIGTERM for a check's container: then it is killed, whether its first process heeds signals or not. */
+const STOP_TIME = "5";
+
+/** The first process of a container ignores SIGTERM unless it handles it: this one ends at once. */
 const UNTIL_TERM = 'trap "exit 143" TERM; sh -c "$1" & wait $!';
 
 /** The checks and the rollout. Throws where the candidate fails one. */
@@ -148,7 +151,7 @@ async function prove(round: Round, candidate: number): Promise<void> {
   const { check } = policy;
   if (check && !readUpdate(store, name)?.checked) {
     progress.step(`${name}: checking ${ref} in a container`);
-    const inside = ["run", ref, "--", "sh", "-c", UNTIL_TERM, "sh", check.command];
+    const inside = ["run", ref, "--stop-time", STOP_TIME, "--", "sh", "-c", UNTIL_TERM, "sh", check.command];
     const ended = await runLimited(own, check.seconds ?? CHECK_SECONDS, inside);
     if (ended.status !== 0) {
       throw new VeneerError(

@@ -88,6 +88,14 @@ describe.each(["runc", "crun"])("run with %s", (runtime) => {
     }
   });
 
+  it("kills what does not heed SIGTERM, with --stop-time", async () => {
+    const options = ["--runtime", runtime, "--stop-time", "1"];
+    const { child } = await started(options, "trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    process.kill(child.pid as number, "SIGTERM");
+    expect((await child).exitCode).toBe(137);
+    expect(await host.veneer("run", "tree", "--stop-time", "0")).toMatchObject({ status: 2 });
+  });
+
   it("sets variables, directory and user, as the root's files have it", async () => {
     const text = 'echo "$(id -u):$(id -g) $PWD $HOME $A $HANDED $UNSET."';
     const options = ["-e", "A=1=2", "-e", "HANDED", "-e", "UNSET", "-w", "/made/dir", "-u", "user"];

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
@@ -80,6 +80,20 @@ describe("base update", () => {
     });
     expect(await running()).toHaveLength(1);
     writeFileSync(file, before);
+  });
+
+  it("kills the container of a check whose shell heeds no signal", async () => {
+    const tree = makeTree(join(host.dir, "deaf"));
+    const [program, source] = [join(tree, "bin/sh"), join(host.dir, "deaf.c")];
+    writeFileSync(source, "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n");
+    rmSync(program);
+    await must("gcc", ["-static", "-o", program, source]);
+    policy("deaf", { source: { directory: tree }, check: { command: "true", seconds: 1 }, rollout: false });
+    // the first version is the current one at once, but checked all the same
+    expect(await update("deaf")).toMatchObject({ outcome: expect.stringMatching(/failed|updated/) });
+    writeFileSync(join(tree, "etc/text"), "second");
+    expect(await update("deaf")).toMatchObject({ status: 1, outcome: "failed" });
+    expect(await running()).toHaveLength(1);
   });
 
   it("takes back what fails its check in the rollout", async () => {

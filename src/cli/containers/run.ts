@@ -27,6 +27,7 @@ export const command: Command = {
       complete: RUNTIMES,
     },
     { name: "--rm", help: "remove the instance that --name made, afterwards" },
+    { name: "--stop-time", value: "SECONDS", help: "kill it when it is still there so long after SIGTERM" },
     { name: "--detach", short: "-d", help: "go on in the background; print the container's id" },
   ],
   rest: "COMMAND...",
@@ -63,6 +64,13 @@ are for it. It has no input.`,
         );
       }
     }
+    const stopTime = readStopTime(input.value("--stop-time"));
+    if (stopTime !== undefined && detach) {
+      throw new UsageError(
+        "--stop-time is for a container in the foreground",
+        "'veneer stop --time SECONDS'",
+      );
+    }
     const runtime = chooseRuntime(context, input.value("--runtime"));
     const id = options.name ?? `${options.base.name.slice(0, 40)}-${uniqueSuffix()}`;
     const { env } = context;
@@ -75,7 +83,7 @@ are for it. It has no input.`,
         sweepOutputs(store);
       }
     };
-    if (!detach) return runThen(() => runContainer(place, id, options));
+    if (!detach) return runThen(() => runContainer(place, id, options, stopTime));
     const status = untilStarted((started) => {
       try {
         return runThen(() => keepContainer(place, id, options, started));
@@ -88,6 +96,13 @@ are for it. It has no input.`,
     return status;
   },
 };
+
+/** Milliseconds. */
+function readStopTime(seconds: string | undefined): number | undefined {
+  if (seconds === undefined) return undefined;
+  if (/^[1-9][0-9]{0,5}$/.test(seconds)) return Number(seconds) * 1000;
+  throw new UsageError(`time ${quote(seconds)} is not valid`, "give whole seconds: --stop-time 10");
+}
 
 /** An instance that a failed start did not make is no error. */
 function removeAfterwards(store: Store, id: string): void {

@@ -13,6 +13,7 @@ import { execve, exit, fork, pipe, shellStatus } from "./fork.ts";
 const SIGHUP = 1;
 const SIGINT = 2;
 const SIGQUIT = 3;
+const SIGKILL = 9;
 const SIGUSR1 = 10;
 const SIGUSR2 = 12;
 const SIGTERM = 15;
@@ -27,12 +28,20 @@ const SIG_SETMASK = 2;
 const SET_SIZE = 8;
 const WNOHANG = 1;
 
+/** What becomes of a program that is still there a while after SIGTERM. */
+export interface Limit {
+  /** milliseconds */
+  readonly after: number;
+  /** called then, and every `after` milliseconds until the program ends; false: it is to get SIGKILL itself */
+  readonly kill: () => boolean;
+}
+
 /**
  * Runs a program to its end and returns its exit status, 128+N when signal N ended it. Signals are handed on, save those
  * that the terminal gave to the child itself; they stay blocked here afterwards, so that what the caller cleans up then
  * is cleaned up. Throws SysError when the program cannot be started.
  */
-export function runForeground(argv: readonly string[], env: readonly string[]): number {
+export function runForeground(argv: readonly string[], env: readonly string[], limit?: Limit): number {
   const before = new BigUint64Array(1);
   const waited = signalSet([...FORWARDED, SIGCHLD]);
   // before the child exists, so that no signal is lost
@@ -49,8 +58,9 @@ export function runForeground(argv: readonly string[], env: readonly string[]): 
   const why = new Uint8Array(1);
   const failed = readSome(failure.read.number, why, "pipe") > 0;
   failure.read[Symbol.dispose]();
+  let time: BigInt64Array | null = null;
   for (;;) {
-    const signal = syscall(SYS.rt_sigtimedwait, waited, null, null, SET_SIZE);
+    const signal = syscall(SYS.rt_sigtimedwait, waited, null, time, SET_SIZE);
     if (signal === SIGCHLD) {
       const status = statusOf(pid);
       if (status === undefined) continue;
@@ -58,7 +68,17 @@ export function runForeground(argv: readonly string[], env: readonly string[]): 
       return status;
     }
     if (signal > 0 && !(FROM_TERMINAL.has(signal) && inTerminalForeground())) syscall(SYS.kill, pid, signal);
+    if (limit && signal === SIGTERM) time = timespec(limit.after);
+    if (signal === -(errno.EAGAIN as number) && limit?.kill() === false) syscall(SYS.kill, pid, SIGKILL);
   }
+}
+
+/** struct timespec: seconds, nanoseconds */
+function timespec(milliseconds: number): BigInt64Array {
+  return new BigInt64Array([
+    BigInt(Math.floor(milliseconds / 1000)),
+    BigInt(milliseconds % 1000) * 1_000_000n,
+  ]);
 }
 
 /** Undefined while it runs, or is stopped. */
