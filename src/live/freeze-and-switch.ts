@@ -1,6 +1,7 @@
 /** The moment in which a container is frozen and gets its new root. */
 import { VeneerError, withContext } from "../errors.ts";
 import type { Instance } from "../store/instances.ts";
+import { makeMaskLayer } from "../store/masks.ts";
 import type { Store } from "../store/paths.ts";
 import type { UseRecord } from "../store/records.ts";
 import { withFsIds } from "../sys/credentials.ts";
@@ -28,18 +29,24 @@ import type { Guard } from "./watchdog.ts";
 /** The root that a container is to get. */
 export interface NewRoot extends Uppers {
   readonly verb: "rebase" | "fallback";
-  /** layers, open, top first */
-  readonly layers: readonly Fd[];
+  /** the container's own layers, open, top first: they lie above those of the version */
+  readonly own: readonly Fd[];
+  /** layers of the version, open, top first */
+  readonly version: readonly Fd[];
+  /** paths of the version that the container may not see */
+  readonly masked: readonly string[];
+  /** where the layer goes that hides them */
+  readonly maskLayer: string;
   /** holds `upper` and `work` */
   readonly directory: string;
   /** makes the directory, which is removed again on failure; absent: it exists and stays */
   readonly make?: () => void;
-  /** hides in `upper` what the masks name; called while the container is frozen, when nothing blocks the switch */
-  readonly hide: (upper: Fd, check: () => void) => void;
   readonly volatile: boolean;
   /** what will hold afterwards: the whole record but for what the switch adds */
   readonly record: UseRecord;
   readonly instance?: { readonly id: string; readonly before: Instance; readonly after: Instance };
+  /** called when the definition and the record name the new root, before anybody is waited for */
+  readonly written: () => void;
   /** go on in spite of blockers */
   readonly force: boolean;
   /** milliseconds for which the container may be frozen */
@@ -92,8 +99,11 @@ const LONGEST_WAIT = 60;
 const LATE_TRIES = 4;
 
 /** The overlay that the container is to get, as a detached mount. */
-export function mountNext({ layers, directory, volatile }: NewRoot, container: LiveContainer, store: Store) {
+export function mountNext(next: NewRoot, container: LiveContainer, store: Store) {
+  const { own, version, directory, volatile } = next;
   const source = container.record.source as string;
+  using masks = makeMaskLayer(store, next.maskLayer, next.masked, version);
+  const layers = [...own, ...(masks ? [masks] : []), ...version];
   const mapped = container.mapped ? container.init.pid : undefined;
   return mountNew({ layers, directory, root: store.root, volatile, source }, mapped);
 }
@@ -144,7 +154,7 @@ function trySwitch(
   const { members, rootIds } = container;
   let plan: FreezePlan = intent.halt;
   const begin = performance.now();
-  const pause = beginPause(pauseLimit(state));
+  const pause = beginPause(pauseLimit(container, next.pauseLimit));
   state.frozen = true;
   let result: Omit<SwitchResult, "pause"> | { readonly blocked: readonly Blocker[] } | "again";
   try {
@@ -184,11 +194,8 @@ function trySwitch(
   return result === "again" || "blocked" in result ? result : { ...result, pause: performance.now() - begin };
 }
 
-export function pauseLimit({
-  container: { record },
-  next,
-}: Pick<SwitchState, "container" | "next">): PauseLimit {
-  return { limit: next.pauseLimit, container: record.container ?? record.key };
+export function pauseLimit({ record }: LiveContainer, limit: number): PauseLimit {
+  return { limit, container: record.container ?? record.key };
 }
 
 /** Processes that are frozen now. */

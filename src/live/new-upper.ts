@@ -1,4 +1,5 @@
 /** The new upper of a container that is frozen. */
+import { hideBelow } from "../store/masks.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { SwitchState } from "./freeze-and-switch.ts";
 import { publishIntent } from "./journal.ts";
@@ -25,7 +26,8 @@ export function fillNewUpper(state: SwitchState, upper: Fd, found: readonly Foun
     }
   }
   linkFiles(next.parts, upper, state.stays === undefined ? found.filter(({ part }) => part > 0) : found);
-  next.hide(upper, pause.check);
+  // for the next mount: the overlay that is mounted now has the layer of masks
+  hideBelow(state.store, next.masked, [upper, ...next.own], next.version, pause.check);
   return true;
 }
 

@@ -6,9 +6,16 @@ import { type Ground, onPart } from "../instances/generations.ts";
 import { formerRootsInUse } from "../inventory/former-roots.ts";
 import { refuseInUse } from "../start/refuse-held.ts";
 import type { BaseVersion } from "../store/bases.ts";
-import { isFull, type Parts, partDirectories, partDirectory, partUppers } from "../store/frozen-uppers.ts";
+import {
+  isFull,
+  maskLayer,
+  type Parts,
+  partDirectories,
+  partDirectory,
+  partUppers,
+} from "../store/frozen-uppers.ts";
 import { type Instance, withMasks } from "../store/instances.ts";
-import { hideBelow, maskedPaths } from "../store/masks.ts";
+import { maskedPaths } from "../store/masks.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { openLayers } from "../store/open-layers.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -22,7 +29,7 @@ import { findStale, type StaleUse } from "./find-stale.ts";
 import { inspectLive } from "./inspect.ts";
 import { whyNotMoved } from "./move-changes.ts";
 import { PAUSE_LIMIT } from "./pause.ts";
-import { type LiveReport, switchRoot } from "./switch-root.ts";
+import { type LiveReport, lookFirst, switchRoot } from "./switch-root.ts";
 
 export interface LiveOptions {
   /** go on in spite of blockers */
@@ -31,6 +38,8 @@ export interface LiveOptions {
   readonly pauseLimit?: number | undefined;
   /** patterns that the configuration masks */
   readonly mask: readonly string[];
+  /** holds the bases of both roots, from when the container has been looked at until the definition names the new one */
+  readonly hold: () => Disposable;
 }
 
 /** What runs, and the definition of its instance where that has a name of its own. */
@@ -53,14 +62,14 @@ export function uppersOf(
 
 /**
  * Moves a running container onto another version: its upper so far becomes a layer, below a fresh part that takes new
- * writes. The caller holds the instance's lock or the ephemeral upper, and both bases. On return the container runs
+ * writes. The caller holds the instance's lock or the ephemeral upper. On return the container runs
  * on the new root and its definition is durable; when it throws, nothing has changed.
  */
 export function rebaseLive(
   store: Store,
   given: LiveTarget,
   base: BaseVersion,
-  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveOptions,
+  { force, pauseLimit = PAUSE_LIMIT, mask, hold }: LiveOptions,
 ): { report: LiveReport; instance?: Instance } {
   const container = inspectLive(given.record);
   const target = maskMore(foldWhenFull(store, given), mask);
@@ -68,15 +77,19 @@ export function rebaseLive(
   const uppers = partUppers(directory, parts);
   using own = openAll(uppers);
   using folded = openAll(foldedUppers(directory, uppers));
+  const look = lookFirst(container, { verb: "rebase", force, pauseLimit }, own.fds[0]);
+  using bases = hold();
   using layers = openLayers(store, base);
   const ground = { base: base.name, version: base.version, digest: base.manifest.digest };
   const number = (parts.parts ?? 0) + 1;
   const next = nextStates(target, ground, number, directory);
   const part = partDirectory(directory, number);
-  const masked = maskedPaths(layers.fds, next.record.mask ?? []);
-  const report = switchRoot(store, container, {
+  const report = switchRoot(store, container, look, {
     verb: "rebase",
-    layers: [...own.fds, ...layers.fds],
+    own: own.fds,
+    version: layers.fds,
+    masked: maskedPaths(layers.fds, next.record.mask ?? []),
+    maskLayer: maskLayer(directory, number),
     parts: own.fds,
     folded: folded.fds,
     left: [],
@@ -85,9 +98,9 @@ export function rebaseLive(
       makePart(store, directory, number, uppers[0] as string);
       syncDirectory(`${directory}/parts`);
     },
-    hide: (upper, check) => hideBelow(store, masked, [upper, ...own.fds], layers.fds, check),
     volatile: target.record.ephemeral !== undefined,
     ...next,
+    written: () => bases[Symbol.dispose](),
     force,
     pauseLimit,
   });
@@ -165,7 +178,7 @@ export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
 /**
  * Moves a running container onto another generation of its instance, with that generation's changes; the one that it
  * leaves is kept. While processes are still on an earlier root with that generation, its upper is in use, so a
- * further part is made for new writes. The caller holds the instance's lock and both bases. Returns the new
+ * further part is made for new writes. The caller holds the instance's lock. Returns the new
  * definition too.
  */
 export function fallBackLive(
@@ -174,7 +187,7 @@ export function fallBackLive(
   id: string,
   instances: { readonly before: Instance; readonly after: Instance },
   base: BaseVersion,
-  { force, pauseLimit = PAUSE_LIMIT, mask }: LiveOptions,
+  { force, pauseLimit = PAUSE_LIMIT, mask, hold }: LiveOptions,
 ): { report: LiveReport; instance: Instance } {
   const { before } = instances;
   const container = inspectLive(record);
@@ -192,19 +205,26 @@ export function fallBackLive(
   using own = openAll(occupied ? uppers : lower);
   using folded = openAll(foldedUppers(directory, uppers));
   using left = openAll(partUppers(paths.generation(store, id, before.generation), before));
+  const look = lookFirst(
+    container,
+    { verb: "fallback", force, pauseLimit },
+    occupied ? own.fds[0] : undefined,
+  );
+  using bases = hold();
   using layers = openLayers(store, base);
   const instance = occupied ? onPart(after, after, number) : after;
   const part = partDirectory(directory, number);
-  const masked = maskedPaths(layers.fds, after.mask);
-  const report = switchRoot(store, container, {
+  const report = switchRoot(store, container, look, {
     verb: "fallback",
-    layers: [...own.fds, ...layers.fds],
+    own: own.fds,
+    version: layers.fds,
+    masked: maskedPaths(layers.fds, after.mask),
+    maskLayer: maskLayer(directory, number),
     parts: occupied ? own.fds : [],
     folded: folded.fds,
     left: left.fds,
     directory: part,
     ...(occupied && { make: () => void makePart(store, directory, number, top) }),
-    hide: (upper, check) => hideBelow(store, masked, [upper, ...own.fds], layers.fds, check),
     volatile: false,
     record: {
       ...record,
@@ -214,6 +234,7 @@ export function fallBackLive(
       mask: after.mask,
     },
     instance: { id, before, after: instance },
+    written: () => bases[Symbol.dispose](),
     force,
     pauseLimit,
   });

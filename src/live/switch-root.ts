@@ -6,18 +6,20 @@
 
 import { VeneerError } from "../errors.ts";
 import { formerRootsInUse } from "../inventory/former-roots.ts";
+import { maskLayerOf } from "../store/frozen-uppers.ts";
 import { type Instance, writeInstance } from "../store/instances.ts";
 import { identityOf } from "../store/mounts/identity.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import type { Store } from "../store/paths.ts";
 import { type FormerRoot, readRecord, replaceRecord, type UseRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
-import { readlink } from "../sys/fd.ts";
+import { type Fd, readlink } from "../sys/fd.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { allowOpenFiles } from "../sys/process/open-limit.ts";
 import { isShared } from "../sys/propagation.ts";
 import { displayName } from "../text/names.ts";
 import { refuseBlockers, socketBlockers } from "./blockers.ts";
+import type { Blocker } from "./file-blockers.ts";
 import type { StaleUse } from "./find-stale.ts";
 import { planFreeze } from "./freeze.ts";
 import {
@@ -46,18 +48,42 @@ export interface LiveReport extends SwitchResult {
   readonly signals: boolean;
 }
 
+/** What was seen of a container before anything is changed. */
+export interface FirstLook {
+  readonly sockets: readonly Blocker[];
+  /** why what the container changed stays in its old upper */
+  readonly stays: string | undefined;
+}
+
 /**
- * Switches the root. The caller holds the instance's lock or the ephemeral upper, and the bases of both roots. On
- * return the container runs on the new root, and the definition and the record say so; when it throws, on the old
- * one.
+ * Inspects a running container, which may keep whoever does so waiting for some seconds: the caller holds no lock that
+ * others need. `top` is the highest part of its upper, where that is to be a layer. Throws where something blocks the
+ * switch, or the container would be frozen for too long.
  */
-export function switchRoot(store: Store, container: LiveContainer, next: NewRoot): LiveReport {
-  const { record, init, root, members } = container;
+export function lookFirst(
+  container: LiveContainer,
+  options: Pick<NewRoot, "verb" | "force" | "pauseLimit">,
+  top: Fd | undefined,
+): FirstLook {
   const sockets = socketBlockers(container);
-  refuseBlockers(sockets, next);
-  refuseLong(container, next);
+  refuseBlockers(sockets, options);
+  refuseLong(container, options.pauseLimit);
+  return { sockets, stays: top && whyNotMoved(container, top) };
+}
+
+/**
+ * Switches the root. The caller holds the instance's lock or the ephemeral upper, and the bases of both roots until
+ * `next.written` is called: from then on they are in use. On return the container runs on the new root, and the
+ * definition and the record say so; when it throws, on the old one.
+ */
+export function switchRoot(
+  store: Store,
+  container: LiveContainer,
+  { sockets, stays }: FirstLook,
+  next: NewRoot,
+): LiveReport {
+  const { record, init, root, members } = container;
   const [old] = next.parts;
-  const stays = old && whyNotMoved(container, old);
   const parts = [...container.bound, ...container.copies.flatMap((copy) => [copy.root, ...copy.bound])];
   const copies = parts.map(({ id }) => id);
   const former: FormerRoot = {
@@ -111,6 +137,7 @@ export function switchRoot(store: Store, container: LiveContainer, next: NewRoot
     };
     const after: UseRecord = { ...moved, remains: [...formerRootsInUse(record), former] };
     changeRecord(store, after);
+    next.written();
     const done = switchWithRetry(state, overlay);
     const seen = lookAtStale(init.pid, after);
     const remains = formerRootsInUse(after);
@@ -140,14 +167,14 @@ function lookAtStale(init: number, record: UseRecord): Pick<LiveReport, "stale" 
 }
 
 /** Inspects the running container in the way in which the frozen one will be inspected, and measures the time. */
-function refuseLong(container: LiveContainer, next: NewRoot): void {
+function refuseLong(container: LiveContainer, limit: number): void {
   const { init, root, members, rootIds } = container;
   const begin = performance.now();
-  const pace = beginPause(pauseLimit({ container, next }));
+  const pace = beginPause(pauseLimit(container, limit));
   openForWriting(members.pids, rootIds, lookPatiently, pace.check);
   const mounts = parseMountinfo(readMountinfo(init.pid) ?? "");
   const places = mountPointsOn(mounts, root.id);
-  refuseLongPause(pauseLimit({ container, next }), performance.now() - begin, places.length);
+  refuseLongPause(pauseLimit(container, limit), performance.now() - begin, places.length);
   requireOpenFiles(places.length, container);
 }
 
@@ -177,7 +204,10 @@ export function revertDocuments(
   if (instance) writeInstance(store, instance.id, instance.before);
   changeRecord(store, intent.record);
   // the overlay on it is gone, unless someone looks into /proc/PID/root at this moment
-  if (intent.made && waitUntilFree(`${intent.part}/upper`, GONE_WITHIN)) moveToTrash(store, intent.part);
+  if (intent.made && waitUntilFree(`${intent.part}/upper`, GONE_WITHIN)) {
+    moveToTrash(store, intent.part);
+    moveToTrash(store, maskLayerOf(intent.part));
+  }
   removeIntent(store, intent.key);
 }
 

@@ -3,7 +3,14 @@ import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
 import { cutOver, fallBack, findPrepared, prepare, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
 import { changeUnmounted } from "../instances/while-unmounted.ts";
-import { fallBackLive, type LiveOptions, type LiveOutlook, liveOutlook, rebaseLive } from "../live/rebase.ts";
+import {
+  fallBackLive,
+  type LiveOptions,
+  type LiveOutlook,
+  type LiveTarget,
+  liveOutlook,
+  rebaseLive,
+} from "../live/rebase.ts";
 import { recoverOne } from "../live/recover.ts";
 import type { LiveReport } from "../live/switch-root.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -31,6 +38,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import type { BaseRef } from "../text/names.ts";
 import type { Conflict } from "./conflicts.ts";
 import { findConflicts } from "./find-conflicts.ts";
+import { holdBases, requireSame } from "./hold-bases.ts";
 import { findTarget, holdTarget, liveHolder } from "./target.ts";
 
 /**
@@ -109,30 +117,27 @@ export function fallback(
   settings: Settings,
   id: string,
   wanted?: number,
-  live: Partial<LiveOptions> = {},
+  live: Partial<Omit<LiveOptions, "hold">> = {},
 ): { readonly instance: Instance; readonly live?: LiveReport } {
   const { store } = settings;
   using _lock = requireLock(store, id);
   recoverOne(store, findHolder(store, id)?.key);
   const instance = requireInstance(store, id);
   const next = withMasks(fallBack(id, instance, wanted), settings.config.mask);
-  using _baseLock = lockBase(store, refOf(next));
   const base = requireGround(store, id, next);
   checkLxcFits(store, id, next, base);
+  const hold = () => holdBases(store, refOf(instance), base);
   const holder = liveHolder(store, id);
   if (!holder) {
+    using _bases = hold();
     const change = () => {
       hideInInstance(store, id, next, base);
       return publish(store, id, next);
     };
     return { instance: changeUnmounted(settings, id, instance, change) };
   }
-  using _oldBase = lockBase(store, refOf(instance));
-  const done = fallBackLive(store, holder, id, { before: instance, after: next }, base, {
-    force: false,
-    ...live,
-    mask: settings.config.mask,
-  });
+  const wishes = { force: false, ...live, mask: settings.config.mask, hold };
+  const done = fallBackLive(store, holder, id, { before: instance, after: next }, base, wishes);
   return { instance: done.instance, live: done.report };
 }
 
@@ -189,26 +194,27 @@ export function rebase(
   const target = held?.target ?? findTarget(store, id);
   const before = target.instance?.definition ?? target.record;
   if (!before) throw noSuchInstance(store, id);
-  using _baseLock = lockBase(store, ref);
+  // what follows takes as long as the instance is large: nobody who wants the base waits for that
   const base = readVersion(store, ref);
   const result = { before: refOf(before), after: { name: base.name, version: base.version } };
   if (before.base === base.name && before.version === base.version) {
     if (target.instance) checkInstanceDigest(id, target.instance.definition, base);
     return { ...result, conflicts: [], rebased: false };
   }
-  using _oldBase = lockBase(store, refOf(before));
-  using layers = openLayers(store, base);
-  const all = findConflicts(store, id, target, layers.fds);
+  const all = conflictsOn(store, id, target, base);
+  const hold = () => holdBases(store, refOf(before), base);
   if (dryRun) {
     const outlook = target.record && liveOutlook(store, { ...target, record: target.record });
+    requireSame(store, base);
     return { ...result, conflicts: all, rebased: false, ...(outlook && { outlook }) };
   }
   if (target.record) {
     const live = { ...target, record: target.record };
     const { mask } = settings.config;
-    const { report, instance } = rebaseLive(store, live, base, { force, pauseLimit, mask });
+    const { report, instance } = rebaseLive(store, live, base, { force, pauseLimit, mask, hold });
     return { ...result, conflicts: all, rebased: true, live: report, ...(instance && { instance }) };
   }
+  using _bases = hold();
   const instance = withMasks(target.instance?.definition as Instance, settings.config.mask);
   checkLxcFits(store, id, rebased(instance, groundOf(base)), base);
   const changed = changeUnmounted(settings, id, instance, () => {
@@ -217,4 +223,10 @@ export function rebase(
     return publish(store, id, next);
   });
   return { ...result, conflicts: all, rebased: true, instance: changed };
+}
+
+/** Read without locks: who holds the bases afterwards looks whether they are still there. */
+function conflictsOn(store: Store, id: string, target: Partial<LiveTarget>, base: BaseVersion): Conflict[] {
+  using layers = openLayers(store, base);
+  return findConflicts(store, id, target, layers.fds);
 }

@@ -25,6 +25,16 @@ export function partDirectory(directory: string, number: number): string {
   return number === 0 ? directory : `${directory}/parts/${number}`;
 }
 
+/** Where the layer is that hides what masks name below part `number`, of the overlay that writes to that part. */
+export function maskLayer(directory: string, number: number): string {
+  return `${directory}/parts/masks-${number}`;
+}
+
+/** The same, of a part above part 0 by its directory. */
+export function maskLayerOf(part: string): string {
+  return part.replace(/[0-9]+$/, "masks-$&");
+}
+
 /** The numbers of the parts in use, top first: the first is written to, the others are read-only. */
 export function partNumbers({ parts = 0, folded = 0 }: Parts): number[] {
   const numbers: number[] = [];

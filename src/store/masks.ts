@@ -3,10 +3,11 @@
  * new, get whiteouts in it. What the container made itself under such a name stays.
  */
 import { hideMasked } from "../overlay/hide-masked.ts";
+import { makeUpper } from "../overlay/make-upper.ts";
 import { isOpaque, isWhiteout } from "../overlay/marks.ts";
-import { expandAll, listMerged, lookup } from "../overlay/merged-lookup.ts";
+import { expandAll, listMerged, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { type PathFact, upperEntries } from "../overlay/upper-entries.ts";
-import type { Fd } from "../sys/fd.ts";
+import { type Fd, mkdirs, openDirectory } from "../sys/fd.ts";
 import { openAll } from "../sys/files/open-all.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, lstatMaybe } from "../sys/stat.ts";
@@ -16,6 +17,7 @@ import type { Instance } from "./instances.ts";
 import { openLayers } from "./open-layers.ts";
 import { paths, type Store } from "./paths.ts";
 import { makeStaging } from "./staging.ts";
+import { moveToTrash } from "./trash.ts";
 
 /** The paths in a version that masks name, without those inside another. */
 export function maskedPaths(layers: readonly Fd[], mask: readonly string[]): readonly string[] {
@@ -54,6 +56,30 @@ function factOf(layers: readonly Fd[], path: string): PathFact {
   if (slash < 0) return { asked: path, path, kind: "other", parents: [] };
   const { parents, directory } = lookup(layers, path.slice(0, slash));
   return { asked: path, path, kind: "other", parents: directory ? [...parents, directory] : parents };
+}
+
+/**
+ * A layer that hides `masked` paths of a version when it lies right above its layers: made at `place`, open; undefined
+ * where there is nothing to hide. A container takes nothing out of it, whereas a process that is still on an earlier root
+ * can remove a whiteout from an upper that both roots share (ovl_do_remove in fs/overlayfs/dir.c leaves none where its own
+ * layers have no such file). What is at the place goes to the trash: no overlay uses it.
+ */
+export function makeMaskLayer(
+  store: Store,
+  place: string,
+  masked: readonly string[],
+  layers: readonly Fd[],
+): Fd | undefined {
+  if (lstatMaybe(place)) moveToTrash(store, place);
+  if (masked.length === 0) return undefined;
+  const entries = upperEntries(
+    [],
+    masked.map((path) => factOf(layers, path)),
+  );
+  mkdirs(place, 0o700);
+  using directory = openDirectory(place);
+  makeUpper(directory, rootFact(layers), entries);
+  return openDirectory("upper", directory.number);
 }
 
 /** The path where an upper of these parts shows what the version has there; of a directory that both have, what is in it. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
+import { waitFor } from "../helpers/wait.ts";
 
 const host = makeHost("/srv");
 let container: Running;
@@ -55,6 +56,23 @@ it.each([
   const done = await within(60, ...words);
   expect(done, words.join(" ")).toMatchObject({ status });
   if (status !== 0) expect(done.stderr).toContain("cannot be inspected");
+});
+
+it("who publishes a version of the base does not wait for a rebase that waits for it", async () => {
+  const ended: string[] = [];
+  const rebase = within(60, "rebase", "held", "b@2").then((outcome) => {
+    ended.push("rebase");
+    return outcome;
+  });
+  // the rebase has the instance, and waits for the process
+  const changing = async () => (await within(60, "rebase", "held", "b@1")).stderr.includes("being changed");
+  await waitFor(async () => ended.length > 0 || (await changing()));
+  expect(await within(60, "base", "use", "b@1")).toMatchObject({ status: 0 });
+  expect(await within(60, "base", "new", "other", "--from", "b@2")).toMatchObject({ status: 0 });
+  expect(await within(60, "base", "rm", "other")).toMatchObject({ status: 0 });
+  ended.push("base");
+  expect(await rebase).toMatchObject({ status: 1 });
+  expect(ended).toEqual(["base", "rebase"]);
 });
 
 it("another container of the base is rebased", async () => {

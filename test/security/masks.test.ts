@@ -1,12 +1,14 @@
 /** What is masked is seen by no container: whichever upper it has, and whichever version it is given while it runs. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { type Config, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
 import { makeHost, must } from "../helpers/host.ts";
-import { begin } from "../helpers/live.ts";
+import { begin, waitUntilReady } from "../helpers/live.ts";
 import { makeTree } from "../helpers/tree.ts";
+import { mapIds, range } from "../helpers/userns.ts";
+import { waitFor } from "../helpers/wait.ts";
 import { storeArguments } from "../helpers/wrapper.ts";
 
 const host = makeHost("/srv");
@@ -22,7 +24,11 @@ beforeAll(() => {
     writeFileSync(join(tree, "etc/keys/plain"), "plain");
     writeFileSync(join(tree, "etc/vault/deep/key"), "SECRET");
     // new in the second version
-    if (version === 2) writeFileSync(join(tree, "etc/keys/host2"), "SECRET");
+    if (version === 2) {
+      writeFileSync(join(tree, "etc/keys/host2"), "SECRET");
+      mkdirSync(join(tree, "etc/late"));
+      writeFileSync(join(tree, "etc/late/key"), "SECRET");
+    }
     plantBase(host, "b", tree, version);
   }
 });
@@ -148,6 +154,32 @@ describe.each([
     const container = await running("runc wrapped", flip, name);
     await verb("rebase", name ?? container.id, "b@2");
     expect(await container.exec("cat /etc/keys/host2 2>/dev/null || :")).not.toContain("SECRET");
+    await container.stop();
+  });
+});
+
+describe("a process that stays on the root of before", () => {
+  const LATE = ["/etc/keys/host2", "/etc/late/key"];
+  /** Makes a file over what hides one, and removes it: through its root, which has no such file below. */
+  const strip = LATE.map((path) => path.slice("/etc/".length)).map(
+    (path) => `echo own > ${path}; rm ${path}`,
+  );
+  const script = `echo own > /etc/keys/own; cd /etc; echo ready > /started
+    while ! grep -q 2 /etc/version; do sleep 0.1; done
+    for n in 1 2 3; do ${strip.join("; ")}; rmdir late; done; echo done > /done; exec sleep 1000`;
+
+  it.each([
+    ["an anonymous container", undefined, undefined],
+    ["an instance", "old", undefined],
+    ["one with a user namespace", "old-mapped", (config: Config) => mapIds(config, range(100000))],
+  ] as const)("does not take the masks of the version after away: %s", async (_, instance, edit) => {
+    mask(...LATE);
+    chmodSync(host.dir, 0o711);
+    const container = await running("runc wrapped", script, instance, edit);
+    await waitUntilReady(container);
+    await verb("rebase", instance ?? container.id, "b@2");
+    await waitFor(() => existsSync(`/proc/${container.pid}/root/done`));
+    expect(await container.exec(`cat /etc/version; cat ${LATE.join(" ")} 2>/dev/null || :`)).toBe("2");
     await container.stop();
   });
 });

@@ -43,7 +43,8 @@ function openContext(): Fd | undefined {
  */
 export function partsOnDisk(directory: string): string[] {
   const inner = `${directory}/parts`;
-  return [directory, ...(lstatMaybe(inner) ? list(inner).map((name) => `${inner}/${name}`) : [])];
+  const names = lstatMaybe(inner) ? list(inner).filter((name) => !name.startsWith("masks-")) : [];
+  return [directory, ...names.map((name) => `${inner}/${name}`)];
 }
 
 /** Waits until no overlay has this upper; false when one still has it after `milliseconds`. */
