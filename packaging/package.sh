@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the packages into dist/packages: veneer_VERSION_amd64.deb, the same for arm64 (cross-built: but for one start by its build, under qemu-user, it is never
-# run here), and an npm package that installs the program. usage: npm run package [-- [--no-build] amd64|arm64|npm ...]
+# Builds the packages into dist/packages: veneer_VERSION_amd64.deb, the same for arm64 (cross-built; npm run test:kernels -- --arm64 runs its
+# programs), and an npm package that installs the program. usage: npm run package [-- [--no-build] amd64|arm64|npm ...]
 #
 # The program is never stripped: a stripped file becomes the bun command line.
 set -euo pipefail

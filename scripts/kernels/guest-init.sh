@@ -12,17 +12,17 @@ modprobe overlay
 modprobe loop
 
 if [ "$(option init)" = systemd ]; then
-  cat >/etc/systemd/system/veneer-tests.service <<'UNIT'
+  cat >/etc/systemd/system/veneer-tests.service <<UNIT
 [Unit]
 After=multi-user.target
 [Service]
 Type=oneshot
 Delegate=yes
-ExecStart=/bin/sh -c "/veneer/run-tests; echo guest: status $$?"
+ExecStart=/bin/sh -c "/veneer/run-tests; echo guest: status \$\$?"
 ExecStopPost=/bin/systemctl poweroff --force --force
 StandardOutput=tty
 StandardError=tty
-TTYPath=/dev/ttyS0
+TTYPath=/dev/$(option console)
 TimeoutStartSec=infinity
 UNIT
   mkdir -p /etc/systemd/system/default.target.wants
@@ -39,7 +39,7 @@ mount -t mqueue mqueue /dev/mqueue
 mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock
 mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
-mount --make-rshared /
+mount --make-r"$(option propagation)" /
 groups=/sys/fs/cgroup
 if [ "$(option cgroup)" = v2 ]; then
   mount -t cgroup2 cgroup2 $groups
@@ -63,7 +63,7 @@ if grep -q Y /sys/module/apparmor/parameters/enabled 2>/dev/null; then
   # what Debian's apparmor.service loads at boot
   for profile in /etc/apparmor.d/*; do [ -d "$profile" ] || apparmor_parser -r "$profile"; done
 fi
-if grep -q veneer.shell /proc/cmdline; then setsid -c bash -i <>/dev/ttyS0 >&0 2>&0; else /veneer/run-tests; echo "guest: status $?"; fi
+if grep -q veneer.shell /proc/cmdline; then setsid -c bash -i <>"/dev/$(option console)" >&0 2>&0; else /veneer/run-tests; echo "guest: status $?"; fi
 sync
 mount -o remount,ro / 2>/dev/null
 echo o >/proc/sysrq-trigger

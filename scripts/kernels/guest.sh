@@ -1,5 +1,5 @@
 #!/bin/bash
-# guest.sh VERSION…: makes what is missing of the guest: Debian 12's root with the engines (root.img), and for each
+# guest.sh VERSION…: makes what is missing of the guest for $ARCH: Debian 12's root with the engines (root.img), and for each
 # kernel its packages unpacked, an image of its modules and an initramfs. Debian's mirror is that of the machine's own
 # apt sources.
 set -euo pipefail
@@ -13,30 +13,57 @@ engines=(apparmor crun docker.io gcc iptables libc6-dev lxc podman python3-minim
 need() { # PROGRAM PACKAGE
   command -v "$1" >/dev/null || apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "$2" >&2
 }
-need qemu-system-x86_64 qemu-system-x86
+case $ARCH in
+  amd64) need qemu-system-x86_64 qemu-system-x86 ;;
+  arm64) need qemu-system-aarch64 qemu-system-arm ;;
+esac
 need debootstrap debootstrap
 need mke2fs e2fsprogs
 need cpio cpio
 need depmod kmod
 
-root=$STATE/rootfs
-list=$(IFS=,; echo "${packages[*]}")
-made="$list ${engines[*]}"
-if [ ! -e "$STATE/root.img" ] || [ "$(cat "$STATE/packages" 2>/dev/null)" != "$made" ]; then
-  echo "test:kernels: making the guest in $STATE (some minutes, once)" >&2
+# The root file system, made by a function that fills the directory it is given.
+make_root() { # IMAGE SIZE PACKAGES FUNCTION
+  [ ! -e "$STATE/$1.img" ] || [ "$(cat "$STATE/$1.packages" 2>/dev/null || true)" != "$3" ] || return 0
+  echo "test:kernels: making the guest for $ARCH in $STATE (some minutes, once)" >&2
   rm -rf "$root"
-  debootstrap --variant=minbase --include="$list" bookworm "$root" "$mirror" >"$STATE/debootstrap.log"
-  DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y --no-install-recommends "${engines[@]}" >>"$STATE/debootstrap.log"
+  "$4"
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   printf 'root:100000:65536\nalice:200000:65536\n' | tee "$root/etc/subuid" >"$root/etc/subgid"
   mkdir -p "$root"/{veneer,out} "$root/lib/modules" "$root/usr/local/bin"
-  mke2fs -q -t ext4 -d "$root" "$STATE/root.part" 4G
-  mv "$STATE/root.part" "$STATE/root.img"
-  echo "$made" >"$STATE/packages"
-fi
+  mke2fs -q -t ext4 -d "$root" "$STATE/$1.part" "$2"
+  mv "$STATE/$1.part" "$STATE/$1.img"
+  echo "$3" >"$STATE/$1.packages"
+}
+
+list=$(IFS=,; echo "${packages[*]}")
+bootstrap() {
+  debootstrap --variant=minbase --include="$list" bookworm "$root" "$mirror" >"$STATE/debootstrap.log"
+  DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -y --no-install-recommends "${engines[@]}" >>"$STATE/debootstrap.log"
+}
+
+# Packages for another machine are unpacked and not configured: no script of theirs runs here.
+foreign=(busybox-static crun iproute2 jq kmod lxc mawk procps runc util-linux)
+unpack_foreign() {
+  local deb
+  debootstrap --foreign --arch="$ARCH" --variant=minbase --include="$(IFS=,; echo "${foreign[*]}")" bookworm "$root" "$mirror" >"$STATE/debootstrap.log"
+  for deb in "$root"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
+  cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+  cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+  ln -sf mawk "$root/usr/bin/awk"
+}
+
+root=$STATE/rootfs
+case $ARCH in
+  amd64) make_root root 4G "$list ${engines[*]}" bootstrap ;;
+  arm64)
+    root=$STATE/rootfs-$ARCH
+    make_root "root-$ARCH" 2G "${foreign[*]}" unpack_foreign
+    ;;
+esac
 
 # An apt of our own: the machine's sources stay as they are.
-apt=$STATE/apt
+apt=$STATE/apt-$ARCH
 own_apt() { APT_CONFIG=$apt/apt.conf "$@" </dev/null 8>&-; }
 update() {
   mkdir -p "$apt"/{lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d}
@@ -47,6 +74,8 @@ update() {
   done >"$apt/etc/sources.list"
   : >"$apt/status"
   cat >"$apt/apt.part" <<CONF
+APT::Architecture "$ARCH";
+APT::Architectures { "$ARCH"; };
 Dir::State "$apt";
 Dir::State::lists "$apt/lists";
 Dir::State::status "$apt/status";
@@ -61,7 +90,7 @@ CONF
 
 # The newest kernel whose version begins so.
 newest() { # VERSION
-  own_apt apt-cache search --names-only "^linux-(image|binary)-${1//./\\.}([.][.0-9]+)?[+-].*cloud-amd64\$" |
+  own_apt apt-cache search --names-only "^linux-(image|binary)-${1//./\\.}([.][.0-9]+)?[+-].*cloud-$ARCH\$" |
     cut -d' ' -f1 | sed -E 's/^linux-(image|binary)-//' | sort -Vu | tail -1
 }
 
