@@ -37,6 +37,17 @@ const SANITIZED = {
   link: ["-Wl,--gc-sections"],
 };
 
+/** For libFuzzer, which learns from what an input reaches; what the sanitizers find ends the run. */
+const FUZZED = {
+  cc: "clang",
+  version: "--version",
+  flags: [
+    ...["-g", "-fno-omit-frame-pointer", "-fsanitize=fuzzer-no-link,address,undefined"],
+    ...["-fno-sanitize-recover=undefined", "-DSANITIZED"],
+  ],
+  link: ["-fsanitize=fuzzer,address,undefined"],
+};
+
 function run(command, args, options = {}) {
   return execFileSync(command, args, {
     cwd: root,
@@ -52,10 +63,10 @@ function fetchEngine(architecture) {
 }
 
 /** The engine's objects, made once for each version, compiler and set of flags. Publishes by rename. */
-function engineObjects(source, { cc, flags }) {
+function engineObjects(source, { cc, flags, version: asked = "-dumpfullversion" }) {
   const version = readFileSync(join(source, "VERSION"), "utf8").trim();
   const all = [...COMPILE, ...flags, `-DCONFIG_VERSION="${version}"`];
-  const about = [version, cc, run(cc, ["-dumpfullversion"]), ...all].join("\n");
+  const about = [version, cc, run(cc, [asked]), ...all].join("\n");
   const directory = join(
     root,
     "build",
@@ -72,14 +83,14 @@ function engineObjects(source, { cc, flags }) {
   return { objects: SOURCES.map((name) => join(directory, `${name}.o`)), flags: all };
 }
 
-function compileHost(source, compiler, outfile, more) {
+function compileHost(source, compiler, outfile, more, main = join(own, "host.c")) {
   const { objects, flags } = engineObjects(source, compiler);
   const common = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-isystem", source];
   run(compiler.cc, [
     ...flags,
     ...common,
     ...more,
-    join(own, "host.c"),
+    main,
     ...objects,
     "-o",
     outfile,
@@ -151,7 +162,7 @@ export async function buildSmall(
   outfile,
   architecture,
   version,
-  { symbols = false, sanitize = false, entry = "src/main.ts" } = {},
+  { symbols = false, sanitize = false, fuzz, entry = "src/main.ts" } = {},
 ) {
   mkdirSync(join(root, "build"), { recursive: true });
   const source = fetchEngine(architecture);
@@ -163,7 +174,8 @@ export async function buildSmall(
     writeFileSync(text, await bundle(architecture, version, entry));
     run(compiler, [text, join(work, "bytecode")]);
     const program = join(work, "veneer");
-    if (sanitize) compileHost(source, SANITIZED, program, ["-DHEAP_SIZE=16", `-Wa,-I${work}`]);
+    if (fuzz) compileHost(source, FUZZED, program, ["-DHEAP_SIZE=16", `-Wa,-I${work}`], fuzz);
+    else if (sanitize) compileHost(source, SANITIZED, program, ["-DHEAP_SIZE=16", `-Wa,-I${work}`]);
     else {
       const runner = architecture === process.arch ? [] : ["qemu-aarch64-static"];
       linkWithHeap(source, COMPILERS[architecture], runner, work, program, symbols ? [] : ["-s"]);

@@ -64,8 +64,11 @@ if [ "${1-}" = --inside ]; then
     bash "$@"
     exit
   fi
-  bash scripts/engine-versions.sh
-  node node_modules/vitest/vitest.mjs run --configLoader runner --no-cache "$@" &
+  # the report and the versions that it is of stay for npm run test:matrix
+  mkdir -p /var/lib/veneer-results
+  bash scripts/engine-versions.sh | tee /var/lib/veneer-results/versions
+  node node_modules/vitest/vitest.mjs run --configLoader runner --no-cache --reporter=default --reporter=json \
+    --outputFile.json=/var/lib/veneer-results/results.json "$@" &
   tests=$!
   trap 'kill "$tests"' TERM INT
   wait "$tests"

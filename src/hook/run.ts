@@ -10,6 +10,7 @@ import type { RequestOptions } from "../request/root-request.ts";
 import { startLargeProgram } from "../runtime/large-program.ts";
 import { ignoreBrokenPipes } from "../sys/process/signals.ts";
 import { quote } from "../text/quote.ts";
+import { HOOK_KINDS, type HookKind } from "./kinds.ts";
 import { hookLxc } from "./lxc.ts";
 import { hookOci } from "./oci.ts";
 import { releaseByKey } from "./poststop.ts";
@@ -39,13 +40,20 @@ function hook(args: Arguments, options: GlobalOptions, env: LxcEnvironment): voi
   const settings = readSettings(options);
   try {
     if (key !== undefined) releaseByKey(settings, key);
-    else if (kind === "lxc" && isCloneHook(env, extra)) startLargeProgram();
-    else if (kind === "lxc") hookLxc(settings, requested, extra, env);
-    else if (kind === "oci" && extra.length === 0) hookOci(settings, requested);
-    else if (kind === "precreate" && extra.length === 0) hookPrecreate(settings, requested);
-    else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
+    else if (isKind(kind) && (kind === "lxc" || extra.length === 0)) {
+      const hooks: Readonly<Record<HookKind, () => void>> = {
+        oci: () => hookOci(settings, requested),
+        precreate: () => hookPrecreate(settings, requested),
+        lxc: () => (isCloneHook(env, extra) ? startLargeProgram() : hookLxc(settings, requested, extra, env)),
+      };
+      hooks[kind]();
+    } else throw new UsageError(`unknown hook ${quote(words.join(" "))}`, "'veneer hook --help' lists them");
   } catch (error) {
     logEvent(settings.config, { event: "error", engine: kind, error });
     throw error;
   }
+}
+
+function isKind(word: string): word is HookKind {
+  return (HOOK_KINDS as readonly string[]).includes(word);
 }

@@ -16,7 +16,11 @@ export interface State {
 
 /** Reads stdin to its end. Throws when it is no state; OCI runtime specification, runtime.md#state. */
 export function readState(): State {
-  const text = new TextDecoder().decode(readAll(0, DOCUMENT_LIMIT, "the container's state on stdin"));
+  return parseState(new TextDecoder().decode(readAll(0, DOCUMENT_LIMIT, "the container's state on stdin")));
+}
+
+/** Like {@link readState}, of its text. */
+export function parseState(text: string): State {
   const state = parseDocument<State>(
     text,
     "the container's state on stdin",

@@ -116,6 +116,9 @@ const INTERNAL: Readonly<Record<string, Loader>> = {
   "internal enter-session": () => import("../internal/enter-session.ts"),
 };
 
+/** Names of the verbs that veneer itself calls. */
+export const INTERNAL_VERBS: readonly string[] = Object.keys(INTERNAL);
+
 export function findVerb(name: string): Loader | undefined {
   for (const verbs of [...GROUPS.map((group) => group.verbs), INTERNAL]) {
     if (Object.hasOwn(verbs, name)) return verbs[name];

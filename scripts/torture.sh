@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# npm run torture -- [--quick] [--only PART]… [--seed N] …: see torture/main.ts and docs/reliability.md. In a mount namespace
+# and a process namespace of its own: when it ends, killed or not, no process and no mount is left.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/ensure-built.sh
+# clang and its fuzzer: not for every commit
+case " $* " in *" --quick "* | *" --help "* | *" -h "*) ;; *) bash scripts/install-packages.sh torture clang gcc lxc runc strace util-linux xfsprogs || [ $? -eq 3 ] ;; esac
+exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- node torture/run.mjs "$@"

@@ -1,0 +1,83 @@
+/** What every part of `npm run torture` gets, and what it reports. */
+import { randomNumbers } from "../test/helpers/random-edits.ts";
+
+export interface Setting {
+  readonly quick: boolean;
+  /** of all that is chosen at random: the same seed chooses the same */
+  readonly seed: number;
+  /** milliseconds since the epoch after which the part begins nothing new */
+  readonly deadline: number;
+  /** words that choose cases by their names; none: all */
+  readonly match: readonly string[];
+  /** one fault alone: CALL:NUMBER:KIND */
+  readonly at?: string;
+  /** this many of equal shares of all cases, so that some runs together try each */
+  readonly share: { readonly index: number; readonly of: number };
+  readonly counts: Counts;
+}
+
+/** A case that did not hold, with the command that runs it again. */
+export interface Fault {
+  readonly what: string;
+  readonly again: string;
+}
+
+/** How often what was tried, and what did not hold. */
+export class Counts {
+  readonly numbers = new Map<string, number>();
+  readonly notes: string[] = [];
+  readonly faults: Fault[] = [];
+
+  add(name: string, count = 1): void {
+    this.numbers.set(name, (this.numbers.get(name) ?? 0) + count);
+  }
+
+  /** Keeps the largest. */
+  most(name: string, count: number): void {
+    this.numbers.set(name, Math.max(this.numbers.get(name) ?? 0, count));
+  }
+
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
+  fault(what: string, again: string): void {
+    this.faults.push({ what, again });
+    process.stderr.write(`torture: FAULT: ${what}\n  again: ${again}\n`);
+  }
+}
+
+export const timeIsUp = ({ deadline }: Pick<Setting, "deadline">) => Date.now() >= deadline;
+
+export const isChosen = ({ match }: Pick<Setting, "match">, name: string) =>
+  match.length === 0 || match.some((word) => name.includes(word));
+
+/** The same list in an order that the seed gives. */
+export function shuffled<T>(all: readonly T[], seed: number): T[] {
+  const random = randomNumbers(seed);
+  const list = [...all];
+  for (let last = list.length - 1; last > 0; last--) {
+    const other = random(last + 1);
+    [list[last], list[other]] = [list[other] as T, list[last] as T];
+  }
+  return list;
+}
+
+/** Runs `workers` of them at once until nothing is left or the time is up. */
+export async function inParallel<T>(
+  all: Iterable<T>,
+  workers: number,
+  run: (one: T, worker: number) => Promise<void>,
+): Promise<void> {
+  const queue = all[Symbol.iterator]();
+  const work = async (worker: number) => {
+    for (let next = queue.next(); !next.done; next = queue.next()) await run(next.value, worker);
+  };
+  await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
+}
+
+/** One line of what went wrong. */
+export function lineOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\s+/g, " ").slice(0, 600);
+}
