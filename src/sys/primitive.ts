@@ -29,12 +29,13 @@ function open() {
       syscall: { args: ["i64", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr"], returns: FFIType.i64_fast },
       __errno_location: { args: [], returns: "ptr" },
     }).symbols;
-  } catch (cause) {
-    throw new Error(
-      "system calls are unavailable: bun:ffi needs memory that is writable and executable; " +
-        "hint: lift MemoryDenyWriteExecute= or the address space limit (ulimit -v) of the calling service",
-      { cause },
+  } catch {
+    // thrown while modules are evaluated, it would be shown with the code around it
+    process.stderr.write(
+      "veneer: this command needs memory that is writable and executable, which is refused; hint: lift the calling " +
+        "service's MemoryDenyWriteExecute= or address space limit (ulimit -v), or under SELinux: setsebool allow_execmem 1\n",
     );
+    process.exit(1);
   }
 }
 

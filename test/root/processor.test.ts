@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { makeHost, PROGRAM, sh } from "../helpers/host.ts";
+import { isLinux } from "../helpers/kernel.ts";
 
 const host = makeHost();
 afterAll(() => host.remove());
@@ -18,5 +19,22 @@ it.runIf(process.arch === "x64")(
       stdout: "",
       stderr: expect.stringMatching(/^veneer: .* has no sse4_2, popcnt; hint: .* \[PROCESSOR\]$/),
     });
+  },
+);
+
+// what systemd does for MemoryDenyWriteExecute=, and what SELinux does where allow_execmem is off
+it.runIf(process.arch === "x64" && isLinux("6.3"))(
+  "a command that needs memory both writable and executable is refused in one line without it",
+  async () => {
+    const deny = "syscall(157, 65, 1, 0, 0, 0) == 0 or die $!; exec @ARGV or die $!"; // prctl(PR_SET_MDWE)
+    const ours = [PROGRAM, "--root", host.root, "--run", host.run];
+    expect(await sh("perl", ["-e", deny, ...ours, "base", "ls"])).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: expect.stringMatching(
+        /^veneer: [^\n]*writable and executable[^\n]*; hint: [^\n]*allow_execmem[^\n]*$/,
+      ),
+    });
+    expect(await sh("perl", ["-e", deny, ...ours, "ls"])).toMatchObject({ status: 0, stderr: "" });
   },
 );
