@@ -7,7 +7,7 @@ import type { GlobalOptions } from "./request/config.ts";
 import { ENVIRONMENT_DESCRIPTOR, readVariables } from "./request/environment.ts";
 import { Fd, openat, readAll } from "./sys/fd.ts";
 import { AT_FDCWD, O_RDONLY } from "./sys/flags.ts";
-import { useUmask, warn } from "./sys/self.ts";
+import { keepStandardFlags, useUmask, warn } from "./sys/self.ts";
 import { decodeName } from "./text/file-names.ts";
 
 /** As the kernel has them: the run time's own copy has lost what is not UTF-8. */
@@ -29,6 +29,8 @@ function environmentOfCaller(): Readonly<Record<string, string>> {
 }
 
 useUmask();
+// the run time makes standard output and error non-blocking when it writes to them
+process.on("exit", keepStandardFlags());
 
 try {
   const args = new Arguments(argumentsOfProcess());

@@ -23,6 +23,22 @@ export function useUmask(): void {
   syscall(SYS.umask, 0o022);
 }
 
+const F_GETFL = 3;
+const F_SETFL = 4;
+
+/**
+ * Flags of standard input, output and error (fcntl(2), F_GETFL), which other processes share. The result puts back what this
+ * process changed: the next program of a script may not understand output that does not block.
+ */
+export function keepStandardFlags(): () => void {
+  const before = [0, 1, 2].map((fd) => syscall(SYS.fcntl, fd, F_GETFL, 0));
+  return () => {
+    for (const [fd, flags] of before.entries()) {
+      if (flags >= 0 && syscall(SYS.fcntl, fd, F_GETFL, 0) !== flags) syscall(SYS.fcntl, fd, F_SETFL, flags);
+    }
+  };
+}
+
 /** getcwd(2). Throws ENOENT where it was deleted or lies outside of the root. */
 export function workingDirectory(): string {
   const buffer = new Uint8Array(4097);

@@ -89,3 +89,15 @@ describe("few descriptors", () => {
     });
   });
 });
+
+describe("standard output that others share", () => {
+  it("blocks after a command as it did before", async () => {
+    const done = await shell(
+      "veneer doctor >&2; veneer base import b tree >&2; cat /proc/self/fdinfo/1 /proc/self/fdinfo/2",
+    );
+    const flags = [...done.stdout.matchAll(/^flags:\s+([0-7]+)$/gm)].map(([, octal = ""]) =>
+      Number.parseInt(octal, 8),
+    );
+    expect(flags.map((one) => one & 0o4000)).toEqual([0, 0]);
+  });
+});
