@@ -12,8 +12,8 @@ import type { Store } from "../store/paths.ts";
 import { mkdirMaybe } from "../sys/fd.ts";
 import { type BaseRef, checkName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
-import type { LxcRoot, UpperOptions } from "./lxc.ts";
 import { containerConfig, type LxcContainer, lxcRootOf } from "./lxc-container.ts";
+import type { UpperOptions, UpperRoot } from "./upper-root.ts";
 
 export interface LxcOptions {
   readonly base?: BaseRef;
@@ -23,7 +23,7 @@ export interface LxcOptions {
 }
 
 /** Throws where the base is missing, or the instance is on another one. */
-export function lxcRoot(store: Store, container: string, wishes: LxcOptions): LxcRoot {
+export function lxcRoot(store: Store, container: string, wishes: LxcOptions): UpperRoot {
   const { base, instance, persistent, options } = wishes;
   const id = instance ?? (persistent ? instanceName(container) : undefined);
   const known = id === undefined ? undefined : readInstance(store, id);
@@ -49,7 +49,7 @@ export function lxcRoot(store: Store, container: string, wishes: LxcOptions): Lx
 }
 
 /** Makes the instance where it is not there yet. Idempotent. */
-export function makeMissing({ store, config }: Settings, root: LxcRoot): void {
+export function makeMissing({ store, config }: Settings, root: UpperRoot): void {
   if (!("missing" in root) || !root.missing || readInstance(store, root.instance)) return;
   const { opaque, mask } = config;
   makeInstance(store, root.instance, root.missing, { opaque, mask, ...root.options });
@@ -66,7 +66,7 @@ export function instanceName(container: string): string {
 }
 
 /** What LXC shall mount as the root of an instance, which may not be there yet. Throws where it cannot. */
-export function lxcLine(store: Store, root: LxcRoot): string {
+export function lxcLine(store: Store, root: UpperRoot): string {
   if ("base" in root) throw new UsageError("--hookless needs --persistent or --instance ID");
   const id = root.instance;
   const known = readInstance(store, id);

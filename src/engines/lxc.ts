@@ -7,7 +7,7 @@ import { dropHooks, dropLines, setHooks, setValue, shellWord, valuesOf } from ".
 import { lxcJournal } from "../store/setup-journal.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
-import { type BaseRef, displayName, formatBaseRef, isPlainName } from "../text/names.ts";
+import { displayName, formatBaseRef, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { rootOf } from "../userns/id-map.ts";
 import type { EngineSetup, NewDirectory } from "./engine.ts";
@@ -20,36 +20,7 @@ import {
   lxcPath,
   startLine,
 } from "./lxc-container.ts";
-
-/**
- * What the container's root shall be: fresh on a base at each start, or an instance, whose base the hook is not
- * told: a cutover or rebase changes it.
- */
-export type LxcRoot =
-  | { readonly base: BaseRef; readonly options?: UpperOptions }
-  | {
-      readonly instance: string;
-      /** it is not there yet: what it will stand on */
-      readonly missing?: BaseRef;
-      readonly options?: UpperOptions;
-    };
-
-/** What a fresh upper shall be; absent: as configured. */
-export interface UpperOptions {
-  readonly opaque?: readonly string[];
-  readonly mask?: readonly string[];
-  /** bytes */
-  readonly tmpfs?: number;
-}
-
-/** As options of the hook. */
-function wordsOf({ opaque, mask = [], tmpfs }: UpperOptions = {}): string[] {
-  return [
-    ...(opaque?.length === 0 ? ["--opaque", "none"] : (opaque ?? []).flatMap((path) => ["--opaque", path])),
-    ...mask.flatMap((path) => ["--mask", path]),
-    ...(tmpfs === undefined ? [] : ["--tmpfs", String(tmpfs)]),
-  ];
-}
+import { type UpperRoot, wordsOf } from "./upper-root.ts";
 
 /** A line of the configuration ends a word. */
 function lineWord(word: string): string {
@@ -58,7 +29,11 @@ function lineWord(word: string): string {
 }
 
 /** `globals` are options that stand before the command: `--root DIR`. */
-function hookCommand(bin: string, globals: readonly string[], options: readonly string[] = []): string {
+export function hookCommand(
+  bin: string,
+  globals: readonly string[],
+  options: readonly string[] = [],
+): string {
   return [`${bin}/veneer`, ...globals, "hook", "lxc", ...options].map(lineWord).join(" ");
 }
 
@@ -91,7 +66,7 @@ export function lxcDefaults(globals: readonly string[]): EngineSetup {
  */
 export function lxcContainer(
   container: LxcContainer,
-  root: LxcRoot | { readonly line: string },
+  root: UpperRoot | { readonly line: string },
   globals: readonly string[],
   etc: string,
   replaces: (overlay: string) => boolean,

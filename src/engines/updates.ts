@@ -3,6 +3,7 @@
 import { VeneerError } from "../errors.ts";
 import { listPolicies, readPolicy } from "../inventory/policy.ts";
 import { type EngineSetup, type FileChange, ownFile } from "./engine.ts";
+import { unitWords } from "./unit-words.ts";
 
 /** `globals` are options that stand before the command. Each base with a policy has its schedule in a drop-in file. */
 export function updates(directory: string, globals: readonly string[]): EngineSetup {
@@ -22,10 +23,6 @@ export function updates(directory: string, globals: readonly string[]): EngineSe
 }
 
 function service(program: readonly string[]): string {
-  for (const word of program) {
-    if (/[\s"'\\%$]/.test(word))
-      throw new VeneerError("BAD_PATH", `${word} cannot stand in a unit of systemd`);
-  }
   return `[Unit]
 Description=Update the veneer base %i by its policy
 Documentation=man:veneer-base-update(1)
@@ -34,7 +31,7 @@ After=network-online.target
 
 [Service]
 Type=oneshot
-ExecStart=${program.join(" ")} base update %i
+ExecStart=${unitWords(program)} base update %i
 Nice=10
 IOSchedulingClass=idle
 `;

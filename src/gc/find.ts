@@ -2,8 +2,9 @@
 import { VeneerError } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { referencedLayers } from "../inventory/remove-base.ts";
-import { listInstances, readInstance } from "../store/instances.ts";
-import { partsOnDisk } from "../store/mounts/in-use.ts";
+import { type Instance, listInstances, readInstance } from "../store/instances.ts";
+import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
+import { isLive } from "../store/mounts/liveness.ts";
 import { ownerState } from "../store/owners.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, readRecord, type UseRecord } from "../store/records.ts";
@@ -109,15 +110,28 @@ function unfinished(store: Store, base: string, report: (error: unknown) => void
   );
 }
 
-/** Whether the engine's container that an instance belongs to is gone; what nobody can tell is an error. */
+/**
+ * Whether the engine's container that an instance belongs to is gone, or the mount that it was made for; what nobody can
+ * tell is an error.
+ */
 export function isOrphan(store: Store, id: string): boolean {
-  const owner = readInstance(store, id)?.owner;
+  const instance = readInstance(store, id);
+  if (instance?.fresh) return isUnmounted(store, id, instance);
+  const owner = instance?.owner;
   if (!owner) return false;
   const state = ownerState(owner);
   if (state !== "unknown") return state === "gone";
   throw new VeneerError("UNKNOWN_OWNER", `instance ${id}: ${owner.directory} cannot be looked for`, {
     hint: `it is not the Docker data directory of before: mount that, or remove the instance with 'veneer rm ${id}'`,
   });
+}
+
+/** Between an instance and its mount are some milliseconds. */
+function isUnmounted(store: Store, id: string, { created, generation }: Instance): boolean {
+  if (Date.now() - Date.parse(created) < WRITER_AGE * 1000) return false;
+  const holder = findHolder(store, id);
+  if (holder && isLive(holder)) return false;
+  return !partsOnDisk(paths.generation(store, id, generation)).some((part) => isUpperInUse(`${part}/upper`));
 }
 
 function hasIdleParts(store: Store, id: string, test: (record: UseRecord) => boolean): boolean {

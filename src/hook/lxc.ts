@@ -28,6 +28,7 @@ import { geteuid, identifyParent } from "../sys/process.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { displayName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
+import { refuseCopiedRoot } from "./lxc-copies.ts";
 import { leaveHost, startOnHost } from "./lxc-unprivileged.ts";
 import { releaseAtEnd } from "./poststop.ts";
 
@@ -70,7 +71,9 @@ function preStart(settings: Settings, requested: RequestOptions, hook: LxcHook):
   const request = requestOf(settings, requested, hook, config);
   if (!request) return;
   refuseIdmappedRoot(hook, config);
-  startOnHost(settings, request, hook, key(hook), { ...config, target: rootfsDirectory(hook, config) });
+  const target = rootfsDirectory(hook, config);
+  if (requested.refuseCopies) refuseCopiedRoot(settings.store, hook.name, target, request);
+  startOnHost(settings, request, hook, key(hook), { ...config, target });
 }
 
 function requestOf(
@@ -94,6 +97,8 @@ function preMount(settings: Settings, requested: RequestOptions, hook: LxcHook):
   if (!request) return;
   refuseIdmappedRoot(hook, config);
   refuseUserNamespace(hook, settings.store);
+  const target = rootfsDirectory(hook, config);
+  if (requested.refuseCopies) refuseCopiedRoot(settings.store, hook.name, target, request);
   const process = identifyParent();
   start(settings, request, {
     engine: "lxc",
@@ -102,7 +107,7 @@ function preMount(settings: Settings, requested: RequestOptions, hook: LxcHook):
     ...(hook.config !== "" && { bundle: hook.config }),
     // LXC execs the hook: the parent is what becomes the container's first process
     ...(process && { process }),
-    mountAt: { kind: "directory", placement: "container", path: rootfsDirectory(hook, config) },
+    mountAt: { kind: "directory", placement: "container", path: target },
   });
 }
 

@@ -79,6 +79,7 @@ function cloned(instance: Instance, now: string): Instance {
     maker: _7,
     parts: _5,
     folded: _6,
+    fresh: _8,
     ...rest
   } = instance;
   return { ...rest, maker: { tenant: ADMINISTRATOR }, generation: 1, since: now, created: now };

@@ -5,6 +5,7 @@ import type { Settings } from "../request/config.ts";
 import { heldBy } from "../start/refuse-held.ts";
 import { reclaim } from "../start/release.ts";
 import { startLocked } from "../start/start-named.ts";
+import { deleteInBackground } from "../store/delete-in-background.ts";
 import {
   type Instance,
   readInstance,
@@ -19,33 +20,52 @@ import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, readRecord, recordKey, type UseRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { mkdirMaybe, mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
-import { UMOUNT_NOFOLLOW } from "../sys/flags.ts";
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umount2, umountQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
+import { type FreshOptions, makeFresh, removeFresh } from "./fresh.ts";
+import { removeLocked } from "./remove.ts";
 
 export interface MountOptions {
   /** absent: RUN/mnt/ID, which is made */
   readonly directory?: string | undefined;
-  /** heed set-user-ID bits and device files: for a root that a container or chroot(1) will use */
+  /** heed set-user-ID bits: for a root that a container or chroot(1) will use */
   readonly suid: boolean;
+  /** heed device files */
+  readonly dev: boolean;
+  /** make the instance for this mount, on this base: {@link umountInstance} removes it */
+  readonly fresh?: FreshOptions;
 }
 
 /**
  * Mounts an instance on the host, nosuid and nodev unless asked otherwise, and remembers it for
- * {@link mountAll}. Returns the mount point without symbolic links.
+ * {@link mountAll}. Returns the mount point without symbolic links. Idempotent, unless `fresh`: what is mounted there
+ * in that way stays as it is.
  */
 export function mountInstance(settings: Settings, id: string, options: MountOptions): string {
+  if (!options.fresh) return mountExisting(settings, id, options);
+  makeFresh(settings.store, id, options.fresh);
+  try {
+    return mountExisting(settings, id, options);
+  } catch (error) {
+    removeFresh(settings.store, id);
+    throw error;
+  }
+}
+
+function mountExisting(settings: Settings, id: string, options: MountOptions): string {
   const { store } = settings;
   using _lock = requireLock(store, id);
   makeRun(store);
   const instance = requireInstance(store, id);
   const made = makeTarget(store, id, options.directory);
   const target = canonical(options.directory ?? paths.mountPoint(store, id));
-  const mounted = { target, ...(options.suid && { suid: true }) };
+  const mounted = { target, ...(options.suid && { suid: true }), ...(options.dev && { dev: true }) };
+  if (!options.fresh && isAsWished(store, id, instance, mounted)) return target;
   try {
     withContext(`mount ${id}`, () => mountLocked(settings, id, instance, mounted));
-    remember(store, id, mounted);
+    if (!instance.fresh) remember(store, id, mounted);
   } catch (error) {
     const record = readRecord(store, mountKey(id));
     if (record && sameProcess(record.preparer, identifySelf())) {
@@ -56,6 +76,15 @@ export function mountInstance(settings: Settings, id: string, options: MountOpti
     throw error;
   }
   return target;
+}
+
+/** Whether it is mounted by hand there already, in this mount namespace. The caller holds the instance's lock. */
+function isAsWished(store: Store, id: string, instance: Instance, mounted: Mounted): boolean {
+  const holder = findHolder(store, id);
+  if (holder?.engine !== "mount" || holder.target !== mounted.target || !isMountedAtTarget(holder))
+    return false;
+  const { target, suid = false, dev = false } = instance.mounted ?? {};
+  return target === mounted.target && suid === (mounted.suid ?? false) && dev === (mounted.dev ?? false);
 }
 
 /** Makes the mount point where it is missing; returns whether it was. A directory above one of the caller's is not made. */
@@ -89,7 +118,7 @@ export function mountLocked(settings: Settings, id: string, instance: Instance, 
   startLocked(settings, id, instance, {
     engine: "mount",
     key: mountKey(id),
-    ...(!mounted.suid && { restricted: true }),
+    attributes: (mounted.suid ? 0 : MOUNT_ATTR_NOSUID) | (mounted.dev ? 0 : MOUNT_ATTR_NODEV),
     mountAt: { kind: "directory", placement: "host", path: mounted.target },
   });
 }
@@ -133,6 +162,7 @@ export function mountAll(
         mountInstance(settings, id, {
           directory: own ? undefined : mounted.target,
           suid: mounted.suid ?? false,
+          dev: mounted.dev ?? false,
         }),
       );
     } catch (error) {
@@ -143,18 +173,34 @@ export function mountAll(
 
 /**
  * Unmounts an instance that was mounted by hand, and forgets that it was: also one that is remembered but was
- * unmounted otherwise. Throws when it is neither, or when something uses it.
+ * unmounted otherwise. One that was made for its mount is removed. Throws when it is neither, when something uses it, or
+ * when it is mounted elsewhere than in `directory`, where that is given.
  */
-export function umountInstance(store: Store, id: string): void {
+export function umountInstance(store: Store, id: string, directory?: string): "kept" | "removed" {
   using _lock = requireLock(store, id);
   const holder = findHolder(store, id);
   if (holder && holder.engine !== "mount" && isLive(holder)) throw heldBy(id, holder);
   const target = holder?.engine === "mount" ? holder.target : undefined;
+  const instance = readInstance(store, id);
+  if (directory !== undefined) checkPlace(id, directory, target ?? instance?.mounted?.target);
   if (holder && target !== undefined && isMountedAtTarget(holder)) unmount(id, target);
-  else if ((holder && isLive(holder)) || !readInstance(store, id)?.mounted) throw notMountedHere(id, holder);
+  else if ((holder && isLive(holder)) || !(instance?.mounted || instance?.fresh))
+    throw notMountedHere(id, holder);
   if (holder) reclaim(store, holder);
   if (target === paths.mountPoint(store, id)) rmdirQuietly(target);
+  if (instance?.fresh) {
+    deleteInBackground(removeLocked(store, id));
+    return "removed";
+  }
   remember(store, id, undefined);
+  return "kept";
+}
+
+function checkPlace(id: string, directory: string, target: string | undefined): void {
+  if (target === undefined || target === directory || target === canonical(directory)) return;
+  throw new VeneerError("NOT_MOUNTED", `instance ${id} is not mounted in ${quote(directory)}`, {
+    hint: `it is mounted in ${quote(target)}`,
+  });
 }
 
 function notMountedHere(id: string, holder: UseRecord | undefined): VeneerError {

@@ -15,6 +15,11 @@ import { list } from "../sys/stat.ts";
  */
 export function removeInstance(store: Store, id: string): string {
   using _lock = requireLock(store, id);
+  return removeLocked(store, id);
+}
+
+/** Like {@link removeInstance}, for one whose lock the caller holds. */
+export function removeLocked(store: Store, id: string): string {
   refuseHeld(store, id);
   refuseLxcMounted(store, id);
   const directory = paths.instance(store, id);

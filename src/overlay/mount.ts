@@ -3,7 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
 import { explainMount } from "../sys/explain.ts";
 import type { Fd } from "../sys/fd.ts";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MS_PRIVATE } from "../sys/flags.ts";
+import { MS_PRIVATE } from "../sys/flags.ts";
 import { requireKernel } from "../sys/kernel.ts";
 import {
   attach,
@@ -28,8 +28,8 @@ export interface OverlayRequest {
   readonly source: string;
   /** skip every sync to the upper (overlayfs.rst, "Volatile mount"): for uppers that go with the container */
   readonly volatile: boolean;
-  /** nosuid and nodev: for a mount that users of the host can reach */
-  readonly restricted?: boolean | undefined;
+  /** MOUNT_ATTR_* of the mount: nosuid and nodev for one that users of the host can reach */
+  readonly attributes?: number | undefined;
   /** the topmost layer is the tree of an image */
   readonly image?: boolean | undefined;
   /** detached mounts that the upper and layers are on */
@@ -133,7 +133,7 @@ function create(context: Fd, request: OverlayRequest): Fd {
     setOption(context, "redirect_dir", "nofollow");
     setOption(context, "metacopy", "off");
   }
-  return createMount(context, "overlay", request.restricted ? MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV : 0);
+  return createMount(context, "overlay", request.attributes ?? 0);
 }
 
 function setDirectory(context: Fd, key: "lowerdir+" | "upperdir" | "workdir", directory: Fd): void {

@@ -86,6 +86,9 @@ export function readRequestOption(option: string, args: Arguments, requested: Re
     case "--mask":
       requested.mask = [...(requested.mask ?? []), checkInnerPath("masked path", args.value(option))];
       return true;
+    case "--refuse-copies":
+      requested.refuseCopies = true;
+      return true;
     case "--container":
       requested.container = args.value(option);
       return true;

@@ -21,6 +21,8 @@ export interface RequestOptions {
   shiftedCopy?: boolean;
   /** of LXC: the container for which all that was written; a copy of its configuration is refused */
   container?: string;
+  /** of LXC, persistent: refuse a container whose root directory was copied from another's */
+  refuseCopies?: boolean;
 }
 
 export interface RootRequest {

@@ -28,8 +28,8 @@ export type Operation =
       readonly layers: readonly string[];
       readonly directory?: string;
       readonly volatile: boolean;
-      /** nosuid and nodev */
-      readonly restricted?: boolean;
+      /** MOUNT_ATTR_*; absent: none */
+      readonly attributes?: number;
       /** the topmost layer is the tree of an image, which is a mount of the engine's */
       readonly image?: boolean;
       /** how many of the layers, from the top, are lower parts of the upper: plain ids too, idmapped like the others */

@@ -24,8 +24,8 @@ export interface StartTarget {
   readonly process?: ProcessIdentity;
   /** who prepares and outlives this process; absent: this process */
   readonly preparer?: ProcessIdentity;
-  /** mount nosuid and nodev: not for a container's root */
-  readonly restricted?: boolean;
+  /** MOUNT_ATTR_* of the mount, nosuid and nodev: not for a container's root */
+  readonly attributes?: number;
   /** the container's user namespace, to which the overlay is idmapped */
   readonly userns?: UserNamespace;
   readonly mountAt: MountPoint;
@@ -109,7 +109,7 @@ export function planStart(facts: StartFacts): Operation[] {
     layers,
     ...(directory !== undefined && { directory }),
     volatile: facts.ephemeral !== undefined && upper.kind === "fresh",
-    ...(target.restricted && { restricted: true }),
+    ...(target.attributes && { attributes: target.attributes }),
     ...(facts.image && { image: true }),
     ...(upper.kind === "existing" && upper.parts && { parts: upper.parts }),
     ...(facts.shifted ? { as: facts.shifted } : target.userns && { idmapped: true }),

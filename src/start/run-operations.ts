@@ -126,10 +126,10 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
       const { directory } = held;
       const parent = (directory ?? held.tmpfs) as Fd;
       if (operation.as) held.ids = operation.as;
-      const { source, volatile, restricted, image } = operation;
+      const { source, volatile, attributes, image } = operation;
       const { layers, trees } = held;
       if (operation.idmapped && trees) {
-        const how = { source, volatile, restricted, image };
+        const how = { source, volatile, attributes, image };
         const { overlay, root } = mountMapped({ trees, parent, directory: operation.directory, ...how });
         held.overlay = overlay;
         held.ids = root;
@@ -137,7 +137,7 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
         using upper = openDirectory("upper", parent.number);
         using work = openDirectory("work", parent.number);
         const detached = directory ? [] : [parent];
-        held.overlay = mountOverlay({ layers, upper, work, source, volatile, restricted, image, detached });
+        held.overlay = mountOverlay({ layers, upper, work, source, volatile, attributes, image, detached });
       }
       identify(store, held);
       return;

@@ -19,6 +19,8 @@ export interface InstanceOptions {
   readonly mask: readonly string[];
   /** bytes */
   readonly tmpfs?: number;
+  /** it goes with its first mount by hand */
+  readonly fresh?: boolean;
   readonly owner?: Owner;
   /** absent: the administrator */
   readonly maker?: Maker;

@@ -39,12 +39,14 @@ export interface Instance extends Generation {
   readonly mask: readonly string[];
   /** bytes of an upper in memory, made anew at each start */
   readonly tmpfs?: number;
+  /** made for one mount by hand: it goes with that */
+  readonly fresh?: boolean;
   /** the engine's container with which it goes; absent: it is removed by hand */
   readonly owner?: Owner;
   /** absent: made by version 0.1 */
   readonly maker?: Maker;
   /** where it was mounted by hand: `mount --all` brings it back */
-  readonly mounted?: { readonly target: string; readonly suid?: boolean };
+  readonly mounted?: { readonly target: string; readonly suid?: boolean; readonly dev?: boolean };
   /** generations that are not in use, with all their changes */
   readonly kept?: readonly Generation[];
 }
@@ -53,9 +55,9 @@ export interface Instance extends Generation {
 export function newDefinition(
   { name, version, manifest }: BaseVersion,
   now: string,
-  options: Pick<Instance, "opaque" | "mask" | "tmpfs" | "owner" | "maker">,
+  options: Pick<Instance, "opaque" | "mask" | "tmpfs" | "fresh" | "owner" | "maker">,
 ): Instance {
-  const { opaque, mask, tmpfs, owner, maker = { tenant: ADMINISTRATOR } } = options;
+  const { opaque, mask, tmpfs, fresh, owner, maker = { tenant: ADMINISTRATOR } } = options;
   return {
     base: name,
     version,
@@ -66,6 +68,7 @@ export function newDefinition(
     opaque,
     mask,
     ...(tmpfs !== undefined && { tmpfs }),
+    ...(fresh && { fresh }),
     ...(owner && { owner }),
     maker,
   };

@@ -1,8 +1,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { leftovers, makeBase } from "../helpers/base.ts";
-import { type Host, makeHost } from "../helpers/host.ts";
+import { type Host, makeHost, must, sh } from "../helpers/host.ts";
 import { hasKind, KINDS, type Lxd, startLxd } from "../helpers/lxd.ts";
 import { grantIds } from "../helpers/userns.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -101,6 +101,109 @@ describe.each(tested)("$name", (kind) => {
     expect(await lxd.ok("exec", "profiled", "--", "/bin/cat", "/etc/os-release")).toBe("ID=veneer-test");
     await lxd.ok("delete", "-f", "profiled");
     await waitFor(() => leftovers(host).length === 0);
+  });
+
+  describe("setup", () => {
+    const setup = async (...options: string[]) => {
+      const words = ["setup", kind.name.toLowerCase(), "made", ...options];
+      return sh(join(host.bin, "veneer"), ["--root", host.root, "--run", host.run, ...words], {
+        env: lxd.env,
+      });
+    };
+    const unsetup = () =>
+      must(
+        join(host.bin, "veneer"),
+        ["--root", host.root, "--run", host.run, "unsetup", kind.name.toLowerCase(), "made"],
+        { env: lxd.env },
+      );
+    beforeAll(async () => {
+      await host.ok("base", "new", "i", "--from", "b");
+      const init =
+        "mkdir -p /sbin && printf '#!/bin/sh\\nexec sleep 1000\\n' >/sbin/init && chmod 755 /sbin/init";
+      await host.ok("base", "edit", "i", "--", "sh", "-c", init);
+    });
+    afterEach(async () => {
+      const names = (await lxd.ok("list", "--format", "csv", "-c", "n")).split("\n");
+      for (const name of names.filter((one) => /^(first|second|by-profile)/.test(one)))
+        await lxd.ok("delete", "-f", name);
+      await lxd.client("profile", "delete", "made");
+    });
+    const raw = () => lxd.ok("profile", "get", "made", "raw.lxc");
+
+    test("makes a profile for containers of both kinds, and takes it back", async () => {
+      const dry = await setup("--base", "i", "--dry-run");
+      expect(dry).toMatchObject({ status: 0, stdout: expect.stringContaining("+lxc.hook.pre-start = ") });
+      expect(await lxd.ok("profile", "list", "--format", "csv")).not.toContain("made");
+      expect(await setup("--base", "i")).toMatchObject({ status: 0, stdout: "/1.0/profiles/made" });
+      expect(await setup("--base", "i")).toMatchObject({
+        status: 0,
+        stdout: "",
+        stderr: expect.stringContaining("is set up already"),
+      });
+      for (const privileged of ["true", "false"]) {
+        const name = `by-profile-${privileged}`;
+        const options = ["-c", `security.privileged=${privileged}`];
+        await lxd.ok("init", "empty", name, "-p", "default", "-p", "made", ...options);
+        await lxd.ok("start", name);
+        const seen = "cat /etc/os-release; touch /etc/own; awk '{print $2}' /proc/self/uid_map";
+        const shown = await lxd.ok("exec", name, "--", "/bin/sh", "-c", seen);
+        expect(shown).toMatch(privileged === "true" ? /^ID=veneer-test\n0$/ : /^ID=veneer-test\n[1-9]/);
+        await lxd.ok("delete", "-f", name);
+      }
+      await waitFor(() => leftovers(host).length === 0);
+      await unsetup();
+      expect(await lxd.ok("profile", "list", "--format", "csv")).not.toContain("made");
+    });
+
+    test("leaves the other lines of a profile as they are", async () => {
+      const own = "lxc.mount.auto = sys:ro\n# of mine";
+      await lxd.ok("profile", "create", "made");
+      await lxd.ok("profile", "set", "made", "raw.lxc", own);
+      await setup("--base", "i");
+      expect(await raw()).toMatch(/^lxc\.mount\.auto = sys:ro\n# of mine\nlxc\.rootfs\.options =/);
+      await unsetup();
+      expect(await raw()).toBe(own);
+      await setup("--base", "i");
+      await lxd.ok("profile", "set", "made", "raw.lxc", `${await raw()}\nlxc.signal.halt = SIGTERM`);
+      await unsetup();
+      expect((await raw()).replace(/\n+/g, "\n")).toBe(`${own}\nlxc.signal.halt = SIGTERM`);
+      await lxd.ok("profile", "delete", "made");
+    });
+
+    test("keeps the writes of each container, and refuses a copy until it has an instance", async () => {
+      await setup("--base", "i", "--persistent");
+      await lxd.ok("init", "empty", "first", "-p", "default", "-p", "made");
+      await lxd.ok("start", "first");
+      await lxd.ok("exec", "first", "--", "/bin/sh", "-c", "echo kept >/etc/made");
+      await lxd.ok("restart", "-f", "first");
+      expect(await lxd.ok("exec", "first", "--", "/bin/cat", "/etc/made")).toBe("kept");
+      await lxd.ok("stop", "-f", "first");
+      await waitFor(() => leftovers(host).length === 0);
+      await lxd.ok("copy", "first", "second");
+      expect((await lxd.client("start", "second")).status).not.toBe(0);
+      const log = await lxd.ok("info", "second", "--show-log");
+      expect(log).toContain("container second is a copy of first, but not what that wrote");
+      expect(log).toContain("'veneer clone first second'");
+      await host.ok("clone", "first", "second");
+      await waitFor(async () => (await lxd.client("start", "second")).status === 0);
+      expect(await lxd.ok("exec", "second", "--", "/bin/cat", "/etc/made")).toBe("kept");
+      for (const name of ["first", "second"]) await lxd.ok("delete", "-f", name);
+      await waitFor(() => leftovers(host).length === 0);
+      await unsetup();
+    });
+
+    test("says what is missing, and changes nothing", async () => {
+      expect(await setup()).toMatchObject({ status: 2, stderr: expect.stringContaining("add --base BASE") });
+      expect(await setup("--base", "none")).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining("no base none"),
+      });
+      expect(await setup("--base", "i", "--instance", "x")).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining("--persistent gives each an instance"),
+      });
+      expect(await lxd.ok("profile", "list", "--format", "csv")).not.toContain("made");
+    });
   });
 
   test("starts an unprivileged container on the same base, and keeps its writes with plain ids", async () => {

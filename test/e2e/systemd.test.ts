@@ -157,3 +157,83 @@ describe("systemd-nspawn", () => {
     await host.ok("rm", "machine");
   });
 });
+
+describe("setup nspawn", () => {
+  const etc = "/run";
+  const unit = (name: string) => `systemd-nspawn@${name}.service`;
+  const place = (name: string) => join("/var/lib/machines", name);
+  const setup = async (name: string, ...options: string[]) => {
+    mkdirSync(join(etc, "systemd/nspawn"), { recursive: true });
+    // the guest may have no module for it
+    writeFileSync(join(etc, "systemd/nspawn", `${name}.nspawn`), "[Network]\nVirtualEthernet=no\n");
+    await host.ok("setup", "nspawn", name, "--base", "machine", "--etc", etc, ...options);
+    await must("systemctl", ["daemon-reload"]);
+  };
+  const stop = async (name: string) => {
+    await must("machinectl", ["terminate", name]);
+    await waitFor(async () => (await sh("systemctl", ["is-active", unit(name)])).stdout === "inactive");
+  };
+  const boots = (name: string) => readFileSync(join(place(name), "boots"), "utf8");
+  const booted = (name: string, count: number) =>
+    waitFor(() => existsSync(join(place(name), "boots")) && boots(name) === "up\n".repeat(count));
+
+  beforeAll(async () => {
+    if (!isManaged) return;
+    const tree = makeTree(join(host.dir, "machine-tree"));
+    mkdirSync(join(tree, "sbin"), { recursive: true });
+    const script = "#!/bin/sh\necho up >>/boots\nwhile :; do sleep 1; done\n";
+    writeFileSync(join(tree, "sbin/init"), script, { mode: 0o755 });
+    mkdirSync(join(tree, "usr"), { recursive: true });
+    await host.ok("base", "import", "machine", tree);
+  });
+  afterEach(async () => {
+    for (const name of ["veneer-m1", "veneer-m2"]) {
+      await sh("machinectl", ["terminate", name]);
+      await sh("systemctl", ["stop", unit(name)]);
+      await sh("systemctl", ["reset-failed", unit(name)]);
+      if (isManaged) await host.ok("unsetup", "nspawn", name, "--etc", etc);
+      rmSync(join(etc, "systemd/nspawn", `${name}.nspawn`), { force: true });
+    }
+    if (isManaged) await must("systemctl", ["daemon-reload"]);
+  });
+
+  it("gives a machine its root before it starts and takes it away after, fresh each time", async () => {
+    await setup("veneer-m1");
+    for (const _ of [1, 2]) {
+      await must("machinectl", ["start", "veneer-m1"]);
+      await booted("veneer-m1", 1);
+      expect(JSON.parse(await host.ok("ls", "--json"))).toMatchObject([
+        { id: "machine.veneer-m1", state: "mounted" },
+      ]);
+      await stop("veneer-m1");
+      expect(readdirSync(place("veneer-m1"))).toEqual([]);
+      expect(JSON.parse(await host.ok("ls", "--json"))).toEqual([]);
+    }
+    await host.ok("unsetup", "nspawn", "veneer-m1", "--etc", etc);
+    expect(existsSync(place("veneer-m1"))).toBe(false);
+  });
+
+  it("keeps the writes of a persistent one, and removes nothing while it runs", async () => {
+    await setup("veneer-m2", "--persistent");
+    await must("machinectl", ["start", "veneer-m2"]);
+    await booted("veneer-m2", 1);
+    const refused = await host.veneer("unsetup", "nspawn", "veneer-m2", "--etc", etc);
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining("machinectl poweroff") });
+    await stop("veneer-m2");
+    await must("machinectl", ["start", "veneer-m2"]);
+    await booted("veneer-m2", 2);
+    await stop("veneer-m2");
+    expect(await host.ok("diff", "veneer-m2")).toContain("A /boots");
+    await host.ok("rm", "veneer-m2");
+  });
+
+  it("starts no machine whose base is gone, with the reason in the journal", async () => {
+    await setup("veneer-m1");
+    await host.ok("base", "new", "other", "--from", "machine");
+    await host.ok("base", "rm", "machine");
+    expect((await sh("machinectl", ["start", "veneer-m1"])).status).not.toBe(0);
+    const journal = await must("journalctl", ["-b", "--no-pager", "-u", unit("veneer-m1")]);
+    expect(journal).toContain("no base machine");
+    expect(readdirSync(place("veneer-m1"))).toEqual([]);
+  });
+});

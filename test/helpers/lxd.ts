@@ -38,6 +38,8 @@ export const KINDS: readonly Kind[] = [
 ];
 
 export interface Lxd {
+  /** by which a client finds the daemon */
+  readonly env: Readonly<Record<string, string>>;
   /** The client: `lxc` or `incus`. */
   client(...args: string[]): Promise<Outcome>;
   /** Like `client`, but throws unless the status is 0; returns stdout. */
@@ -78,6 +80,7 @@ export async function startLxd(kind: Kind, host: Host): Promise<Lxd> {
   await must("tar", ["-C", image, "-cf", archive, "metadata.yaml", "rootfs"]);
   await ok("image", "import", archive, "--alias", "empty");
   return {
+    env,
     client,
     ok,
     async stop() {

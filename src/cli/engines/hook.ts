@@ -24,6 +24,10 @@ export const command: Command = {
       value: "NAME",
       help: "lxc: refuse any other container, a copy of the configuration above all",
     },
+    {
+      name: "--refuse-copies",
+      help: "lxc, with --persistent: refuse a container whose root directory was copied from another's",
+    },
     { name: "--persistent", help: "keep the upper; without --instance under the container's name" },
     {
       name: "--opaque",

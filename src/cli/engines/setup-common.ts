@@ -5,6 +5,7 @@ import { cdi, type HookProgram } from "../../engines/cdi.ts";
 import type { EngineSetup, SetupRequest } from "../../engines/engine.ts";
 import { ENGINES } from "../../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc-container.ts";
+import { checkMachineName } from "../../engines/nspawn.ts";
 import { updates } from "../../engines/updates.ts";
 import { UsageError } from "../../errors.ts";
 import { policyDirectory } from "../../inventory/policy.ts";
@@ -15,7 +16,7 @@ import { nearest } from "../../text/did-you-mean.ts";
 import { quote } from "../../text/quote.ts";
 import type { Context, Input, Operand, Option } from "../framework/command.ts";
 
-const names = ["lxc", "cdi", ...ENGINES.map(({ name }) => name), "updates"];
+const names = ["lxc", "lxd", "incus", "nspawn", "cdi", ...ENGINES.map(({ name }) => name), "updates"];
 
 export const SETUP_OPERANDS: readonly Operand[] = [
   { name: "ENGINE", complete: names },
@@ -97,6 +98,13 @@ export function lxcContainerOf(
   if (name === undefined) return undefined;
   const path = (given ?? lxcPath(etc)).replace(/\/+$/, "");
   return { name: checkLxcName(name), path };
+}
+
+/** The machine of systemd-nspawn that is named. */
+export function machineOf(input: Input): string {
+  const name = input.operands[1];
+  if (name !== undefined) return checkMachineName(name);
+  throw new UsageError("nspawn needs the NAME of a machine", "'veneer setup nspawn NAME --base BASE'");
 }
 
 /** How a hook of this call's store is called. */

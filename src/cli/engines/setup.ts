@@ -2,6 +2,7 @@ import { namesWithoutDevice } from "../../engines/cdi.ts";
 import type { EngineSetup } from "../../engines/engine.ts";
 import { lxcContainer, lxcDefaults } from "../../engines/lxc.ts";
 import { holdRoots, lxcLine, lxcRoot, makeMissing } from "../../engines/lxc-root.ts";
+import { nspawn } from "../../engines/nspawn.ts";
 import { carryOutSetup, formatEdits, planSetup, whatNow } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";
 import { instanceOfRoot } from "../../instances/lxc-mount.ts";
@@ -13,30 +14,36 @@ import {
   hookGlobals,
   LXCPATH_OPTION,
   lxcContainerOf,
+  machineOf,
   SETUP_OPERANDS,
   SETUP_OPTIONS,
   setupRequest,
 } from "./setup-common.ts";
+import { isLxdKind, setupLxd } from "./setup-lxd.ts";
 
-const LXC_OPTIONS: readonly Option[] = [
-  { name: "--base", value: "BASE[@V]", help: "lxc NAME: the container's base", complete: "base" },
-  { name: "--persistent", help: "lxc NAME: keep the writes, in an instance of the container's name" },
+/** Of what is given a base: a container, a machine, a profile. */
+const ROOT_OPTIONS: readonly Option[] = [
+  { name: "--base", value: "BASE[@V]", help: "with NAME: the base", complete: "base" },
+  { name: "--persistent", help: "with NAME: keep the writes, in an instance of the container's name" },
   {
     name: "--instance",
     value: "ID",
-    help: "lxc NAME: keep the writes, in this instance",
+    help: "lxc, nspawn: keep the writes, in this instance",
     complete: "instance",
   },
-  ...UPPER_OPTIONS.map((option) => ({ ...option, help: `lxc NAME: ${option.help}` })),
+  ...UPPER_OPTIONS.map((option) => ({ ...option, help: `with NAME: ${option.help}` })),
+];
+
+const LXC_OPTIONS: readonly Option[] = [
   { name: "--hookless", help: "lxc NAME: LXC mounts the instance itself, with no hook at its start" },
   LXCPATH_OPTION,
 ];
 
 export const command: Command = {
   name: "setup",
-  summary: "Make veneer known to an engine: lxc, podman, docker, containerd, crio or cdi",
+  summary: "Make veneer known to an engine: lxc, lxd, incus, nspawn, podman, docker, containerd, crio or cdi",
   operands: SETUP_OPERANDS,
-  options: [...SETUP_OPTIONS, ...LXC_OPTIONS],
+  options: [...SETUP_OPTIONS, ...ROOT_OPTIONS, ...LXC_OPTIONS],
   outside: true,
   description: `Writes a drop-in file, or merges a key into the engine's own configuration and leaves everything else
 in it as it is. What was there before is kept for 'veneer unsetup'. Running it twice changes nothing the second
@@ -46,6 +53,12 @@ With lxc and a NAME it gives that container its base, in the container's own con
 is made. With lxc alone it puts the hooks into what new containers are made from: lxc.environment then names the
 base.
 
+With nspawn and a NAME it gives that machine of systemd-nspawn its root: 'machinectl start NAME' mounts it before and
+unmounts it after.
+
+With lxd or incus and the NAME of a profile, which is made where it is missing, it gives the containers of that profile
+the base.
+
 With cdi it writes a CDI specification with a device for each base, veneer.run/base=NAME, and keeps it right as bases
 come and go.`,
   examples: [
@@ -53,11 +66,13 @@ come and go.`,
     "veneer setup podman",
     "veneer setup cdi",
     "veneer setup lxc web1 --base debian --persistent",
+    "veneer setup nspawn web1 --base debian --persistent",
+    "veneer setup incus veneer --base debian --persistent",
   ],
   run(context, input) {
     const { store } = context.settings;
-    const { engine, begin } =
-      input.operands[0] === "lxc" ? lxcEngine(context, input) : otherEngine(context, input);
+    if (isLxdKind(input.operands[0])) return setupLxd(context, input);
+    const { engine, begin } = prepare(context, input);
     const plan = () => planSetup(store, engine, setupRequest(context, input));
     if (input.has("--dry-run")) {
       const edits = plan();
@@ -82,14 +97,51 @@ interface Prepared {
   readonly begin?: () => Disposable;
 }
 
-function otherEngine(context: Context, input: Input): Prepared {
-  refuseLxcOptions(input);
-  return { engine: engineOf(context, input) };
+function prepare(context: Context, input: Input): Prepared {
+  switch (input.operands[0]) {
+    case "lxc":
+      return lxcEngine(context, input);
+    case "nspawn":
+      refuse(LXC_OPTIONS, input, "lxc NAME");
+      return nspawnEngine(context, input);
+    default:
+      refuseNameOptions(input);
+      return { engine: engineOf(context, input) };
+  }
 }
 
-function refuseLxcOptions(input: Input): void {
-  const given = LXC_OPTIONS.find(({ name }) => input.has(name));
-  if (given) throw new UsageError(`${given.name} is an option of 'veneer setup lxc NAME'`);
+function refuse(options: readonly Option[], input: Input, where: string): void {
+  const given = options.find(({ name }) => input.has(name));
+  if (given) throw new UsageError(`${given.name} is an option of 'veneer setup ${where}'`);
+}
+
+function refuseNameOptions(input: Input): void {
+  refuse(ROOT_OPTIONS, input, "lxc|nspawn|lxd|incus NAME");
+  refuse(LXC_OPTIONS, input, "lxc NAME");
+}
+
+/** What the options say of the root of `name`. */
+function rootOf({ settings }: Context, input: Input, name: string, persistent = input.has("--persistent")) {
+  const base = input.value("--base");
+  const instance = input.value("--instance");
+  return lxcRoot(settings.store, name, {
+    ...(base !== undefined && { base: parseBaseRef(base) }),
+    ...(instance !== undefined && { instance: checkName("instance", instance) }),
+    persistent,
+    ...(UPPER_OPTIONS.some(({ name }) => input.has(name)) && { options: readUpperOptions(input) }),
+  });
+}
+
+function nspawnEngine(context: Context, input: Input): Prepared {
+  const name = machineOf(input);
+  const root = rootOf(context, input, name);
+  return {
+    engine: nspawn(context.settings.store, name, root, hookGlobals(context)),
+    begin() {
+      makeMissing(context.settings, root);
+      return new DisposableStack();
+    },
+  };
 }
 
 function lxcEngine(context: Context, input: Input): Prepared {
@@ -98,19 +150,12 @@ function lxcEngine(context: Context, input: Input): Prepared {
   const container = lxcContainerOf(input, input.operands[1], etc);
   const globals = hookGlobals(context);
   if (!container) {
-    refuseLxcOptions(input);
+    refuseNameOptions(input);
     return { engine: lxcDefaults(globals) };
   }
-  const base = input.value("--base");
-  const instance = input.value("--instance");
   const { store } = settings;
   const hookless = input.has("--hookless");
-  const root = lxcRoot(store, container.name, {
-    ...(base !== undefined && { base: parseBaseRef(base) }),
-    ...(instance !== undefined && { instance: checkName("instance", instance) }),
-    persistent: input.has("--persistent") || hookless,
-    ...(UPPER_OPTIONS.some(({ name }) => input.has(name)) && { options: readUpperOptions(input) }),
-  });
+  const root = rootOf(context, input, container.name, input.has("--persistent") || hookless);
   const line = hookless ? { line: lxcLine(store, root) } : root;
   const isOurs = (overlay: string) => instanceOfRoot(store, overlay) !== undefined;
   return {

@@ -2,6 +2,7 @@ import type { EngineSetup } from "../../engines/engine.ts";
 import { lxcContainerRemoval, lxcDefaults } from "../../engines/lxc.ts";
 import type { LxcContainer } from "../../engines/lxc-container.ts";
 import { holdRoots } from "../../engines/lxc-root.ts";
+import { nspawnRemoval } from "../../engines/nspawn.ts";
 import { carryOutUnsetup, formatEdits, planUnsetup, whatNow } from "../../engines/setup.ts";
 import { UsageError } from "../../errors.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
@@ -9,10 +10,12 @@ import {
   engineOf,
   LXCPATH_OPTION,
   lxcContainerOf,
+  machineOf,
   SETUP_OPERANDS,
   SETUP_OPTIONS,
   setupRequest,
 } from "./setup-common.ts";
+import { isLxdKind, unsetupLxd } from "./setup-lxd.ts";
 
 export const command: Command = {
   name: "unsetup",
@@ -21,9 +24,10 @@ export const command: Command = {
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, LXCPATH_OPTION],
   description: `A file that is as setup left it becomes byte for byte what it was before. From one that somebody has
-changed since, only what setup put in is taken out. With lxc and a NAME: that container's configuration; its
-instance stays.`,
+changed since, only what setup put in is taken out. With a NAME: the configuration of that container, machine or
+profile; instances stay.`,
   run(context, input) {
+    if (isLxdKind(input.operands[0])) return unsetupLxd(context, input);
     const container = lxcContainerOf(input, input.operands[1], setupRequest(context, input).etc);
     const engine = engineFor(context, input, container);
     const { store } = context.settings;
@@ -43,6 +47,8 @@ instance stays.`,
 
 function engineFor(context: Context, input: Input, container: LxcContainer | undefined): EngineSetup {
   if (input.operands[0] === "lxc") return container ? lxcContainerRemoval(container) : lxcDefaults([]);
+  if (input.operands[0] === "nspawn")
+    return nspawnRemoval(machineOf(input), setupRequest(context, input).etc);
   if (input.has(LXCPATH_OPTION.name))
     throw new UsageError(`--lxcpath is an option of 'veneer unsetup lxc NAME'`);
   return engineOf(context, input);

@@ -134,8 +134,8 @@ describe("the overlay", () => {
   });
 
   it("is nosuid and nodev for what is no container's root", () => {
-    expect(overlayOf({ restricted: true }).restricted).toBe(true);
-    expect(overlayOf({}).restricted).toBeUndefined();
+    expect(overlayOf({ attributes: 6 }).attributes).toBe(6);
+    expect(overlayOf({}).attributes).toBeUndefined();
   });
 
   it("counts the layers that are parts of its upper", () => {

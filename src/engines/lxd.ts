@@ -1,0 +1,152 @@
+/** LXD and Incus: the hooks in `raw.lxc` of a profile, which the daemon's own client reads and writes. */
+
+import { execa } from "execa";
+import { UsageError, VeneerError } from "../errors.ts";
+import { dropHooks, dropLines, setHook, setValue, valuesOf } from "../request/lxc-text.ts";
+import type { Store } from "../store/paths.ts";
+import { makeStore } from "../store/paths.ts";
+import { readJournal, removeJournal, writeJournal } from "../store/setup-journal.ts";
+import { quote } from "../text/quote.ts";
+import type { Edit } from "./setup.ts";
+
+const CLIENTS = { lxd: "lxc", incus: "incus" } as const;
+
+export type LxdKind = keyof typeof CLIENTS;
+
+export const isKind = (word: string | undefined): word is LxdKind =>
+  word !== undefined && Object.hasOwn(CLIENTS, word);
+
+/** A profile of the daemon that the client of `kind` speaks to. */
+export interface ProfileName {
+  readonly kind: LxdKind;
+  readonly name: string;
+}
+
+/** Throws UsageError for what would be a remote, an option or a path. */
+export function checkProfileName(name: string): string {
+  if (/^[A-Za-z0-9_.][^\s/:]*$/.test(name)) return name;
+  throw new UsageError(`${quote(name)} is not a profile's name`);
+}
+
+interface Profile {
+  readonly raw: string;
+  readonly isUsed: boolean;
+}
+
+const journalOf = ({ kind, name }: ProfileName) => `${kind}-${name}`;
+/** as the API has it: what the journal calls it by */
+const pathOf = ({ name }: ProfileName) => `/1.0/profiles/${encodeURIComponent(name)}`;
+
+/**
+ * What `setup` would change, nothing where it is right already. `first` is the command of the
+ * hooks that mount the root, `other` of the rest.
+ */
+export async function planProfile(
+  profile: ProfileName,
+  other: string,
+  first: string,
+  env: NodeJS.ProcessEnv,
+): Promise<Edit | undefined> {
+  const before = (await readProfile(profile, env))?.raw ?? null;
+  const after = withHooks(before ?? "", first, other);
+  return after === before ? undefined : { path: pathOf(profile), before, after };
+}
+
+/** What `unsetup` would change; `after` is null where the profile goes. */
+export async function planProfileRemoval(
+  store: Store,
+  profile: ProfileName,
+  env: NodeJS.ProcessEnv,
+): Promise<Edit | undefined> {
+  const found = await readProfile(profile, env);
+  if (!found) return undefined;
+  const [known] = readJournal(store, journalOf(profile)).files;
+  const after = known?.after === found.raw ? known.before : withoutHooks(found.raw);
+  if (after === found.raw) return undefined;
+  return { path: pathOf(profile), before: found.raw, after: after === null && found.isUsed ? "" : after };
+}
+
+/** Idempotent. */
+export async function writeProfile(
+  store: Store,
+  profile: ProfileName,
+  { path, before, after }: Edit,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  makeStore(store);
+  const [known] = readJournal(store, journalOf(profile)).files;
+  const original = known ? (known.after === before ? known.before : withoutHooks(before ?? "")) : before;
+  writeJournal(store, journalOf(profile), {
+    files: [{ path, before: original, after: after as string }],
+  });
+  if (before === null) await call(profile, ["create", profile.name], env);
+  await call(profile, ["set", profile.name, `raw.lxc=${after}`], env);
+}
+
+/** Idempotent. */
+export async function removeFromProfile(
+  store: Store,
+  profile: ProfileName,
+  edit: Edit | undefined,
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  if (edit?.after === null) await call(profile, ["delete", profile.name], env);
+  else if (edit?.after === "") await call(profile, ["unset", profile.name, "raw.lxc"], env);
+  else if (edit) await call(profile, ["set", profile.name, `raw.lxc=${edit.after}`], env);
+  removeJournal(store, journalOf(profile));
+}
+
+async function readProfile(profile: ProfileName, env: NodeJS.ProcessEnv): Promise<Profile | undefined> {
+  const all = JSON.parse(await call(profile, ["list", "--format", "json"], env)) as readonly {
+    readonly name: string;
+    readonly config: Readonly<Record<string, string>> | null;
+    readonly used_by?: readonly string[] | null;
+  }[];
+  const found = all.find(({ name }) => name === profile.name);
+  return found && { raw: found.config?.["raw.lxc"] ?? "", isUsed: (found.used_by ?? []).length > 0 };
+}
+
+/**
+ * Hooks for containers with and without a user namespace: each does nothing in a container of the other kind. LXD's idmapped
+ * root goes, below which LXC would bypass the overlay.
+ */
+function withHooks(text: string, first: string, other: string): string {
+  const ours = [
+    ["pre-start", first],
+    ["pre-mount", first],
+    ["start-host", other],
+    ["post-stop", other],
+  ] as const;
+  const start = valuesOf(text, "rootfs.options").length === 0 ? setValue(text, "rootfs.options", "") : text;
+  return ours.reduce((all, [type, command]) => setHook(all, type, command), start);
+}
+
+function withoutHooks(text: string): string {
+  return dropLines(dropHooks(text), "rootfs.options", (value) => value === "");
+}
+
+async function call(
+  { kind }: ProfileName,
+  words: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  const client = CLIENTS[kind];
+  try {
+    const { stdout } = await execa(client, ["profile", ...words], { env, extendEnv: false, stdin: "ignore" });
+    return stdout;
+  } catch (error) {
+    const {
+      stderr = "",
+      shortMessage = String(error),
+      code,
+    } = error as {
+      stderr?: string;
+      shortMessage?: string;
+      code?: string;
+    };
+    const said = stderr.trim().split("\n").at(-1);
+    throw new VeneerError("NO_ENGINE", `${client} profile ${words[0]}: ${said || shortMessage}`, {
+      ...(code === "ENOENT" && { hint: `install ${kind}: its client is '${client}'` }),
+    });
+  }
+}
