@@ -44,11 +44,12 @@ function systems() {
   const kernels = join(process.env.VENEER_KERNELS ?? "/var/tmp/veneer-kernels", "results");
   const byKernel = new Map();
   for (const file of reportsIn(kernels)) {
-    const version = /([0-9]+\.[0-9]+)[^/]*\.json$/.exec(file)?.[1];
-    if (version) byKernel.set(version, [...(byKernel.get(version) ?? []), file]);
+    const kernel = /([0-9]+\.[0-9]+)[^/]*\.json$/.exec(file)?.[1];
+    if (kernel === undefined) continue;
+    const name = `Debian 12, Linux ${kernel}${file.includes("arm64") ? ", arm64" : ""}`;
+    byKernel.set(name, { name, kernel, files: [...(byKernel.get(name)?.files ?? []), file] });
   }
-  for (const [version, files] of byKernel)
-    found.push({ name: `Debian 12, Linux ${version}`, files, kernel: version });
+  found.push(...byKernel.values());
   if (process.env.VENEER_TEST_RESULTS) {
     const files = reportsIn(process.env.VENEER_TEST_RESULTS);
     const versions = spawnSync("sh", [join(root, "scripts/engine-versions.sh")], { encoding: "utf8" }).stdout;

@@ -41,29 +41,29 @@ async function fullDisks(setting: Setting): Promise<void> {
       try {
         await world.reset();
         await operation.prepare?.(world);
+        const call = await operation.call(world, []);
         const { files, ffree, blocks, bfree, bsize } = statfsSync(world.memory);
         await remount(
           inodes ? `nr_inodes=${files - ffree + room}` : `size=${(blocks - bfree) * bsize + room * 1024}`,
         );
-        const call = await operation.call(world, []);
         const outcome = await world.run(call.file, call.args, call);
-        await remount("size=1g,nr_inodes=0");
+        await remount("size=1g,nr_inodes=1m");
         if (outcome.status === HUNG) throw new Error("it hangs");
         if (/internal error|TypeError|\.ts:[0-9]/.test(outcome.stderr))
           throw new Error(outcome.stderr.slice(0, 300));
         if (outcome.status === 0) {
           const wrong = await judge(world, operation, outcome);
           if (wrong) throw new Error(wrong);
-        } else if (!/ENOSPC|No space left|EDQUOT|too large/i.test(outcome.stderr)) {
+        } else if (!/ENOSPC|No space left|EDQUOT|too large/i.test(`${outcome.stderr}${outcome.stdout}`)) {
           throw new Error(
-            `status ${outcome.status}, and no word of the full disk: ${outcome.stderr.slice(0, 300)}`,
+            `status ${outcome.status}, and no word of the full disk: ${(outcome.stderr || outcome.stdout).slice(0, 300)}`,
           );
         }
         await inOrder(world, operation);
         counts.add(inodes ? "operations without inodes" : "operations on a full disk");
         counts.add(outcome.status === 0 ? "of them done" : "of them refused: no space");
       } catch (error) {
-        await remount("size=1g,nr_inodes=0");
+        await remount("size=1g,nr_inodes=1m");
         counts.fault(`${what}: ${lineOf(error)}`, again(setting, "full"));
       }
     }

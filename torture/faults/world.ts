@@ -159,7 +159,7 @@ export async function makeWorld(name: string, options: WorldOptions = {}): Promi
 let commands = 0;
 
 const mountMemory = (directory: string) =>
-  must("mount", ["-t", "tmpfs", "-o", "size=1g,mode=755", "torture", directory]);
+  must("mount", ["-t", "tmpfs", "-o", "size=1g,nr_inodes=1m,mode=755", "torture", directory]);
 
 /** What every trial finds: see the names of the bases and instances. */
 async function furnish({ ok, dir, tree, host }: World, data: Uint8Array): Promise<void> {
