@@ -8,8 +8,8 @@ const serial = {
   fileParallelism: false,
   maxWorkers: 1,
   // generous: other work on the machine makes nothing wrong
-  testTimeout: 240_000,
-  hookTimeout: 300_000,
+  testTimeout: 240_000 * Math.min(PATIENCE, 5),
+  hookTimeout: 300_000 * Math.min(PATIENCE, 5),
   expect: { poll: { interval: 50, timeout: 30_000 * PATIENCE } },
   runner: "./test/helpers/privileged-runner.ts",
 } as const;

@@ -7,7 +7,7 @@ mkdir -p /out
 mapfile -t selection <selection
 echo "guest: the tests begin, $(cut -d' ' -f1 /proc/uptime) s"
 cut -d' ' -f4,5 /proc/self/mountinfo >/out/before
-node node_modules/vitest/vitest.mjs run --configLoader runner --no-cache --no-isolate --testTimeout=1200000 --hookTimeout=1200000 \
+node node_modules/vitest/vitest.mjs run --configLoader runner --no-cache --no-isolate \
   --reporter=verbose --reporter=json --outputFile.json=/out/results.json -t "${selection[0]}" "${selection[@]:1}" </dev/null 2>&1
 cut -d' ' -f4,5 /proc/self/mountinfo >/out/after
 diff /out/before /out/after >/out/leaks && echo "guest: no mount is left" || sed 's/^/guest: left mounted: /' /out/leaks

@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { isAtLeast } from "../../src/doctor/version.ts";
 import { type Config, nextId, runtime } from "../helpers/bundle.ts";
 import { must, sh } from "../helpers/host.ts";
+import { isLinux } from "../helpers/kernel.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running, withPerl } from "../helpers/live.ts";
 import { veneerOverlays } from "../helpers/mounts.ts";
@@ -221,10 +221,7 @@ describe("mounts made inside", () => {
     });
     await expectOn(live, 1);
     const outcome = failure(await rebase("b@2"));
-    const release = readFileSync("/proc/sys/kernel/osrelease", "utf8")
-      .split(/[^0-9]/, 2)
-      .map(Number);
-    if (isAtLeast(release, [6, 5])) {
+    if (isLinux("6.5")) {
       expect(outcome).toBe("");
       await expectOn(live, 2);
     } else expect(outcome).toContain("Linux 6.5");
