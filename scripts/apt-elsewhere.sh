@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced. An apt configuration in a directory of its own: another release of Debian, from the mirror of this machine.
 #
-#   apt_elsewhere DIR TYPE RELEASE     TYPE: deb or deb-src; sets apt_options and brings the lists up to date
+#   apt_elsewhere DIR TYPE RELEASE [ARCHITECTURE]     TYPE: deb or deb-src; sets apt_options and brings the lists up to date
 
 # The first mirror of Debian's archive itself in the machine's sources, of one-line or deb822 form.
 debian_mirror() {
@@ -27,6 +27,7 @@ apt_elsewhere() {
     -o "Dir::Etc::sourcelist=$directory/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::Lists=$directory/lists"
     -o "Dir::Cache=$directory/cache" -o APT::Sandbox::User=root
   )
+  [ -z "${4:-}" ] || apt_options+=(-o "APT::Architecture=$4" -o "APT::Architectures=$4")
   apt-get "${apt_options[@]}" update -qq >"$directory/update.log" 2>&1 || {
     echo "apt-get update of $release: $(tail -n 1 "$directory/update.log")" >&2
     return 1

@@ -24,11 +24,17 @@ const COMPILE = [
 // few mappings, one behind the other: host.c names their pages to the kernel
 const LINK = ["-static", "-Wl,--gc-sections,--build-id=none,-z,noseparate-code,-z,norelro"];
 
-/** Compilers by architecture, as Node.js names them: the program's, and what is added to its flags. */
-const COMPILERS = {
-  x64: { cc: "musl-gcc", flags: ["-march=x86-64"], objcopy: "objcopy" },
-  arm64: { cc: "aarch64-linux-gnu-gcc", flags: [], objcopy: "aarch64-linux-gnu-objcopy" },
-};
+/** The compiler for an architecture, as Node.js names it: its program, and what is added to its flags. */
+function compilerFor(architecture) {
+  if (architecture === process.arch)
+    return { cc: "musl-gcc", flags: architecture === "x64" ? ["-march=x86-64"] : [], objcopy: "objcopy" };
+  const specs = run("bash", ["scripts/fetch-musl.sh", architecture]).trim();
+  return {
+    cc: "aarch64-linux-gnu-gcc",
+    flags: [`-specs=${specs}`],
+    objcopy: "aarch64-linux-gnu-objcopy",
+  };
+}
 
 /** Without the allocator of host.c, which would hide from the sanitizer what is used after it was freed. */
 const SANITIZED = {
@@ -169,7 +175,7 @@ export async function buildSmall(
   const work = mkdtempSync(join(root, "build/program."));
   try {
     const compiler = join(work, "compiler");
-    compileHost(source, COMPILERS[process.arch], compiler, ["-DCOMPILER"]);
+    compileHost(source, compilerFor(process.arch), compiler, ["-DCOMPILER"]);
     const text = join(work, "bundle.js");
     writeFileSync(text, await bundle(architecture, version, entry));
     run(compiler, [text, join(work, "bytecode")]);
@@ -178,7 +184,7 @@ export async function buildSmall(
     else if (sanitize) compileHost(source, SANITIZED, program, ["-DHEAP_SIZE=16", `-Wa,-I${work}`]);
     else {
       const runner = architecture === process.arch ? [] : ["qemu-aarch64-static"];
-      linkWithHeap(source, COMPILERS[architecture], runner, work, program, symbols ? [] : ["-s"]);
+      linkWithHeap(source, compilerFor(architecture), runner, work, program, symbols ? [] : ["-s"]);
     }
     renameSync(program, outfile);
   } finally {
