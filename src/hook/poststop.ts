@@ -9,7 +9,7 @@ import { deleteInBackground } from "../store/delete-in-background.ts";
 import type { Store } from "../store/paths.ts";
 import { readRecord, type UseRecord } from "../store/records.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
-import { inBackground } from "../sys/process/background.ts";
+import { endAndGoOn } from "../sys/process/background.ts";
 import { programPath } from "../sys/self.ts";
 import { quote } from "../text/quote.ts";
 
@@ -39,10 +39,13 @@ export function releaseByKey(settings: Settings, key: string): void {
   releaseAtEnd(settings, record);
 }
 
-/** Takes down what a record stands for at the end of its container; a child deletes the upper, whatever its size. */
+/**
+ * Takes down what a record stands for at the end of its container. Where there is an upper to delete this does not return:
+ * the process ends, and a child deletes it, whatever its size.
+ */
 export function releaseAtEnd({ store, config }: Settings, record: UseRecord): void {
   const left = release(store, record, true);
   logStop(config, record);
   mergeLater(store, record);
-  if (left !== undefined) inBackground(() => deleteInBackground(left));
+  if (left !== undefined) endAndGoOn(() => deleteInBackground(left));
 }

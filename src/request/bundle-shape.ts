@@ -1,43 +1,35 @@
 /** The fields of config.json that decide something here, or that an edit touches (config.md, config-linux.md). */
 import { VeneerError } from "../errors.ts";
-import { AmbiguousJson, type Shape } from "./json-check.ts";
+import { AmbiguousJson, type Shape, shapeOf } from "./json-check.ts";
 
-const leaves = (...names: string[]): Shape => ({
-  fields: Object.fromEntries(names.map((name) => [name, undefined])),
-});
+const leaves = (...names: string[]): Shape => shapeOf(Object.fromEntries(names.map((name) => [name, null])));
 
 const HOOK = leaves("path", "args", "env", "timeout");
 const MAPPING = leaves("containerID", "hostID", "size");
 
-export const CONFIG_SHAPE: Shape = {
-  fields: {
-    root: leaves("path", "readonly"),
-    process: leaves("env", "cwd"),
-    annotations: undefined,
-    mounts: leaves("destination", "source", "type", "options"),
-    hooks: {
-      fields: {
-        prestart: HOOK,
-        createRuntime: HOOK,
-        createContainer: HOOK,
-        startContainer: HOOK,
-        poststart: HOOK,
-        poststop: HOOK,
-      },
-    },
-    linux: {
-      fields: {
-        cgroupsPath: undefined,
-        maskedPaths: undefined,
-        readonlyPaths: undefined,
-        rootfsPropagation: undefined,
-        namespaces: leaves("type", "path"),
-        uidMappings: MAPPING,
-        gidMappings: MAPPING,
-      },
-    },
-  },
-};
+export const CONFIG_SHAPE: Shape = shapeOf({
+  root: leaves("path", "readonly"),
+  process: leaves("env", "cwd"),
+  annotations: null,
+  mounts: leaves("destination", "source", "type", "options"),
+  hooks: shapeOf({
+    prestart: HOOK,
+    createRuntime: HOOK,
+    createContainer: HOOK,
+    startContainer: HOOK,
+    poststart: HOOK,
+    poststop: HOOK,
+  }),
+  linux: shapeOf({
+    cgroupsPath: null,
+    maskedPaths: null,
+    readonlyPaths: null,
+    rootfsPropagation: null,
+    namespaces: leaves("type", "path"),
+    uidMappings: MAPPING,
+    gidMappings: MAPPING,
+  }),
+});
 
 const REWRITE = "write it again with a JSON library; the container was not started";
 

@@ -4,9 +4,20 @@
  * NUL; JavaScript takes the last. One pass, linear in the text; the grammar itself is JSON.parse's to check.
  */
 
-/** Fields of an object that matter; keys of other case are then taken for them by Go. */
+/** Fields of an object that matter; keys of other case are then taken for them by Go. See {@link shapeOf}. */
 export interface Shape {
-  readonly fields: Readonly<Record<string, Shape | undefined>>;
+  /** null: whose value has no shape */
+  readonly fields: ReadonlyMap<string, Shape | null>;
+  /** as Go compares them, by their length */
+  readonly folded: readonly (readonly string[] | undefined)[];
+}
+
+/** A shape by the names of its fields; null for those whose value has none. */
+export function shapeOf(fields: Readonly<Record<string, Shape | null>>): Shape {
+  const folded: string[][] = [];
+  // what folds to one ASCII letter is one character, so equal keys have the same length
+  for (const name of Object.keys(fields)) folded[name.length] = [...(folded[name.length] ?? []), fold(name)];
+  return { fields: new Map(Object.entries(fields)), folded };
 }
 
 /** Deepest nesting of a document; config.json has 8 levels. */
@@ -55,11 +66,14 @@ function count(text: string, character: string): number {
 }
 
 function checkKeys(data: unknown, shape: Shape): void {
-  if (Array.isArray(data)) for (const element of data) checkKeys(element, shape);
-  else if (typeof data === "object" && data !== null) {
-    for (const [key, value] of Object.entries(data)) {
+  if (Array.isArray(data)) {
+    for (let index = 0; index < data.length; index++) checkKeys(data[index], shape);
+  } else if (typeof data === "object" && data !== null) {
+    const keys = Object.keys(data);
+    for (let index = 0; index < keys.length; index++) {
+      const key = keys[index] as string;
       const inner = fieldShape(shape, key);
-      if (inner) checkKeys(value, inner);
+      if (inner) checkKeys((data as Record<string, unknown>)[key], inner);
     }
   }
 }
@@ -88,7 +102,7 @@ const OPEN_ARRAY = 91;
 const CLOSE_ARRAY = 93;
 
 /** Returns the position behind the value at `at`. */
-function checkValue(check: Check, at: number, shape: Shape | undefined, depth: number): number {
+function checkValue(check: Check, at: number, shape: Shape | null | undefined, depth: number): number {
   const { text } = check;
   const first = text.charCodeAt(at);
   if (first === QUOTE) return checkString(check, at);
@@ -99,7 +113,7 @@ function checkValue(check: Check, at: number, shape: Shape | undefined, depth: n
     : checkArray(check, at, shape, depth + 1);
 }
 
-function checkArray(check: Check, from: number, shape: Shape | undefined, depth: number): number {
+function checkArray(check: Check, from: number, shape: Shape | null | undefined, depth: number): number {
   const { text } = check;
   let at = skipSpace(text, from + 1);
   if (text.charCodeAt(at) === CLOSE_ARRAY) return at + 1;
@@ -112,7 +126,7 @@ function checkArray(check: Check, from: number, shape: Shape | undefined, depth:
   }
 }
 
-function checkObject(check: Check, from: number, shape: Shape | undefined, depth: number): number {
+function checkObject(check: Check, from: number, shape: Shape | null | undefined, depth: number): number {
   const { text } = check;
   const keys: string[] = [];
   let at = skipSpace(text, from + 1);
@@ -142,16 +156,15 @@ function repeated(keys: readonly string[]): string | undefined {
   return keys.find((key) => seen.size === seen.add(key).size);
 }
 
-/** Of a member's value; undefined for one that does not matter. Throws for a key that only Go takes for a field. */
-function fieldShape(shape: Shape | undefined, key: string): Shape | undefined {
+/** Of a member's value; null or undefined for one that does not matter. Throws for a key that only Go takes for a field. */
+function fieldShape(shape: Shape | null | undefined, key: string): Shape | null | undefined {
   if (!shape) return undefined;
-  if (Object.hasOwn(shape.fields, key)) return shape.fields[key];
-  for (const field of Object.keys(shape.fields)) {
-    // what folds to one ASCII letter is one character, so both have the same length
-    if (field.length !== key.length || fold(field) !== fold(key)) continue;
-    throw new AmbiguousJson(`the key ${JSON.stringify(key)}, which some runtimes take for ${field}`);
-  }
-  return undefined;
+  const inner = shape.fields.get(key);
+  if (inner !== undefined) return inner;
+  const alike = shape.folded[key.length]?.indexOf(fold(key)) ?? -1;
+  if (alike < 0) return undefined;
+  const field = [...shape.fields.keys()].find((name) => fold(name) === fold(key));
+  throw new AmbiguousJson(`the key ${JSON.stringify(key)}, which some runtimes take for ${field}`);
 }
 
 /** Keys that Go compares as equal: among them are U+212A for k and U+017F for s. */

@@ -12,7 +12,7 @@ import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { openat, openatMaybe, readlink, readSome, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, O_NOFOLLOW, O_TRUNC, O_WRONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
 import { umountQuietly } from "../sys/mount.ts";
-import { inBackground } from "../sys/process/background.ts";
+import { endAndGoOn } from "../sys/process/background.ts";
 import { execve, exit } from "../sys/process/fork.ts";
 import { ownExecutable } from "../sys/self.ts";
 import { fstat, list, lstatMaybe } from "../sys/stat.ts";
@@ -35,13 +35,12 @@ export function releaseContainer(words: readonly string[]): never {
     drain();
     exit(0);
   }
-  inBackground(() => {
+  endAndGoOn(() => {
     if (record) logStop(release.log, record);
     takeDown(release);
     drain();
     mergeParts(release);
   });
-  exit(0);
 }
 
 function parse(words: readonly string[]): Release {

@@ -6,11 +6,12 @@ import { duplicateTo, exit, fork } from "./fork.ts";
 import { ignoreSignals } from "./signals.ts";
 
 /**
- * Does `action` in a child in `/`, which ends quietly whatever happens: a kill leaves the rest of it undone. This process goes on
- * at once; nor does whoever waits for the end of its output wait for the child.
+ * Ends this process with status 0 and does `action` in a child in `/`, which ends quietly whatever happens: a kill leaves the
+ * rest of it undone. Nor does whoever waits for the end of the output wait for the child.
  */
-export function inBackground(action: () => void): void {
-  if (fork() !== 0) return;
+export function endAndGoOn(action: () => void): never {
+  // at once: what either of the two writes to from here on is copied first, a page at a time
+  if (fork() !== 0) exit(0);
   try {
     // the terminal of a container in the foreground may close now, and its bundle go
     ignoreSignals();

@@ -1,9 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { AmbiguousJson, DEPTH_LIMIT, parseUnambiguous, type Shape } from "../../../src/request/json-check.ts";
+import { AmbiguousJson, DEPTH_LIMIT, parseUnambiguous, shapeOf } from "../../../src/request/json-check.ts";
 
-const SHAPE: Shape = {
-  fields: { annotations: undefined, mask: undefined, list: { fields: { type: undefined } } },
-};
+const SHAPE = shapeOf({ annotations: null, mask: null, list: shapeOf({ type: null }) });
 const parse = (text: string) => parseUnambiguous(text, SHAPE);
 const nested = (depth: number) => `${"[".repeat(depth)}1${"]".repeat(depth)}`;
 
