@@ -13,6 +13,7 @@ const HOOKLESS_GOAL = 1.1;
 const OVERLAY = "own-overlay";
 const MOUNTED = "pre-mount";
 const FLOOR = "empty-program";
+const BOTH_FLOOR = "empty-programs";
 const WHOLE = "pre-mount-post-stop";
 const KEPT = "own-overlay-kept";
 const HOOKLESS = "hookless";
@@ -67,8 +68,13 @@ export async function benchLxc(setting: Setting, runs: number): Promise<Report> 
   // the least that any program can cost there: it gives no root, the container has the base itself
   const empty = compileC("empty.c", "-static");
   const floor = container(FLOOR, `dir:${setting.tree}`, [`lxc.hook.pre-mount = ${empty}`]);
+  const bothFloor = container(BOTH_FLOOR, `dir:${setting.tree}`, [
+    `lxc.hook.pre-mount = ${empty}`,
+    `lxc.hook.post-stop = ${empty}`,
+  ]);
   const contenders = [
     { name: FLOOR, command: floor, env: { PATH } },
+    { name: BOTH_FLOOR, command: bothFloor, env: { PATH } },
     overlay(OVERLAY),
     ours(MOUNTED, ["pre-mount"]),
     ours(WHOLE, ["pre-mount", "post-stop"]),
@@ -85,6 +91,7 @@ export async function benchLxc(setting: Setting, runs: number): Promise<Report> 
       compare(`lxc-execute with veneer at pre-mount alone, ${against}`, results, MOUNTED, OVERLAY, GOAL),
       compare("the same with post-stop too", results, WHOLE, OVERLAY, WHOLE_GOAL),
       compare("the floor: an empty C program at pre-mount, on a directory", results, FLOOR, OVERLAY),
+      compare("the floor of both: an empty C program at each", results, BOTH_FLOOR, OVERLAY),
       compare(
         "pre-mount alone, no common.conf on either side",
         results,
