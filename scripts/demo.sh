@@ -107,7 +107,7 @@ if [ -n "$debian" ]; then
 else
   base=host
   step "A base: this host's own root file system, in place"
-  shows "veneer base import host / --in-place" veneer base import host / --in-place
+  shows "veneer base import host / --in-place --force" veneer base import host / --in-place --force
   bytes=$(($(df -k --output=used / | tail -n 1) * 1024))
   note "$(. /etc/os-release && echo "$PRETTY_NAME"), Linux $(uname -r); nothing is copied"
   note "masked: shadow passwords, ssh host keys, machine-id, private keys; empty: /tmp /var/tmp /root /home"

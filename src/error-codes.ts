@@ -263,6 +263,10 @@ export const ERROR_CODES = {
     "LXC would mount its own overlay over this root.",
     "Change lxc.rootfs.path as the hint says.",
   ],
+  OVERLAY_MARKS: [
+    "The directory has whiteouts or files of another overlay, such as data of Docker or podman: as a base in place they would be unreadable.",
+    "Import it without --in-place, which leaves these marks out; or with --force, and `--opaque DIR` for what holds them.",
+  ],
   OVERRIDDEN: [
     "Another configuration file takes precedence over the one that `setup` writes.",
     "Change the file that the error names.",

@@ -34,7 +34,7 @@ const COMPRESS: Readonly<Record<TarCompression, readonly string[]>> = {
 
 /**
  * Writes a file, whole or not at all, durable on return; or to standard output. ACLs are written in the form of GNU
- * tar (--acls). Returns the number of sockets, which no tar can hold. Throws INTERRUPTED when `signal` says so.
+ * tar (--acls) and, for Docker and podman, as attributes. Returns the number of sockets, which no tar can hold. Throws INTERRUPTED when `signal` says so.
  */
 export async function exportTree(
   store: Store,
@@ -50,7 +50,7 @@ export async function exportTree(
   let bytes = 0;
   progress.step("writing", () => formatAmount(bytes));
   const packed = packTree(mounted, told, {
-    acls: "text",
+    aclTexts: true,
     without: new Set(inPlace.flatMap((path) => insideOf(store, path))),
     isLiving: inPlace.length > 0,
   });

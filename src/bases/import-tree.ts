@@ -1,6 +1,7 @@
 /** Makes a base, or the next version of one, from a directory or a tar. */
 
 import { UsageError, VeneerError, withContextAsync } from "../errors.ts";
+import { insideOf } from "../images/pack-layer.ts";
 import { refuseRecognized } from "../images/recognize.ts";
 import type { TreeOptions } from "../images/unpack-file.ts";
 import { unpackFile, unpackStream } from "../images/unpack-file.ts";
@@ -25,7 +26,9 @@ import { explainStore } from "../sys/explain.ts";
 import { realPath } from "../sys/fd.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { isType, stat } from "../sys/stat.ts";
+import { printablePath } from "../text/file-names.ts";
 import { quote } from "../text/quote.ts";
+import { overlayMarks } from "../trees/overlay-marks.ts";
 import { copyDirectory, copyEntries } from "./copy-tree.ts";
 import { differenceFrom, keepDelta, markRemoved, pathsOfDelta } from "./delta.ts";
 
@@ -174,12 +177,32 @@ async function publish(
   }
 }
 
-/** Takes a directory as it stands as the only layer of a version. */
-export function importInPlace(store: Store, name: string, path: string): BaseVersion {
+/**
+ * Takes a directory as it stands as the only layer of a version. Throws OVERLAY_MARKS, unless `force`, where it has of
+ * another overlay what containers could neither read nor remove.
+ */
+export function importInPlace(store: Store, name: string, path: string, force: boolean): BaseVersion {
   const directory = realPath(path) ?? path;
   if (!isType(stat(directory), S_IFDIR)) {
     throw new UsageError(`${quote(path)} is not a directory`, "only a directory can be a base in place");
   }
+  if (!force) refuseMarks(store, directory);
   makeStore(store);
   return publishVersion(store, name, { layers: [{ path: directory }], origin: `${directory} in place` });
+}
+
+/** Marks that are named. */
+const NAMED = 3;
+
+function refuseMarks(store: Store, directory: string): void {
+  const marks = overlayMarks(directory, new Set(insideOf(store, directory)));
+  if (marks.length === 0) return;
+  const named = marks.slice(0, NAMED).map(printablePath).join(", ");
+  throw new VeneerError(
+    "OVERLAY_MARKS",
+    `${quote(directory)} has ${marks.length} ${marks.length === 1 ? "entry" : "entries"} of another overlay, which containers could neither read nor remove: ${named}${marks.length > NAMED ? ", …" : ""}`,
+    {
+      hint: "import it without --in-place, which leaves such marks out, or with --force, and give --opaque DIR for the directory that they are in",
+    },
+  );
 }

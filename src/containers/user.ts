@@ -19,22 +19,21 @@ export interface Accounts {
 const MAX_ID = 0xffff_fffe;
 
 /**
- * Resolves `USER[:GROUP]`, each a name or a number, as docker does: a name must be in the files, a number need
- * not be. Without a group, or with an empty one (`1000:`), it is that of the passwd(5) entry, else 0; without an entry
- * the home is `/`. Throws UsageError.
+ * Resolves `USER[:GROUP]`, each a name or a number, as Docker and podman do: what is a number is never taken for a name, a
+ * name must be in the files, a number need not be. Nothing before the colon (`:1000`) is root, nothing behind it (`1000:`)
+ * the group of the passwd(5) entry, else 0; without an entry the home is `/`. Throws UsageError.
  */
 export function resolveUser(text: string, accounts: Accounts): User {
   const [name = "", group = "", ...more] = text.split(":");
-  const groupName = group === "" ? undefined : group;
-  if (name === "" || more.length > 0) {
+  if (text === "" || more.length > 0) {
     throw new UsageError(`user ${quote(text)} is not valid`, "write USER or USER:GROUP, names or numbers");
   }
-  const users = entries(accounts.passwd, 7);
-  const groups = entries(accounts.group, 4);
-  const number = idOf(name);
-  const entry =
-    users.find((fields) => fields[0] === name) ??
-    (number === undefined ? undefined : users.find((fields) => idOf(fields[2]) === number));
+  const users = entries(accounts.passwd);
+  const groups = entries(accounts.group);
+  const number = name === "" ? 0 : idOf(name);
+  const entry = users.find((fields) =>
+    number === undefined ? fields[0] === name : idOf(fields[2]) === number,
+  );
   const uid = entry ? idOf(entry[2]) : number;
   if (uid === undefined) {
     throw new UsageError(
@@ -42,13 +41,13 @@ export function resolveUser(text: string, accounts: Accounts): User {
       "give a number, or add the user",
     );
   }
-  const gid = groupName === undefined ? (idOf(entry?.[3]) ?? 0) : resolveGroup(groupName, groups);
-  const additionalGids = entry && groupName === undefined ? memberships(entry[0] as string, groups, gid) : [];
+  const gid = group === "" ? (idOf(entry?.[3]) ?? 0) : resolveGroup(group, groups);
+  const additionalGids = entry && group === "" ? memberships(entry[0] as string, groups, gid) : [];
   return { uid, gid, additionalGids, home: entry?.[5] || "/" };
 }
 
 function resolveGroup(name: string, groups: readonly string[][]): number {
-  const gid = idOf(groups.find((fields) => fields[0] === name)?.[2]) ?? idOf(name);
+  const gid = idOf(name) ?? idOf(groups.find((fields) => fields[0] === name)?.[2]);
   if (gid !== undefined) return gid;
   throw new UsageError(`no group ${quote(name)} in the root's /etc/group`, "give a number, or add the group");
 }
@@ -62,10 +61,10 @@ function memberships(user: string, groups: readonly string[][], own: number): nu
   return [...ids];
 }
 
-/** Lines of a colon-separated file that have enough fields. */
-function entries(text: string | undefined, fields: number): string[][] {
-  const lines = (text ?? "").split("\n").map((line) => line.split(":"));
-  return lines.filter((line) => line.length >= fields && !line[0]?.startsWith("#"));
+/** Entries of passwd(5) or group(5); images have such with fewer fields than they should. */
+function entries(text: string | undefined): string[][] {
+  const lines = (text ?? "").split("\n").map((line) => line.trim().split(":"));
+  return lines.filter(([name, , id]) => !name?.startsWith("#") && idOf(id) !== undefined);
 }
 
 function idOf(text: string | undefined): number | undefined {

@@ -91,7 +91,7 @@ export async function fetchImage(
       const from =
         source.transport === "podman:"
           ? await askPodman(source.reference, options)
-          : source.transport + source.reference;
+          : source.transport + fullReference(source);
       await copyImage(from, "dir:image", { ...options, cwd: staging });
       return { directory: new ImageDirectory(target, "dir") };
     }
@@ -104,6 +104,12 @@ export async function fetchImage(
       await copyImage(`docker://${source.reference}`, "oci:image:1", { ...options, cwd: staging });
       return { directory: new ImageDirectory(target, "layout"), tag: "1" };
   }
+}
+
+/** As skopeo wants it: of a name without tag and digest Docker means the tag `latest`. */
+function fullReference({ transport, reference }: ImageSource): string {
+  const named = /[:@][^/]*$/.test(reference);
+  return transport === "docker-daemon:" && !named ? `${reference}:latest` : reference;
 }
 
 /** The image that podman means by a name, which may be short, in its storage. */

@@ -75,7 +75,7 @@ export async function exportLayer(
   const [suffix, compressor, ...flags] = COMPRESS[compression];
   const told = { sockets: 0 };
   const source = packTree(tree.fd, told, {
-    acls: "attributes",
+    aclTexts: false,
     without: new Set(tree.without),
     isLiving: tree.inPlace,
     translate: toMarkers,

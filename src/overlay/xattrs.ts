@@ -20,7 +20,7 @@ export function isOverlayXattr(name: string): boolean {
 
 /** `trusted.overlay.opaque` and its kin. */
 export function overlayXattr(
-  name: "opaque" | "whiteout" | "origin" | "impure" | "nlink" | "uuid" | "upper",
+  name: "opaque" | "whiteout" | "metacopy" | "origin" | "impure" | "nlink" | "uuid" | "upper",
 ): string {
   return overlayPrefix() + name;
 }

@@ -29,7 +29,7 @@ import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
 
 /**
  * With its attributes; holes stay holes. The copy's directory exists, the copy does not. `seen` is what the caller decided
- * upon: nothing of another type is made, whatever is there by now. Returns the status of what was copied. Throws
+ * upon: nothing of another type is made, whatever is there by now; `shown` how messages name it. Returns the status of what was copied. Throws
  * SysError: ELOOP or ENOENT where the entry was exchanged or removed meanwhile.
  */
 export function copyEntry(
@@ -39,9 +39,10 @@ export function copyEntry(
   copy: string,
   options: AttributeOptions,
   seen = lstatMaybe(path, from.number),
+  shown = copy,
 ): Stat {
   if (!seen) throw new SysError(errno.ENOENT as number, "copy", path);
-  if (isType(seen, S_IFREG)) return copyFile(from, path, to, copy, options);
+  if (isType(seen, S_IFREG)) return copyFile(from, path, to, copy, options, shown);
   const isLink = isType(seen, S_IFLNK);
   if (isLink) {
     const target = readlink(path, from.number);
@@ -54,14 +55,21 @@ export function copyEntry(
   }
   const { mode, uid, gid, mtime } = seen;
   const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs: pathXattrs(`${from.path}/${path}`) };
-  setEntryAttributes(to.number, copy, `${to.path}/${copy}`, copy, attributes, {
+  setEntryAttributes(to.number, copy, `${to.path}/${copy}`, shown, attributes, {
     ...options,
     type: isLink ? "symbolic link" : "other",
   });
   return seen;
 }
 
-function copyFile(from: Fd, path: string, to: Fd, copy: string, options: AttributeOptions): Stat {
+function copyFile(
+  from: Fd,
+  path: string,
+  to: Fd,
+  copy: string,
+  options: AttributeOptions,
+  shown: string,
+): Stat {
   using source = openRegular(from.number, path);
   // something else has taken its place
   if (!source) throw new SysError(errno.ELOOP as number, "open", path);
@@ -70,7 +78,7 @@ function copyFile(from: Fd, path: string, to: Fd, copy: string, options: Attribu
   copyData(source.number, target.number, stat, copy);
   const { mode, uid, gid, mtime } = stat;
   const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs: fileXattrs(source) };
-  setFileAttributes(target.number, copy, attributes, options);
+  setFileAttributes(target.number, shown, attributes, options);
   return stat;
 }
 

@@ -61,7 +61,7 @@ export async function copyTree(source: string, target: string, options: CopyOpti
       ? error
       : new VeneerError("WRITE_FAILED", "write to the store", { cause: error, hint });
   }
-  setDirectoryAttributes(from, AT_FDCWD, `${to.path}/.`, ".", fstat(from.number), options);
+  setDirectoryAttributes(from, AT_FDCWD, `${to.path}/.`, ".", ".", fstat(from.number), options);
 }
 
 /** Copies an overlay's upper, its whiteouts and marks among it, to `target`, which does not exist. Otherwise as {@link copyTree}. */
@@ -132,6 +132,7 @@ class TreeCopy {
         to.number,
         `${to.path}/${name}`,
         name,
+        path,
         fstat(mounted.number),
         this.options,
       );
@@ -145,7 +146,8 @@ class TreeCopy {
       using copy = openat(to.number, name, DIRECTORY);
       await this.directory(inner, copy, `${path}/`, depth + 1);
     }
-    setDirectoryAttributes(inner, to.number, `${to.path}/${name}`, name, fstat(inner.number), this.options);
+    const at = `${to.path}/${name}`;
+    setDirectoryAttributes(inner, to.number, at, name, path, fstat(inner.number), this.options);
   }
 
   #file(from: Fd, to: Fd, name: string, path: string, stat: Stat): void {
@@ -167,7 +169,7 @@ class TreeCopy {
       // too many names for one file, or a path that is too long: a file of its own
       if (![errno.EMLINK, errno.ENAMETOOLONG].includes(-made)) check(made, "link", path);
     }
-    const copied = copyEntry(from, name, to, name, this.options, stat);
+    const copied = copyEntry(from, name, to, name, this.options, stat, path);
     this.options.count?.(copied.size);
     if (copied.nlink > 1 && first === undefined) this.#links.set(copied.ino, path);
   }
@@ -178,13 +180,14 @@ function setDirectoryAttributes(
   dir: number,
   at: string,
   name: string,
+  shown: string,
   stat: Stat,
   options: CopyOptions,
 ): void {
   const { mode, uid, gid, mtime } = stat;
   const xattrs = pathXattrs(`${from.path}/.`);
   const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs };
-  setEntryAttributes(dir, dir === AT_FDCWD ? at : name, at, name, attributes, {
+  setEntryAttributes(dir, dir === AT_FDCWD ? at : name, at, shown, attributes, {
     ...options,
     type: "directory",
   });

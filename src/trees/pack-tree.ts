@@ -44,8 +44,8 @@ export interface Marker {
 }
 
 export interface PackOptions {
-  /** how ACLs are written: as the attributes that they are, or as the text that GNU tar and star understand */
-  readonly acls: "attributes" | "text";
+  /** ACLs are written as the attributes that they are; whether also as the text that GNU tar and star understand */
+  readonly aclTexts: boolean;
   /** relative paths that are left out */
   readonly without: ReadonlySet<string>;
   /** files may change while they are read */
@@ -240,11 +240,11 @@ function common(
   const records: [string, Uint8Array][] = [];
   for (const [name, value] of [...xattrs].sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (LEFT_OUT.test(name)) continue;
-    const acl = options.acls === "text" ? /^system\.posix_acl_(access|default)$/.exec(name)?.[1] : undefined;
+    const acl = options.aclTexts ? /^system\.posix_acl_(access|default)$/.exec(name)?.[1] : undefined;
     const text = acl === undefined ? undefined : formatAcl(value);
     if (text !== undefined) records.push([`SCHILY.acl.${acl}`, new TextEncoder().encode(text)]);
     // a record's key ends at the first =
-    else records.push([`SCHILY.xattr.${name.replaceAll("%", "%25").replaceAll("=", "%3D")}`, value]);
+    records.push([`SCHILY.xattr.${name.replaceAll("%", "%25").replaceAll("=", "%3D")}`, value]);
   }
   return { name: path, mode: mode & 0o7777, uid, gid, mtime, records };
 }

@@ -14,7 +14,7 @@ let root = "";
 
 beforeAll(async () => {
   await must("bash", [join(PROJECT, "packaging/package.sh"), "--no-build", "amd64"], { cwd: PROJECT });
-  await host.ok("base", "import", "system", "/", "--in-place");
+  await host.ok("base", "import", "system", "/", "--in-place", "--force");
   await host.ok("create", "t", "system", "--opaque", "/run");
   root = (await host.ok("mount", "t")).trim();
   await must("cp", [deb, join(root, "veneer.deb")]);

@@ -1,6 +1,5 @@
-/** Layers of images made from a seed, by a grammar of tar entries: few names, so that they meet each other. */
+/** Layers of images made from a list of choices, by a grammar of tar entries: few names, so that they meet each other. */
 import type { TarEntry } from "./image.ts";
-import { randomNumbers } from "./random-edits.ts";
 
 /** How an entry is written: what tars of different programs do differently and mean the same by. */
 export type Dialect = "plain" | "dot" | "gnu" | "pax";
@@ -34,9 +33,13 @@ type Kind = "directory" | "file" | "link";
 /** What the layers hold so far at a path, as far as the grammar has to know. */
 type Tree = Map<string, Kind>;
 
-/** Layers, lowest first, of entries below the directory `top`. */
-export function randomLayers(seed: number, top: string, { reaches }: Grammar): Layer[] {
-  const random = randomNumbers(seed * 7919 + 17);
+/**
+ * Layers, lowest first, of entries below the directory `top`. Each choice decides one thing; where they end, the first
+ * alternative is taken: fewer and smaller choices are a simpler case, by which fast-check shrinks it.
+ */
+export function layersOf(choices: readonly number[], top: string, { reaches }: Grammar): Layer[] {
+  let used = 0;
+  const random: Random = (limit) => (choices[used++] ?? 0) % limit;
   const pick = <T>(all: readonly T[]) => all[random(all.length)] as T;
   const tree: Tree = new Map();
   const layers: Layer[] = [];

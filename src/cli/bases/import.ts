@@ -29,6 +29,10 @@ export const command: Command = {
       help: "use the directory SOURCE as it stands, without a copy; / is allowed",
     },
     {
+      name: "--force",
+      help: "with --in-place: also where the directory has entries of another overlay, which containers cannot read",
+    },
+    {
       name: "--once",
       help: "of a registry: where NAME has a version of that very image, make it the current one",
     },
@@ -51,6 +55,10 @@ a tar on standard input, or an image of a container:
   oci-archive:FILE[:TAG]     a tar of one
   docker-archive:FILE[:REF]  what 'docker save' writes
   docker://HOST/NAME[:TAG]   from a registry; credentials are those of skopeo (skopeo login)
+  dir:DIR                    what 'skopeo copy' writes to dir:
+  docker-daemon:NAME[:TAG]   what Docker has; DOCKER_HOST is heeded
+  podman:NAME                what podman has, by any name or id that it knows
+  containers-storage:NAME    what podman and CRI-O have, by its full name
 
 Owners, modes, times, hard links, symbolic links, devices, extended attributes
 (file capabilities), ACLs and holes of sparse files are kept. A directory is copied by reflink where the file system can
@@ -59,7 +67,7 @@ Owners, modes, times, hard links, symbolic links, devices, extended attributes
 Each layer of an image becomes a layer of its own, which all bases share that have it: importing an image that
 stands on another one unpacks only what is new. Its environment, command, user and working directory are
 what 'veneer run' starts with. Digests of all blobs and of their content are checked before anything is
-published. Reading a registry or a docker-archive needs skopeo.
+published. All but oci:, oci-archive: and dir: need skopeo.
 
 A user without root keeps owners through the ids that belong to it (/etc/subuid and /etc/subgid, of which
 0 to 65535 in the archive need 65536); device files are left out, since only root makes them. Without such ids the
@@ -75,7 +83,9 @@ older one too, becomes the current one. The image is what its digest says: a tag
 docker://HOST/NAME@sha256:… asks nobody when the version is there. Versions imported without --once do not count.
 
 With --in-place nothing is copied, and nothing protects the directory: changing it while containers run on it
-is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
+is undefined (overlayfs.rst, "Changes to underlying filesystems"). The directory is looked through for whiteouts and
+files of other overlays (data of Docker or podman, another store), which would be unreadable in containers: it is
+refused where it has such, unless --force is given.`,
   examples: [
     "veneer base import debian /srv/debian-root",
     "veneer base import debian rootfs.tar.zst",
@@ -98,9 +108,11 @@ is undefined (overlayfs.rst, "Changes to underlying filesystems").`,
     if (input.has("--candidate") && (input.has("--once") || input.has("--in-place"))) {
       throw new UsageError("--candidate goes neither with --once nor with --in-place");
     }
+    if (input.has("--force") && !input.has("--in-place"))
+      throw new UsageError("--force goes with --in-place");
     if (input.has("--in-place")) {
       if (source.kind !== "path") throw new UsageError("--in-place takes a directory");
-      made = importInPlace(store, name, source.path);
+      made = importInPlace(store, name, source.path, input.has("--force"));
       context.note(
         `veneer: ${quote(source.path)} is used in place: changing it under running containers is undefined`,
       );

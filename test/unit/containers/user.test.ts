@@ -21,8 +21,22 @@ describe("resolveUser", () => {
     expect(resolveUser("5:6", { passwd: undefined, group: undefined })).toMatchObject({ uid: 5, gid: 6 });
   });
 
-  it("prefers a name that looks like a number", () => {
-    expect(resolveUser("1000", accounts).uid).toBe(7);
+  it("never takes a number for a name, as Docker does not", () => {
+    expect(resolveUser("1000", accounts)).toMatchObject({ uid: 1000, gid: 0 });
+    expect(resolveUser("web:9", { ...accounts, group: "9:x:70:\n" }).gid).toBe(9);
+  });
+
+  it("takes root where nothing is before the colon, as Docker does", () => {
+    expect(resolveUser(":1000", accounts)).toEqual({ uid: 0, gid: 1000, additionalGids: [], home: "/root" });
+    expect(resolveUser(":", accounts)).toEqual(resolveUser("root", accounts));
+  });
+
+  it("takes entries that have fewer fields than passwd(5) says", () => {
+    expect(resolveUser("app", { passwd: "app:x:70\n", group: undefined })).toMatchObject({
+      uid: 70,
+      gid: 0,
+      home: "/",
+    });
   });
 
   it("takes a group by name or number, and no further ones then", () => {
@@ -35,7 +49,7 @@ describe("resolveUser", () => {
     expect(resolveUser("5:", accounts)).toEqual(resolveUser("5", accounts));
   });
 
-  it.each(["nobody", "", ":", ":0", "web:nogroup", "a:b:c", "4294967295", "-1"])("refuses %j", (text) => {
+  it.each(["nobody", "", "web:nogroup", "a:b:c", "4294967295", "-1"])("refuses %j", (text) => {
     expect(() => resolveUser(text, accounts)).toThrow(/user|group/);
   });
 });
