@@ -33,7 +33,7 @@ async function fullDisks(setting: Setting): Promise<void> {
   const random = randomNumbers(seed);
   const remount = (options: string) => must("mount", ["-o", `remount,${options}`, world.memory]);
   try {
-    for (let trial = 0; !timeIsUp(setting) && (!quick || trial < 4); trial++) {
+    for (let trial = 0; trial === 0 || (!timeIsUp(setting) && (!quick || trial < 4)); trial++) {
       const operation = WRITERS[random(WRITERS.length)] as Operation;
       const inodes = random(3) === 0;
       const room = inodes ? random(60) : random(3000);
@@ -97,7 +97,7 @@ async function powerLosses(setting: Setting): Promise<void> {
     ),
   );
   try {
-    for (let trial = 0; !timeIsUp(setting) && (!quick || trial < 2); trial++) {
+    for (let trial = 0; trial === 0 || (!timeIsUp(setting) && (!quick || trial < 2)); trial++) {
       const operation = chosen[random(chosen.length)] as Operation;
       const delay = random(1500);
       try {
@@ -148,7 +148,7 @@ async function copies(setting: Setting): Promise<void> {
   const random = randomNumbers(seed);
   const chosen = WRITERS.filter(({ bases, background }) => bases && !background);
   try {
-    for (let trial = 0; !timeIsUp(setting) && (!quick || trial < 2); trial++) {
+    for (let trial = 0; trial === 0 || (!timeIsUp(setting) && (!quick || trial < 2)); trial++) {
       const operation = chosen[random(chosen.length)] as Operation;
       try {
         await world.reset();

@@ -40,8 +40,8 @@ export async function tortureHostile(setting: Setting): Promise<void> {
       OPERATIONS.filter(({ name }) => isChosen(setting, name)),
       seed,
     );
-    for (const operation of quick ? all.slice(0, 4) : all) {
-      if (timeIsUp(setting)) break;
+    for (const [place, operation] of all.slice(0, quick ? 4 : all.length).entries()) {
+      if (place > 0 && timeIsUp(setting)) break;
       try {
         await beside(world, operation);
         counts.add("operations beside a hostile container");

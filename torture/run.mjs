@@ -8,6 +8,7 @@ const root = join(import.meta.dirname, "..");
 mkdirSync(join(root, "build"), { recursive: true });
 const directory = mkdtempSync(join(root, "build/torture-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 const outfile = join(directory, "main.mjs");
 await build({
   absWorkingDir: root,

@@ -1,5 +1,5 @@
 /** A host with a store that is put back before each trial: every trial begins with the same files. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   closeSync,
@@ -68,6 +68,7 @@ export async function makeWorld(name: string, options: WorldOptions = {}): Promi
   const memory = mkdtempSync(`/tmp/veneer-torture-${name}-`);
   const output = mkdtempSync(`/tmp/veneer-torture-output-`);
   await (options.mount ?? mountMemory)(memory);
+  alive.set(memory, output);
   const host = makeHost(memory);
   const { dir } = host;
   openTo(host);
@@ -145,6 +146,7 @@ export async function makeWorld(name: string, options: WorldOptions = {}): Promi
     async remove() {
       await endAll(world, memory);
       await must("umount", ["-l", memory]);
+      alive.delete(memory);
       for (const path of [memory, output]) rmSync(path, { recursive: true });
     },
   };
@@ -157,6 +159,15 @@ export async function makeWorld(name: string, options: WorldOptions = {}): Promi
 }
 
 let commands = 0;
+
+/** Directories of worlds by their file systems: a run that is interrupted leaves none of them. */
+const alive = new Map<string, string>();
+process.on("exit", () => {
+  for (const [memory, output] of alive) {
+    spawnSync("umount", ["-l", memory]);
+    for (const path of [memory, output]) rmSync(path, { recursive: true, force: true });
+  }
+});
 
 const mountMemory = (directory: string) =>
   must("mount", ["-t", "tmpfs", "-o", "size=1g,nr_inodes=1m,mode=755", "torture", directory]);
