@@ -1,4 +1,4 @@
-/** What a rebase hides: where the instance and the base both changed. Pure: facts in, conflicts out. */
+/** What a rebase hides: paths that both the instance and the base changed. Pure: facts in, conflicts out. */
 
 /** What one side did to a path since the version that the instance stands on. */
 export type Deed = "added" | "changed" | "removed";
@@ -14,7 +14,7 @@ export interface OwnFact {
   readonly after: boolean;
   /** both versions have the same there, attributes and content; of directories attributes alone */
   readonly unchanged: boolean;
-  /** the upper has what the version after has: nothing is hidden */
+  /** the upper has what the version after has, so nothing is hidden */
   readonly sameAsAfter: boolean;
 }
 
@@ -27,7 +27,7 @@ export interface Conflict {
   readonly database?: string;
 }
 
-/** Paths whose copy in the upper hides, or outlives, a change between the two versions; sorted. */
+/** Paths at which the upper hides, or keeps alive, a change between the two versions; sorted. */
 export function conflicts(facts: readonly OwnFact[]): Conflict[] {
   return facts
     .filter((fact) => isConflict(fact))
@@ -46,12 +46,12 @@ export function conflicts(facts: readonly OwnFact[]): Conflict[] {
 
 function isConflict({ own, before, after, unchanged, sameAsAfter }: OwnFact): boolean {
   if (before === after && (!before || unchanged)) return false;
-  // what both removed, or one never had and the other removed, is no loss
+  // what both removed, or what only one ever had and the other removed, is no loss
   if (own === "whiteout") return after;
   return !sameAsAfter;
 }
 
-/** Directories and files in which package managers note what is installed. */
+/** Where package managers record what is installed. */
 const DATABASES: readonly (readonly [string, string])[] = [
   ["/var/lib/dpkg", "dpkg"],
   ["/var/lib/rpm", "rpm"],
@@ -77,7 +77,7 @@ export function databaseWarnings(all: readonly Conflict[], ref: string): string[
   for (const { database, path } of all) {
     if (database !== undefined && !first.has(database)) first.set(database, path);
   }
-  // the file that tells what is installed says more than the first in the alphabet
+  // the file that lists what is installed says more than the first in the alphabet
   if (first.has("dpkg") && all.some(({ path }) => path === "/var/lib/dpkg/status")) {
     first.set("dpkg", "/var/lib/dpkg/status");
   }

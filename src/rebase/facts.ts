@@ -17,8 +17,8 @@ interface Both {
 }
 
 /**
- * A fact for every entry of the upper (its parts, top first), and for every entry of the versions that a replaced directory hides.
- * What `fresh` (a fresh upper of the instance on the version after) hides or starts empty is meant to be so
+ * A fact for every entry of the upper (its parts, top first), and for every entry of the versions that a replaced
+ * directory hides. What `fresh`, a fresh upper of the instance on the version after, hides or empties is intended,
  * and left out. Throws SysError, and VeneerError where the tree is too deep.
  */
 export function rebaseFacts(

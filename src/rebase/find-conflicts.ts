@@ -1,4 +1,4 @@
-/** Where the changes of an instance or a container hide what another version brings. */
+/** Finds where the changes of an instance or a container hide what another version brings. */
 import { type LiveTarget, uppersOf } from "../live/rebase.ts";
 import { readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";

@@ -1,4 +1,4 @@
-/** Cutover, fallback and rebase: an instance's definition and generations changed, replaced in one step. */
+/** Cutover, fallback and rebase: they replace an instance's definition in one step. */
 import { mergedInstance } from "../instances/frozen-uppers-merge.ts";
 import { cutOver, fallBack, findPrepared, prepare, rebased } from "../instances/generations.ts";
 import { checkLxcFits } from "../instances/lxc-mount.ts";
@@ -42,8 +42,8 @@ import { holdBases, requireSame } from "./hold-bases.ts";
 import { findTarget, holdTarget, liveHolder } from "./target.ts";
 
 /**
- * Gives the instance a fresh upper on another version. The generation before is kept with all its changes.
- * Durable on return; a kill in between leaves the old state. Returns the new definition.
+ * Gives the instance a fresh upper on another version. Keeps the former generation with all its changes. Durable on
+ * return; a kill midway leaves the old state. Returns the new definition.
  */
 export function cutover(settings: Settings, id: string, ref: BaseRef): Instance {
   const { store } = settings;
@@ -63,8 +63,8 @@ export function cutover(settings: Settings, id: string, ref: BaseRef): Instance 
 }
 
 /**
- * Makes the generation of a later cutover onto a version, or finds the one that was made; the one in use stays in use, also
- * by what runs. Durable on return. Returns its number.
+ * Makes the generation for a later cutover onto a version, or finds the one that was made before; the current one
+ * stays in use. Durable on return. Returns its number.
  */
 export function prepareCutover(settings: Settings, id: string, ref: BaseRef): number {
   const { store } = settings;
@@ -89,7 +89,7 @@ function publish(store: Store, id: string, instance: Instance): Instance {
   return instance;
 }
 
-/** The generation's directory with a fresh upper. What a killed cutover left under its number is removed. */
+/** Makes the generation's directory with a fresh upper. Removes what a killed cutover left under its number. */
 function makeGeneration(
   store: Store,
   id: string,
@@ -110,8 +110,8 @@ function makeGeneration(
 }
 
 /**
- * Takes the instance back to an earlier generation with its changes, or to the one that is `wanted`; the one
- * that is left is kept too. Durable on return; a kill in between leaves the old state.
+ * Returns the instance to an earlier generation with its changes, or to the generation `wanted`; the one that it
+ * leaves is kept too. Durable on return; a kill midway leaves the old state.
  */
 export function fallback(
   settings: Settings,
@@ -145,7 +145,7 @@ function refOf({ base: name, version }: Pick<Generation, "base" | "version">): B
   return { name, version };
 }
 
-/** The version that a generation stands on, which must be there and hold what it held. */
+/** The version that a generation stands on. Throws where it is gone or no longer holds the same layers. */
 function requireGround(store: Store, id: string, generation: Generation): BaseVersion {
   const base = readVersion(store, refOf(generation));
   checkInstanceDigest(id, generation, base);
@@ -156,7 +156,7 @@ function requireGround(store: Store, id: string, generation: Generation): BaseVe
 export interface RebaseOptions {
   /** change nothing; also while it is in use */
   readonly dryRun?: boolean;
-  /** go on when files that the container has open stand in the way */
+  /** go on in spite of open files that block a live rebase */
   readonly force?: boolean;
   /** milliseconds for which a container may be paused */
   readonly pauseLimit?: number | undefined;
@@ -168,20 +168,20 @@ export interface RebaseResult {
   readonly conflicts: readonly Conflict[];
   /** whether it is on another version now */
   readonly rebased: boolean;
-  /** the new definition; undefined when nothing was changed, and for a container without an instance */
+  /** the new definition; undefined when nothing has changed, and for a container without an instance */
   readonly instance?: Instance;
-  /** of a container that was running */
+  /** for a container that was running */
   readonly live?: LiveReport;
-  /** of a dry run on what runs */
+  /** for a dry run on a running container */
   readonly outlook?: LiveOutlook;
 }
 
 /**
- * Puts the instance's changes on another version and tells where they hide one of that version's. Files of
- * that version that the instance's masks and the configuration's name are hidden. A container that runs on it goes on running
- * (live-rebase.ts). Durable on return; a kill in between leaves the old state, or for a running container what
- * live-recover.ts makes of it. With `dryRun`, and for the version that it is on, nothing is changed. `id` may
- * also be that of a running container without an instance of that name.
+ * Puts the instance's changes on another version and reports where they hide what that version has. Files of the
+ * version that the instance's masks or the configuration name are hidden. A running container keeps running
+ * (live/rebase.ts). Durable on return; a kill midway leaves the old state, or for a running container what
+ * live/recover.ts makes of it. With `dryRun`, and for the version that it is on, nothing changes. `id` may also be a
+ * running container that has no named instance.
  */
 export function rebase(
   settings: Settings,

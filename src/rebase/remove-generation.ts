@@ -1,4 +1,4 @@
-/** Removal of a generation that an instance keeps. */
+/** Removes a generation that an instance keeps. */
 
 import { dropGeneration } from "../instances/generations.ts";
 import { refuseInUse } from "../start/refuse-held.ts";
@@ -7,7 +7,7 @@ import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { moveToTrash } from "../store/trash.ts";
 
-/** Removes a kept generation with its changes; returns where it is in the trash. */
+/** Removes a kept generation with its changes; returns its path in the trash. */
 export function removeGeneration(store: Store, id: string, number: number): string | undefined {
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);

@@ -1,4 +1,4 @@
-/** What a rebase is asked for: an instance and what runs on it, or a container without an instance. */
+/** What a rebase moves: an instance and what runs on it, or a container without an instance. */
 import { VeneerError } from "../errors.ts";
 import { listRunning } from "../inventory/running.ts";
 import { lockEphemeral } from "../live/journal.ts";
@@ -15,8 +15,9 @@ export interface HeldTarget extends Disposable {
 }
 
 /**
- * Holds what is to be rebased, and brings it to order when an earlier rebase of it was killed: the instance, or the
- * ephemeral upper of a container without one. Throws BUSY when another process holds it, and where there is neither.
+ * Locks what is to be rebased (the instance, or the ephemeral upper of a container without one), and recovers it
+ * where an earlier rebase was killed. Throws BUSY when another process holds the lock, and where there is neither
+ * instance nor container.
  */
 export function holdTarget(store: Store, id: string): HeldTarget {
   const instance = lockInstance(store, id);
@@ -32,7 +33,7 @@ export function holdTarget(store: Store, id: string): HeldTarget {
   }
 }
 
-/** A rebase that ended before this one held the container has changed what its record says. */
+/** A rebase that ended before this one took the lock has changed the record. */
 function targetNow(store: Store, id: string, unnamed: UseRecord | undefined): Partial<LiveTarget> {
   if (!unnamed) return findTarget(store, id);
   const record = readRecord(store, unnamed.key);
@@ -40,7 +41,7 @@ function targetNow(store: Store, id: string, unnamed: UseRecord | undefined): Pa
   return { record };
 }
 
-/** A named instance and what runs on it, or a container that has none; throws where there is neither. */
+/** A named instance and what runs on it, or a container without one; throws where there is neither. */
 export function findTarget(store: Store, id: string): Partial<LiveTarget> {
   const definition = readInstance(store, id);
   if (definition) {
@@ -63,7 +64,7 @@ function isNamed({ instance, container }: UseRecord, id: string): boolean {
   return instance === id || (instance === undefined && container === id);
 }
 
-/** The record of the container that runs on an instance; none for one that is mounted by hand. */
+/** The record of the container that runs on an instance; undefined for an instance that is mounted by hand. */
 export function liveHolder(store: Store, id: string): UseRecord | undefined {
   const holder = findHolder(store, id);
   return holder && holder.engine !== "mount" && isLive(holder) ? holder : undefined;

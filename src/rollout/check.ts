@@ -1,4 +1,4 @@
-/** What the administrator asks of a container or mount that a rollout has moved. */
+/** Runs the administrator's check of a container or mount that a rollout has moved. */
 import { execa } from "execa";
 import { withDeathSignal } from "../process/death-signal.ts";
 import { requireProgram } from "../process/find-program.ts";
@@ -9,16 +9,16 @@ export interface Check {
   /** for sh -c, on the host */
   readonly command: string;
   readonly seconds: number;
-  /** what the command finds in its environment beside `VENEER_…`: the caller's own */
+  /** its environment besides `VENEER_…`: the caller's own */
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Seconds between the signal that asks a check to end and the one that ends it. */
+/** Seconds between the signal that asks a check to end and the one that kills it. */
 const GRACE = 2;
 
 /**
  * Runs a check to its end; returns why it failed, undefined when it passed. It ends with this process, and when
- * `stop` is aborted. `about` are its variables: `VENEER_INSTANCE` and so on.
+ * `stop` is aborted. `about` holds its variables: `VENEER_INSTANCE` and so on.
  */
 export async function runCheck(
   { command, seconds, env }: Check,
@@ -26,7 +26,7 @@ export async function runCheck(
   stop: AbortSignal,
   what = "check",
 ): Promise<string | undefined> {
-  // timeout makes a process group of its own for the command: what that has started ends with it
+  // timeout gives the command a process group of its own: what the command has started ends with it
   const limit = [requireProgram("timeout"), `--kill-after=${GRACE}`, String(seconds)];
   const [file, args] = withDeathSignal("TERM", [...limit, requireProgram("sh"), "-c", command]);
   const result = await execa(file, args, {
@@ -36,7 +36,7 @@ export async function runCheck(
     stdin: "ignore",
     cancelSignal: stop,
     forceKillAfterDelay: (GRACE + 1) * 1000,
-    // what it prints beyond that is not read
+    // more output than that is not read
     maxBuffer: 1_000_000,
   });
   if (result.exitCode === 0) return undefined;

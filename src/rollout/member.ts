@@ -1,4 +1,4 @@
-/** One member of a rollout at a time: moved, checked, taken back. */
+/** Moves, checks and reverts one member of a rollout at a time. */
 import { causes, formatError, VeneerError } from "../errors.ts";
 import { listRunning, type Running } from "../inventory/running.ts";
 import type { Blocker } from "../live/file-blockers.ts";
@@ -13,13 +13,13 @@ import { formatBaseRef } from "../text/names.ts";
 import { type Check, runCheck } from "./check.ts";
 
 /**
- * `planned`: not moved; `moved`, `checked`: on the version; `failed`: could not be moved, and is where it was;
- * `refused`: on the version, but its check failed; `back`: where it was before; `stuck`: could not be taken back;
- * `gone`: ended or removed meanwhile.
+ * `planned`: not moved; `moved`, `checked`: on the version; `failed`: could not be moved, and is unchanged;
+ * `refused`: on the version, but its check failed; `back`: where it was before; `stuck`: could not be moved back;
+ * `gone`: ended or was removed meanwhile.
  */
 export type RowState = "planned" | "moved" | "checked" | "failed" | "refused" | "back" | "stuck" | "gone";
 
-/** What became of a member. */
+/** What happened to a member. */
 export interface Row {
   readonly kind: MemberKind;
   readonly id: string;
@@ -30,11 +30,11 @@ export interface Row {
   conflicts: readonly Conflict[];
   /** milliseconds that its last move paused it, where it runs */
   pause?: number;
-  /** what of it is still on the version before */
+  /** what it still uses of the former version */
   stale: readonly StaleUse[];
-  /** of a dry run: open files that stand in the way; else those that were passed over */
+  /** for a dry run, the open files that block the move; otherwise those that were ignored */
   blockers: readonly Blocker[];
-  /** why what it changed stays in its old upper */
+  /** why its changes stay in its old upper */
   stays?: string | undefined;
   message?: string;
   /** why its check failed, wherever it is by now */
@@ -43,14 +43,14 @@ export interface Row {
 
 export interface Surroundings {
   readonly progress: Progress;
-  /** aborted when the user wants it to end */
+  /** aborted when the user wants the rollout to end */
   readonly stop: AbortSignal;
 }
 
 export interface Job extends Surroundings {
   readonly settings: Settings;
   readonly base: string;
-  /** move what runs in spite of open files that stand in the way */
+  /** move running members in spite of open files that block it */
   readonly force: boolean;
   /** milliseconds for which a container may be paused */
   readonly pauseLimit?: number | undefined;
@@ -103,7 +103,7 @@ export async function moveForward(job: Job, entry: Entry): Promise<Entry | undef
   }
 }
 
-/** Takes a member back to where it was, with what it changed since. Returns undefined when that failed. */
+/** Moves a member back to where it was, with what it has changed since. Returns undefined when that failed. */
 export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefined> {
   const row = rowOf(job, entry);
   try {
@@ -151,7 +151,7 @@ function hasCode(error: unknown, code: string): boolean {
   return [...causes(error)].some((frame) => frame instanceof VeneerError && frame.code === code);
 }
 
-/** Milliseconds before the second and the third attempt: who starts an instance holds it for less. */
+/** Milliseconds before the second and the third attempt: a start holds the instance's lock for less. */
 const PATIENCE = [100, 300];
 
 async function retryWhileBusy<T>(action: () => T): Promise<T> {
@@ -166,12 +166,12 @@ async function retryWhileBusy<T>(action: () => T): Promise<T> {
   return action();
 }
 
-/** Checks at once. */
+/** Checks that run at once. */
 const CHECKS = 8;
 
 /**
  * Checks those of the entries that run or are mounted. Returns the entries that passed and how many failed; those
- * that `stop` left without an answer are neither.
+ * that `stop` cut off count as neither.
  */
 export async function checkAll(
   job: Job,
@@ -202,8 +202,8 @@ export async function checkAll(
 }
 
 /**
- * Runs a command for each of the entries that has processes of the version before, which it may restart: `VENEER_STALE`
- * holds their ids. What fails is told with the member, and stops nothing.
+ * Runs a command for each entry that has processes of the former version, so that it can restart them: `VENEER_STALE`
+ * holds their ids. A failure is reported with the member, and stops nothing.
  */
 export async function runAfter(job: Job, after: Check, entries: readonly Entry[]): Promise<void> {
   const running = listRunning(job.settings.store);
@@ -219,7 +219,7 @@ export async function runAfter(job: Job, after: Check, entries: readonly Entry[]
   }
 }
 
-/** What a container is called that has no instance of its own. */
+/** The name of a container that has no instance of its own. */
 export function nameOf({ instance, container }: Running["record"]): string | undefined {
   return instance ?? container;
 }
@@ -228,7 +228,7 @@ function isOn({ kind, id }: Entry, { record }: Running): boolean {
   return kind === "instance" ? record.instance === id : nameOf(record) === id;
 }
 
-/** What a check finds in its environment. The store's own names are those that veneer itself reads. */
+/** The environment of a check. The variables of the store are those that veneer itself reads. */
 function variables({ settings, base, rollout }: Job, entry: Entry, { record, pid }: Running) {
   const root =
     record.engine === "mount" ? record.target : pid === undefined ? undefined : `/proc/${pid}/root`;

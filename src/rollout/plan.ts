@@ -1,4 +1,4 @@
-/** A rollout: who moves, in which order and batches, and what an unfinished one left. Pure. */
+/** A rollout: which members move, in which order and batches, and what an unfinished one left. Pure. */
 
 import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 
@@ -10,16 +10,16 @@ export interface Member {
   readonly state: "running" | "mounted" | "stopped";
 }
 
-/** What runs first: a canary that is stopped tells nothing. */
+/** Running members come first: a canary that is stopped proves nothing. */
 const ORDER = { running: 0, mounted: 1, stopped: 2 } as const;
 
 const keyOf = ({ kind, id }: Pick<Member, "kind" | "id">) => `${kind} ${id}`;
 
 /**
- * The rollout of `members` onto version `to`: a new one, or `unfinished` gone on with. What an unfinished one
- * says is held against where each member is now, which may have changed since. An unfinished one onto another
- * version is taken the place of: what it moved and did not check still goes back to where it was before.
- * `now` is ISO 8601.
+ * The rollout of `members` onto version `to`: a new one, or the continuation of `unfinished`. What an unfinished one
+ * recorded is compared with where each member is now, which may have changed. It replaces an unfinished one onto
+ * another version: members that this one moved and did not check still return to where they were before it. `now` is
+ * ISO 8601.
  */
 export function planRollout(
   to: number,
@@ -46,12 +46,12 @@ export function planRollout(
 function resumed(member: Member, entry: Entry | undefined, { to, phase }: Rollout): Entry[] {
   const { kind, id, version } = member;
   if (phase === "back") {
-    // on the way back nobody is moved who was not moved before
+    // a rollout that reverts moves nobody who was not moved before
     if (!entry) return [];
     return [{ ...entry, state: version === to ? "moved" : version === entry.from ? "back" : "planned" }];
   }
   if (version !== to) return [{ kind, id, from: version, state: "planned" }];
-  // it was on the target before, or came there by itself
+  // it was on the target before, or was moved there by someone else
   if (!entry) return [];
   return [{ ...entry, state: entry.state === "checked" ? "checked" : "moved" }];
 }
@@ -61,11 +61,11 @@ export interface BatchOptions {
   readonly canary?: number | undefined;
   /** members at once; absent: all */
   readonly batch?: number | undefined;
-  /** what was moved is checked */
+  /** moved members are checked */
   readonly checking: boolean;
 }
 
-/** What is still to be done, in the order of the entries; the first batch is the canaries where any are asked for. */
+/** What is left to do, in the order of the entries; the canaries, if any, are the first batch. */
 export function batches({ entries }: Rollout, { canary = 0, batch, checking }: BatchOptions): Entry[][] {
   const isOpen = ({ state }: Entry) => state === "planned" || (state === "moved" && checking);
   const rest = entries.slice(canary).filter(isOpen);
@@ -75,7 +75,7 @@ export function batches({ entries }: Rollout, { canary = 0, batch, checking }: B
   return chunks.filter((chunk) => chunk.length > 0);
 }
 
-/** Those that a failing check takes back, the last that was moved first. */
+/** The members that a failing check moves back, the last one first. */
 export function toTakeBack({ entries }: Rollout): Entry[] {
   return entries.filter(({ state }) => state === "moved" || state === "checked").reverse();
 }

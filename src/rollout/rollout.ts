@@ -31,7 +31,7 @@ export interface RolloutOptions {
   readonly canary?: number | undefined;
   readonly batch?: number | undefined;
   readonly check?: Check | undefined;
-  /** run on the host for each member that was moved, and has processes of the version before */
+  /** run on the host for each moved member that has processes of the former version */
   readonly after?: Check | undefined;
   /** seconds between two batches */
   readonly pause?: number | undefined;
@@ -39,11 +39,11 @@ export interface RolloutOptions {
   readonly use?: boolean;
   /** try a version again whose check failed before */
   readonly retry?: boolean;
-  /** take all back when a check fails */
+  /** move everything back when a check fails */
   readonly rollback: boolean;
-  /** take back what an unfinished rollout moved, move nothing */
+  /** move back what an unfinished rollout moved, and nothing else */
   readonly back: boolean;
-  /** move what runs in spite of open files that stand in the way */
+  /** move running members in spite of open files that block it */
   readonly force: boolean;
   /** milliseconds for which a container may be paused */
   readonly pauseLimit?: number | undefined;
@@ -51,9 +51,9 @@ export interface RolloutOptions {
 }
 
 /**
- * `nothing`: there was nothing to do; `planned`: a dry run; `done`: all are there; `incomplete`: some could not
- * be moved; `stopped`: a check failed and nothing was taken back, or no canary could be moved; `back`: all were
- * taken back, or some are stuck; `interrupted`: by a signal.
+ * `nothing`: there was nothing to do; `planned`: a dry run; `done`: all are on the version; `incomplete`: some could
+ * not be moved; `stopped`: a check failed and nothing was moved back, or no canary could be moved; `back`: all were
+ * moved back, or some are stuck; `interrupted`: by a signal.
  */
 export type Outcome = "nothing" | "planned" | "done" | "incomplete" | "stopped" | "back" | "interrupted";
 
@@ -62,14 +62,14 @@ export interface RolloutResult {
   readonly to: string;
   readonly outcome: Outcome;
   readonly rows: readonly Row[];
-  /** an unfinished rollout onto another version, whose place this one took */
+  /** an unfinished rollout onto another version, which this one replaced */
   readonly superseded?: string;
 }
 
 /**
- * Moves every instance of a base that is on another version, or goes on with a rollout that did not end. What is
- * to be done is on disk before each step: after a kill at any point, and after an interruption, the same call
- * goes on. Throws where there is no such version, and when another process rolls the base out.
+ * Moves every instance of a base that is on another version, or continues an unfinished rollout. Each step is on disk
+ * before it is taken: after a kill or an interruption at any point the same call continues. Throws where there is no
+ * such version, and when another process rolls the base out.
  */
 export async function rollOut(
   settings: Settings,
@@ -91,7 +91,7 @@ export async function rollOut(
   const { force, pauseLimit } = options;
   const job: Job = { ...surroundings, settings, base: name, force, pauseLimit, rollout, rows };
   if (!options.dryRun && !options.back) refuseFailed(store, name, to, options);
-  // awaited here: the lock goes when this scope ends
+  // awaited here, since the lock goes with this scope
   const outcome = await carryOut(job, options);
   if (!options.dryRun && !options.back) settle(job, options, outcome);
   const ref = (number: number) => formatBaseRef({ name, version: number });
@@ -108,7 +108,7 @@ function refuseFailed(store: Store, name: string, version: number, { use, retry 
   });
 }
 
-/** What a rollout has proved of the version: it becomes the current one, or is remembered as one that failed. */
+/** Records what a rollout has proved of the version: it becomes the current one, or is remembered as failed. */
 function settle(
   { settings, base, rollout, rows }: Job,
   { use, check }: RolloutOptions,
@@ -136,7 +136,7 @@ function nothingToTakeBack(name: string): VeneerError {
   });
 }
 
-/** A damaged instance is left out: which base it is on is not known. */
+/** Damaged instances are left out, since their base is unknown. */
 function findMembers(store: Store, name: string): Member[] {
   const instances = viewInstances(store);
   const named = instances.flatMap(({ id, state, instance }): Member[] => {
@@ -163,7 +163,7 @@ function carryOut(job: Job, options: RolloutOptions): Promise<Outcome> | Outcome
     for (const entry of job.rollout.entries) if (entry.state === "planned") tryMove(job, entry);
     return job.rollout.entries.length === 0 ? "nothing" : "planned";
   }
-  if (job.rollout.phase === "back") return takeBack(job);
+  if (job.rollout.phase === "back") return revertMoved(job);
   if (job.rollout.entries.length === 0) {
     removeRollout(store, job.base);
     return "nothing";
@@ -189,7 +189,7 @@ async function goForward(job: Job, options: RolloutOptions): Promise<Outcome> {
       job.progress.step(`checking ${moved.length}`);
       const { passed, failures } = await checkAll(job, check, moved);
       save(job, passed);
-      if (failures > 0) return options.rollback ? takeBack(job) : "stopped";
+      if (failures > 0) return options.rollback ? revertMoved(job) : "stopped";
     }
     if (options.after && !job.stop.aborted) await runAfter(job, options.after, moved);
     if (job.stop.aborted && isUnfinished(job, options)) return "interrupted";
@@ -227,13 +227,13 @@ async function moveBatch(job: Job, batch: readonly Entry[], label: string): Prom
   return there;
 }
 
-/** Takes back all that this rollout moved, before an interruption too. */
-async function takeBack(job: Job): Promise<Outcome> {
+/** Moves back all that this rollout moved, also before an interruption. */
+async function revertMoved(job: Job): Promise<Outcome> {
   save(job, [], "back");
   const all = toTakeBack(job.rollout);
   for (const [index, entry] of all.entries()) {
     if (job.stop.aborted) return "interrupted";
-    job.progress.step(`taking ${entry.id} back, ${index + 1} of ${all.length}`);
+    job.progress.step(`moving ${entry.id} back, ${index + 1} of ${all.length}`);
     const back = await moveBack(job, entry);
     if (back) save(job, [back]);
     await yieldToSignals();

@@ -1,4 +1,4 @@
-/** What the real runtime would be called for: the bundle and its config.json, and whether that names a base. */
+/** What the real runtime is called for: the bundle and its config.json, and whether that names a base. */
 import { UsageError, VeneerError } from "../errors.ts";
 import { readBundleConfig } from "../request/bundle-text.ts";
 import type { Settings } from "../request/config.ts";
@@ -15,10 +15,10 @@ import type { RealRuntime } from "./real-runtime.ts";
 /** Bytes of a config.json. Docker's has 20 thousand. */
 const CONFIG_LIMIT = 8 * 1024 * 1024;
 
-/** A bundle and its config.json, as the real runtime will look them up. */
+/** A bundle and its config.json, as the real runtime will find them. */
 export interface Bundle extends Disposable {
   readonly directory: Fd;
-  /** for records: as given where that is absolute */
+  /** for records: as given, where that is absolute */
   readonly path: string;
   /** of config.json */
   readonly file: string;
@@ -33,13 +33,13 @@ export interface Caller {
   readonly byHand: boolean;
 }
 
-/** What the real runtime would be called for, when that is a container on a base. Throws where it cannot be known. */
+/** What the real runtime is called for, where that is a container on a base. Throws where it cannot be known. */
 export interface Wanted {
   readonly bundle: Bundle;
   readonly config: BundleConfig;
 }
 
-/** Undefined for a container that names no base, and where the real runtime finds no bundle to start. */
+/** Undefined for a container that names no base, and where the real runtime finds no bundle. */
 export function readWanted({ settings, byHand }: Caller, call: RuntimeCall): Wanted | undefined {
   const bundle = openBundle(call);
   if (!bundle) return undefined;
@@ -55,7 +55,7 @@ function openBundle(call: RuntimeCall): Bundle | undefined {
   try {
     directory = openDirectory(call.bundle ?? ".");
     const path = call.bundle?.startsWith("/") ? call.bundle.replace(/(?<=.)\/+$/, "") : pathOf(directory);
-    // crun looks for another name than the default in its own working directory
+    // for another name than the default, crun looks in its own working directory
     const { config = "config.json" } = call;
     const inBundle = config === "config.json";
     using fd = openat(inBundle ? directory.number : AT_FDCWD, config, O_RDONLY | O_NONBLOCK);
@@ -84,7 +84,7 @@ function pathOf(fd: Fd): string {
 
 function notAFile(file: string): VeneerError {
   return new VeneerError("NOT_A_FILE", `${file} is not a regular file`, {
-    hint: "it is read twice, to see whether it names a base, and by the real runtime",
+    hint: "it is read twice: by veneer, which looks for a base, and by the real runtime",
   });
 }
 

@@ -1,6 +1,7 @@
 /**
- * Starts that failed behind us: the real runtime never became a container, so it never ran the poststop hook. A mark is
- * left for each start; the next start, of whatever container, looks at some marks and takes down what came to nothing.
+ * Starts that failed after veneer: the real runtime never made a container, so it never ran the poststop hook. Each
+ * start leaves a mark; the next start, of whatever container, looks at some marks and releases the roots of those
+ * that failed.
  */
 import { reclaim } from "../start/release.ts";
 import { isLive } from "../store/mounts/liveness.ts";
@@ -12,10 +13,10 @@ import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFREG } from "../sys/fla
 import { isAlive } from "../sys/process.ts";
 import { listFd } from "../sys/stat.ts";
 
-/** Marks that one start looks at. A start that became a container loses its mark, so there are seldom as many. */
+/** Marks that one start looks at. A container that was made removes its mark, so there are seldom as many. */
 const AT_ONCE = 8;
 
-/** Never fails: what cannot be cleared stays for `gc`. */
+/** Never fails: what cannot be released stays for `gc`. */
 export function clearFailedStarts(store: Store): void {
   const path = paths.starts(store);
   using directory = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -38,7 +39,7 @@ function isDecided(store: Store, key: string): boolean {
   return true;
 }
 
-/** Says that a start with this record is under way. */
+/** Marks a start with this record as under way. */
 export function markStart(store: Store, key: string): void {
   const mark = () => mknodat(AT_FDCWD, paths.startMark(store, key), S_IFREG | 0o600);
   try {

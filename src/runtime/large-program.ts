@@ -1,4 +1,4 @@
-/** Everything but what engines call is in a large program of its own, which this one executes in its place. */
+/** Everything but what engines call is in a large program, which this one executes in its place. */
 
 import { VeneerError } from "../errors.ts";
 import { ENVIRONMENT_DESCRIPTOR } from "../request/environment.ts";
@@ -12,12 +12,15 @@ import { LARGE_PROGRAM, ownExecutable, workingDirectory } from "../sys/self.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { decodeName } from "../text/file-names.ts";
 
-/** What its run time executes (x86-64-v2, by the names of /proc/cpuinfo): without them it ends by SIGILL, without a word. */
+/**
+ * The processor features that its run time needs (x86-64-v2, by the names of /proc/cpuinfo): without them it dies of
+ * SIGILL, without a word.
+ */
 const INSTRUCTIONS = ["ssse3", "sse4_1", "sse4_2", "popcnt"];
 
 function requireProcessor(): void {
   using file = openat(AT_FDCWD, "/proc/cpuinfo", O_RDONLY);
-  // the first processor's lines; on other architectures none of them begins so
+  // the lines of the first processor; on other architectures no line begins like this
   const buffer = new Uint8Array(8192);
   const text = decodeName(buffer.subarray(0, readSome(file.number, buffer, "/proc/cpuinfo")));
   const flags = /^flags\s*: (.*)$/m.exec(text)?.[1]?.split(" ");
@@ -32,7 +35,7 @@ function requireProcessor(): void {
   );
 }
 
-/** The large program's run time does not start in a directory that was deleted: there, no relative path finds anything. */
+/** The run time of the large program does not start in a deleted directory, where no relative path leads anywhere. */
 function leaveDeletedDirectory(): void {
   try {
     workingDirectory();
@@ -42,7 +45,7 @@ function leaveDeletedDirectory(): void {
   }
 }
 
-/** Only comes back by an exception. Arguments go on as the bytes that they are. */
+/** Returns only by an exception. Arguments are passed on byte by byte. */
 export function startLargeProgram(): never {
   requireProcessor();
   leaveDeletedDirectory();
@@ -54,7 +57,7 @@ export function startLargeProgram(): never {
   });
 }
 
-/** Returns the number of a descriptor that the next program finds the variables in, as the bytes that they are. */
+/** Returns a descriptor from which the next program reads the variables, byte by byte. */
 function handOver(variables: readonly Uint8Array[]): number {
   const file = makeMemoryFile("environment", true);
   for (const variable of variables) {
@@ -65,7 +68,7 @@ function handOver(variables: readonly Uint8Array[]): number {
   return file.number;
 }
 
-/** Beside a program that was built or unpacked; in libexec of the prefix where it was installed. */
+/** Beside a program that was built or unpacked; in libexec below the prefix where it is installed. */
 function largeProgram(executable: string): string {
   const directory = executable.slice(0, executable.lastIndexOf("/"));
   const beside = `${directory}/${LARGE_PROGRAM}`;

@@ -1,4 +1,4 @@
-/** Whether a container's overlay can be placed by the wrapping runtime, from the parsed config.json. */
+/** Whether the wrapping runtime can place a container's overlay, from the parsed config.json. */
 import { VeneerError } from "../errors.ts";
 import type { BundleConfig } from "../request/oci-config.ts";
 import { type Fd, readlink } from "../sys/fd.ts";
@@ -6,7 +6,7 @@ import { keepsGroups } from "../sys/mount-here.ts";
 import { fstat, statMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
-/** Throws unless the container gets a new mount namespace, which is copied from the one that the overlay is in. */
+/** Throws unless the container gets a new mount namespace, which is copied from the one with the overlay. */
 export function requireOwnNamespace(config: BundleConfig): void {
   const mounts = (config.linux?.namespaces ?? []).filter(({ type }) => type === "mount");
   if (mounts.length === 0) {
@@ -15,20 +15,23 @@ export function requireOwnNamespace(config: BundleConfig): void {
     });
   }
   if (mounts.some(({ path }) => path !== undefined && path !== "")) {
-    throw new VeneerError("NO_NAMESPACE", "the container joins a mount namespace, which has a root already", {
+    throw new VeneerError("NO_NAMESPACE", "the container joins a mount namespace, which already has a root", {
       hint: 'take the path from { "type": "mount" } in linux.namespaces in config.json, or name no base',
     });
   }
 }
 
-/** Mounts made in the container, or by its volumes, are to be seen on the host (config-linux.md, config.md#mounts). */
+/**
+ * Whether mounts made in the container, or by its volumes, shall be visible on the host (config-linux.md,
+ * config.md#mounts).
+ */
 function wantsSharedMounts(config: BundleConfig): boolean {
   const isShared = (word: string) => word === "shared" || word === "rshared";
   if (isShared(config.linux?.rootfsPropagation ?? "")) return true;
   return (config.mounts ?? []).some(({ options }) => options?.some(isShared));
 }
 
-/** Throws where such mounts would be lost in a namespace of ours. */
+/** Throws where such mounts would be lost in a namespace of veneer's. */
 export function requireGroups(config: BundleConfig): void {
   if (!wantsSharedMounts(config)) return;
   const why = !keepsGroups()
@@ -43,8 +46,8 @@ export function requireGroups(config: BundleConfig): void {
 }
 
 /**
- * Throws where the root is the directory of config.json or holds it: the runtime would look for it in the base. The
- * kernel says where both are, without symbolic links.
+ * Throws where the root is the directory of config.json or contains it: the runtime would look for the file in the
+ * base. The kernel says where both are, without symbolic links.
  */
 export function refuseRootAbove(root: Fd, directory: Fd, path: string): void {
   const above = readlink(root.path) ?? "/";
@@ -59,8 +62,8 @@ function holdsBundle(path: string): VeneerError {
 }
 
 /**
- * Throws where a root.path with `..` leads elsewhere for a runtime that shortens the words (runc) than for one
- * that asks the kernel (crun).
+ * Throws where a root.path with `..` leads elsewhere for a runtime that shortens the path textually (runc) than for
+ * one that asks the kernel (crun).
  */
 export function refuseTwoRoots(root: Fd, bundle: string, path: string): void {
   if (!path.split("/").includes("..")) return;

@@ -1,4 +1,4 @@
-/** The hook that takes down what a container used, and its place in config.json. */
+/** The hook that releases what a container used, and its place in config.json. */
 import { VeneerError } from "../errors.ts";
 import type { Log } from "../report/event-log.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
@@ -7,9 +7,9 @@ import type { UseRecord } from "../store/records.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { ownExecutable } from "../sys/self.ts";
 
-/** JSON text. What it is given saves it from reading the record. */
+/** JSON text. Its arguments save it from reading the record. */
 function poststopHook(store: Store, { key, ephemeral, instance }: UseRecord, log: Log): string {
-  // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
+  // no timeout: with one, crun misses the end of a hook when another child of its own ends at the same time
   return JSON.stringify({
     path: ownExecutable(),
     args: [
@@ -27,12 +27,12 @@ function poststopHook(store: Store, { key, ephemeral, instance }: UseRecord, log
   });
 }
 
-/** Where its end is logged: what the hook need not read a configuration for. */
+/** Where the end is logged, so that the hook reads no configuration for it. */
 function logWords({ log, logFormat }: Log): string[] {
   return log === undefined ? [] : [logFormat, log];
 }
 
-/** A mount of the container whose source is another file from now on. */
+/** A mount of the container that gets another file as its source. */
 export interface MovedSource {
   /** in `mounts` */
   readonly index: number;
@@ -40,8 +40,9 @@ export interface MovedSource {
 }
 
 /**
- * What the real runtime reads in place of a bundle's config.json: the text with our hook behind those of poststop and
- * the sources of mounts that were moved; every other byte as it was. Parsed again and compared before it is used.
+ * What the real runtime reads in place of a bundle's config.json: the text with our hook after those of poststop, and
+ * with the sources of mounts that moved; every other byte is unchanged. The result is parsed again and compared
+ * before it is used.
  */
 export function rewriteConfig(
   text: string,
@@ -65,7 +66,7 @@ interface Document {
   hooks?: { poststop?: unknown[] } | null;
 }
 
-/** Throws unless the two documents differ in what was meant to differ alone. */
+/** Throws unless the two documents differ only where they should. */
 function checkRewritten(before: string, after: string, hook: string, moved: readonly MovedSource[]): void {
   const expected = JSON.parse(before) as Document;
   const found = JSON.parse(after) as Document;

@@ -4,12 +4,12 @@ import { S_IFREG } from "../sys/flags.ts";
 import { isExecutable, isType, type Stat, statMaybe } from "../sys/stat.ts";
 
 export interface RealRuntime {
-  /** what its command line is like: runc, crun or another */
+  /** whose command line it takes: runc, crun or another */
   readonly name: string;
   readonly path: string;
 }
 
-/** Taken in this order by a copy or link whose name stands for no runtime. */
+/** In this order, for a copy or link whose name stands for no runtime. */
 const DEFAULTS = ["runc", "crun"];
 
 /** Where execvp(3) looks when there is no PATH. */
@@ -17,9 +17,9 @@ const DEFAULT_PATH = "/bin:/usr/bin";
 
 /**
  * `invoked`: the name that this program was called by: `veneer-runc`, or `runc` for a link in front of the real one.
- * The configuration counts first, then PATH: for a program that was called by the runtime's own name what is behind it,
- * so that copies of it never call each other in a circle. Another name, as of a copy that an engine is given by its path,
- * leads to the default runtime. Throws where there is none.
+ * The configuration counts first, then PATH. For a program called by the runtime's own name only what follows it on
+ * PATH counts, so that copies of it never call each other in a circle. Any other name, as of a copy that an engine
+ * calls by its path, leads to the default runtime. Throws where there is none.
  */
 export function findRealRuntime(
   invoked: string,

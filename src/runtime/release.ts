@@ -1,7 +1,7 @@
 /**
- * `veneer-release`: the poststop hook that `veneer-runc` and `veneer-crun` put into config.json. Emptying the record says
- * that the instance is free and costs no process; the rest is deleted by a child that nobody waits for, so that the
- * end of a container takes the same time for any upper. A kill in between leaves it to `veneer gc`.
+ * `veneer-release`: the poststop hook that `veneer-runc` and `veneer-crun` put into config.json. It empties the
+ * record, which frees the instance and costs no process; a child that nobody waits for deletes the rest, so that the
+ * end of a container takes the same time for any upper. A kill in between leaves the rest to `veneer gc`.
  */
 import { UsageError } from "../errors.ts";
 import { type Log, logStop } from "../report/event-log.ts";
@@ -27,7 +27,7 @@ interface Release {
   readonly log?: Log;
 }
 
-/** Idempotent. `words` as `rewriteConfig` writes them behind the hook's name. */
+/** Idempotent. `words` are those that `rewriteConfig` writes after the hook's name. */
 export function releaseContainer(words: readonly string[]): never {
   const release = parse(words);
   const record = release.log && quietly(() => readRecord(release.store, release.key));
@@ -64,7 +64,7 @@ function parse(words: readonly string[]): Release {
   };
 }
 
-/** False where there is none, or it is empty already. */
+/** False where there is no record, or it is empty already. */
 function emptyRecord(path: string): boolean {
   using record = openatMaybe(AT_FDCWD, path, O_WRONLY | O_NOFOLLOW);
   if (!record || fstat(record.number).size === 0) return false;
@@ -81,13 +81,13 @@ function takeDown({ store, key, ephemeral, instance }: Release): void {
     unlinkQuietly(paths.held(store, instance));
   }
   unlinkQuietly(paths.startMark(store, key));
-  // where the container mounts its own config.json, the bundle's lies on it in this namespace
+  // where the container mounts its own config.json, the bundle's file is mounted on it in this namespace
   umountQuietly(paths.config(store, key), MNT_DETACH | UMOUNT_NOFOLLOW);
   unlinkQuietly(paths.config(store, key));
   unlinkQuietly(paths.record(store, key));
 }
 
-/** Left where a live rebase changed the instance while it ran. */
+/** Parts that a live rebase has left of the instance while it ran. */
 function hasParts(directory: string): boolean {
   return list(directory).some((name) => /^[0-9]/.test(name) && lstatMaybe(`${directory}/${name}/parts`));
 }

@@ -1,8 +1,8 @@
 /**
- * The wrapping runtime: in the place of runc or crun it gives a container its root and becomes the real runtime, in one
- * process. `create`, `run` and `restore` of a container on a base are prepared, and `checkpoint` of one that runs;
- * all else is executed at once. The real runtime finds what the caller left: nothing here changes a descriptor, a limit,
- * a signal or the environment.
+ * The wrapping runtime: called in place of runc or crun, it gives a container its root and becomes the real runtime,
+ * in one process. It prepares `create`, `run` and `restore` of a container on a base, and `checkpoint` of a running
+ * one; everything else is executed at once. The real runtime gets what the caller passed on: nothing here changes a
+ * descriptor, a limit, a signal or the environment.
  */
 
 import { formatError, VeneerError } from "../errors.ts";
@@ -21,8 +21,8 @@ import { prepareContainer } from "./prepare.ts";
 import { findRealRuntime, type RealRuntime } from "./real-runtime.ts";
 
 /**
- * `invoked`: the name by which it was called. `words`: what stands behind it, as bytes. Where `veneer run` calls it,
- * they begin with --veneer-store ROOT RUN CONFIG; an empty word means the default.
+ * `invoked`: the name by which it was called. `words`: its arguments, as bytes. Where `veneer run` calls it, they
+ * begin with --veneer-store ROOT RUN CONFIG; an empty word means the default.
  */
 export function wrapRuntime(
   invoked: string,
@@ -60,7 +60,8 @@ function prepare(caller: Caller, call: RuntimeCall): void {
     if (wanted) prepareContainer(caller, call, wanted);
     return;
   }
-  // a checkpoint is of what runs: where that is on a base, its root is shown at its path, as runtimes expect
+  // a checkpoint is of a running container: where that is on a base, its root is shown at the path that runtimes
+  // expect
   const { store } = caller.settings;
   if (!hasHiddenRoot(store, call.id)) return;
   unshareMounts();

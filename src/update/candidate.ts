@@ -1,4 +1,4 @@
-/** Makes the candidate of a round, from what the policy names. */
+/** Makes the candidate of a round from the source that the policy names. */
 import { findImported } from "../bases/import-once.ts";
 import { VeneerError } from "../errors.ts";
 import { registryEnvironment } from "../images/fetch.ts";
@@ -16,7 +16,7 @@ interface Made {
   readonly published: boolean;
 }
 
-/** The version that was made; undefined where the source gives nothing else than the current version. */
+/** The version that was made; undefined where the source gives nothing but the current version. */
 export async function makeCandidate(round: Round): Promise<number | undefined> {
   const { source } = round.policy;
   const made = await make(round, source);
@@ -53,7 +53,7 @@ function edit(
   return runVerb(own, ["base", "edit", name, "--candidate", "--json", ...options, "--", "sh", "-c", command]);
 }
 
-/** What to import; undefined where a version came from that image already, the current one or one that failed. */
+/** What to import; undefined where a version came from that image before, the current one or one that failed. */
 async function pinned(round: Round, image: string, tlsVerify: boolean): Promise<string | undefined> {
   const { store, name, own, progress, retry } = round;
   const source = parseSource(image, "/");
@@ -64,8 +64,8 @@ async function pinned(round: Round, image: string, tlsVerify: boolean): Promise<
 }
 
 /**
- * The command anew on the current version of another base, whenever that is another one than the last time. It is made
- * in a line of its own, of which only the layers stay.
+ * Runs the command again on the current version of another base, whenever that has changed since the last time. It is
+ * made as a base of its own, of which only the layers stay.
  */
 async function stack(round: Round, source: CommandSource, below: string): Promise<Made | undefined> {
   const { store, name, own } = round;
@@ -94,7 +94,7 @@ async function stack(round: Round, source: CommandSource, below: string): Promis
   }
 }
 
-/** The newest version, a failed one too, stands on this one of the other base. */
+/** Whether the newest version, a failed one too, stands on this version of the other base. */
 function isStackedOn({ store, name }: Round, ground: { name: string; version: number }): boolean {
   const newest = listVersions(store, name).at(-1);
   if (newest === undefined) return false;

@@ -1,4 +1,4 @@
-/** This program's own verbs, each in a process of its own: a round of updates is made of them. */
+/** Runs this program's own verbs, each in a process of its own: they make up a round of updates. */
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { withDeathSignal } from "../process/death-signal.ts";
@@ -16,11 +16,11 @@ export interface OwnProgram {
 export interface Ended {
   readonly status: number;
   readonly stdout: string;
-  /** the last lines of what it said, on one line */
+  /** the last lines of its stderr, on one line */
   readonly said: string;
 }
 
-/** Lines of what failed that are repeated. */
+/** Lines of a failed verb that are repeated. */
 const LINES = 3;
 
 /** Runs a verb to its end. It ends with this process, by SIGTERM, and when `stop` is aborted. */
@@ -28,7 +28,7 @@ export async function runVerb(own: OwnProgram, words: readonly string[]): Promis
   return run(own, [programPath(), ...own.globals, ...words]);
 }
 
-/** Like {@link runVerb}; what takes longer than `seconds` is ended, with status 124. */
+/** Like {@link runVerb}; a verb that takes longer than `seconds` is ended, with status 124. */
 export async function runLimited(own: OwnProgram, seconds: number, words: readonly string[]): Promise<Ended> {
   const limit = [requireProgram("timeout"), "--kill-after=10", String(seconds)];
   return run(own, [...limit, programPath(), ...own.globals, ...words]);
@@ -51,7 +51,7 @@ async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise
     reject: false,
     stdin: "ignore",
     cancelSignal: stop,
-    // it stops at a point from which it goes on, however long that takes
+    // it stops at a point from which the next call continues, however long that takes
     forceKillAfterDelay: false,
     maxBuffer: 100_000_000,
   });
@@ -66,7 +66,7 @@ async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise
   return { status: result.exitCode ?? 128, stdout: result.stdout, said };
 }
 
-/** The JSON on the last line that a verb printed. Throws with what it said where it failed. */
+/** The JSON on the last line that a verb printed. Throws with the verb's own message where it failed. */
 export function lastJson<T>(what: string, { status, stdout, said }: Ended): T {
   if (status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${said || `status ${status}`}`);
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as T;

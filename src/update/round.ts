@@ -1,4 +1,4 @@
-/** One round of updates of a base: a candidate, its check, its rollout, and what becomes of it. */
+/** One round of updates of a base: a candidate, its check, its rollout, and the result. */
 import { diffVersions } from "../bases/diff-versions.ts";
 import { formatError, VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
@@ -15,7 +15,7 @@ import { readUpdate, removeUpdate, writeUpdate } from "./state.ts";
 
 /**
  * `updated`: a new version is the current one; `unchanged`: the source gives nothing new; `skipped`: it gives what
- * failed before; `failed`; `interrupted`: the same call goes on.
+ * failed before; `failed`; `interrupted`: the same call continues.
  */
 export type UpdateOutcome = "updated" | "unchanged" | "skipped" | "failed" | "interrupted";
 
@@ -40,8 +40,8 @@ export interface Round {
 }
 
 /**
- * Goes on with a round that did not end, or begins one. What is to be done is on disk before each step. Runs the
- * policy's command for success or failure at the end. Never throws for what fails in the round itself.
+ * Continues an unfinished round, or begins one. Each step is on disk before it is taken. Runs the policy's command
+ * for success or failure at the end. Never throws for a failure in the round itself.
  */
 export async function updateBase(round: Round): Promise<UpdateResult> {
   const { name, policy, own } = round;
@@ -71,7 +71,7 @@ async function tryRound(round: Round): Promise<UpdateResult> {
     const version = readBaseFile(store, name)?.current;
     return version === undefined ? {} : { version };
   };
-  // the first version of a base is the current one at once: there is nothing to go back to
+  // the first version of a base is current at once: there is nothing to return to
   const existed = readBaseFile(store, name) !== undefined;
   let candidate: number | undefined;
   try {
@@ -106,13 +106,15 @@ async function tryRound(round: Round): Promise<UpdateResult> {
   }
 }
 
-/** The candidate of a round that did not end; undefined where there is none, or it is gone. */
+/** The candidate of an unfinished round; undefined where there is none, or it is gone. */
 function unfinished(store: Store, name: string): number | undefined {
   const candidate = readUpdate(store, name)?.candidate;
   return candidate !== undefined && listVersions(store, name).includes(candidate) ? candidate : undefined;
 }
 
-/** Makes a candidate; undefined where there is nothing new. What failed before is found again, not kept twice. */
+/**
+ * Makes a candidate; undefined where there is nothing new. A tree that failed before is recognized, not kept twice.
+ */
 async function begin(round: Round): Promise<number | undefined> {
   const { store, name } = round;
   round.progress.step(`${name}: making a candidate`);
@@ -129,7 +131,7 @@ async function begin(round: Round): Promise<number | undefined> {
   return made;
 }
 
-/** A version that failed and shows the same as this one. */
+/** A failed version that shows the same tree as this one. */
 function failedBefore(store: Store, name: string, version: number): number | undefined {
   const made = readVersion(store, { name, version });
   const failed = Object.keys(readBaseFile(store, name)?.failed ?? {}).map(Number);
@@ -144,7 +146,7 @@ const STOP_TIME = "5";
 /** The first process of a container ignores SIGTERM unless it handles it: this one ends at once. */
 const UNTIL_TERM = 'trap "exit 143" TERM; sh -c "$1" & wait $!';
 
-/** The checks and the rollout. Throws where the candidate fails one. */
+/** Runs the checks and the rollout. Throws where the candidate fails one. */
 async function prove(round: Round, candidate: number): Promise<void> {
   const { store, name, policy, own, progress } = round;
   const ref = formatBaseRef({ name, version: candidate });
@@ -181,7 +183,7 @@ async function prove(round: Round, candidate: number): Promise<void> {
   const forced = force ? ["--force"] : [];
   const ended = await runVerb(own, ["rollout", ref, "--use", "--json", ...words, ...retry, ...forced]);
   const failed = failureOf(store, name, candidate);
-  // one that could not be moved for its own reasons is told and stays behind, as in any rollout
+  // one that could not be moved for reasons of its own is reported and stays behind, as in any rollout
   if (failed || (ended.status !== 0 && readBaseFile(store, name)?.current !== candidate)) {
     throw new VeneerError("CANDIDATE_FAILED", `rollout of ${ref}: ${failed?.why ?? ended.said}`);
   }
@@ -195,7 +197,7 @@ function lastStatus(what: string, ended: Parameters<typeof lastJson>[1]): void {
   if (ended.status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${ended.said}`);
 }
 
-/** What could not be removed is no failure of the round. */
+/** A version that could not be removed is no failure of the round. */
 async function prune({ name, policy, own }: Round): Promise<string | undefined> {
   const { keep } = policy;
   if (!keep) return undefined;

@@ -1,4 +1,4 @@
-/** Rounds of updates that have not ended: at most one per base, durable, found again after a crash. */
+/** Unfinished rounds of updates: at most one per base, durable, found again after a crash. */
 import validateUpdate from "../generated/update.js";
 import { readDocument, writeDocument } from "../store/document.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -7,7 +7,7 @@ import { AT_FDCWD, LOCK_EX, O_CREAT, O_NOFOLLOW, O_RDWR } from "../sys/flags.ts"
 
 /** bases/NAME/update/state.json */
 export interface UpdateState {
-  /** the version that is tried */
+  /** the version that is on trial */
   readonly candidate: number;
   /** its check in a container of its own has passed */
   readonly checked: boolean;

@@ -1,4 +1,5 @@
 /** `veneer hook oci` at stages at which it cannot give a container its root: it says so, and nothing starts without it. */
+import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
@@ -76,7 +77,13 @@ describe.each(RUNTIMES)("%s", (name) => {
   });
 
   it("poststart beside createRuntime: nothing more to do", async () => {
-    const outcome = await at(["createRuntime", "poststart", "poststop"], "cat /etc/os-release; sleep 1");
+    const barrier = mkdtempSync(join(host.dir, "barrier"));
+    const script = "cat /etc/os-release; while [ ! -e /barrier/end ]; do sleep 0.05; done";
+    const outcome = await at(["createRuntime", "poststart", "poststop"], script, (config) => {
+      config.mounts.push({ destination: "/barrier", source: barrier, type: "bind", options: ["bind"] });
+      // behind ours: the container runs until that has ended
+      config.hooks.poststart?.push({ path: "/usr/bin/touch", args: ["touch", join(barrier, "end")] });
+    });
     expect(outcome).toMatchObject({ status: 0, stdout: "ID=veneer-test" });
   });
 

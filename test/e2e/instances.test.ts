@@ -1,8 +1,8 @@
-import { mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { hookAt, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
+import { type Config, hookAt, makeBundle, nextId, runtime } from "../helpers/bundle.ts";
 import { must, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { useHost } from "../helpers/use-host.ts";
@@ -20,9 +20,16 @@ const WAYS = ["hook", "wrapper"] as const;
 let count = 0;
 
 /** A bundle that starts `instance`, and the arguments of runtime() that run it. */
-function container(way: (typeof WAYS)[number], instance: string, command: string, persistent = false) {
+function container(
+  way: (typeof WAYS)[number],
+  instance: string,
+  command: string,
+  persistent = false,
+  mounts: Config["mounts"] = [],
+) {
   const id = nextId();
   const bundle = makeBundle(join(host.dir, `bundle${++count}`), command, (config) => {
+    config.mounts.push(...mounts);
     if (way === "hook") {
       hookAt(
         config,
@@ -126,7 +133,22 @@ describe.each(WAYS)("through the %s", (way) => {
   });
 
   it("lets one of several win that start at once, and makes the instance once", async () => {
-    const outcomes = await Promise.all([1, 2, 3].map(() => run(way, "web1", "sleep 1; echo ran", true)));
+    const barrier = mkdtempSync(join(host.dir, "barrier"));
+    const script = "while [ ! -e /barrier/end ]; do sleep 0.05; done; echo ran";
+    const mount = { destination: "/barrier", type: "bind", source: barrier, options: ["bind"] };
+    let ended = 0;
+    const starts = [1, 2, 3].map(async () => {
+      const outcome = await run(way, "web1", script, true, [mount]);
+      ended++;
+      return outcome;
+    });
+    try {
+      // the one that runs holds the instance until the others have been refused
+      await expect.poll(() => ended, { timeout: 60_000 }).toBe(2);
+    } finally {
+      writeFileSync(join(barrier, "end"), "");
+    }
+    const outcomes = await Promise.all(starts);
     expect(outcomes.filter(({ status }) => status === 0).map(({ stdout }) => stdout)).toEqual(["ran"]);
     for (const { stderr } of outcomes.filter(({ status }) => status !== 0)) {
       expect(stderr).toMatch(/instance web1 is (held by container|being changed or started by)/);

@@ -1,5 +1,5 @@
 /** podman --uidmap: a base for containers with user namespaces. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
@@ -91,6 +91,9 @@ describe.skipIf(process.env.VENEER_TEST_NAMESPACE !== "private")("--userns=auto"
   });
 
   it("gives each container maps of its own on the same base", async () => {
+    // each waits for the other: maps are taken from what no container has at the time
+    const barrier = mkdtempSync(join(host.dir, "barrier"));
+    chmodSync(barrier, 0o777);
     const way = [
       "--runtime",
       join(host.bin, "veneer-runc"),
@@ -98,12 +101,16 @@ describe.skipIf(process.env.VENEER_TEST_NAMESPACE !== "private")("--userns=auto"
       "--rm",
       "--userns=auto:size=2000",
       ...BASE,
+      "-v",
+      `${barrier}:/barrier`,
       IMAGE,
     ];
     podman.useHook("none");
-    const script =
-      "sed 's/  */ /g' /proc/self/uid_map; stat -c %u:%g /etc/os-release; touch /x; stat -c %u /x; sleep 1";
-    const both = await Promise.all([1, 2].map(() => podman.run([...way, "sh", "-c", script])));
+    const script = `sed 's/  */ /g' /proc/self/uid_map; stat -c %u:%g /etc/os-release; touch /x; stat -c %u /x
+      : > /barrier/$1; while [ ! -e /barrier/1 ] || [ ! -e /barrier/2 ]; do sleep 0.05; done`;
+    const both = await Promise.all(
+      ["1", "2"].map((number) => podman.run([...way, "sh", "-c", script, "sh", number])),
+    );
     const lines = both.map(({ stdout }) => stdout.split("\n"));
     expect(lines.map(([, ...rest]) => rest)).toEqual([
       ["0:0", "0"],

@@ -1,6 +1,7 @@
 import { sweepRuns } from "../../containers/run.ts";
 import { formatError, VeneerError } from "../../errors.ts";
-import { collectGarbage, emptyTrash, type Freed } from "../../gc/collect.ts";
+import { collectGarbage, emptyTrash } from "../../gc/collect.ts";
+import type { Freed } from "../../gc/describe.ts";
 import { makeStore } from "../../store/paths.ts";
 import { lstatMaybe } from "../../sys/stat.ts";
 import type { Command, Context, Input } from "../framework/command.ts";
