@@ -9,8 +9,7 @@ export const command: Command = {
   summary: "Drop the editing session of a base, with its changes",
   operands: [{ name: "NAME", complete: "base" }],
   options: [],
-  description:
-    "The base stays as it was. Whoever still works in the session finds it unmounted below its feet.",
+  description: "The base stays as it was. The session is unmounted even while a process works in it.",
   examples: ["veneer base abort debian"],
   async run(context, input) {
     const name = checkName("base", input.operands[0] ?? "");

@@ -19,13 +19,16 @@ export const command: Command = {
     DISCARD,
     ALWAYS,
     CANDIDATE,
-    { name: "--force", help: "though the base got another version meanwhile, whose changes are then undone" },
+    {
+      name: "--force",
+      help: "publish although the base got another version meanwhile, whose changes this undoes",
+    },
     JSON_OPTION,
   ],
   description: `Unmounts the session that 'veneer base edit NAME' opened and publishes its changes in one step, as the current
-version; where they change nothing (times aside) no version is published. Refused while something works in it, and
-where the base got another version since the session was opened, unless --force is given. A commit that was interrupted is finished by another one. Prints
-NAME@VERSION.`,
+version. If they change nothing but times, no version is published. Refused while a process works in the session, and,
+without --force, when the base got another version since the session was opened. An interrupted commit is finished by the next one.
+Prints NAME@VERSION.`,
   examples: ["veneer base commit debian -m 'nginx 1.22'"],
   async run(context, input) {
     const name = checkName("base", input.operands[0] ?? "");

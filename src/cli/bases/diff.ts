@@ -19,15 +19,15 @@ export const command: Command = {
     { name: "NAME[@V]", optional: true, complete: "base" },
   ],
   options: [
-    { name: "--packages", help: "packages alone" },
-    { name: "--files", help: "files alone" },
+    { name: "--packages", help: "only packages" },
+    { name: "--files", help: "only files" },
     JSON_OPTION,
   ],
   description: `With one NAME@V: from it to the current version of the base. With one NAME: from the version before the current one.
 
 Packages are those in the databases of dpkg, rpm (SQLite) and apk: "added NAME VERSION", "removed NAME VERSION", "changed
-NAME OLD → NEW". Files are lines A, C and D as those of 'veneer diff': added, changed, deleted; contents, types, modes,
-owners, links, devices and extended attributes count, times do not.`,
+NAME OLD → NEW". Files are lines A, C and D as in 'veneer diff': added, changed, deleted. Contents, types, modes,
+owners, links, devices and extended attributes count; times do not.`,
   examples: [
     "veneer base diff debian",
     "veneer base diff debian@1 debian@3 --packages",

@@ -40,7 +40,7 @@ export const command: Command = {
       name: "--volume",
       short: "-v",
       value: "SRC:DST[:ro]",
-      help: "with a COMMAND: show a file or directory of the host, which does not become part of the base",
+      help: "with a COMMAND: bind a file or directory of the host, which does not become part of the base",
       complete: "file",
     },
     DISCARD,
@@ -51,16 +51,16 @@ export const command: Command = {
   rest: "COMMAND...",
   description: `Without a COMMAND: mounts a writable session and prints its mount point, below --run. Change what you like there,
 then 'veneer base commit NAME' publishes the changes as the next version, 'veneer base abort NAME' drops
-them. The session is on disk: after a reboot 'veneer base edit NAME' mounts it again.
+them. The session is on disk: after a reboot, 'veneer base edit NAME' mounts it again.
 
 With a COMMAND: runs it with the session as its root, with /proc, /sys, a small /dev, the host's network and
-resolv.conf, in mount and pid namespaces of its own; none of these ends up in the layer. When it exits with 0, the
-changes are published and NAME@VERSION is printed after the command's own output; otherwise they are
-dropped. Where they change nothing (times aside) no version is published, and the current one is printed. The status is the command's, 128+N when signal N ended it. Of the environment it gets PATH, HOME=/root,
-TERM, LANG and the proxy variables, and what -e adds. What -v shows is there for the command alone; what it changed at the paths of
---discard (downloads, logs, keys) is dropped before the changes are published.
+resolv.conf, in mount and pid namespaces of its own; none of these ends up in the layer. If it exits with 0, its
+changes are published and NAME@VERSION is printed after its own output; otherwise they are
+dropped. If they change nothing but times, no version is published, and the current one is printed. The exit status is the command's, 128+N when
+signal N ended it. The command gets PATH, HOME=/root, TERM, LANG and the proxy variables of the environment, and what -e adds. Only the
+command sees what -v binds. What it changed at the paths of --discard (downloads, logs, keys) is dropped before the changes are published.
 
-A base has one session at a time. The earlier versions stay as they are, and so does what runs on them.`,
+A base has one session at a time. Earlier versions, and what runs on them, do not change.`,
   examples: [
     "veneer base edit debian -- apt-get install -y nginx",
     "veneer base edit debian --discard /var/cache/apt --discard /var/lib/apt/lists -- apt-get install -y nginx",

@@ -30,15 +30,15 @@ export const command: Command = {
   ],
   description: `DEST is one of
   FILE.tar, FILE.tar.gz, FILE.tar.xz, FILE.tar.zst, -   the merged tree as a tar; - is standard output
-  oci:DIR[:TAG]              an image in an OCI image layout, which is made where it is not there
-  oci-archive:FILE[:TAG]     a tar of a layout with this image alone
+  oci:DIR[:TAG]              an image in an OCI image layout, which is created if it does not exist
+  oci-archive:FILE[:TAG]     a tar of a layout that holds only this image
   docker://HOST/NAME[:TAG]   an image in a registry (needs skopeo; credentials are those of 'skopeo login')
-TAG is latest where none is given. Without @V the current version is written.
+Without TAG it is latest; without @V the current version is written.
 
-In an image each layer of the version is a layer, so that a registry and its readers keep only what is new.
-What 'veneer base import' makes of it is the same tree. The same version gives the same bytes wherever and
-whenever it is exported. Prints the digest of an image's manifest. What was at DEST is replaced when the
-export is complete, and untouched when it fails; other images of a layout stay.`,
+Each layer of the version becomes a layer of the image, so that a registry and its readers store only what is new.
+'veneer base import' makes the same tree of it. The same version gives the same bytes wherever and
+whenever it is exported. For an image, prints the digest of its manifest. DEST is replaced when the
+export is complete, and unchanged when it fails; other images of a layout stay.`,
   examples: [
     "veneer base export debian debian.tar.zst",
     "veneer base export debian@3 oci-archive:/srv/debian.oci.tar",

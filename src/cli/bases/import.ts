@@ -26,7 +26,7 @@ export const command: Command = {
   options: [
     {
       name: "--in-place",
-      help: "use the directory SOURCE as it stands, without a copy; / is allowed",
+      help: "use the directory SOURCE where it is, without a copy; / is allowed",
     },
     {
       name: "--force",
@@ -34,7 +34,7 @@ export const command: Command = {
     },
     {
       name: "--once",
-      help: "of a registry: where NAME has a version of that very image, make it the current one",
+      help: "for a registry: if NAME has a version of exactly this image, make that the current one",
     },
     {
       name: "--squash",
@@ -44,13 +44,13 @@ export const command: Command = {
     CANDIDATE,
     {
       name: "--whole",
-      help: "a layer with all of the tree, however little differs from the current version",
+      help: "make one layer of the whole tree, even if little differs from the current version",
     },
     TLS_VERIFY,
     JSON_OPTION,
   ],
-  description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, found out by its content), or - for
-a tar on standard input, or an image of a container:
+  description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, detected from its contents), - for
+a tar on standard input, or a container image:
   oci:DIR[:TAG]              an OCI image layout
   oci-archive:FILE[:TAG]     a tar of one
   docker-archive:FILE[:REF]  what 'docker save' writes
@@ -61,26 +61,26 @@ a tar on standard input, or an image of a container:
   containers-storage:NAME    what podman and CRI-O have, by its full name
 
 Owners, modes, times, hard links, symbolic links, devices, extended attributes
-(file capabilities), ACLs and holes of sparse files are kept. A directory is copied by reflink where the file system can
-(xfs, btrfs), and without what is mounted below it.
+(file capabilities), ACLs and holes of sparse files are kept. A directory is copied by reflink if the file system supports it
+(xfs, btrfs), without what is mounted below it.
 
 Each layer of an image becomes a layer of its own, which all bases share that have it: importing an image that
 stands on another one unpacks only what is new. Its environment, command, user and working directory are
 what 'veneer run' starts with. Digests of all blobs and of their content are checked before anything is
 published. All but oci:, oci-archive: and dir: need skopeo.
 
-A user without root keeps owners through the ids that belong to it (/etc/subuid and /etc/subgid, of which
-0 to 65535 in the archive need 65536); device files are left out, since only root makes them. Without such ids the
+A user without root keeps owners through the ids of /etc/subuid and /etc/subgid (owners 0 to 65535 in the archive need
+65536 of them). Device files are left out, since only root can make them. Without such ids, the
 import is refused unless --squash gives every file to root.
 
-The base appears whole or not at all, and is on disk when the command ends. Where NAME exists, the import
-becomes its next version and the current one: of a directory or tar that differs little, as a layer of what differs
-above the current version's own, and none where nothing does (times aside); instances stay on the version that they were made on. Prints
-NAME@VERSION.
+The base appears whole or not at all, and is on disk when the command ends. If NAME exists, the import
+becomes its next version and the current one. If a directory or tar differs little, only the differences become a layer,
+above those of the current version; if nothing but times differs, no version is made. Instances stay on the version that they are on.
+Prints NAME@VERSION.
 
-With --once an image of a registry is fetched only where no version of NAME came from it: else that version, an
-older one too, becomes the current one. The image is what its digest says: a tag is looked up first, and
-docker://HOST/NAME@sha256:… asks nobody when the version is there. Versions imported without --once do not count.
+With --once, an image is fetched from a registry only if no version of NAME came from it; otherwise that version, even an
+older one, becomes the current one. Images are compared by digest: a tag is looked up first, while
+docker://HOST/NAME@sha256:… needs no registry when the version exists. Versions imported without --once do not count.
 
 With --in-place nothing is copied, and nothing protects the directory: changing it while containers run on it
 is undefined (overlayfs.rst, "Changes to underlying filesystems"). The directory is looked through for whiteouts and

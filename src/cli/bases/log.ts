@@ -16,8 +16,8 @@ export const command: Command = {
   summary: "Show the versions of a base: when, how large, what made each, what uses it",
   operands: [{ name: "NAME", complete: "base" }],
   options: [JSON_OPTION],
-  description: `Newest first; * marks the current version. SIZE is what the version's own layers take on disk: those that the version before
-it does not have. PACKAGES, where the base has a database of dpkg, rpm or apk, is how many were added (+), removed (-) and
+  description: `Newest first; * marks the current version. SIZE is the disk space of the layers that the version before
+does not have. PACKAGES, for a base with a database of dpkg, rpm or apk, counts those added (+), removed (-) and
 changed (~) since the version before; 'veneer base diff' lists them.`,
   run(context, input) {
     const { store } = context.settings;

@@ -12,9 +12,9 @@ export const command: Command = {
   summary: "List the bases",
   operands: [],
   options: [JSON_OPTION],
-  description: `A line for each base: its current version, how many versions there are, what all their layers take on disk (a layer that
-bases share counts in each; directories in place count nothing), and when and from what the current version was made. "editing" marks a base
-with an open session, "shared" one that users have from root.`,
+  description: `A line for each base: its current version, the number of versions, the disk space of all their layers (a layer that
+several bases share counts in each; directories in place do not count), and when and from what the current version was made. "editing" marks a base
+with an open session, "shared" one that root shares with users.`,
   run(context, input) {
     const { store } = context.settings;
     const problems: string[] = [];

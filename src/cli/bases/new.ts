@@ -6,16 +6,16 @@ import type { Command } from "../framework/command.ts";
 export const command: Command = {
   name: "base new",
   changes: true,
-  summary: "Make an empty base, or one that stands on a version of another",
+  summary: "Make an empty base, or one on top of a version of another",
   operands: [{ name: "NAME" }],
   options: [
     { name: "--from", value: "BASE[@V]", help: "what it stands on; default: nothing", complete: "base" },
   ],
-  description: `With --from it costs no space: the new base's first version has the layers of the other's, and 'veneer base edit NAME'
-stacks more on top. The two lines go their own ways from there; the version below cannot be removed while this one
+  description: `With --from it takes no space: its first version has the layers of the other base's version, and 'veneer base edit NAME'
+stacks more on top. From then on the two bases are independent, but the version below cannot be removed while the new base
 needs it.
 
-Without --from its first version is one empty directory, to be filled by hand in the session of 'veneer base edit NAME'.`,
+Without --from, its first version is an empty directory, which you fill in the session of 'veneer base edit NAME'.`,
   examples: [
     "veneer base new apps --from debian@3",
     "veneer base edit apps -- apt-get install -y nginx",

@@ -10,7 +10,7 @@ export const command: Command = {
   options: [JSON_OPTION],
   description: `The policy of a base is bases.d/NAME.json beside the configuration file (/etc/veneer/bases.d/NAME.json). It says where new
 versions come from (an image, a directory, a command in an editing session, or one on another base), how a candidate is
-checked in a container of its own, how instances follow, what is kept, and when. 'veneer base update NAME' does a round.`,
+checked in a temporary container, how instances follow, which versions are kept, and when a round runs. 'veneer base update NAME' runs one.`,
   examples: ["veneer base policy debian", "veneer base policy debian --json"],
   run(context, input) {
     const name = checkName("base", input.operands[0] ?? "");

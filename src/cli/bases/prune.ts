@@ -19,13 +19,13 @@ export const command: Command = {
   summary: "Remove the old versions of a base that nothing uses",
   operands: [{ name: "NAME", repeated: true, complete: "base" }],
   options: [
-    { name: "--keep", value: "N", help: "keep the N newest below the current one too" },
+    { name: "--keep", value: "N", help: "also keep the N newest below the current one" },
     { name: "--older-than", value: "AGE", help: "only those made longer ago: 12h, 30d, 8w" },
-    { name: "--dry-run", help: "remove nothing; print what would be" },
+    { name: "--dry-run", help: "remove nothing; print what would be removed" },
     JSON_OPTION,
   ],
-  description: `Removes versions that are older than the current one. Those that an instance, a container, an editing session, a
-rollout, users or another base stand on stay, and are listed with who it is. Layers that other versions share stay too.`,
+  description: `Removes versions that are older than the current one. Versions that an instance, a container, an editing session, a
+rollout, users or another base use stay, and are listed with their users. Layers that other versions share stay too.`,
   examples: ["veneer base prune debian", "veneer base prune debian apps --keep 2 --older-than 30d"],
   async run(context, input) {
     const { store } = context.settings;

@@ -11,10 +11,10 @@ export const command: Command = {
   summary: "Remove bases with all their versions, or single versions",
   operands: [{ name: "NAME[@V]", repeated: true, complete: "base" }],
   options: [],
-  description: `Refused while an instance, a container, a mount, an editing session or another base uses it; the error says
-which. Layers that another version or base shares stay. The current version goes only with the whole base:
+  description: `Refused while an instance, a container, a mount, an editing session or another base uses it; the error names
+it. Layers that another version or base shares stay. The current version can only be removed with the whole base:
 make another one current with 'veneer base use' first. Directories used in place are never touched.
-Of several the first that is refused ends it; those before it are gone.`,
+Of several operands, the first that is refused ends the command; those before it have been removed.`,
   examples: ["veneer base rm debian", "veneer base rm debian@2 debian@3"],
   async run(context, input) {
     const { store } = context.settings;

@@ -15,16 +15,16 @@ export const command: Command = {
   ],
   options: [],
   description: `
-With each USER the base's files have their owners in containers of that user: its layers are mounted once more, idmapped
-to the ids that /etc/subuid and /etc/subgid give to the user, read-only, nosuid and nodev, where no other user can reach
+With a USER, the base's files have their real owners in containers of that user: its layers are mounted once more, idmapped
+to the user's ids in /etc/subuid and /etc/subgid, read-only, nosuid and nodev, where no other user can reach
 them. The user can read every file of the base.
 
-Without a USER the base is shared with all: every user of the host can read what is readable for others in it, and in
-containers its files are nobody's, so that little can be changed in them.
+Without a USER, the base is shared with everybody: every user of the host can read what its modes let others read, and in
+containers its files belong to nobody, so that containers can change little of it.
 
-The current version is shared, and every later one when it becomes current; what is shared is not removed. 'veneer
-base ls' of the user lists the base, and the user's own bases win over shared ones of the same name. 'veneer mount
---all' brings the shares back after a reboot.`,
+The current version is shared, and every later one when it becomes current; shared versions are not removed. The user's 'veneer
+base ls' lists the base; the user's own bases win over shared ones of the same name. 'veneer mount
+--all' restores the shares after a reboot.`,
   examples: ["veneer base share debian alice bob", "veneer base share tools"],
   async run(context, input) {
     const [nameText = "", ...users] = input.operands;

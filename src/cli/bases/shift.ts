@@ -7,18 +7,18 @@ import { drawProgress } from "../framework/progress.ts";
 
 export const command: Command = {
   name: "base shift",
-  summary: "Copy a version for a user namespace, where the kernel cannot idmap it",
+  summary: "Copy a version for a user namespace if the kernel cannot idmap it",
   operands: [{ name: "NAME[@V]", complete: "base" }],
   options: [
     { name: "--uidmap", value: "CONTAINER:HOST:SIZE", help: "ids of the user namespace" },
     { name: "--gidmap", value: "CONTAINER:HOST:SIZE", help: "the same for groups; default as --uidmap" },
   ],
   description: `
-Containers with a user namespace share a base as it is where its layers can be idmapped (Linux 5.19, and a file
-system that can). Elsewhere they need a copy of it in which the files have the owners of their ids on the
-host: made once for each map, shared by all containers with that map, and removed with the base. Containers
-that find it use it. With --shifted-copy (of run, and of the hooks), or "shiftedCopy" in the configuration, the
-first start of a map makes it.`,
+Containers with a user namespace share a base as it is if its layers can be idmapped (Linux 5.19, and a file
+system that supports it). Otherwise they need a copy of it whose files belong to their ids on the
+host. It is made once for each map, shared by all containers with that map, and removed with the base. Containers
+use it when it exists; with --shifted-copy (of run and of the hooks) or "shiftedCopy" in the configuration, the
+first start with a map makes it.`,
   examples: ["veneer base shift debian --uidmap 0:100000:65536"],
   async run(context, input) {
     const ref = parseBaseRef(input.operands[0] ?? "");

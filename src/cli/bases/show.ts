@@ -8,7 +8,7 @@ export const command: Command = {
   summary: "Show a version of a base: its layers, their sizes, what made it and what uses it",
   operands: [{ name: "NAME[@V]", complete: "base" }],
   options: [JSON_OPTION],
-  description: "Without @V it shows the current version.",
+  description: "Shows the current version unless @V is given.",
   examples: ["veneer base show debian", "veneer base show debian@2 --json"],
   run(context, input) {
     const shown = describeVersion(context.settings.store, parseBaseRef(input.operands[0] ?? ""));

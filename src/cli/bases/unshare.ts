@@ -7,16 +7,16 @@ import type { Command } from "../framework/command.ts";
 export const command: Command = {
   name: "base unshare",
   changes: true,
-  summary: "Take back what base share gave, from all or from some users",
+  summary: "End the sharing of a base, for all or for some users",
   operands: [
     { name: "NAME[@V]", complete: "base" },
     { name: "USER", optional: true, repeated: true },
   ],
-  options: [{ name: "--force", help: "also while containers of users run on it" }],
+  options: [{ name: "--force", help: "even while containers of users run on it" }],
   description: `
-Without a USER the share ends for everybody, what is shared with all too; with @V for that version alone. Refused while a
-container of a user is seen to use it (on Linux 6.13 or later, where the kernel tells). With --force such containers
-go on until 'veneer base rm' removes layers below them.`,
+Without a USER, the share ends for everybody; with @V, only for that version. Refused while a
+container of a user uses it (the kernel shows this from Linux 6.13 on). With --force such containers
+keep running until 'veneer base rm' removes layers below them.`,
   examples: ["veneer base unshare debian", "veneer base unshare debian bob", "veneer base unshare debian@1"],
   async run(context, input) {
     const [text = "", ...users] = input.operands;

@@ -14,22 +14,22 @@ export const command: Command = {
   name: "base update",
   changes: true,
   publishes: true,
-  summary: "Do a round of what a base's policy says: make a candidate, check it, roll it out",
+  summary: "Run one round of a base's policy: make a candidate, check it, roll it out",
   operands: [{ name: "NAME", optional: true, repeated: true, complete: "base" }],
   options: [
     { name: "--all", help: "every base that has a policy, one after the other" },
-    { name: "--retry", help: "try again what failed before" },
+    { name: "--retry", help: "try a version again that failed before" },
     { name: "--dry-run", help: "change nothing; print what would be done" },
     JSON_OPTION,
   ],
-  description: `Makes a candidate from the source that the policy names ('veneer base policy NAME'), checks it in a container of its own,
-rolls it out, makes it the current version, removes versions that are not to be kept, and runs the policy's command for
-success or failure. Where the source gives nothing new, nothing is done. A candidate that fails is remembered, and what
-shows the same is skipped until --retry is given.
+  description: `Makes a candidate from the source that the policy names ('veneer base policy NAME'), checks it in a temporary container,
+rolls it out, makes it the current version, removes versions that the policy does not keep, and runs the policy's command for
+success or failure. Does nothing if the source has nothing new. A candidate that fails is remembered, and an equal one
+is skipped unless --retry is given.
 
-A round that was interrupted (by a signal, a kill, a power loss) goes on where it was. One base of a store is updated at a
-time: a second call waits. Prints a line for each base; the status is 1 when one failed. 'veneer setup updates' has
-systemd do it.`,
+An interrupted round (by a signal, a kill, a power loss) continues where it was. One base of a store is updated at a
+time: a second call waits. Prints a line for each base; the exit status is 1 if one failed. 'veneer setup updates' lets
+systemd run it.`,
   examples: ["veneer base update debian --dry-run", "veneer base update --all"],
   async run(context, input) {
     const directory = policyDirectory(context.configFile);

@@ -12,8 +12,8 @@ export const command: Command = {
   summary: "Make an older or a newer version of a base the current one",
   operands: [{ name: "NAME@V", complete: "base" }],
   options: [],
-  description: `New containers and instances start on the current version; what exists stays on its own. Versions newer than the
-current one stay too: 'base use' leads back to them, and the next one gets a number above theirs.`,
+  description: `New containers and instances start on the current version; existing ones stay on theirs. Versions newer than the
+current one are kept: 'base use' returns to them, and the next version gets a number above theirs.`,
   examples: ["veneer base use debian@2"],
   run(context, input) {
     const { store } = context.settings;

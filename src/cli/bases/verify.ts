@@ -10,15 +10,15 @@ const SHOWN = 20;
 
 export const command: Command = {
   name: "base verify",
-  summary: "Check that the layers of a base hold what they held when they were made",
+  summary: "Check that the layers of a base are unchanged",
   operands: [{ name: "NAME[@V]", complete: "base" }],
   options: [JSON_OPTION],
-  description: `Compares each layer's tree with the listing made when the layer was: names, types, modes, owners, sizes, times, links,
-devices and extended attributes; then reads every file and compares its SHA-256 digest. Digests of a layer of
-up to 64 MiB are made with the layer; those of a larger one at its first verification, which calls it "recorded": run
-it right after an import to have them from the start. Directories in place are not verified.
+  description: `Compares each layer's tree with the listing made together with the layer: names, types, modes, owners, sizes, times, links,
+devices and extended attributes. Then reads every file and compares its SHA-256 digest. Digests of a layer of
+up to 64 MiB are made with the layer; those of a larger one at its first verification, which calls it "recorded": verify
+right after an import to have them from the start. Directories in place are not verified.
 
-Status 0 when all is as it was, else 1; the differences are on stdout, by layer.`,
+The exit status is 0 if nothing has changed, else 1; the differences are on stdout, by layer.`,
   examples: ["veneer base verify debian", "veneer base verify debian@2 --json"],
   async run(context, input) {
     const ref = parseBaseRef(input.operands[0] ?? "");

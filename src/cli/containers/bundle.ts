@@ -20,8 +20,8 @@ export const command: Command = {
   rest: "COMMAND...",
   description: `
 DIR must be empty or absent. Its config.json has the annotation run.veneer.base and the hooks that give the
-container its root, so that runc and crun run it as it is; with veneer-runc or veneer-crun the hooks see that
-the root is there already. Without a COMMAND the one of the image is taken, else /bin/sh.`,
+container its root, so that runc and crun run it as it is; under veneer-runc or veneer-crun the hooks see that
+the root exists already. Without a COMMAND it runs the image's command, else /bin/sh.`,
   examples: ["veneer bundle debian /tmp/b -- sleep 60 && runc run --bundle /tmp/b web1"],
   run(context, input) {
     const options = readContainer(context, input);

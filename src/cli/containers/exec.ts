@@ -19,8 +19,8 @@ export const command: Command = {
   ],
   rest: "COMMAND...",
   description: `
-It has the variables, the user and the working directory of the container's own command unless options say otherwise, and
-its capabilities. The exit status is that of the command.`,
+COMMAND gets the capabilities of the container's own command, and its variables, user and working directory unless options say
+otherwise. The exit status is the command's.`,
   examples: ["veneer exec web1 -t -- bash", "veneer exec web1 -u www-data -- nginx -t"],
   run(context, input) {
     const { store } = context.settings;

@@ -9,10 +9,10 @@ export const command: Command = {
   summary: "Show what a container in the background wrote",
   outside: true,
   operands: [{ name: "ID", complete: "output" }],
-  options: [{ name: "--follow", short: "-f", help: "and what it writes until it ends" }],
+  options: [{ name: "--follow", short: "-f", help: "also show what it writes until it ends" }],
   description: `
-Output and errors of a container of 'veneer run -d', in the order in which they came. At least the last 4 MiB are kept, at
-most 8 MiB; without --name they go when the container ends, with it they stay until the next start.`,
+Shows the output and errors of a container of 'veneer run -d', in their order. At least the last 4 MiB are kept, at
+most 8 MiB. Without --name they are deleted when the container ends; with it they stay until the next start.`,
   examples: ["veneer logs -f web1"],
   run(context, input) {
     const { store } = context.settings;

@@ -23,21 +23,21 @@ export const command: Command = {
     {
       name: "--runtime",
       value: "runc|crun",
-      help: "default the first that is installed",
+      help: "default: the first that is installed",
       complete: RUNTIMES,
     },
-    { name: "--rm", help: "remove the instance that --name made, afterwards" },
-    { name: "--stop-time", value: "SECONDS", help: "kill it when it is still there so long after SIGTERM" },
-    { name: "--detach", short: "-d", help: "go on in the background; print the container's id" },
+    { name: "--rm", help: "afterwards remove the instance that --name made" },
+    { name: "--stop-time", value: "SECONDS", help: "kill it if it still runs so long after SIGTERM" },
+    { name: "--detach", short: "-d", help: "run in the background; print the container's id" },
   ],
   rest: "COMMAND...",
   description: `
-What it writes goes with it, or with --name stays in an instance of that name, which 'veneer ls' lists and a
-later run finds again. Without a COMMAND the one of the image that the base was made from is run, else /bin/sh.
-The exit status is that of the command, 128+N when signal N ended it. Signals are handed on.
+What the container writes is deleted with it; with --name it stays in an instance of that name, which 'veneer ls' lists and a
+later run finds again. Without a COMMAND it runs the command of the image that the base was made from, else /bin/sh.
+The exit status is the command's, 128+N when signal N ended it. Signals are passed on.
 
-With -d the container runs on when the caller's session ends: 'veneer exec ID', 'veneer logs ID' and 'veneer stop ID'
-are for it. It has no input.`,
+With -d the container keeps running when the caller's session ends; use 'veneer exec ID', 'veneer logs ID' and 'veneer stop ID'
+with it. It has no input.`,
   examples: [
     "veneer run debian -t -- bash                a shell that forgets what it did",
     "veneer run debian --name web1 -- apt-get install -y nginx",

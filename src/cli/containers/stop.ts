@@ -14,9 +14,9 @@ export const command: Command = {
   operands: [{ name: "ID", complete: "container" }],
   options: [{ name: "--time", value: "SECONDS", help: `before it is killed; default ${DEFAULT_TIME}` }],
   description: `
-Its first process gets SIGTERM and, when it is still there after SECONDS, SIGKILL. On return nothing of the container is
-left but the instance that --name gave it. A first process without a handler for SIGTERM does not get it: '--time 0' does
-not wait.`,
+Its first process gets SIGTERM and, if it still runs after SECONDS, SIGKILL. On return nothing of the container is
+left but the instance that --name gave it. The kernel withholds SIGTERM from a first process that has no handler for it: use '--time 0'
+then, which does not wait.`,
   examples: ["veneer stop web1", "veneer stop web1 --time 60"],
   run(context, input) {
     const { store } = context.settings;

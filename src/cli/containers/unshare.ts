@@ -12,9 +12,9 @@ export const command: Command = {
   options: [],
   rest: "COMMAND...",
   description: `
-Inside, the user is root over all ids that belong to it (/etc/subuid), the owners of files in uppers show as the
-container sees them, and what 'veneer mount' and 'veneer base edit' mount is there until the command ends. Every other
-command of veneer makes such a namespace for itself. Without a COMMAND the user's shell is run.`,
+Inside, the user is root over all ids of /etc/subuid, the owners of files in uppers appear as the
+container sees them, and what 'veneer mount' and 'veneer base edit' mount stays until the command ends. Every other
+veneer command makes such a namespace for itself. Without a COMMAND it runs the user's shell.`,
   examples: [
     "veneer unshare                              then: veneer mount web1",
     "veneer unshare -- sh -c 'cp -a notes \"$(veneer mount web1)\"/srv'",

@@ -22,7 +22,7 @@ export const command: Command = {
     {
       name: "--container",
       value: "NAME",
-      help: "lxc: refuse any other container, a copy of the configuration above all",
+      help: "lxc: refuse any other container, above all one with a copy of this configuration",
     },
     {
       name: "--refuse-copies",
@@ -38,14 +38,14 @@ export const command: Command = {
     { name: "--tmpfs", value: "SIZE", help: "keep the upper in memory" },
     {
       name: "--shifted-copy",
-      help: "where a base cannot be idmapped to a user namespace, copy it once for its ids",
+      help: "if a base cannot be idmapped to a user namespace, copy it once for its ids",
     },
   ],
   description: `oci: at createRuntime (or prestart) and poststop, with the container's state on stdin.
 precreate: podman's stage of that name, with config.json on stdin and the changed one on stdout; and poststop.
-lxc: as lxc.hook.pre-mount and lxc.hook.post-stop; as lxc.hook.clone with --instance ID it gives a copy of the
+lxc: as lxc.hook.pre-mount and lxc.hook.post-stop; as lxc.hook.clone with --instance ID, it gives a copy of the
 container a copy of the instance.
-A container that names no base is left alone, silently, with status 0.`,
+For a container that names no base it does nothing, prints nothing, and exits with status 0.`,
   async run(context, input) {
     if (input.operands[0] === "lxc" && isCloneHook(context.env, input.operands.slice(1))) {
       const { cloneForLxc } = await import("../../engines/lxc-clone.ts");

@@ -46,11 +46,11 @@ export const command: Command = {
   options: [...SETUP_OPTIONS, ...ROOT_OPTIONS, ...LXC_OPTIONS],
   outside: true,
   description: `Writes a drop-in file, or merges a key into the engine's own configuration and leaves everything else
-in it as it is. What was there before is kept for 'veneer unsetup'. Running it twice changes nothing the second
-time. The engine is never restarted: what is to be done is printed.
+in it as it is. What was there before is kept for 'veneer unsetup'. A second run changes nothing.
+setup never restarts the engine; it prints what you have to do.
 
-With lxc and a NAME it gives that container its base, in the container's own configuration; one that is not there
-is made. With lxc alone it puts the hooks into what new containers are made from: lxc.environment then names the
+With lxc and a NAME, it gives that container its base, in the container's own configuration, which is created if it
+does not exist. With lxc alone, it puts the hooks into the configuration of new containers, whose lxc.environment then names the
 base.
 
 With nspawn and a NAME it gives that machine of systemd-nspawn its root: 'machinectl start NAME' mounts it before and

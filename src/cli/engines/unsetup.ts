@@ -20,7 +20,7 @@ import { isLxdKind, unsetupLxd } from "./setup-lxd.ts";
 export const command: Command = {
   name: "unsetup",
   outside: true,
-  summary: "Take back what setup changed for an engine",
+  summary: "Revert what setup changed for an engine",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, LXCPATH_OPTION],
   description: `A file that is as setup left it becomes byte for byte what it was before. From one that somebody has

@@ -17,16 +17,16 @@ export const command: Command = {
   options: [
     { name: "--base", value: "BASE[@V]", help: "the base that its changes stand on", complete: "base" },
     { name: "--instance", value: "ID", help: "the instance's name (default: the container's)" },
-    { name: "--force", help: "although the base is not what the changes were made on" },
+    { name: "--force", help: "adopt it although the base is not what the changes were made on" },
     LXCPATH_OPTION,
     { name: "--dry-run", help: "print what would change, as a diff, and change nothing" },
   ],
   description: `
 For containers of 'lxc-create -B overlay' and 'lxc-copy -s -B overlay', whose lxc.rootfs.path is
-overlay:LOWER:UPPER. UPPER is copied, by reflink where the file system can, to a new instance, and the
-container's configuration starts it on that. LOWER must be what the base holds: both are compared by everything
-but the content of files. The container must be stopped. UPPER itself stays as it is: 'veneer unsetup lxc NAME'
-leads back to it. Prints the instance's id.`,
+overlay:LOWER:UPPER. UPPER is copied to a new instance, by reflink if the file system supports it, and the
+container's configuration then starts it on that instance. LOWER must equal the base: both are compared by everything
+but the contents of files. The container must be stopped. UPPER itself stays as it is: 'veneer unsetup lxc NAME'
+returns to it. Prints the instance's id.`,
   examples: [
     "veneer base import debian /var/lib/lxc/template/rootfs",
     "veneer adopt web1 --base debian",

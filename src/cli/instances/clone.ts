@@ -8,8 +8,8 @@ export const command: Command = {
   changes: true,
   summary: "Make an instance with the changes of another",
   description: `
-Copies the upper of the generation in use, by reflink where the file system can; the clone and the original
-then go their own ways. Refused while anything holds the original: stop it first. Prints NEW.`,
+Copies the upper of the generation in use, by reflink if the file system supports it; the clone and the original
+are independent afterwards. Refused while anything holds the original: stop it first. Prints NEW.`,
   operands: [{ name: "ID", complete: "instance" }, { name: "NEW" }],
   options: [],
   async run(context, input) {

@@ -14,10 +14,10 @@ export const command: Command = {
   summary: "Make a version of a base from an instance's changes",
   description: `
 With the name of the instance's own base, its changes become the next version of that base, provided that the
-instance is on the current one (else they undo what the versions since changed: --force); where it changed nothing
-(times aside) no version is published. With another name they become a new base, stacked on the instance's version.
+instance is on the current version (with --force also on another: the changes of the versions since are then undone). If it changed nothing
+but times, no version is published. With another name they become a new base, stacked on the instance's version.
 What the instance masked or removed is missing there; a directory that it started empty holds what the instance
-has in it. The instance stays as it is, or with --cutover gets a fresh upper on the version that was made, and keeps this
+has in it. The instance stays as it is; with --cutover it gets a fresh upper on the new version, and keeps this
 generation. Refused while anything holds it. Prints NAME@VERSION.`,
   operands: [
     { name: "ID", complete: "instance" },
@@ -27,14 +27,14 @@ generation. Refused while anything holds it. Prints NAME@VERSION.`,
     ALWAYS,
     {
       name: "--force",
-      help: "though the base is at another version than the instance, whose changes are undone",
+      help: "commit although the base is at another version than the instance, whose changes this undoes",
     },
     {
       name: "--exclude",
       value: "PATH",
       help: "leave out what was changed there and below; may be given several times",
     },
-    { name: "--cutover", help: "then put the instance on that version, with an empty upper" },
+    { name: "--cutover", help: "then move the instance onto that version, with an empty upper" },
     JSON_OPTION,
   ],
   examples: [

@@ -10,7 +10,7 @@ export const command: Command = {
   changes: true,
   summary: "Make a named instance of a base",
   description: `
-The instance keeps what is written to it: start it under any engine by its name, or mount it by hand. Prints
+The instance keeps what is written to it. Start it under any engine by its name, or mount it by hand. Prints
 the instance's id.`,
   operands: [{ name: "ID" }, { name: "BASE[@V]", complete: "base" }],
   options: [...UPPER_OPTIONS, JSON_OPTION],

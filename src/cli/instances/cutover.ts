@@ -10,20 +10,20 @@ export const command: Command = {
   changes: true,
   summary: "Give an instance a fresh upper on another version",
   description: `
-The generation before, which is the upper with all its changes and the version below it, is kept: 'veneer
-fallback' leads back to it. An instance that is mounted by hand stays mounted where it is. It changes the files of
-a container, so it is refused while one runs on it; with --restart that is stopped and started by the commands of
+The former generation (the upper with all its changes, and the version below it) is kept: 'veneer
+fallback' returns to it. An instance that is mounted by hand stays mounted where it is. A cutover replaces the files of
+a container, so it is refused while one runs on the instance; with --restart the container is stopped and started by the commands of
 its engine (LXC, podman, Docker).
 
-With --prepare the generation is made and the instance stays on the one that it is on, running or not; a number is
-printed. A later cutover onto that version, or 'veneer fallback ID --to N', leads to it.`,
+With --prepare, the generation is made and its number printed, but the instance stays on its current one, running or not.
+A later cutover onto that version, or 'veneer fallback ID --to N', moves to it.`,
   operands: [
     { name: "ID", complete: "instance" },
     { name: "BASE[@V]", complete: "base" },
   ],
   options: [
     { name: "--restart", help: "stop a container that runs on it, and start it again" },
-    { name: "--prepare", help: "make the generation, or find the one that was made, and do not switch" },
+    { name: "--prepare", help: "make the generation, or find the one made before, and do not move to it" },
   ],
   async run(context, input) {
     const [name = "", base = ""] = input.operands;

@@ -10,16 +10,16 @@ export const command: Command = {
   name: "fallback",
   changes: true,
   joins: processOfOperand,
-  summary: "Take an instance back to its previous generation",
+  summary: "Return an instance to its previous generation",
   description: `
-The previous generation comes back with all its changes; again leads further back. The one that is left is kept
-too: --to leads to it, and to any other that 'veneer inspect' lists; 'veneer rm --generation' removes one. An
-instance that is mounted by hand stays mounted where it is. A container that runs on it goes on running, as in
-'veneer rebase'; what its processes still write to files that they have open stays in the generation that is left.`,
+The previous generation returns with all its changes; another fallback goes further back. The generation that it leaves is kept
+too: --to returns to it, or to any other that 'veneer inspect' lists; 'veneer rm --generation' removes one. An
+instance that is mounted by hand stays mounted where it is. A running container keeps running, as in
+'veneer rebase'; what its processes write to files that they have open stays in the generation that it leaves.`,
   operands: [{ name: "ID", complete: "instance" }],
   options: [
     { name: "--to", value: "N", help: "to this generation, older or newer" },
-    { name: "--force", help: "go on in spite of open files that stand in the way" },
+    { name: "--force", help: "go on in spite of open files that block it" },
     PAUSE_OPTION,
   ],
   run(context, input) {

@@ -33,9 +33,9 @@ With --fresh BASE the instance is made for this mount, and 'veneer umount' remov
     ...UPPER_OPTIONS.map((option) => ({ ...option, help: `with --fresh: ${option.help}` })),
     {
       name: "--print",
-      help: "mount nothing: print the mount(8) command that shows the instance, for a script",
+      help: "mount nothing; print the mount(8) command that would show the instance, for a script",
     },
-    { name: "--all", help: "mount everything again that was mounted or shared" },
+    { name: "--all", help: "restore everything that was mounted or shared" },
   ],
   examples: [
     "veneer mount web1",

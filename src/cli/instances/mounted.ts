@@ -6,11 +6,11 @@ import type { Command } from "../framework/command.ts";
 
 export const command: Command = {
   name: "mounted",
-  summary: "Tell by the status whether an instance is mounted by hand: 0 yes, 1 no",
+  summary: "Report by exit status whether an instance is mounted by hand: 0 yes, 1 no",
   operands: [{ name: "ID", complete: "instance" }],
   options: [],
   description:
-    "Prints the mount point where it is. An instance that does not exist is an error, with status 1 too and a line that says so.",
+    "Prints the mount point if it is mounted. For an instance that does not exist the status is 1 too, with an error on stderr.",
   examples: ["veneer mounted web1 || veneer mount web1"],
   run(context, input) {
     const { store } = context.settings;

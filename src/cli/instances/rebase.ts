@@ -13,17 +13,17 @@ export const command: Command = {
   name: "rebase",
   changes: true,
   joins: processOfOperand,
-  summary: "Put an instance's changes on another version",
+  summary: "Move an instance and its changes onto another version",
   description: `
 Prints a line for each path that the instance and the base both changed, so that the instance's own copy hides
 the base's: a letter for what the instance did, one for what happened in the base between the two versions (A
-added, C changed, D deleted), and the path. A package database among them is called by its name on stderr.
+added, C changed, D deleted), and the path. If a package database is among them, stderr names it.
 
-A running container goes on running: it is stopped for some milliseconds, gets its new root with all its mounts,
-and goes on. From then on it opens files of the new version; a process that has files or libraries of the old one
-open keeps them until it is restarted, and is listed on stderr, as it is by 'veneer ps --stale'. Files that it has
-open for reading and writing, locks and sockets stand in the way: see docs/live-rebase.md. ID may also be a
-container that has no named instance. An instance that is mounted by hand stays mounted where it is.`,
+A running container keeps running: it is paused for a few milliseconds, gets its new root with all its mounts,
+and continues. From then on it opens files of the new version. A process that has files or libraries of the old version
+open keeps them until it is restarted; stderr lists it, and so does 'veneer ps --stale'. Files open
+for reading and writing, locks and sockets block the rebase: see docs/live-rebase.md. ID may also be a
+container without a named instance. An instance that is mounted by hand stays mounted where it is.`,
   operands: [
     { name: "ID", complete: "instance" },
     { name: "BASE[@V]", complete: "base" },
@@ -31,9 +31,9 @@ container that has no named instance. An instance that is mounted by hand stays 
   options: [
     {
       name: "--dry-run",
-      help: "change nothing; of what runs, report what stands in the way and what needs a restart",
+      help: "change nothing; for a running container, report what would block it and what would need a restart",
     },
-    { name: "--force", help: "go on in spite of open files that stand in the way" },
+    { name: "--force", help: "go on in spite of open files that block it" },
     PAUSE_OPTION,
     JSON_OPTION,
   ],

@@ -11,10 +11,12 @@ export const command: Command = {
   changes: true,
   summary: "Remove an instance and all its changes",
   description: `
-Refused while something holds the instance. Its name is free at once, whatever its size; a large one is
+Refused while something holds the instance. Its name is free at once; a large instance is
 deleted in the background.`,
   operands: [{ name: "ID", repeated: true, complete: "instance" }],
-  options: [{ name: "--generation", value: "N", help: "only a generation that is kept but not in use" }],
+  options: [
+    { name: "--generation", value: "N", help: "remove only this generation, which must not be in use" },
+  ],
   run(context, input) {
     const { store } = context.settings;
     const ids = input.operands.map((name) => checkName("instance", name));

@@ -24,29 +24,29 @@ export const command: Command = {
   summary: "Move every instance of a base onto its current version, in batches that are checked",
   description: `
 Rebases every instance that is on another version, and every running container without one, as 'veneer rebase'
-does: those that run first, and go on running, then those that are mounted, then those that are stopped. One that cannot be moved is told and stays where it was; the others
-are moved all the same, and the status is 1.
+does: first the running ones, which keep running, then the mounted ones, then the stopped ones. One that cannot be moved is reported and left unchanged; the others
+are moved, and the exit status is 1.
 
---check is run after each batch for each of its members that runs or is mounted. When it does not exit with 0
-for one of them, the rollout stops, and all that it has moved goes back to the version that it was on, with what
-it changed meanwhile; the status is 1. The command finds VENEER_INSTANCE, VENEER_CONTAINER, VENEER_ENGINE, VENEER_PID (the
+--check runs after each batch for each member of it that runs or is mounted. If it does not exit with 0
+for one of them, the rollout stops, and everything that it has moved returns to its earlier version, with what
+it has changed meanwhile; the exit status is 1. The command finds VENEER_INSTANCE, VENEER_CONTAINER, VENEER_ENGINE, VENEER_PID (the
 container's first process), VENEER_ROOTFS (its root as the host sees it), VENEER_BASE, VENEER_VERSION and
-VENEER_FROM in its environment. When none of the canaries could be moved the rollout stops too.
+VENEER_FROM in its environment. The rollout also stops if none of the canaries could be moved.
 
-The same command goes on with a rollout that was interrupted (by SIGINT, a kill, a power loss): what is moved
-stays, and what was not checked is. --back takes back what such a one has moved. A rollout onto
-another version takes its place.
+The same command continues an interrupted rollout (by SIGINT, a kill, a power loss): what has moved
+stays, and what was not checked is checked. --back reverts such a rollout. A rollout onto
+another version replaces it.
 
-With --use a version that is not the current one (a candidate: 'base edit --candidate') becomes that at the end, when
-nothing failed. A version whose check failed is remembered, and is refused until --retry is given.
+With --use, a version that is not the current one (a candidate: 'base edit --candidate') becomes current at the end, if
+nothing failed. A version whose check failed is remembered, and refused unless --retry is given.
 
-Prints a table of what was to be moved (PAUSE: how long it was paused; STALE: processes that still use the
-version before) and, below it, what each hides of the version and what needs a restart, and which packages the version has added, removed and changed.`,
+Prints a table of the members (PAUSE: how long one was paused; STALE: processes that still use the
+former version). Below it, it lists what each member hides of the version, what needs a restart, and which packages the version has added, removed and changed.`,
   operands: [{ name: "BASE[@V]", complete: "base" }],
   options: [
     { name: "--canary", value: "N", help: "move and check N of them first" },
     { name: "--batch", value: "N", help: "then N at a time; default: all" },
-    { name: "--check", value: "COMMAND", help: "run by sh on the host for each that was moved" },
+    { name: "--check", value: "COMMAND", help: "run by sh on the host for each moved member" },
     {
       name: "--check-timeout",
       value: "SECONDS",
@@ -56,15 +56,15 @@ version before) and, below it, what each hides of the version and what needs a r
     {
       name: "--after",
       value: "COMMAND",
-      help: "run by sh on the host for each that was moved and needs restarts: VENEER_STALE has the processes",
+      help: "run by sh on the host for each moved member that needs restarts: VENEER_STALE has the processes",
     },
-    { name: "--use", help: "when all has gone well, make the version the current one" },
+    { name: "--use", help: "at a successful end, make the version the current one" },
     { name: "--retry", help: "with --use: try a version again whose check failed before" },
-    { name: "--no-rollback", help: "take nothing back when a check fails" },
-    { name: "--back", help: "take back what an unfinished rollout has moved" },
-    { name: "--force", help: "move what runs in spite of open files that stand in the way" },
+    { name: "--no-rollback", help: "revert nothing when a check fails" },
+    { name: "--back", help: "revert an unfinished rollout" },
+    { name: "--force", help: "move running members in spite of open files that block it" },
     PAUSE_OPTION,
-    { name: "--dry-run", help: "change nothing; report what would be moved and hidden" },
+    { name: "--dry-run", help: "change nothing; report what would move and what it would hide" },
     JSON_OPTION,
   ],
   examples: [

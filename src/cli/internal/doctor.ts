@@ -5,7 +5,7 @@ import type { Command } from "../framework/command.ts";
 /** The checks that need privilege, for `doctor` of a user without root: this runs in its user namespace. */
 export const command: Command = {
   name: "internal doctor",
-  summary: "Look at the kernel and the store from inside a user namespace",
+  summary: "Check the kernel and the store from inside a user namespace",
   operands: [],
   options: [],
   async run(context) {

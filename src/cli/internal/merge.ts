@@ -7,7 +7,7 @@ export const command: Command = {
   name: "internal merge",
   summary: "Merge the parts of an instance's upper when its container has ended",
   operands: [{ name: "ID" }],
-  options: [{ name: "--lower", help: "those below the highest, which may be in use" }],
+  options: [{ name: "--lower", help: "only those below the highest, which may be in use" }],
   run(context, input) {
     const { store } = context.settings;
     const id = checkName("instance", input.operands[0] ?? "");

@@ -9,7 +9,7 @@ const GONE_WITHIN = 1000;
 /** Called by the guard of a live rebase (apply/live-guard.ts). */
 export const command: Command = {
   name: "internal recover",
-  summary: "Bring containers to order whose live rebase was killed",
+  summary: "Finish or revert live rebases that were killed",
   operands: [],
   options: [],
   run(context) {

@@ -14,7 +14,7 @@ export const command: Command = {
   summary: "Print the completion script of a shell",
   operands: [{ name: "bash|zsh|fish", complete: SHELLS }],
   options: [],
-  description: "The script asks veneer itself for what fits, names of bases and instances included.",
+  description: "The script asks veneer for the possible words, including the names of bases and instances.",
   examples: [
     "veneer completion bash >/usr/share/bash-completion/completions/veneer",
     "veneer completion zsh >/usr/local/share/zsh/site-functions/_veneer",

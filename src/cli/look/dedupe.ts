@@ -6,15 +6,15 @@ import { formatBytes, JSON_OPTION } from "../framework/table.ts";
 export const command: Command = {
   name: "dedupe",
   changes: true,
-  summary: "Make files that are the same in several layers one, on disk and in memory",
+  summary: "Merge files that are the same in several layers, on disk and in memory",
   operands: [],
   options: [JSON_OPTION],
   description: `Files below /usr, /opt and /lib* of 4 KiB and more that have the same path, content, mode, owner, time and extended
-attributes in several layers become one file (hard links). Bases that nobody stacked on each other then share the disk
-and the page cache. Imports and commits do so for the layers that they make, unless "shareFiles" is false in the
-configuration: this is for layers that are there already, and for a store that was restored from a copy.
+attributes in several layers become one file (hard links). Bases that do not build on each other then share disk space
+and page cache. Imports and commits do this for the layers that they make, unless "shareFiles" is false in the
+configuration; use dedupe for existing layers, and for a store restored from a copy.
 
-Layers that a container, a mount, an editing session or users stand on are left, and counted on stderr. Exports have no
+Layers that a container, a mount, an editing session or users use are left unchanged, and counted on stderr. Exports have no
 links between files of different bases.`,
   examples: ["veneer dedupe", "veneer dedupe --json"],
   run(context, input) {

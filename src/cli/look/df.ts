@@ -10,11 +10,11 @@ const BAR = 20;
 
 export const command: Command = {
   name: "df",
-  summary: "Show what bases and instances take on disk, and what full copies would",
+  summary: "Show the disk space of bases and instances, and of full copies in their place",
   description: `
-A base's layers count once, whatever stands on them; what it shares with other bases is told apart. OWN is what
-an instance (kept generations included) or a running container has written, AS A COPY what it would take as a
-full copy of its base. On a terminal each row has a bar: own bytes against the full copy.`,
+A base's layers count once, whatever uses them; what it shares with other bases is listed separately. OWN is what
+an instance (kept generations included) or a running container has written, AS A COPY what a
+full copy of its base would take. On a terminal each row has a bar: own bytes against the full copy.`,
   operands: [],
   options: [JSON_OPTION],
   async run(context, input) {

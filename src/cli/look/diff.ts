@@ -8,9 +8,9 @@ export const command: Command = {
   name: "diff",
   summary: "List what an instance changed",
   description: `
-One line for each path: A added, C changed, D deleted. A directory in which something changed is changed; of a
-deleted directory only itself is listed. Directories that the instance started empty and files that it masks
-are no changes. In a path a control character, a backslash and a byte that is not UTF-8 are written as \\xNN and
+One line for each path: A added, C changed, D deleted. A directory in which something changed counts as changed; of a
+deleted directory only the directory itself is listed. Directories that the instance started empty and files that it masks
+are no changes. Control characters, backslashes and bytes that are not UTF-8 are written as \\xNN and
 \\\\.`,
   operands: [{ name: "ID", complete: "instance" }],
   options: [JSON_OPTION],

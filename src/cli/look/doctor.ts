@@ -10,12 +10,12 @@ import { JSON_OPTION } from "../framework/table.ts";
 export const command: Command = {
   name: "doctor",
   outside: true,
-  summary: "Tell what this kernel, store and engines can do, and how to get what is missing",
+  summary: "Report what this kernel, store and engines can do, and how to get what is missing",
   operands: [],
   options: [JSON_OPTION],
   description: `
-Features of the kernel are tried, on mounts that nobody sees. Status 0 when all is there that nothing works
-without (marked *), else 1.`,
+Kernel features are tried on mounts that nobody sees. The exit status is 0 if everything that is required
+(marked *) works, else 1.`,
   async run(context, input) {
     const { store, config } = context.settings;
     const ofRoot = () => [...kernelChecks(), ...storeChecks(store)];

@@ -11,12 +11,12 @@ export const command: Command = {
   summary: "Show what happened: starts, ends, changes and failures",
   operands: [],
   options: [
-    { name: "--since", value: "TIME", help: "only what came later: 30m, 12h, 7d, or 2026-01-31T12:00" },
-    { name: "--follow", short: "-f", help: "go on with what happens from now on, until a signal comes" },
+    { name: "--since", value: "TIME", help: "only later events: 30m, 12h, 7d, or 2026-01-31T12:00" },
+    { name: "--follow", short: "-f", help: "keep printing new events until a signal arrives" },
   ],
   description: `
-Prints the log that "log" in the configuration names, a line each event: a start or an end of a container, a verb that
-changed bases or instances with its exit status, a failure. Each line begins with its time; with "logFormat": "json", and
+Prints the log that "log" in the configuration names, one line for each event: the start or the end of a container, a verb that
+changed bases or instances with its exit status, a failure. A line begins with its time; with "logFormat": "json", and
 from the journal, it is a JSON object.`,
   examples: ["veneer events --since 1h", "veneer events --follow"],
   async run(context, input) {

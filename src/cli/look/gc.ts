@@ -11,21 +11,21 @@ import { formatBytes, JSON_OPTION } from "../framework/table.ts";
 export const command: Command = {
   name: "gc",
   changes: true,
-  summary: "Reclaim what nothing uses: after crashes, kills and containers that ended without teardown",
+  summary: "Free what nothing uses: after crashes, kills and containers that ended without cleanup",
   operands: [],
   options: [
-    { name: "--dry-run", help: "print what would be freed, free nothing" },
-    { name: "--trash", help: "only delete what is in the trash already, silently; for background use" },
+    { name: "--dry-run", help: "free nothing; print what would be freed" },
+    { name: "--trash", help: "only empty the trash, silently; for background use" },
     JSON_OPTION,
   ],
   description: `Frees records of containers that are gone, ephemeral uppers without a container, generations that no
-instance knows, what killed imports and edits left, layers that no version of any base needs, bundles of killed
-'veneer run' processes, overlays mounted below the --run directory that nothing knows, and what waits in the trash. What runs, is being started, imported or
-edited is never touched; of two at once the second waits. Merges what live rebases left in parts, of instances
+instance names, leftovers of killed imports and edits, layers that no version of any base needs, bundles of killed
+'veneer run' processes, overlays below the --run directory that no record names, and the trash. Never touches what runs or is being started, imported or
+edited; a second gc waits for the first. Also merges the parts that live rebases left in instances
 that do not run.
 
-Prints a line for each kind: how many, and how much space on disk. What is busy is named on stderr and left for the
-next time. Status 1 when something could not be looked at or freed; the rest is freed all the same.`,
+Prints a line for each kind: how many, and how much disk space. What is busy is reported on stderr and left for the
+next time. The exit status is 1 if something could not be inspected or freed; the rest is freed.`,
   examples: ["veneer gc", "veneer gc --dry-run --json"],
   async run(context, input) {
     const { store } = context.settings;

@@ -9,10 +9,10 @@ import { JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
   name: "inspect",
-  summary: "Show all that is known of an instance",
+  summary: "Show everything that is known about an instance",
   description: `
-Its definition, where its upper and its base's layers are, its generations, and what holds it. ID may also be
-that of a running container that has no named instance, and the beginning of either.`,
+Shows its definition, the paths of its upper and of its base's layers, its generations, and what holds it. ID may also be
+a running container without a named instance, or the beginning of either name.`,
   operands: [{ name: "ID", complete: "instance" }],
   options: [JSON_OPTION],
   run(context, input) {

@@ -8,8 +8,8 @@ export const command: Command = {
   name: "ls",
   summary: "List the instances",
   description: `
-BEHIND is how many versions of its base came after its own, up to the current one; negative where an older
-version was made the current one. OWN is what the instance's changes take on disk, kept generations included.`,
+BEHIND is the number of versions of its base after its own, up to the current one; it is negative if an older
+version was made current. OWN is the disk space of the instance's changes, kept generations included.`,
   operands: [],
   options: [JSON_OPTION],
   run(context, input) {

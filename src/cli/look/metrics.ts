@@ -13,8 +13,8 @@ export const command: Command = {
   summary: "Print figures of the store for Prometheus",
   operands: [],
   options: [],
-  description: `In the text format that the textfile collector of node_exporter reads. Write it to a file beside, then rename that: a
-timer or cron does.`,
+  description: `Prints the text format that the textfile collector of node_exporter reads. Let a timer or cron write it to another file in that
+directory, then rename that.`,
   examples: [
     "veneer metrics >/var/lib/prometheus/node-exporter/veneer.prom.new && \\",
     "    mv /var/lib/prometheus/node-exporter/veneer.prom.new /var/lib/prometheus/node-exporter/veneer.prom",

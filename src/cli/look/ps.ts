@@ -13,15 +13,15 @@ export const command: Command = {
   name: "ps",
   summary: "List what runs: containers and instances mounted by hand",
   description: `
-BEHIND is how many versions of its base came after the one that it runs on, up to the current one: 'veneer
-rollout BASE' moves what is behind. It is negative where an older version was made the current one.
+BEHIND is the number of versions of its base after the one that it runs on, up to the current one; 'veneer
+rollout BASE' moves what is behind. It is negative if an older version was made current.
 
---stale lists what is still on a version from before a live rebase and is another file in the one of now: processes
-that need a restart. With --all it lists what is the same in both, too, which keeps the version of before in use.`,
+--stale lists processes that need a restart: they still use files of a version from before a live rebase that differ in the
+current one. With --all it also lists files that are the same in both, which keep the former version in use.`,
   operands: [{ name: "ID", optional: true, complete: "instance" }],
   options: [
     { name: "--stale", help: "processes with files, libraries or directories of an earlier root open" },
-    { name: "--all", help: "with --stale: files that are the same in both versions, too" },
+    { name: "--all", help: "with --stale: also files that are the same in both versions" },
     JSON_OPTION,
   ],
   run(context, input): number | undefined {

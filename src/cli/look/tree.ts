@@ -8,7 +8,7 @@ export const command: Command = {
   summary: "Show bases, their versions, the instances on them and what runs, as a tree",
   operands: [],
   options: [JSON_OPTION, { name: "--dot", help: "print a graph for dot(1)" }],
-  description: `Newest versions first; * marks the current one. A base that stands on another names it.`,
+  description: `Newest versions first; * marks the current one. A base built on another names it.`,
   examples: ["veneer tree", "veneer tree --dot | dot -Tsvg >fleet.svg"],
   run(context, input) {
     const bases = baseTree(context.settings.store);
