@@ -22,7 +22,7 @@ export const ERROR_CODES = {
     "Make the change that `veneer setup ENGINE --dry-run` describes by hand. Nothing was changed.",
   ],
   BAD_ID_MAP: [
-    "The kernel does not take the map of ids, or it has too many ranges.",
+    "The kernel rejects the map of ids, or the map has too many ranges.",
     "Give fewer, disjoint ranges.",
   ],
   BAD_IMAGE: [
@@ -139,7 +139,7 @@ export const ERROR_CODES = {
     "Copy the merged tree instead, as the hint says.",
   ],
   NOT_ALLOWED: [
-    "The administrator does not let containers name this base or instance, or the image itself names the instance.",
+    "The administrator does not let containers name this base or instance, or the image names the instance.",
     "Allow it in the configuration, name another, or use an image without the annotation.",
   ],
   NOT_A_FILE: ["config.json is not a regular file.", "Write it as a file in the bundle."],

@@ -81,6 +81,6 @@ function requireGround(store: Store, name: string, { version }: Session): void {
     `the session stands on version ${version}`,
     () => requireCurrent(store, name, version),
     () =>
-      `--force publishes it all the same, without what was changed since; 'veneer base abort ${name}' drops the session`,
+      `--force publishes it anyway and undoes what was changed since; 'veneer base abort ${name}' drops the session`,
   );
 }

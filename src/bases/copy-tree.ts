@@ -25,7 +25,7 @@ export async function copyDirectory(
     .map((mount) => mount.target)
     .filter((target) => target.startsWith(prefix) && target !== source);
   for (const path of new Set(source === "/" ? [] : mounts)) {
-    note(`veneer: ${quote(path)} is a mount of its own: what is below it is left out`);
+    note(`veneer: ${quote(path)} is a mount point: what is below it is left out`);
   }
   const inside = [store.root, store.run].filter((path) => path.startsWith(prefix));
   const omissions = new Omissions();

@@ -147,7 +147,7 @@ export function detachSession(store: Store, name: string, force = false): void {
       else umount2(target, UMOUNT_NOFOLLOW);
     } catch (error) {
       if (!isErrno(error, "EBUSY")) throw error;
-      throw new VeneerError("BUSY", `something still works in the session of base ${name}`, {
+      throw new VeneerError("BUSY", `a process still works in the session of base ${name}`, {
         cause: error,
         hint: `leave ${quote(target)} first; 'fuser -vm ${target}' shows who is there`,
       });
@@ -157,7 +157,7 @@ export function detachSession(store: Store, name: string, force = false): void {
   const upper = paths.sessionUpper(store, name);
   if (!force && lstatMaybe(upper) && !waitUntilFree(upper, END_WAIT)) {
     throw new VeneerError("BUSY", `the session of base ${name} is still mounted in another mount namespace`, {
-      hint: "end the processes that saw it mounted, containers above all",
+      hint: "end the processes, above all containers, that have it mounted",
     });
   }
 }

@@ -24,7 +24,7 @@ export async function exportBase(
 ): Promise<string | undefined> {
   return withContextAsync(`export ${formatBaseRef(ref)}`, async () => {
     if (geteuid() !== 0) {
-      throw new VeneerError("NOT_ROOT", "root alone may read all of a base", { hint: "run as root" });
+      throw new VeneerError("NOT_ROOT", "only root can read every file of a base", { hint: "run as root" });
     }
     // from here on a signal ends a program or is heard before anything is published, and what was made goes
     using interrupted = onInterrupt();

@@ -74,7 +74,7 @@ function askRegistry(source: ImageSource, options: ImportOptions & RegistryOptio
     const words = ["inspect", "--no-tags", "--format", "{{.Digest}}", ...flags, "--"];
     const text = await runProgram("skopeo", [...words, `docker://${source.reference}`], { env: options.env });
     const digest = text.trim();
-    if (!DIGEST.test(digest)) throw new Error(`skopeo told no digest: ${quote(digest)}`);
+    if (!DIGEST.test(digest)) throw new Error(`skopeo printed no digest: ${quote(digest)}`);
     return digest;
   });
 }

@@ -73,7 +73,7 @@ function requirePlainTable(database: Database): void {
     .query<{ type: string; sql: string }, []>("SELECT type, sql FROM sqlite_schema WHERE name = 'Packages'")
     .all();
   if (tables.length === 1 && tables[0]?.type === "table" && PLAIN_TABLE.test(tables[0].sql)) return;
-  throw new Error("its table of packages is not as rpm makes it");
+  throw new Error("its table of packages is not one that rpm makes");
 }
 
 /** What differs in packages between two versions; undefined where neither has a database. */

@@ -41,7 +41,7 @@ export function makePlace(place: string): void {
   using fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   const { uid, mode } = fstat(fd.number);
   if (uid !== geteuid() || (mode & 0o022) !== 0) {
-    throw new VeneerError("NOT_YOURS", `${place} can be changed by others`, {
+    throw new VeneerError("NOT_YOURS", `${place} can be changed by other users`, {
       hint: "remove it, or keep the records elsewhere: --run",
     });
   }

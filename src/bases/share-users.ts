@@ -20,7 +20,7 @@ export function refuseUsed(name: string, dropped: ReadonlyMap<string, Audience>)
     };
     if (!overlayPaths(pid).some(isDropped)) continue;
     throw new VeneerError("IN_USE", `base ${name} is used by process ${pid} of user ${owner}`, {
-      hint: "stop that first; --force takes the share back all the same, and containers go on until a layer is removed",
+      hint: "stop it first, or end the share with --force: containers then keep running until a layer is removed",
     });
   }
 }

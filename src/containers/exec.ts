@@ -60,7 +60,7 @@ function readInside(root: Fd, path: string): string | undefined {
 }
 
 function notRunning(id: string): VeneerError {
-  return new VeneerError("NOT_RUNNING", `container ${id} does not run yet, or no more`, {
+  return new VeneerError("NOT_RUNNING", `container ${id} is not running yet, or not any more`, {
     hint: "'veneer ps' lists what runs",
   });
 }

@@ -31,8 +31,8 @@ export function stopContainer(place: Omit<RunPlace, "runtime">, id: string, mill
 }
 
 function stillThere(id: string): VeneerError {
-  return new VeneerError("BUSY", `container ${id} did not end within ${END_TIME / 1000} s of being killed`, {
-    hint: "a process of it may wait for a device: try again",
+  return new VeneerError("BUSY", `container ${id} was killed, but did not end within ${END_TIME / 1000} s`, {
+    hint: "one of its processes may wait for a device: try again",
   });
 }
 

@@ -44,7 +44,7 @@ function version(): Finding {
     : not(
         "limited",
         `Linux ${text}`,
-        `Linux ${OLDEST_TESTED} is the oldest that the tests run on; the lines below say what this one can do`,
+        `Linux ${OLDEST_TESTED} is the oldest that the tests run on; the lines below show what this one can do`,
       );
 }
 

@@ -47,7 +47,7 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
       const version = text && parseVersion(text);
       if (!version) {
         const what =
-          text === undefined ? `tells no version within ${PATIENCE / 1000} seconds` : "tells no version";
+          text === undefined ? `prints no version within ${PATIENCE / 1000} seconds` : "prints no version";
         return not("unknown", `${file} ${what}`, `see what '${file} --version' says`);
       }
       const finding = engineFinding(name, version, { hybrid, mayTrace });

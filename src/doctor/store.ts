@@ -80,8 +80,7 @@ function fileSystem(place: string): Finding {
       'put the store on ext4, xfs or btrfs: --root, or "root" in the configuration',
     );
   }
-  if (type === "tmpfs")
-    return not("limited", `tmpfs on ${place}`, "what is in the store is gone after a reboot");
+  if (type === "tmpfs") return not("limited", `tmpfs on ${place}`, "the store is lost at a reboot");
   return ok(`${type} on ${mount?.target ?? place}`);
 }
 
@@ -94,7 +93,7 @@ function upper(trial: string): Finding {
   mountOverlay({ layers: [lower], upper: upperdir, work, source: "veneer:doctor", volatile: true })[
     Symbol.dispose
   ]();
-  return ok("overlay mounts, d_type is there");
+  return ok("overlay can be mounted, and there is d_type");
 }
 
 /** A whole overlay for a user namespace: an idmapped layer and an idmapped upper. */

@@ -116,6 +116,6 @@ function subordinate(): Finding {
   return not(
     "limited",
     detail,
-    `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name} (a range of nobody else's); ${SQUASH}`,
+    `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name} (a range that nobody else has); ${SQUASH}`,
   );
 }

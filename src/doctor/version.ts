@@ -62,7 +62,11 @@ export function engineFinding(
     case "lxc":
       return isAtLeast(version, [3, 0])
         ? ok(`${text}: hook (pre-mount, post-stop)`)
-        : not("limited", `${text}: hooks of version 0 alone`, "LXC 3.0 or later tells hooks more");
+        : not(
+            "limited",
+            `${text}: hooks of version 0 alone`,
+            "LXC 3.0 or later has version 1, which gives hooks more information",
+          );
     case "podman":
       return isAtLeast(version, [1, 0])
         ? ok(`${text}: hooks.d, ${WRAPPER}`)

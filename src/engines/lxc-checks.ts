@@ -26,7 +26,7 @@ export function refuseUnfit(
   if (/^overlay(fs)?:/.test(root) && !replaces(root)) {
     throw refuse(
       `has an overlay of LXC's own: ${quote(root)}`,
-      `'veneer adopt ${name} --base BASE' takes its changes along`,
+      `'veneer adopt ${name} --base BASE' adopts its changes`,
     );
   }
   if (lines.some(({ key, value }) => key === "environment" && /^VENEER_(BASE|INSTANCE)=/.test(value))) {
@@ -67,7 +67,7 @@ export function refuseHooklessUnfit(
   if (set === undefined) return;
   throw new VeneerError(
     "OVERLAY_DEFAULT",
-    `LXC would mount ${who} with ${set}=on, the overlay module's default here: its changes could not be put on another version`,
+    `LXC would mount ${who} with ${set}=on, the overlay module's default here: its changes could not be moved onto another version`,
     {
       hint: `${hint}, or write N to /sys/module/overlay/parameters/${set}`,
     },

@@ -31,7 +31,7 @@ export function lxcRoot(store: Store, container: string, wishes: LxcOptions): Up
     checkInstanceBase(id as string, known, base);
     if (options) {
       throw new UsageError(
-        `instance ${id} is there already: --opaque, --mask and --tmpfs are for a new one`,
+        `instance ${id} exists already: --opaque, --mask and --tmpfs are for a new one`,
         "leave them out",
       );
     }
@@ -40,7 +40,7 @@ export function lxcRoot(store: Store, container: string, wishes: LxcOptions): Up
   if (!base) {
     throw new UsageError(
       `no base is named for container ${quote(container)}`,
-      id === undefined ? "add --base BASE" : `instance ${id} is not there yet: add --base BASE`,
+      id === undefined ? "add --base BASE" : `instance ${id} does not exist yet: add --base BASE`,
     );
   }
   const { name, version } = readVersion(store, base);

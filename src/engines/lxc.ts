@@ -55,8 +55,8 @@ export function lxcDefaults(globals: readonly string[]): EngineSetup {
       },
       ...mountRules(etc, lxcPath(etc)),
     ],
-    restart: "nothing to restart: it counts for containers that lxc-create makes from now on",
-    use: "lxc.environment = VENEER_BASE=NAME in a container's configuration; for one that is there already, 'veneer setup lxc NAME --base BASE'",
+    restart: "nothing to restart: it applies to containers that lxc-create makes from now on",
+    use: "lxc.environment = VENEER_BASE=NAME in a container's configuration; for an existing container, 'veneer setup lxc NAME --base BASE'",
   };
 }
 
@@ -108,7 +108,7 @@ export function lxcContainer(
         remove: (text, before) => withoutOurs(text, before, directory),
       },
     ],
-    restart: "nothing to restart: it counts from the container's next start",
+    restart: "nothing to restart: it applies from the container's next start",
     use: startLine(container),
   };
 }
@@ -133,7 +133,7 @@ export function lxcContainerRemoval(container: LxcContainer): EngineSetup {
         remove: (text, before) => withoutOurs(text, before, directory),
       },
     ],
-    restart: "nothing to restart: it counts from the container's next start",
+    restart: "nothing to restart: it applies from the container's next start",
     use: "",
   };
 }

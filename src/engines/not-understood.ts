@@ -3,6 +3,6 @@ import { VeneerError } from "../errors.ts";
 /** An engine's own configuration that `setup` cannot edit safely. */
 export function notUnderstood(path: string, why: string): VeneerError {
   return new VeneerError("BAD_ENGINE_CONFIG", `${path} is not what the engine expects: ${why}`, {
-    hint: "nothing was changed: put the file right first",
+    hint: "nothing was changed: correct the file first",
   });
 }

@@ -38,7 +38,11 @@ export async function cutoverRestarting(
     await call(plan.start, env);
     throw error;
   }
-  await call(plan.start, env, `the instance has its fresh upper: 'veneer fallback ${id}' leads back`);
+  await call(
+    plan.start,
+    env,
+    `the instance has its fresh upper: 'veneer fallback ${id}' returns to the former one`,
+  );
   return instance;
 }
 
@@ -46,7 +50,8 @@ async function planOf(holder: UseRecord, id: string, env: NodeJS.ProcessEnv): Pr
   const name = holder.container ?? holder.key;
   const hint = `stop it, then 'veneer cutover ${id} …', then start it`;
   const plan = restartPlan(holder);
-  if (!plan) throw new VeneerError("NO_ENGINE", `what started container ${name} is not known`, { hint });
+  if (!plan)
+    throw new VeneerError("NO_ENGINE", `cannot tell which engine started container ${name}`, { hint });
   if (plan.autoRemove && (await call(plan.autoRemove, env)).trim() === "true") {
     throw new VeneerError(
       "NOT_RESTARTABLE",
@@ -75,7 +80,7 @@ async function waitUntilEnded(settings: Settings, id: string): Promise<void> {
   for (const end = Date.now() + END_TIME; liveHolder(settings.store, id); ) {
     if (Date.now() > end) {
       throw new VeneerError("IN_USE", `instance ${id} is in use although its container was stopped`, {
-        hint: "'veneer ps' shows by what; start the container again when that has ended",
+        hint: "'veneer ps' shows its user; start the container again when that has ended",
       });
     }
     await new Promise((resolve) => setTimeout(resolve, 20));

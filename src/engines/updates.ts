@@ -18,7 +18,7 @@ export function updates(directory: string, globals: readonly string[]): EngineSe
       ];
     },
     restart: "systemctl daemon-reload",
-    use: "systemctl enable --now veneer-update@NAME.timer, for each base that shall follow its policy",
+    use: "systemctl enable --now veneer-update@NAME.timer, for each base that is to follow its policy",
   };
 }
 

@@ -50,7 +50,10 @@ export async function collectGarbage(store: Store, dryRun: boolean, progress: Pr
       const held = waitForStarts(store);
       if (held !== undefined) {
         problems.push(
-          new VeneerError("BUSY", `uppers without a record are left: base ${held} is in use for long`),
+          new VeneerError(
+            "BUSY",
+            `uppers without a record are left: base ${held} stayed locked for too long`,
+          ),
         );
         steps = steps.filter((step) => step.kind !== "ephemeral upper");
       }

@@ -28,7 +28,7 @@ export async function deleteTrash(entries: readonly string[]): Promise<void> {
   }
   const [target] = mounted.values();
   if (target !== undefined) {
-    throw new VeneerError("IN_USE", `${quote(target)} is mounted inside what is to be deleted`, {
+    throw new VeneerError("IN_USE", `${quote(target)} is mounted inside a directory that is to be deleted`, {
       hint: `umount ${quote(target)}, then run 'veneer gc'`,
     });
   }

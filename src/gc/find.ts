@@ -122,7 +122,7 @@ export function isOrphan(store: Store, id: string): boolean {
   const state = ownerState(owner);
   if (state !== "unknown") return state === "gone";
   throw new VeneerError("UNKNOWN_OWNER", `instance ${id}: ${owner.directory} cannot be looked for`, {
-    hint: `it is not the Docker data directory of before: mount that, or remove the instance with 'veneer rm ${id}'`,
+    hint: `Docker's data directory of that time is not mounted: mount it, or remove the instance with 'veneer rm ${id}'`,
   });
 }
 

@@ -51,9 +51,13 @@ export function free(store: Store, step: GcStep): string | boolean {
       return trashSession(store, step.base);
     case "mount":
       if (!umountQuietly(step.target, UMOUNT_NOFOLLOW)) {
-        throw new VeneerError("BUSY", `${step.target} is mounted and in use, but nothing knows why`, {
-          hint: `'fuser -vm ${step.target}' shows who uses it`,
-        });
+        throw new VeneerError(
+          "BUSY",
+          `${step.target} is mounted and in use, but veneer has no record of it`,
+          {
+            hint: `'fuser -vm ${step.target}' shows who uses it`,
+          },
+        );
       }
       removeMountPoint(step.target, step.target.startsWith(`${store.run}/mapped/`));
       return true;

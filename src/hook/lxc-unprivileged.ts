@@ -140,7 +140,7 @@ function waitForPlace(store: Store, key: string, directory: string): void {
         "BUSY",
         `${quote(directory)} is the root of ${displayName(before.container ?? before.key)}`,
         {
-          hint: "stop that, or set lxc.hook.start-host for it, with which the root leaves the host",
+          hint: "stop that container, or set lxc.hook.start-host for it, which moves the root off the host",
         },
       );
     }

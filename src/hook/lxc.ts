@@ -127,7 +127,7 @@ function refuseCopy({ container, instance }: RequestOptions, hook: LxcHook, conf
   const name = displayName(hook.name);
   throw new VeneerError(
     "OTHER_CONTAINER",
-    `the hooks of container ${name} were written for container ${displayName(container)}, whose instance is ${instance}`,
+    `the hooks of container ${name} belong to container ${displayName(container)}, whose instance is ${instance}`,
     {
       hint: `'veneer clone ${instance} NEW' copies the instance, 'veneer setup lxc ${name} --instance NEW' gives it to this container`,
     },

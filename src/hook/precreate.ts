@@ -47,7 +47,7 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
   if (requested.instance === undefined) refuseInstanceOfImage(config.root.path, asked.instance);
   if (request.persistent && request.instance === undefined) {
     throw new UsageError(
-      "a persistent upper needs a name: podman does not tell this hook the container's id",
+      "a persistent upper needs a name: podman does not give this hook the container's id",
       "add the annotation run.veneer.instance",
     );
   }

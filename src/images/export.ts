@@ -124,7 +124,7 @@ async function makeLayout(
 
 function checkLayout(path: string): void {
   if (existsSync(`${path}/oci-layout`) || list(path).length === 0) return;
-  throw new VeneerError("BAD_IMAGE", `${quote(path)} exists and is no OCI image layout`, {
+  throw new VeneerError("BAD_IMAGE", `${quote(path)} exists and is not an OCI image layout`, {
     hint: "name a directory that does not exist yet",
   });
 }

@@ -73,7 +73,7 @@ export class ImageDirectory implements Disposable {
     const actual = fstat(fd.number).size;
     if (actual === size) return fd;
     fd[Symbol.dispose]();
-    throw new VeneerError("BAD_IMAGE", `blob ${digest} has ${actual} bytes in place of ${size}`, {
+    throw new VeneerError("BAD_IMAGE", `blob ${digest} has ${actual} bytes instead of ${size}`, {
       hint: DAMAGED,
     });
   }
@@ -113,7 +113,7 @@ interface ImageManifest {
   readonly layers: readonly Descriptor[];
 }
 
-const NO_IMAGE = "it is no image of a container, or one in an outdated format";
+const NO_IMAGE = "it is not a container image, or has an outdated format";
 
 /** Reads an image's manifest and config. `tag`: which image of a layout; absent: its only one, or `latest`. */
 export function readImage(directory: ImageDirectory, tag?: string): Image {
@@ -159,7 +159,7 @@ function readIndex(directory: ImageDirectory): readonly IndexEntry[] {
     if (!(error instanceof SysError && error.code === "ENOENT")) throw error;
     throw new VeneerError(
       "BAD_IMAGE",
-      `${quote(directory.path)} is no OCI image layout: it has no index.json`,
+      `${quote(directory.path)} is not an OCI image layout: it has no index.json`,
     );
   }
   return parseIndex(text, "index.json");

@@ -50,7 +50,7 @@ export function parseImage(what: string, text: string, directory: string): Image
   if (!text.isWellFormed()) {
     throw new UsageError(
       `${what} ${quote(text)} is not UTF-8`,
-      "skopeo and image layouts take UTF-8 alone: use a link",
+      "skopeo and image layouts accept only UTF-8: use a link",
     );
   }
   if (reference === "") throw new UsageError(`${what} ${quote(text)} names no image`);

@@ -93,7 +93,7 @@ async function extract(stream: AsyncGenerator<Uint8Array>, tree: string, options
   });
   if (bytes === 0) {
     throw new VeneerError("EMPTY_ARCHIVE", "the archive is empty (0 bytes)", {
-      hint: "did the program that makes it fail?",
+      hint: "did the program that writes it fail?",
     });
   }
   if (entries === 0) throw new VeneerError("EMPTY_ARCHIVE", "the archive holds no files");

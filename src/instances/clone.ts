@@ -171,6 +171,6 @@ function requireRoom(store: Store, id: string, name: string, ground: BaseVersion
     `instance ${id} is on ${ref}`,
     () => requireCurrent(store, name, ground.version),
     () =>
-      `'veneer rebase ${id} ${name}' brings its changes to the current version first; --force makes a version without what was changed since`,
+      `'veneer rebase ${id} ${name}' moves its changes onto the current version first; --force makes a version that undoes what was changed since`,
   );
 }

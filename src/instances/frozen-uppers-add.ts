@@ -27,7 +27,7 @@ export function makePart(store: Store, directory: string, number: number, below:
   markImpure(`${staging.path}/upper`);
   if (lstatMaybe(place)) {
     if (isUpperInUse(`${place}/upper`)) {
-      throw new VeneerError("IN_USE", `${place} is left from an earlier rebase and in use`, {
+      throw new VeneerError("IN_USE", `${place} is left over from an earlier rebase, and in use`, {
         hint: "stop the container, then 'veneer gc'",
       });
     }

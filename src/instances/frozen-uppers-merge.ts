@@ -30,7 +30,7 @@ export function mergedInstance(store: Store, id: string, instance: Instance): In
   leftovers.delete();
   if (merged.parts === undefined) return merged;
   throw new VeneerError("IN_USE", `a part of instance ${id} is in use after a live rebase`, {
-    hint: "stop what still runs of its container",
+    hint: "stop the remaining processes of its container",
   });
 }
 

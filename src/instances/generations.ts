@@ -102,7 +102,7 @@ function noGeneration(id: string, instance: Instance, wanted: number | undefined
 export function dropGeneration(id: string, instance: Instance, number: number): Instance {
   if (number === instance.generation) {
     throw new VeneerError("IN_USE", `generation ${number} is the one that instance ${id} uses`, {
-      hint: `'veneer rm ${id}' removes the instance, 'veneer fallback ${id}' goes back to another`,
+      hint: `'veneer rm ${id}' removes the instance, 'veneer fallback ${id}' returns to another`,
     });
   }
   const kept = instance.kept ?? [];

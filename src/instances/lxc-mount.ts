@@ -42,11 +42,12 @@ export function lxcRootLine(store: Store, id: string, generation: Generation, ba
     });
   // LXC and the kernel take these apart at colons and commas
   const odd = [...lowers, upper].find((path) => !/^\/[^:,\\\s'"]*$/.test(path));
-  if (odd !== undefined) throw refuse(`${quote(odd)} has a character that has a meaning in its options`);
+  if (odd !== undefined)
+    throw refuse(`${quote(odd)} has a character with a special meaning in mount options`);
   const options = `upperdir=${upper},lowerdir=${lowers.join(":")},workdir=${upper}`;
   if (options.length > OPTION_LIMIT) {
     throw refuse(
-      `${lowers.length} layers need ${options.length} characters, and ${OPTION_LIMIT} is the most`,
+      `${lowers.length} layers need ${options.length} characters of mount options, and the limit is ${OPTION_LIMIT}`,
     );
   }
   return `overlay:${lowers.join(":")}:${upper}`;
@@ -152,7 +153,7 @@ export function refuseUnmountable(id: string, instance: Pick<Instance, "tmpfs">)
     "IN_MEMORY",
     `instance ${id} keeps its writes in memory, which LXC's overlay cannot`,
     {
-      hint: "make one without --tmpfs, or set the container up without --hookless",
+      hint: "make an instance without --tmpfs, or set the container up without --hookless",
     },
   );
 }

@@ -47,7 +47,7 @@ export function changeUnmounted(
     mountLocked(settings, id, instance, mounted);
     throw error;
   }
-  withContext(`mount ${id} again, which is changed`, () => mountLocked(settings, id, changed, mounted));
+  withContext(`mount ${id} again, after the change`, () => mountLocked(settings, id, changed, mounted));
   return changed;
 }
 

@@ -91,10 +91,7 @@ class Comparison {
         if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
       }
     }
-    throw new VeneerError(
-      "BUSY",
-      `${quote(prefix + name)} is exchanged again and again while it is compared`,
-    );
+    throw new VeneerError("BUSY", `${quote(prefix + name)} is replaced again and again while it is compared`);
   }
 
   #look(before: number | undefined, after: number, name: string, prefix: string, depth: number): boolean {

@@ -26,15 +26,15 @@ export interface ImportOptions {
 /** Refuses an import without root, and one that keeps owners where there is but one id. */
 export function requireOwners(squash = false): void {
   if (geteuid() !== 0) {
-    throw new VeneerError("NOT_ROOT", "owners, devices and capabilities can be kept by root alone", {
+    throw new VeneerError("NOT_ROOT", "only root can keep owners, devices and capabilities", {
       hint: "run as root",
     });
   }
   if (squash || !inUserNamespace()) return;
   const ids = (kind: "uid" | "gid") => ownRanges(kind).reduce((sum, { size }) => sum + size, 0);
   if (ids("uid") > 1 && ids("gid") > 1) return;
-  throw new VeneerError("NO_SUBUIDS", "owners cannot be kept: this user has no ids beside its own", {
-    hint: "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER (a range of nobody else's), and newuidmap (Debian: uidmap); or --squash gives every file to root",
+  throw new VeneerError("NO_SUBUIDS", "owners cannot be kept: this user has no ids besides its own", {
+    hint: "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER (a range that nobody else has), and newuidmap (Debian: uidmap); or --squash gives every file to root",
   });
 }
 

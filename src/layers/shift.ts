@@ -37,13 +37,9 @@ export async function shiftBase(
   const base = read(store, ref);
   for (const layer of base.manifest.layers) {
     if (!("id" in layer)) {
-      throw new VeneerError(
-        "IN_PLACE",
-        `the layer ${quote(layer.path)} lies in place, outside of the store`,
-        {
-          hint: "import the base without --in-place: 'veneer base import'",
-        },
-      );
+      throw new VeneerError("IN_PLACE", `the layer ${quote(layer.path)} is in place, outside of the store`, {
+        hint: "import the base without --in-place: 'veneer base import'",
+      });
     }
     await withContext(`shift layer ${layer.id}`, () => shiftLayer(store, layer.id, name, map, progress));
   }

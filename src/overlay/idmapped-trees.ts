@@ -154,10 +154,9 @@ function setIdmap(mount: Fd, userns: Fd, name: string): void {
 
 function hintFor(name: string): string {
   if (inUserNamespace()) {
-    return "only the machine's root can idmap: leave out --userns and --uidmap, the container is in its user's namespace without them";
+    return "only the machine's root can idmap: leave out --userns and --uidmap; without them the container is in its user's namespace";
   }
   const own = `this is ${kernelRelease()}`;
-  if (name === IN_MEMORY)
-    return `a tmpfs can be idmapped from Linux 6.3 on (${own}): use an upper on the disk`;
+  if (name === IN_MEMORY) return `idmapping a tmpfs needs Linux 6.3 (${own}): use an upper on the disk`;
   return `it needs Linux 5.19 or later (${own}) and a file system that can be idmapped (ext4, xfs, btrfs, f2fs; tmpfs from 6.3 on)`;
 }

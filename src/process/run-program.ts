@@ -123,7 +123,7 @@ function hint(stderr: string): string | undefined {
   if (/Disk quota exceeded/.test(stderr)) return explainStore("EDQUOT");
   if (/Read-only file system/.test(stderr)) return explainStore("EROFS");
   if (/(change|preserve) ownership .*Invalid argument/.test(stderr))
-    return "an owner is beyond the ids that this user has (/etc/subuid, /etc/subgid): more of them, or --squash gives every file to root";
+    return "an owner is beyond the ids that this user has: add ids in /etc/subuid and /etc/subgid, or give every file to root with --squash";
   if (/server gave HTTP response to HTTPS client|x509:/.test(stderr))
     return "--tls-verify=false accepts a registry without a certificate that this machine trusts";
   if (/unauthorized|authentication required|access to the resource is denied/.test(stderr))

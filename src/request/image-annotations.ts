@@ -29,8 +29,8 @@ export function refuseInstanceOfImage(root: string, instance: string | undefined
   if (image === undefined) return;
   const file = `${storage}/${driver}-images/${image}/manifest`;
   if (annotationsOf(file)["run.veneer.instance"] !== instance) return;
-  throw new VeneerError("NOT_ALLOWED", `the image itself names the instance ${quote(instance)}`, {
-    hint: "an image does not choose whose files it gets: use one without the annotation run.veneer.instance",
+  throw new VeneerError("NOT_ALLOWED", `the image names the instance ${quote(instance)}`, {
+    hint: "an image must not choose whose files it gets: use one without the annotation run.veneer.instance",
   });
 }
 
@@ -54,7 +54,7 @@ function annotationsOf(file: string): Readonly<Record<string, unknown>> {
   if (text === undefined) {
     throw new VeneerError(
       "NOT_ALLOWED",
-      `whether the image itself names the instance cannot be seen: no ${quote(file)}`,
+      `cannot tell whether the image names the instance: there is no ${quote(file)}`,
       {
         hint: "pull the image into the engine's own storage, or name the instance in the hook's arguments",
       },

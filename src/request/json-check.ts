@@ -82,7 +82,7 @@ function parseWithCare(text: string, shape: Shape): unknown {
   if (!text.isWellFormed()) throw new AmbiguousJson("bytes that are not UTF-8");
   const check: Check = { text, decodes: text.includes("\\u") };
   const end = skipSpace(text, checkValue(check, skipSpace(text, 0), shape, 0));
-  if (end !== text.length) throw new AmbiguousJson("something behind the end of the document");
+  if (end !== text.length) throw new AmbiguousJson("text after the end of the document");
   return JSON.parse(text);
 }
 

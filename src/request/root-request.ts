@@ -91,7 +91,7 @@ export function optionsOfProcess(env: readonly string[], allowed: Nameable): Req
     if (name === undefined || value === undefined) continue;
     // getenv(3) finds the first of two, a shell keeps the last
     if (name in environment && environment[name] !== value) {
-      throw new UsageError(`environment variable ${name} is there twice, with two values`, "set it once");
+      throw new UsageError(`environment variable ${name} occurs twice, with two values`, "set it once");
     }
     environment[name] = value;
   }

@@ -59,7 +59,7 @@ export function followPivot(container: CoveredRoot, ready: () => void): void {
   const overlay = fstat(container.overlay.number);
   for (const place of ["root", "cwd"]) {
     if (!isAt(container, place, overlay))
-      throw missed(container.pid, `has another ${place} than the overlay`);
+      throw missed(container.pid, `has another ${place} instead of the overlay`);
   }
   tracee.detach();
 }
@@ -76,7 +76,7 @@ function seizeOrSay(pid: number): Tracee {
     return seize(pid);
   } catch (cause) {
     if (!isErrno(cause, "EPERM", "EACCES", "ENOSYS", "EIO")) throw cause;
-    const what = `the runtime opened the root before its hooks, and its process ${pid} may not be followed to its pivot`;
+    const what = `the runtime opened the root before its hooks, and its process ${pid} cannot be traced to its pivot`;
     throw new VeneerError("HELD_ROOT", what, { cause, hint: USE_WRAPPER });
   }
 }

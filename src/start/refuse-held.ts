@@ -72,6 +72,6 @@ export function heldBy(id: string, holder: UseRecord): VeneerError {
       : `held by container ${displayName(holder.container ?? holder.key)} (${holder.engine})`;
   const pid = holder.process ? `, process ${holder.process.pid}` : "";
   return new VeneerError("HELD", `instance ${id} is ${who}${pid}, since ${holder.created}`, {
-    hint: `stop that first${holder.engine === "mount" ? ` ('veneer umount ${id}')` : ""}, or use another instance`,
+    hint: `stop it first${holder.engine === "mount" ? ` ('veneer umount ${id}')` : ""}, or use another instance`,
   });
 }

@@ -22,7 +22,8 @@ export function checkRestorable(store: Store, request: RootRequest): void {
       hint: "a checkpoint holds no files: name the instance that the container had with run.veneer.instance",
     });
   }
-  throw new VeneerError("GONE", "its upper was ephemeral, and the files in it are gone", { hint: KEEP });
+  throw new VeneerError("GONE", "its upper was ephemeral, and its files are gone", { hint: KEEP });
 }
 
-const KEEP = "start what shall be checkpointed with run.veneer.upper=persistent and without run.veneer.tmpfs";
+const KEEP =
+  "start containers that are to be checkpointed with run.veneer.upper=persistent and without run.veneer.tmpfs";

@@ -184,7 +184,7 @@ export function checkInstanceDigest(id: string, instance: Generation, version: B
   throw new VeneerError(
     "OTHER_CONTENT",
     `instance ${id} was made on another ${version.name}@${version.version} (${instance.digest}, now ${version.manifest.digest})`,
-    { hint: "its changes may not fit: make a new instance, or bring the old base back" },
+    { hint: "its changes may not fit: make a new instance, or restore the old base" },
   );
 }
 

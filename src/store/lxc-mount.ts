@@ -67,7 +67,7 @@ export function refuseLxcMounted(store: Store, id: string): void {
   const name = displayName(lxcContainerName(config));
   throw new VeneerError(
     "LXC_MOUNTS",
-    `instance ${id} is the root of LXC container ${name}, which mounts it itself`,
+    `instance ${id} is the root of LXC container ${name}, and LXC mounts it`,
     {
       hint: `'veneer unsetup lxc ${name}' frees it, or set the container up again without --hookless`,
     },

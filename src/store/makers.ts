@@ -20,7 +20,7 @@ export function refuseForeign(id: string, maker: Maker | undefined, asker: Maker
   const same = maker.tenant === asker.tenant || (maker.tenant === ADMINISTRATOR && !asker.container);
   if (same && maker.container === asker.container) return;
   const what = asker.container === undefined ? "an annotation or variable" : "a container's name";
-  throw new VeneerError("NOT_ALLOWED", `instance ${id} was made for others: ${what} does not reach it`, {
-    hint: `'veneer inspect ${id}' says for whom; what the administrator names (hook arguments, LXC's configuration) reaches all`,
+  throw new VeneerError("NOT_ALLOWED", `instance ${id} was made for others, and ${what} cannot use it`, {
+    hint: `'veneer inspect ${id}' shows for whom; the administrator (hook arguments, LXC's configuration) can name any instance`,
   });
 }

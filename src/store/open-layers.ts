@@ -25,7 +25,7 @@ export function openLayers(
 ): OpenLayers {
   const paths = [...above, ...copies];
   const open = openAll(paths, (path) => {
-    const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root shares it no longer" : undefined);
+    const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root no longer shares it" : undefined);
     return withContext(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger);
   });
   return { ...open, paths };

@@ -100,9 +100,13 @@ export function makeStore(store: Store): void {
 /** Marks of overlayfs would not be seen, and what a layer hides would show. */
 function refuseOtherKind(root: string, marked: boolean): void {
   const [is, here] = marked ? ["trusted.overlay", "user.overlay"] : ["user.overlay", "trusted.overlay"];
-  throw new VeneerError("OTHER_KIND", `${root} has marks in ${is}.*, and overlays here read ${here}.*`, {
-    hint: "a store is used with root's rights or in a user namespace, as it was made: 'veneer base export' and 'base import' carry bases over",
-  });
+  throw new VeneerError(
+    "OTHER_KIND",
+    `${root} has overlayfs attributes in ${is}.*, but overlays here read ${here}.*`,
+    {
+      hint: "a store is used with root's rights or in a user namespace, as it was made: 'veneer base export' and 'base import' carry bases over",
+    },
+  );
 }
 
 /** Makes the directories for records, 0700. Idempotent. */

@@ -48,7 +48,7 @@ export function readRollout(store: Store, name: string): Rollout | undefined {
 }
 
 function readDocumentOf(store: Store, name: string): Document | undefined {
-  const hint = "remove that file: what was moved stays where it is, and a new rollout moves the rest";
+  const hint = "remove that file: what was moved stays on its version, and a new rollout moves the rest";
   return readDocument<Document>(paths.rolloutFile(store, name), validateRollout, hint);
 }
 

@@ -43,8 +43,8 @@ export function isShared(store: Store, name: string): boolean {
 /** Throws for a base that root shares: a user does not change it. */
 export function refuseShared(store: Store, name: string): void {
   if (!isShared(store, name)) return;
-  throw new VeneerError("SHARED", `base ${name} is root's, shared with users`, {
-    hint: `'veneer base new NAME --from ${name}' makes one of your own above it`,
+  throw new VeneerError("SHARED", `base ${name} belongs to root, who shares it with users`, {
+    hint: `'veneer base new NAME --from ${name}' makes one of your own on top of it`,
   });
 }
 

@@ -21,7 +21,7 @@ export function requireKernel(): void {
     return;
   }
   throw new VeneerError("KERNEL", `this kernel, Linux ${kernelRelease()}, has no mount_setattr(2)`, {
-    hint: "Linux 6.1 or later is needed, or a seccomp filter hides the call: 'veneer doctor' says more",
+    hint: "Linux 6.1 or later is needed, or a seccomp filter hides the call: 'veneer doctor' shows more",
   });
 }
 

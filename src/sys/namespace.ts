@@ -64,7 +64,7 @@ function refuseShared(): void {
     : "/proc/thread-self/mountinfo is empty";
   throw new VeneerError(
     "PROPAGATION",
-    `a mount namespace that is cut off from the host cannot be made: ${what}`,
+    `cannot make a mount namespace that is cut off from the host: ${what}`,
     {
       hint: "nothing was mounted, since it would appear on the host; a newer kernel (Linux 6.15) needs none",
     },

@@ -43,7 +43,7 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGen
         "BOMB",
         `${taken} compressed bytes expand to more than ${MOST_EXPANSION} times as many`,
         {
-          hint: "what is larger than 4 GiB and compressed more than a thousandfold is refused: pack it with less compression",
+          hint: "contents larger than 4 GiB must not be compressed more than a thousandfold: pack them with less compression",
         },
       );
     }

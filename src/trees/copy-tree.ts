@@ -112,7 +112,7 @@ class TreeCopy {
         if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP") || lstatMaybe(name, to.number)) throw error;
       }
     }
-    throw new VeneerError("BUSY", `${quote(path)} is exchanged again and again while it is copied`);
+    throw new VeneerError("BUSY", `${quote(path)} is replaced again and again while it is copied`);
   }
 
   async #subdirectory(

@@ -97,6 +97,6 @@ function checkOwner(result: number, path: string, { uid, gid }: Attributes): voi
     return;
   }
   throw new VeneerError("NO_SUBUIDS", `${uid}:${gid} owns ${path}: this user does not have these ids`, {
-    hint: "more of them in /etc/subuid and /etc/subgid, or --squash, which gives every file to root",
+    hint: "add ids in /etc/subuid and /etc/subgid, or give every file to root with --squash",
   });
 }

@@ -29,7 +29,7 @@ function writeMap(path: string, text: string): void {
     if (!isErrno(cause, "EINVAL", "EPERM", "ERANGE")) throw cause;
     throw new VeneerError(
       "BAD_ID_MAP",
-      `the kernel does not take the map '${text.trim().replaceAll("\n", ", ")}'`,
+      `the kernel rejects the map '${text.trim().replaceAll("\n", ", ")}'`,
       {
         cause,
         hint: "ranges must not overlap nor be empty, and there may be 340",

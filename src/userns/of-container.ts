@@ -84,7 +84,7 @@ function userNamespace(fd: Fd, map: IdMap | undefined): UserNamespace {
 export function requireRoot(map: IdMap | undefined): FsIds {
   const root = map && rootOf(map);
   if (root) return root;
-  throw new VeneerError("NO_ROOT_ID", "it is not known who root of the container's user namespace is", {
+  throw new VeneerError("NO_ROOT_ID", "cannot tell who is root in the container's user namespace", {
     hint: "map an id for root: linux.uidMappings and linux.gidMappings with containerID 0",
   });
 }

@@ -76,7 +76,9 @@ describe("a base shared with a user", () => {
   });
 
   it("is not changed by that user, who stacks bases of its own on it", async () => {
-    const hint = expect.stringMatching(/root's, shared with users; hint: 'veneer base new NAME --from deb'/);
+    const hint = expect.stringMatching(
+      /belongs to root, who shares it with users; hint: 'veneer base new NAME --from deb'/,
+    );
     expect(await alice.veneer("base", "edit", "deb", "--", "true")).toMatchObject({
       status: 1,
       stderr: hint,
@@ -200,7 +202,7 @@ describe("a base shared with all", () => {
     mkdirSync(place);
     chownSync(place, bob.uid, bob.uid);
     expect((await host.veneer("base", "share", "plain")).stderr).toContain(
-      `${place} can be changed by others`,
+      `${place} can be changed by other users`,
     );
     rmdirSync(place);
   });

@@ -162,7 +162,7 @@ describe("a registry", () => {
     const at = `${registry.address}/some/once:latest`;
     await send("1");
     expect(await once(at)).toMatchObject({ status: 0, stdout: "once@1" });
-    expect((await once(at)).stderr).toMatch(/is there already: version 1 is the current one/);
+    expect((await once(at)).stderr).toMatch(/exists already: version 1 is the current one/);
     const [{ origin }] = JSON.parse(await other.ok("base", "log", "once", "--json"));
     const pinned = /^import of docker:\/\/(.*@sha256:[0-9a-f]{64})$/.exec(origin)?.[1] ?? "";
     await send("4");

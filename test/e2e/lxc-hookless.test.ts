@@ -147,7 +147,7 @@ describe("setup lxc NAME --hookless", () => {
     const line = rootLine();
     for (const verb of ["cutover", "rebase"]) {
       const refused = await host.veneer(verb, `${name}-fits`, "odd");
-      expect(refused.stderr).toContain("has a character that has a meaning");
+      expect(refused.stderr).toContain("has a character with a special meaning");
     }
     expect(rootLine()).toBe(line);
     expect(await run("cat /etc/os-release")).toMatchObject({ status: 0 });
@@ -242,7 +242,7 @@ describe("an instance that LXC mounts", () => {
     const outcome = await lxc.execute(hooked, "/bin/true");
     expect(outcome.status).not.toBe(0);
     expect(outcome.stderr).toContain(
-      `instance ${name} is the root of LXC container ${name}, which mounts it itself; hint: 'veneer unsetup lxc ${name}' frees it`,
+      `instance ${name} is the root of LXC container ${name}, and LXC mounts it; hint: 'veneer unsetup lxc ${name}' frees it`,
     );
     await unsetup();
     expect(await lxc.execute(hooked, "/bin/true")).toMatchObject({ status: 0 });

@@ -145,7 +145,7 @@ describe("setup lxc NAME", () => {
   test.each([
     [["x", "--base", "nosuch"], "no base nosuch in "],
     [["x"], "no base is named for container 'x'; hint: add --base BASE"],
-    [["x", "--persistent"], "hint: instance x is not there yet: add --base BASE"],
+    [["x", "--persistent"], "hint: instance x does not exist yet: add --base BASE"],
     [["Upper", "--base", "b", "--persistent"], "hint: name one with --instance ID"],
     [["../x", "--base", "b"], "'../x' is not a container's name"],
     [["--base", "b"], "--base is an option of 'veneer setup lxc NAME'"],
@@ -161,7 +161,7 @@ describe("setup lxc NAME", () => {
 
   test.each([
     ["lxc.rootfs.options = ro,idmap=container", "remove idmap= from lxc.rootfs.options"],
-    ["lxc.rootfs.path = overlay:/a:/b", "'veneer adopt unfit --base BASE' takes its changes along"],
+    ["lxc.rootfs.path = overlay:/a:/b", "'veneer adopt unfit --base BASE' adopts its changes"],
     ["lxc.environment = VENEER_BASE=b", "names its base in lxc.environment already"],
   ])("refuses a container with %j", async (line, message) => {
     const text = container("unfit", line);

@@ -333,7 +333,7 @@ describe("what a user is told", () => {
     await must(PROGRAM, ["--root", root, "--run", host.run, "base", "import", "b", join(host.dir, "tree")]);
     const inside = [PROGRAM, "--root", root, "--run", host.run, "create", "i", "b"];
     expect((await sh("unshare", ["--user", "--map-root-user", "--mount", ...inside])).stderr).toContain(
-      "has marks in trusted.overlay.*",
+      "has overlayfs attributes in trusted.overlay.*",
     );
     await must("cp", ["-a", user.store, join(host.dir, "copied")]);
     await must("chown", ["-R", "0:0", join(host.dir, "copied")]);
@@ -346,7 +346,7 @@ describe("what a user is told", () => {
       "i",
       "deb",
     ]);
-    expect(copied.stderr).toContain("has marks in user.overlay.*");
+    expect(copied.stderr).toContain("has overlayfs attributes in user.overlay.*");
   });
 
   it("that a command ends with who waits for it, and gc frees what it left", async () => {

@@ -201,7 +201,7 @@ describe("base edit by hand", () => {
     await once(inside.stdout, "data");
     const busy = await host.veneer("base", "commit", "debian");
     expect(busy.status).toBe(1);
-    expect(busy.stderr).toMatch(/something still works in the session.*EBUSY.*hint: leave/);
+    expect(busy.stderr).toMatch(/a process still works in the session.*EBUSY.*hint: leave/);
     inside.stdin.end();
     await once(inside, "exit");
     await host.ok("base", "abort", "debian");

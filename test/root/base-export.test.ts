@@ -190,7 +190,7 @@ describe("base export that cannot be done", () => {
       [["source", `${dir}/x`], 2, /names no format/],
       [["source", `docker-archive:${dir}/x`], 2, /hint: export to oci-archive/],
       [["source", `oci:${dir}/x`, "--compression", "lz4"], 2, /write gzip, zstd or none/],
-      [["source", `oci:${dir}/full`], 1, /full' exists and is no OCI image layout/],
+      [["source", `oci:${dir}/full`], 1, /full' exists and is not an OCI image layout/],
       [["strange", `${dir}/none/x.tar`], 1, /no such file or directory/i],
       [["strange", `oci:${dir}/none/x`], 1, /ENOENT/],
       [["source", `${dir}/full.tar/x.tar`], 1, /ENOENT|ENOTDIR/],

@@ -101,7 +101,7 @@ describe("doctor", () => {
     const { find } = await doctor(PROGRAM, host.root, bin);
     expect(find("runc")).toMatchObject({
       status: "unknown",
-      detail: expect.stringMatching(/tells no version within 10 seconds$/),
+      detail: expect.stringMatching(/prints no version within 10 seconds$/),
       hint: expect.stringContaining("runc --version"),
     });
   });

@@ -264,7 +264,7 @@ describe("base import of an image that is damaged", () => {
     );
     await refused(
       make((blob) => appendFileSync(blob, "x")),
-      /has [0-9]+ bytes in place of [0-9]+; hint/,
+      /has [0-9]+ bytes instead of [0-9]+; hint/,
     );
     await refused(
       make((blob) => writeFileSync(blob, readFileSync(blob).fill(1, 30, 31))),
@@ -292,7 +292,7 @@ describe("base import of an image that is damaged", () => {
     const cut = tar.subarray(0, 5000);
     await refused(addImage(layout(), "t", [cut]), /layer 1 of 1: the archive ends in the middle/);
     await refused(`oci:${host.dir}/missing:t`, /no such file or directory: .*missing:t'/);
-    await refused(`oci:${host.dir}`, /is no OCI image layout: it has no index.json/);
+    await refused(`oci:${host.dir}`, /is not an OCI image layout: it has no index.json/);
     await refused(`docker-archive:${host.bin}/veneer`, /skopeo failed/);
     await refused("docker://127.0.0.1:1/x", /skopeo failed .*refused/);
     await refused("oci:", /names no image/, 2);

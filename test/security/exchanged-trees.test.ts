@@ -48,7 +48,7 @@ afterAll(async () => {
 
 /** The tree may be refused as too busy, but is never read wrongly. */
 function expectDone({ status, stderr }: { status: number; stderr: string }): void {
-  if (status !== 0) expect(stderr).toMatch(/exchanged again and again|became shorter/);
+  if (status !== 0) expect(stderr).toMatch(/replaced again and again|became shorter/);
 }
 
 const holdsSecret = async (path: string) => (await sh("grep", ["-rqa", SECRET, path])).status === 0;

@@ -38,7 +38,7 @@ describe.each(ways(host))("$name", ({ runtime, hook }) => {
       expect(outcome.stdout).not.toContain("TENANT-SECRET");
       expect(outcome.status).not.toBe(0);
       // crun throws away what a hook says
-      expect(outcome.stderr).toMatch(/the image itself names the instance 'tenant'|error executing hook/);
+      expect(outcome.stderr).toMatch(/the image names the instance 'tenant'|error executing hook/);
     },
   );
 

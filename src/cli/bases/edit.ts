@@ -74,7 +74,7 @@ A base has one session at a time. Earlier versions, and what runs on them, do no
     makeStore(store);
     makeRun(store);
     if (await dropAbandoned(store, name)) {
-      context.note(`veneer: dropped a session of base ${name} that was left behind`);
+      context.note(`veneer: dropped an abandoned session of base ${name}`);
     }
     const alone = ["--env", "--volume", "--discard"].find((option) => input.has(option));
     if (input.rest === undefined && alone) throw new UsageError(`${alone} is for a session with a COMMAND`);

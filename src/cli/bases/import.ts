@@ -141,7 +141,7 @@ refused where it has such, unless --force is given.`,
       }
     }
     const { version } = made;
-    if (found) context.note(`veneer: that image is there already: version ${version} is the current one`);
+    if (found) context.note(`veneer: that image exists already: version ${version} is the current one`);
     else if (version > 1 && !made.unchanged && !input.has("--candidate")) {
       context.note(`veneer: ${name} existed: version ${version} is now its current one`);
     }

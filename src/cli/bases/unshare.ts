@@ -23,10 +23,7 @@ keep running until 'veneer base rm' removes layers below them.`,
     const { name, version } = parseBaseRef(text);
     if (context.user !== undefined) throw new UsageError("bases are shared by root", "run as root");
     if (version !== undefined && users.length > 0) {
-      throw new UsageError(
-        "a version is shared with all that the base is shared with",
-        "name users or a version",
-      );
+      throw new UsageError("a single version cannot be unshared for some users", "name users or a version");
     }
     const audiences = users.length > 0 ? { audiences: users.map(uidOf) } : {};
     await withContextAsync(`unshare ${text}`, () =>

@@ -111,7 +111,8 @@ function stepsOf(
       : "directory" in source
         ? `import ${source.directory}`
         : `run '${source.command}'${source.base === undefined ? "" : ` on ${source.base}`}`;
-  const first = candidate === undefined ? from : `go on with ${formatBaseRef({ name, version: candidate })}`;
+  const first =
+    candidate === undefined ? from : `continue with ${formatBaseRef({ name, version: candidate })}`;
   return [
     first,
     ...(check ? [`check '${check.command}' in a container`] : []),

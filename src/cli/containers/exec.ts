@@ -12,7 +12,7 @@ export const command: Command = {
   joins: processOfContainer,
   operands: [{ name: "ID", complete: "container" }],
   options: [
-    { name: "--env", short: "-e", value: "K[=V]", help: "set a variable, or hand on the caller's" },
+    { name: "--env", short: "-e", value: "K[=V]", help: "set a variable, or pass on the caller's" },
     { name: "--workdir", short: "-w", value: "DIR", help: "working directory of the command" },
     { name: "--user", short: "-u", value: "USER[:GROUP]", help: "run as this user: names or numbers" },
     { name: "--tty", short: "-t", help: "give the command a terminal" },

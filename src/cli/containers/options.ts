@@ -15,7 +15,7 @@ import type { Context, Environment, Input, Option } from "../framework/command.t
 
 export const CONTAINER_OPTIONS: readonly Option[] = [
   { name: "--name", value: "ID", help: "keep its writes in the instance ID", complete: "instance" },
-  { name: "--env", short: "-e", value: "K[=V]", help: "set a variable, or hand on the caller's" },
+  { name: "--env", short: "-e", value: "K[=V]", help: "set a variable, or pass on the caller's" },
   {
     name: "--volume",
     short: "-v",
@@ -33,7 +33,7 @@ export const CONTAINER_OPTIONS: readonly Option[] = [
   },
   { name: "--gidmap", value: "CONTAINER:HOST:SIZE", help: "the same for groups; default as --uidmap" },
   { name: "--userns", help: "a user namespace with root's ids in /etc/subuid and /etc/subgid" },
-  { name: "--shifted-copy", help: "where the base cannot be idmapped, copy it once for these ids" },
+  { name: "--shifted-copy", help: "if the base cannot be idmapped, copy it once for these ids" },
   { name: "--network", value: "host|none", help: "default host", complete: ["host", "none"] },
   {
     name: "--opaque",
@@ -52,7 +52,7 @@ export function readContainer(context: Context, input: Input): ContainerOptions 
   const user = input.value("--user");
   const tmpfs = input.value("--tmpfs");
   if (network !== "host" && network !== "none") {
-    throw new UsageError(`network ${quote(network)} is not valid`, "it is host or none");
+    throw new UsageError(`network ${quote(network)} is not valid`, "write host or none");
   }
   if (input.rest?.length === 0) throw new UsageError("there is no command after --");
   const opaque = input.values("--opaque");
@@ -97,7 +97,7 @@ function subordinateMap(): IdMap {
   if (map.uids.length > 0 && map.gids.length > 0) return map;
   throw new UsageError(
     "root has no ids in /etc/subuid and /etc/subgid",
-    "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 root (a range of nobody else's), or give --uidmap",
+    "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 root (a range that nobody else has), or give --uidmap",
   );
 }
 
@@ -116,7 +116,10 @@ function checkAnnotated(path: string): string {
 export function readVariable(word: string, env: Environment): string {
   const name = word.split("=", 1)[0] as string;
   if (name === "" || word.includes("\0")) {
-    throw new UsageError(`variable ${quote(word)} is not valid`, "write NAME=VALUE, or NAME to hand one on");
+    throw new UsageError(
+      `variable ${quote(word)} is not valid`,
+      "write NAME=VALUE, or NAME to pass on the caller's",
+    );
   }
   if (word.includes("=")) return word;
   return env[name] === undefined ? "" : `${name}=${env[name]}`;

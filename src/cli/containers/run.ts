@@ -118,7 +118,7 @@ function chooseRuntime(context: Context, wanted: string | undefined): RuntimeNam
     throw noRuntime("runc");
   }
   const name = RUNTIMES.find((runtime) => runtime === wanted);
-  if (!name) throw new UsageError(`runtime ${quote(wanted)} is not known`, "it is runc or crun");
+  if (!name) throw new UsageError(`runtime ${quote(wanted)} is not known`, "write runc or crun");
   if (!isThere(name)) throw noRuntime(name);
   return name;
 }

@@ -36,7 +36,7 @@ describe("a container's environment", () => {
       ["VENEER_BASE=debian", "VENEER_BASE="],
       ["VENEER_BASE=", "VENEER_BASE=debian"],
     ]) {
-      expect(() => optionsOfProcess(env, CONFIG.environment)).toThrow("VENEER_BASE is there twice");
+      expect(() => optionsOfProcess(env, CONFIG.environment)).toThrow("VENEER_BASE occurs twice");
     }
     expect(optionsOfProcess(["VENEER_BASE=debian", "VENEER_BASE=debian"], CONFIG.environment)?.base).toEqual({
       name: "debian",
