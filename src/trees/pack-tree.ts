@@ -181,8 +181,7 @@ async function* fileEntries(
   const type = { [S_IFCHR]: "character device", [S_IFBLK]: "block device", [S_IFIFO]: "fifo" }[
     stat.mode & S_IFMT
   ];
-  if (type === undefined)
-    throw new VeneerError("NO_IMAGE", `${quote(path)} is of a kind that a tar cannot hold`);
+  if (type === undefined) throw new VeneerError("NO_IMAGE", `${quote(path)} has a type that no tar holds`);
   const device = type === "fifo" ? {} : { major: stat.rdevMajor, minor: stat.rdevMinor };
   yield encodeEntry({ ...base, ...device, type: type as NewEntry["type"], size: 0 });
 }

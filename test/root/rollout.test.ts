@@ -265,7 +265,7 @@ describe("rollout", () => {
     expect(existsSync(join(host.root, "bases/debian/rollout"))).toBe(false);
   });
 
-  it("killed at any call goes on to the same end when it is called again", async () => {
+  it("killed at any call goes on to the same end when it is called again", { timeout: 600_000 }, async () => {
     const words = ["rollout", "debian", "--canary", "1", "--batch", "2"];
     const record = join(host.dir, "calls");
     const program = join(host.bin, "veneer");
