@@ -41,7 +41,8 @@ const LXC_OPTIONS: readonly Option[] = [
 
 export const command: Command = {
   name: "setup",
-  summary: "Make veneer known to an engine: lxc, lxd, incus, nspawn, podman, docker, containerd, crio or cdi",
+  summary:
+    "Configure an engine to use veneer: lxc, lxd, incus, nspawn, podman, docker, containerd, crio or cdi",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, ...ROOT_OPTIONS, ...LXC_OPTIONS],
   outside: true,
@@ -53,14 +54,14 @@ With lxc and a NAME, it gives that container its base, in the container's own co
 does not exist. With lxc alone, it puts the hooks into the configuration of new containers, whose lxc.environment then names the
 base.
 
-With nspawn and a NAME it gives that machine of systemd-nspawn its root: 'machinectl start NAME' mounts it before and
-unmounts it after.
+With nspawn and a NAME, it gives that machine of systemd-nspawn its root: 'machinectl start NAME' mounts the root, and the
+end of the machine unmounts it.
 
-With lxd or incus and the NAME of a profile, which is made where it is missing, it gives the containers of that profile
+With lxd or incus and the NAME of a profile, which is created if it does not exist, it gives the containers of that profile
 the base.
 
-With cdi it writes a CDI specification with a device for each base, veneer.run/base=NAME, and keeps it right as bases
-come and go.`,
+With cdi, it writes a CDI specification with a device for each base, veneer.run/base=NAME, which follows the bases as they
+are made and removed.`,
   examples: [
     "veneer setup docker --dry-run",
     "veneer setup podman",

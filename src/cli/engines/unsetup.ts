@@ -23,8 +23,8 @@ export const command: Command = {
   summary: "Revert what setup changed for an engine",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, LXCPATH_OPTION],
-  description: `A file that is as setup left it becomes byte for byte what it was before. From one that somebody has
-changed since, only what setup put in is taken out. With a NAME: the configuration of that container, machine or
+  description: `A file that nobody has changed since setup becomes byte for byte what it was before. From a file that somebody has
+changed, only what setup added is removed. With a NAME: the configuration of that container, machine or
 profile; instances stay.`,
   run(context, input) {
     if (isLxdKind(input.operands[0])) return unsetupLxd(context, input);

@@ -11,12 +11,12 @@ export const command: Command = {
   name: "mount",
   summary: "Mount an instance on the host",
   description: `
-Prints the mount point: DIR, or RUN/mnt/ID. Set-user-ID bits are without effect there unless --suid is given, device
-files unless --dev is: a root that chroot or a container will use needs both. While it is mounted no container can
-start on the instance. A mount is remembered: --all brings back, after a reboot, what was mounted and never
-unmounted, and what users have of shared bases. An instance that is mounted there in that way already stays as it is.
+Prints the mount point: DIR, or RUN/mnt/ID. Set-user-ID bits have no effect there unless --suid is given, device
+files unless --dev is: a root for chroot or a container needs both. While the instance is mounted, no container can
+start on it. veneer remembers the mount: after a reboot, --all restores what was mounted and never
+unmounted, and the bases shared with users. An instance that is already mounted there in the same way stays as it is.
 
-With --fresh BASE the instance is made for this mount, and 'veneer umount' removes it with all that was written.`,
+With --fresh BASE, the instance is made for this mount, and 'veneer umount' removes it with everything that was written.`,
   operands: [
     { name: "ID", optional: true, complete: "instance" },
     { name: "DIR", optional: true, complete: "directory" },
@@ -27,7 +27,7 @@ With --fresh BASE the instance is made for this mount, and 'veneer umount' remov
     {
       name: "--fresh",
       value: "BASE[@V]",
-      help: "make the instance for this mount; it goes with umount",
+      help: "make the instance for this mount; umount removes it",
       complete: "base",
     },
     ...UPPER_OPTIONS.map((option) => ({ ...option, help: `with --fresh: ${option.help}` })),
