@@ -4,7 +4,6 @@ import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node
 import { join } from "node:path";
 import { makeTree } from "../test/helpers/tree.ts";
 import { type Setting, VENEER } from "./context.ts";
-import { cachedBy, measureDocker, measurePodman, onDisk, READ } from "./sharing-peers.ts";
 import type { Report, Row } from "./table.ts";
 
 const BASES = 10;
@@ -20,30 +19,20 @@ export async function benchSharing(setting: Setting, _runs: number, quick: boole
     const systems = Array.from({ length: count }, (_, index) =>
       plantSystem(join(dir, `system${index}`), index),
     );
-    const one = await measure(dir, "one", systems.slice(0, 1), count, true);
-    const shared = await measure(dir, "shared", systems, 1, true);
-    const apart = await measure(dir, "apart", systems, 1, false);
-    const peers = [
-      { name: "podman", amounts: await measurePodman(dir, systems, cached) },
-      { name: "Docker", amounts: await measureDocker(dir, systems, cached) },
-    ];
+    const one = measure(dir, "one", systems.slice(0, 1), count, true);
+    const shared = measure(dir, "shared", systems, 1, true);
+    const apart = measure(dir, "apart", systems, 1, false);
     const ratio = (what: string, of: number, against: number, goal?: number): Row => ({
       what,
       ratio: of / against,
       ...(goal !== undefined && { goal }),
     });
-    const peer = (what: "disk" | "cache") =>
-      peers.map(({ name, amounts }) => {
-        const title = `the same, as ${count} images of ${name}`;
-        return amounts ? ratio(title, amounts[what], one[what]) : { what: title, skipped: "not installed" };
-      });
     const each = `of ${count} bases`;
     return {
       title: "One file in many layers",
       rows: [
         ratio(`disk ${each}, against one base`, shared.disk, one.disk, 1 + (count * 2 * OWN) / 100),
         ratio(`the same with "shareFiles": false`, apart.disk, one.disk),
-        ...peer("disk"),
         ratio(
           `page cache ${each}, a container on each, against ${count} on one`,
           shared.cache,
@@ -51,7 +40,6 @@ export async function benchSharing(setting: Setting, _runs: number, quick: boole
           1 + (count * 2 * OWN) / 100,
         ),
         ratio(`the same with "shareFiles": false`, apart.cache, one.cache),
-        ...peer("cache"),
       ],
       results: [],
       notes: [
@@ -67,13 +55,7 @@ export async function benchSharing(setting: Setting, _runs: number, quick: boole
 const mega = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
 
 /** Imports the systems into a store of their own and runs `containers` on each base; bytes. */
-async function measure(
-  dir: string,
-  name: string,
-  systems: readonly string[],
-  containers: number,
-  share: boolean,
-) {
+function measure(dir: string, name: string, systems: readonly string[], containers: number, share: boolean) {
   const config = join(dir, `${name}.json`);
   writeFileSync(config, JSON.stringify({ shareFiles: share }));
   const root = join(dir, name);
@@ -81,16 +63,21 @@ async function measure(
   for (const [index, system] of systems.entries()) {
     execFileSync(VENEER, [...options, "base", "import", `b${index}`, system], { stdio: "ignore" });
   }
-  const disk = onDisk(join(root, "layers"));
-  const cache = await cachedBy(cached, () => {
-    for (const index of systems.keys()) {
-      for (let count = 0; count < containers; count++) {
-        execFileSync(VENEER, [...options, "run", `b${index}`, "--network", "none", "--", ...READ], {
-          stdio: "ignore",
-        });
-      }
+  const disk = Number(
+    execFileSync("du", ["-sxB1", join(root, "layers")], { encoding: "utf8" }).split("\t")[0],
+  );
+  execFileSync("sync");
+  writeFileSync("/proc/sys/vm/drop_caches", "3");
+  const before = cached();
+  for (const index of systems.keys()) {
+    for (let count = 0; count < containers; count++) {
+      const read = ["--", "/bin/sh", "-c", "find /usr -type f -exec cat {} + >/dev/null"];
+      execFileSync(VENEER, [...options, "run", `b${index}`, "--network", "none", ...read], {
+        stdio: "ignore",
+      });
     }
-  });
+  }
+  const cache = cached() - before;
   rmSync(root, { recursive: true });
   return { disk, cache };
 }
