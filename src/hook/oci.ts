@@ -2,7 +2,7 @@
 
 import { VeneerError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
-import { refuseInstanceOfImage } from "../request/image-annotations.ts";
+import { refuseInstanceOfImage, refuseLabelsOfImage } from "../request/image-annotations.ts";
 import {
   hasUserNamespace,
   parseBundleConfig,
@@ -58,6 +58,7 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
   const config = withContext(`container ${id}`, () => parseBundleConfig(readBundleText(file), file));
   const root = rootPath(config, bundle);
   if (requested.instance === undefined) refuseInstanceOfImage(root, asked.instance);
+  refuseLabelsOfImage(file, asked);
   // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
   const { store } = settings;
   if (withContext(`look at the root of container ${id}`, () => isCovered(store, pid, root), explainError)) {

@@ -23,7 +23,7 @@ export function findMembers(init: number): Members {
   const test = memberTest(init);
   const known = new Set(listPids().filter(test.isMember));
   known.add(init);
-  const freezer = findFreezer(init, known, test.belongs);
+  const freezer = findFreezer(init, known, test);
   const grouped = new Set(freezer ? pidsIn(freezer.path) : []);
   const outside = [...known].filter((pid) => !grouped.has(pid)).flatMap((pid) => identify(pid) ?? []);
   return {
@@ -41,11 +41,11 @@ function memberTest(init: number) {
   const depth = depthOf(init);
   const isMember = (pid: number) =>
     namespaceOf(pid, "mnt") === mount || (pids !== undefined && namespaceOf(pid, "pid") === pids);
-  return {
-    isMember,
-    /** containers inside it belong to it; 0 is a process that this pid namespace cannot see */
-    belongs: (pid: number) => pid !== 0 && (isMember(pid) || depthOf(pid) > depth || isGone(pid)),
-  };
+  const isOurs = (pid: number) => pid !== 0 && (isMember(pid) || isGone(pid));
+  /** containers inside it belong to it; 0 is a process that this pid namespace cannot see */
+  const belongs = (pid: number) => isOurs(pid) || (pid !== 0 && depthOf(pid) > depth);
+  // with the host's pid namespace, other containers are as deep as those inside it: only its own group tells them apart
+  return { isMember, belongs, belongsAbove: pids === undefined ? isOurs : belongs };
 }
 
 function isGone(pid: number): boolean {
@@ -65,7 +65,7 @@ function depthOf(pid: number): number {
 function findFreezer(
   init: number,
   known: ReadonlySet<number>,
-  belongs: (pid: number) => boolean,
+  test: Pick<ReturnType<typeof memberTest>, "belongs" | "belongsAbove">,
 ): Freezer | undefined {
   const text = gone(() => readText(`/proc/${init}/cgroup`)) ?? "";
   const mounts = parseMountinfo(readMountinfo("self") ?? "");
@@ -74,7 +74,7 @@ function findFreezer(
     let found: Freezer | undefined;
     for (let group = path; group !== top && canFreeze(kind, group); group = parentOf(group)) {
       const pids = new Set(pidsIn(group));
-      if (![...pids].every(belongs)) break;
+      if (![...pids].every(group === path ? test.belongs : test.belongsAbove)) break;
       found = { kind, path: group };
       if ([...known].every((pid) => pids.has(pid) || isGone(pid))) break;
     }

@@ -4,6 +4,7 @@
  */
 import { VeneerError } from "../errors.ts";
 import { readText } from "../sys/fd.ts";
+import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
 /** root.path where the engine keeps images in containers/storage: that storage, and the container's layer. */
@@ -32,6 +33,25 @@ export function refuseInstanceOfImage(root: string, instance: string | undefined
   throw new VeneerError("NOT_ALLOWED", `the image names the instance ${quote(instance)}`, {
     hint: "an image must not choose whose files it gets: use one without the annotation run.veneer.instance",
   });
+}
+
+/** Where umoci notes of which image it made a bundle: umoci-unpack(1). */
+const UMOCI = "umoci.json";
+
+/**
+ * Throws where a bundle is one of umoci's and its annotations ask for anything: umoci makes annotations of an image's
+ * labels (conversion.md of the image specification), and nothing tells them from others. `file`: its config.json.
+ */
+export function refuseLabelsOfImage(file: string, asked: object): void {
+  const isAsked = Object.values(asked).some((value) => value !== undefined);
+  if (!isAsked || !lstatMaybe(`${file.slice(0, file.lastIndexOf("/"))}/${UMOCI}`)) return;
+  throw new VeneerError(
+    "NOT_ALLOWED",
+    `annotations run.veneer.* in ${quote(file)} may be labels of its image`,
+    {
+      hint: `an image chooses no base: name it in the hook's arguments; if the annotations are yours, remove ${UMOCI} from the bundle`,
+    },
+  );
 }
 
 /** Containers that go with their end have a list of their own. */

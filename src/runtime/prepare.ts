@@ -2,7 +2,7 @@
 
 import { VeneerError, withContext } from "../errors.ts";
 import { dockerOwner, ownedInstance } from "../request/docker.ts";
-import { refuseInstanceOfImage } from "../request/image-annotations.ts";
+import { refuseInstanceOfImage, refuseLabelsOfImage } from "../request/image-annotations.ts";
 import { type BundleConfig, rootPath } from "../request/oci-config.ts";
 import {
   isSandbox,
@@ -85,6 +85,7 @@ function requestOf(
   const annotations = withContext(bundle.file, () => optionsOfAnnotations(config.annotations));
   if (byHand) return mergeOptions(annotations, {}, settings.config, id);
   refuseInstanceOfImage(config.root.path, annotations.instance);
+  refuseLabelsOfImage(bundle.file, annotations);
   const environment = optionsOfProcess(config.process?.env ?? [], settings.config.environment) ?? {};
   const owner = dockerOwner(config, id);
   const owned = owner && ownedInstance({ ...environment, ...annotations }, id);
