@@ -94,3 +94,16 @@ it("clone and commit of an upper that is exchanged keep to it", async () => {
   for (const directory of ["instances", "layers"])
     expect(await holdsSecret(join(host.root, directory))).toBe(false);
 });
+
+it("adopt of an upper that is exchanged keeps to it", async () => {
+  const lower = join(host.dir, "lower");
+  mkdirSync(join(lower, "etc"), { recursive: true });
+  await host.ok("base", "import", "low", lower);
+  for (let round = 0; round < ROUNDS; round++) {
+    const directory = join(host.dir, "lxc", `web${round}`);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, "config"), `lxc.rootfs.path = overlay:${lower}:${tree}\n`);
+    expectDone(await host.veneer("adopt", directory, "--base", "low"));
+  }
+  expect(await holdsSecret(join(host.root, "instances"))).toBe(false);
+});
