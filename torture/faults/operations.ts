@@ -259,7 +259,7 @@ export const OPERATIONS: readonly Operation[] = [
   }),
   verb("umount", "umount web", { prepare: (world) => world.ok("mount", "web"), done: /not mounted/ }),
   verb("clone", "clone kept copy", { done: /exists/, proof: has(instance("copy")) }),
-  verb("commit", "commit kept made", { proof: has(base("made")), bases: true }),
+  verb("commit", "commit kept made", { done: /exists/, proof: has(base("made")), bases: true }),
   verb("rm", "rm web", { done: /no instance/, proof: hasNot(instance("web")) }),
   verb("cutover", "cutover web b@2", { done: /is on/, proof: isOn("web", 2) }),
   verb("fallback", "fallback web", {
@@ -331,7 +331,6 @@ export const OPERATIONS: readonly Operation[] = [
     done: /no container|not running/,
   }),
   verb("bundle", "bundle b DIR/work/bundle", { done: /not empty|exists/ }),
-  verb("unshare", "unshare -- true"),
   // keep tidy
   verb("gc", "gc", {
     prepare: async ({ host }) => {
@@ -384,8 +383,9 @@ const LXC_PLAIN = (veneer: string) => [
   `lxc.hook.post-stop = ${veneer} hook lxc`,
 ];
 
-/** Covered as a part of others: what they are called by. */
+/** Covered as a part of others, or elsewhere: by what. */
 const WITHIN: Readonly<Record<string, string>> = {
+  unshare: "for users without root: test/e2e/rootless.test.ts",
   hook: "hook oci, hook lxc, hook precreate",
   runtime: "runtime run, runtime create",
   "internal enter-session": "base edit, a command",
