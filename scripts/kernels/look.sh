@@ -28,7 +28,7 @@ mounts >/run/before
 tree=/srv/tree
 mkdir -p $tree/{bin,dev,etc,proc,root,run,sys,tmp,usr/bin,var/lib}
 cp /bin/busybox $tree/bin/
-for applet in sh cat ls sleep stat touch; do ln -s busybox $tree/bin/$applet; done
+for applet in sh cat ls mv sleep stat touch; do ln -s busybox $tree/bin/$applet; done
 echo first >$tree/etc/version
 echo root:x:0:0::/root:/bin/sh >$tree/etc/passwd
 touch $tree/etc/os-release
@@ -78,7 +78,7 @@ try LXC "0 second" lxc-execute -n plain -- /bin/sh -c 'echo $(stat -c %u /etc/ve
 try "LXC, lxc.idmap" "0 second" lxc-execute -n mapped -- /bin/sh -c 'echo $(stat -c %u /etc/version) $(cat /etc/version)'
 
 try create web1 veneer create web1 b@1
-veneer run b@1 --name web1 -- sh -c 'while :; do cat /etc/version >/seen; sleep 1; done' >/dev/null 2>&1 &
+veneer run b@1 --name web1 -- sh -c 'while :; do cat /etc/version >/new; mv /new /seen; sleep 1; done' >/dev/null 2>&1 &
 until [ "$(veneer ps --json | jq length)" = 1 ]; do sleep 0.5; done
 pid=$(veneer ps --json | jq '.[0].pid')
 # the guest is slow: a container may stand still for longer than usual

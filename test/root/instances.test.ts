@@ -250,6 +250,17 @@ describe("an instance in memory", () => {
     await host.ok("umount", "web1");
     expect(existsSync(join(await host.ok("mount", "web1"), "etc/own"))).toBe(false);
   });
+
+  it("is unmounted where overlays have no file handles, as before Linux 6.6", async () => {
+    await host.ok("create", "web1", "small", "--tmpfs", "2m");
+    const inject = ["-e", "inject=name_to_handle_at:error=EINVAL"];
+    const words = ["-f", "-qq", "-o", "/dev/null", ...inject, join(host.bin, "veneer")];
+    const root = (await must("strace", [...words, "mount", "web1"])).trim();
+    expect(readdirSync(root)).toContain("etc");
+    await must("strace", [...words, "umount", "web1"]);
+    expect((await must("findmnt", ["-rno", "TARGET"])).includes(root)).toBe(false);
+    expect(await host.veneer("umount", "web1")).toMatchObject({ status: 1 });
+  });
 });
 
 describe("rm", () => {

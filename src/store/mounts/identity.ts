@@ -72,7 +72,8 @@ export function isAttached(record: Attached): boolean {
   if (device === undefined) return isMountedAtTarget(record);
   const place = mount === undefined ? "unknown" : mountPointOf(mount);
   if (place !== "unknown") return place === target;
-  const isIt = (entry: MountEntry) => entry.device === device && entry.target === target;
+  const isIt = (entry: MountEntry) =>
+    entry.type === "overlay" && entry.device === device && entry.target === target;
   if (!parseMountinfo(readMountinfo("self") ?? "").some(isIt)) return false;
   return upper === undefined || hostOverlay !== undefined || isUpperInUse(upper);
 }
@@ -89,6 +90,10 @@ export function isMountedAtTarget(record: Attached): boolean {
   if (!root) return false;
   const { isMountRoot, unique } = mountStatus(root.number);
   if (!isMountRoot || (overlay?.mount !== undefined && unique !== overlay.mount)) return false;
+  // an upper in memory before Linux 6.6: it has no path to ask by, and its overlay no handle
+  if (upper === undefined && overlay?.device !== undefined && upperHandle(root) === undefined) {
+    return mountStatus(root.number).device === overlay.device;
+  }
   return isOverlayOf({ ...(overlay && { overlay }), ...(upper !== undefined && { upper }) }, root);
 }
 
