@@ -75,7 +75,7 @@ function lowerOf(hook: LxcHook, path: string, config: LxcConfig): string {
   );
 }
 
-/** Whether the root has an overlay of ours already: pre-start has mounted it, on the host (hook-lxc-host.ts). */
+/** Whether the root has an overlay of ours already: pre-start has mounted it, on the host (hook/lxc-unprivileged.ts). */
 export function isMountedBefore(hook: LxcHook): boolean {
   const overlay = /^overlay(?:fs)?:(.*):[^:]*$/.exec(hook.rootfs)?.[1];
   const path = overlay ?? hook.rootfs.replace(/^dir:/, "");

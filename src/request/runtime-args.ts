@@ -1,6 +1,6 @@
 /**
  * The command line of an OCI runtime, read as runc and crun read theirs. Pure. Words are strings that stand for any
- * bytes (text/bytes.ts), and are only read here: the real runtime gets the caller's own.
+ * bytes (text/file-names.ts), and are only read here: the real runtime gets the caller's own.
  */
 import { type Dialect, dialectOf, ENDING, PREPARED, type RuntimeOption } from "./runtime-options.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Covers the root of a container that is being created, from a hook at prestart or createRuntime: the runtime
  * has mounted root.path and everything below it in the container's mount namespace. One that resolves root.path
- * again before it pivots (older runc, crun) takes the overlay on top of it; one that holds it open (held-root.ts)
+ * again before it pivots (older runc, crun) takes the overlay on top of it; one that holds it open (runtime-root-fd.ts)
  * pivots below the overlay, and is followed there (start/follow-pivot.ts).
  */
 import { VeneerError } from "../errors.ts";

@@ -149,7 +149,7 @@ async function everywhere(
 }
 
 describe("a rebase of a running container", () => {
-  it("is killed at each call that changes something", { timeout: 300_000 }, async (context) => {
+  it("is killed at each call that changes something", { timeout: 600_000 }, async (context) => {
     await need(context, "strace", tryStrace);
     const told = new Set<string>();
     let guarded = 0;
@@ -169,7 +169,7 @@ describe("a rebase of a running container", () => {
     expect([...told].sort()).toEqual(["on its new root", "on its old root"]);
   });
 
-  it("fails at each call that changes something", { timeout: 300_000 }, async (context) => {
+  it("fails at each call that changes something", { timeout: 600_000 }, async (context) => {
     await need(context, "strace", tryStrace);
     let failures = 0;
     await everywhere(failAt, async (current, where, { status, stderr }) => {

@@ -6,7 +6,7 @@ import type { Command } from "../framework/command.ts";
 /** Milliseconds for a process that was killed to be gone with all that it held. */
 const GONE_WITHIN = 1000;
 
-/** Called by the guard of a live rebase (apply/live-guard.ts). */
+/** Called by the guard of a live rebase (live/watchdog.ts), and before a command that finds a killed one. */
 export const command: Command = {
   name: "internal recover",
   summary: "Finish or revert live rebases that were killed",
