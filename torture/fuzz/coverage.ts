@@ -1,6 +1,7 @@
 /** libFuzzer on the small program's C, with the address and undefined behaviour sanitizers. */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import { PROJECT, sh } from "../../test/helpers/host.ts";
 import { isChosen, type Setting } from "../part.ts";
 
@@ -10,6 +11,12 @@ const SEEDS = [
   '{"annotation\\u017f":{},"Annotations":1,"hooks":{"poststop":[{"path":"/x"}]}}',
   "caf\u00e9 \ud83d\ude00 \udcff",
 ];
+
+/** Runs what takes its time: a compiler, a fuzzer. */
+async function long(file: string, args: readonly string[], env: Record<string, string> = {}) {
+  const { exitCode = 128, stderr } = await execa(file, args, { reject: false, stdin: "ignore", env });
+  return { exitCode, stderr };
+}
 
 export async function fuzzCoverage(setting: Setting): Promise<void> {
   const { counts, quick } = setting;
@@ -24,8 +31,10 @@ export async function fuzzCoverage(setting: Setting): Promise<void> {
     counts.note("coverage-guided fuzzing was not done: build/fuzz-host is made by a run without --quick");
     return;
   }
-  const built = await sh("node", [join(PROJECT, "torture/fuzz/build.mjs"), program]);
-  if (built.status !== 0) throw new Error(`clang: ${built.stderr.slice(-500)}`);
+  if (!quick) {
+    const built = await long("node", [join(PROJECT, "torture/fuzz/build.mjs"), program]);
+    if (built.exitCode !== 0) throw new Error(`clang: ${built.stderr.slice(-500)}`);
+  }
   const seconds = Math.max(5, Math.floor((setting.deadline - Date.now()) / 1000));
   const dir = mkdtempSync("/tmp/veneer-torture-fuzz-");
   const corpus = join(dir, "corpus");
@@ -43,15 +52,10 @@ export async function fuzzCoverage(setting: Setting): Promise<void> {
     "-max_len=4096",
   ];
   const options = ["-print_final_stats=1", `-artifact_prefix=${dir}/`, corpus];
-  const { status, stderr } = await sh(
+  const { exitCode: status, stderr } = await long(
     "timeout",
     ["-k", "5", String(seconds + 120), program, ...words, ...options],
-    {
-      env: {
-        ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1",
-        UBSAN_OPTIONS: "print_stacktrace=1",
-      },
-    },
+    { ASAN_OPTIONS: "detect_leaks=0:allocator_may_return_null=1", UBSAN_OPTIONS: "print_stacktrace=1" },
   );
   const stat = (name: string) => Number(new RegExp(`stat::${name}: +([0-9]+)`).exec(stderr)?.[1] ?? 0);
   counts.add("inputs of the C program, guided by coverage", stat("number_of_executed_units"));
