@@ -48,9 +48,10 @@ const ACTIONS: readonly ((bytes: Uint8Array) => void)[] = [
   // the annotations of a bundle, and where they are
   (bytes) => {
     const text = decodeName(bytes);
-    const { error } = attempt(() => readBundleConfig(text, "config.json", true));
+    const { value, error } = attempt(() => readBundleConfig(text, "config.json", true));
     if (error instanceof TypeError || error instanceof ReferenceError) differs(`bundle: ${error}`);
-    attempt(() => locate(text, ["annotations", "run.veneer.base"]));
+    // only of what was taken: what locate() does with other text is not said
+    if (value !== undefined) locate(text, ["annotations", "run.veneer.base"]);
   },
   // bytes to text and back
   (bytes) => {
