@@ -273,8 +273,8 @@ export const ERROR_CODES = {
   ],
   PARTS: ["The upper of the instance is in parts that its definition does not name.", "Run `veneer gc`."],
   PAUSE: [
-    "A container would be paused for longer than allowed, or was, and its rebase was reverted.",
-    "Allow more with `--pause-limit`, or stop the container to rebase it.",
+    "A container would be paused for longer than allowed, or was, and its rebase was reverted or its copy removed.",
+    "Allow more with `--pause-limit`, or stop the container to rebase or copy it.",
   ],
   PROGRAM_FAILED: ["Another program failed; its last line is in the error.", "Mend what that line says."],
   PROCESSOR: [

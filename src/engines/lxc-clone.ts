@@ -1,7 +1,7 @@
 /** `lxc.hook.clone`: a copy of a container gets a copy of its instance, and hooks that name it. */
 
 import { VeneerError, withContext } from "../errors.ts";
-import { cloneInstance } from "../instances/clone.ts";
+import { cloneInstance, holdUnused } from "../instances/clone.ts";
 import type { Settings } from "../request/config.ts";
 import type { LxcEnvironment } from "../request/lxc-hook.ts";
 import { setHookOptions, setValue } from "../request/lxc-text.ts";
@@ -40,7 +40,8 @@ export async function cloneForLxc(
   if (text === undefined) throw new VeneerError("NO_CONTAINER", `${config} does not exist`);
   const directory = config.slice(0, config.lastIndexOf("/"));
   const copy = freeName(store, directory, name);
-  await cloneInstance(store, instance, copy, { step() {} });
+  using source = holdUnused(store, instance);
+  await cloneInstance(store, source, copy, { step() {} });
   if (copy === name) markCopy(store, copy, config);
   withContext(`configuration of container ${displayName(name)}`, () => {
     const root = `${directory}/veneer`;

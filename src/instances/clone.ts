@@ -36,28 +36,58 @@ import { mergedInstance } from "./frozen-uppers-merge.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { refuseMounted } from "./while-unmounted.ts";
 
+/** An upper that can be copied, held meanwhile. */
+export interface CopySource extends Disposable {
+  /** what it is called in messages */
+  readonly id: string;
+  readonly definition: Instance;
+  /** Makes `target` the changes, as `overlay` says ({@link copyOverlay}). Called once at most. */
+  copy(target: string, overlay: "all" | "layer", progress: Progress): Promise<void>;
+}
+
+/** An instance that nothing uses, whose upper is copied. Throws while anything holds it. */
+export function holdUnused(store: Store, id: string): CopySource {
+  const lock = requireLock(store, id);
+  let lxc: Disposable | undefined;
+  const release = () => {
+    lxc?.[Symbol.dispose]();
+    lock[Symbol.dispose]();
+  };
+  try {
+    const definition = requireInstance(store, id);
+    lxc = holdLxc(store, id);
+    refuseMounted(store, id, definition);
+    return {
+      id,
+      definition,
+      copy: (target, overlay, progress) => copyUpper(store, id, definition, target, progress, overlay),
+      [Symbol.dispose]: release,
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
 /**
- * Makes `name` with the definition and the changes that `id` has now, by reflink where the file system can.
- * The copy appears whole and is durable on return. Throws while anything holds `id`.
+ * Makes `name` with the definition of `source` and the changes that it has now, by reflink where the file system can.
+ * The copy appears whole and is durable on return.
  */
 export async function cloneInstance(
   store: Store,
-  id: string,
+  source: CopySource,
   name: string,
   progress: Progress,
 ): Promise<void> {
-  using _lock = requireLock(store, id);
-  const instance = requireInstance(store, id);
-  using _lxc = holdLxc(store, id);
-  refuseMounted(store, id, instance);
+  const { definition } = source;
   if (readInstance(store, name)) throw exists(name);
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/1`, 0o700);
-  if (instance.tmpfs === undefined) {
-    await copyUpper(store, id, instance, `${staging.path}/1/upper`, progress, "all");
+  if (definition.tmpfs === undefined) {
+    await source.copy(`${staging.path}/1/upper`, "all", progress);
     mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
   }
-  writeDocument(`${staging.path}/instance.json`, cloned(instance, new Date().toISOString()));
+  writeDocument(`${staging.path}/instance.json`, cloned(definition, new Date().toISOString()));
   progress.step("syncing");
   syncStore(store);
   publish(store, staging.path, name);
@@ -103,20 +133,17 @@ async function copyUpper(
  * Publishes what the instance changed as a layer: of the next version of its own base where `name` is that base and the
  * instance stands on the current version (or any, with `force`), else of a new base. The next version is not published
  * where the instance changed nothing, times aside, unless `always`. The instance stays as it is. Durable on return; a
- * kill in between leaves no version. Throws while anything holds the instance.
+ * kill in between leaves no version.
  */
 export async function commitInstance(
   store: Store,
-  id: string,
+  source: CopySource,
   name: string,
   progress: Progress,
   options: CommitOptions = {},
 ): Promise<Published> {
-  using _lock = requireLock(store, id);
-  const instance = requireInstance(store, id);
+  const { id, definition: instance } = source;
   refuseTmpfs(id, instance, "commit");
-  using _lxc = holdLxc(store, id);
-  refuseMounted(store, id, instance);
   const ground = readVersion(store, { name: instance.base, version: instance.version });
   checkInstanceDigest(id, instance, ground);
   const own = name === instance.base;
@@ -124,7 +151,7 @@ export async function commitInstance(
   using staging = makeStaging(store);
   mkdirat(AT_FDCWD, `${staging.path}/layer`, 0o700);
   checkStackable(ground, `${staging.path}/layer`);
-  await copyUpper(store, id, instance, `${staging.path}/layer/tree`, progress, "layer");
+  await source.copy(`${staging.path}/layer/tree`, "layer", progress);
   for (const path of options.exclude ?? []) discard(`${staging.path}/layer/tree`, path);
   if (own && !options.always && isUnchanged(store, ground, `${staging.path}/layer/tree`)) {
     return { ...ground, unchanged: true };

@@ -67,20 +67,32 @@ function mergeLocked(
       }
       unfold(directory);
       // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
-      const [bottom = "", ...higher] = partUppers(directory, { parts }).reverse();
+      const uppers = partUppers(directory, { parts });
       const what = `merge the parts of instance ${id}, generation ${number}`;
-      const done = withContext(what, () => {
-        liftInto(bottom, higher);
-        return layAll(store, higher, bottom, leftovers, { stopped });
-      });
+      const done = withContext(what, () => mergeUppers(store, uppers, leftovers, stopped));
       if (!done) return { instance: current, end: "stopped" };
-      syncUpper(bottom);
+      syncUpper(uppers.at(-1) as string);
       current = withoutParts(current, number);
       writeInstance(store, id, current);
     }
     leftovers.addParts(moveToTrash(store, `${directory}/parts`));
   }
   return { instance: current, end };
+}
+
+/**
+ * Makes the lowest of some uppers (top first) show what they show together. False where `stopped` ended it: then they
+ * show the same as before, together.
+ */
+export function mergeUppers(
+  store: Store,
+  uppers: readonly string[],
+  leftovers: Leftovers,
+  stopped: () => boolean,
+): boolean {
+  const [bottom = "", ...higher] = uppers.toReversed();
+  liftInto(bottom, higher);
+  return layAll(store, higher, bottom, leftovers, { stopped });
 }
 
 /**

@@ -22,7 +22,7 @@ import { emptyNewUpper, fillNewUpper } from "./new-upper.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, type Pause, type PauseLimit } from "./pause.ts";
 import { finishOrRevert, pivotToNewRoot } from "./pivot.ts";
-import { type Members, pidsIn } from "./processes.ts";
+import { findMembers, type Members, pidsIn } from "./processes.ts";
 import { openSources, type Prepared, prepareCopies, rebindAll, switchCopies } from "./root-copies.ts";
 import type { Guard } from "./watchdog.ts";
 
@@ -160,7 +160,7 @@ function trySwitch(
   try {
     state.guard.frozen(plan);
     freezeAll(plan, pause.left());
-    if (!members.freezer) plan = stopNewcomers(state);
+    if (!members.freezer) plan = stopNewcomers(state, members, () => findMembers(container.init.pid));
     const opened = openForWriting(frozen(members, plan), rootIds, lookNow(pause.check), pause.check);
     const judged = judge(opened, next, state.stays === undefined, pause.check);
     const inTheWay = blockers(judged.map(({ file }) => file));
@@ -195,7 +195,7 @@ function trySwitch(
 }
 
 export function pauseLimit({ record }: LiveContainer, limit: number): PauseLimit {
-  return { limit, container: record.container ?? record.key };
+  return { limit, container: record.container ?? record.key, act: "rebase" };
 }
 
 /** Processes that are frozen now. */

@@ -1,14 +1,14 @@
 /** Freezes every process of a container for a moment. */
 import { VeneerError } from "../errors.ts";
+import type { Store } from "../store/paths.ts";
 import type { Freezer } from "../sys/cgroup.ts";
 import { isErrno } from "../sys/errno.ts";
-import { readText, writeFile } from "../sys/fd.ts";
+import { type Fd, readText, writeFile } from "../sys/fd.ts";
 import { signalProcess, stateOf, threadsOf } from "../sys/process/processes.ts";
 import { SIGCONT, SIGSTOP } from "../sys/process/signals.ts";
-import { identify, type ProcessIdentity } from "../sys/process.ts";
-import type { SwitchState } from "./freeze-and-switch.ts";
-import { type FreezePlan, publishIntent } from "./journal.ts";
-import { findMembers, type Members } from "./processes.ts";
+import { identify } from "../sys/process.ts";
+import { type CopyIntent, type FreezePlan, publishIntent, type RebaseIntent } from "./journal.ts";
+import type { Members } from "./processes.ts";
 
 /** Milliseconds for all processes to freeze: one in an uninterruptible wait may take longer. */
 const FREEZE_TIME = 2000;
@@ -99,26 +99,30 @@ function isStopped(pid: number): boolean {
   );
 }
 
-/** Processes that have appeared outside of the group since `members` were listed. */
-function newcomers(init: number, members: Members): ProcessIdentity[] {
-  const known = new Set(members.pids);
-  return findMembers(init).outside.filter(({ pid }) => !known.has(pid));
+/** An intent that is published, and the locks that hold it. */
+export interface HeldIntent {
+  readonly store: Store;
+  readonly intent: RebaseIntent | CopyIntent;
+  readonly holders: Fd[];
 }
 
 /**
- * Freezes children that were born between the listing and the freeze; each is written to the intent before it is
- * stopped.
+ * Freezes processes that `look` finds outside of the group and that are not among `members`: children that were born
+ * between the listing and the freeze. Each is written to the intent before it is stopped. Returns the plan with them.
  */
-export function stopNewcomers({ store, container, intent, holders }: SwitchState): FreezePlan {
-  const { init, members } = container;
+export function stopNewcomers(
+  { store, intent, holders }: HeldIntent,
+  members: Members,
+  look: () => Members,
+): FreezePlan {
   let plan = intent.halt;
-  let known: Members = members;
+  const known = new Set(members.pids);
   try {
     for (let count = 0; count < 100; count++) {
-      const fresh = newcomers(init.pid, known);
+      const fresh = look().outside.filter(({ pid }) => !known.has(pid));
       if (fresh.length === 0) return plan;
       plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
-      known = { ...known, pids: [...known.pids, ...fresh.map(({ pid }) => pid)] };
+      for (const { pid } of fresh) known.add(pid);
       holders.push(publishIntent(store, { ...intent, halt: plan }, true));
       freezeAll({ ...plan, stopped: fresh });
     }

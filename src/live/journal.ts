@@ -1,5 +1,5 @@
 /**
- * The intent of a live rebase: what it is about to do to a container, written before it begins, with all that is
+ * The intent of a live rebase or copy: what it is about to do to a container, written before it begins, with all that is
  * needed to thaw the container again.
  */
 import { VeneerError } from "../errors.ts";
@@ -44,8 +44,21 @@ export interface FreezePlan {
   readonly frozenBefore: boolean;
 }
 
-export interface RebaseIntent {
+interface Intent {
   readonly key: string;
+  readonly halt: FreezePlan;
+  /** as they were */
+  readonly record: UseRecord;
+  readonly instance?: Instance;
+}
+
+/** The upper of what runs is copied: there is nothing to do but to thaw it. */
+export interface CopyIntent extends Intent {
+  readonly copy: true;
+}
+
+export interface RebaseIntent extends Intent {
+  readonly copy?: undefined;
   /** the container's first process */
   readonly init: ProcessIdentity;
   /** id of the mount that is its root */
@@ -54,10 +67,6 @@ export interface RebaseIntent {
   readonly shared: boolean;
   /** further namespaces with a copy of that root */
   readonly copies?: readonly Pick<RebaseIntent, "init" | "root" | "shared">[];
-  readonly halt: FreezePlan;
-  /** as they were */
-  readonly record: UseRecord;
-  readonly instance?: Instance;
   /** the upper that the container will write to */
   readonly part: string;
   /** it was made for this switch */
@@ -71,7 +80,7 @@ export interface RebaseIntent {
  * knows that its maker was killed. `again`: replaces an intent that the caller holds; otherwise throws BUSY where
  * there is one.
  */
-export function publishIntent(store: Store, intent: RebaseIntent, again = false): Fd {
+export function publishIntent(store: Store, intent: RebaseIntent | CopyIntent, again = false): Fd {
   const path = paths.moving(store, intent.key);
   mkdirs(path.slice(0, path.lastIndexOf("/")), 0o700);
   const temporary = `${path}.${uniqueSuffix()}`;
@@ -90,13 +99,17 @@ export function publishIntent(store: Store, intent: RebaseIntent, again = false)
 }
 
 function beingRebased({ container, key }: UseRecord): VeneerError {
-  return new VeneerError("BUSY", `container ${container ?? key} is being rebased by another veneer process`, {
-    hint: "try again in a moment",
-  });
+  return new VeneerError(
+    "BUSY",
+    `container ${container ?? key} is being rebased or copied by another veneer process`,
+    {
+      hint: "try again in a moment",
+    },
+  );
 }
 
 /**
- * Locks the ephemeral upper of a container against another live rebase, as an instance's lock does for an instance.
+ * Locks the ephemeral upper of a container against another live rebase or copy, as an instance's lock does for an instance.
  * Undefined for a container without one, or whose upper is gone. Throws BUSY.
  */
 export function lockEphemeral(store: Store, record: UseRecord): Fd | undefined {
@@ -112,10 +125,10 @@ export function removeIntent(store: Store, key: string): void {
   unlinkQuietly(paths.moving(store, key));
 }
 
-export function readIntent(store: Store, key: string): RebaseIntent | undefined {
+export function readIntent(store: Store, key: string): RebaseIntent | CopyIntent | undefined {
   const hint =
     "the container may be frozen: thaw it ('cgroup.freeze' or 'freezer.state' of its control group), then remove that file";
-  return readDocument<RebaseIntent>(paths.moving(store, key), validateMoving, hint);
+  return readDocument<RebaseIntent | CopyIntent>(paths.moving(store, key), validateMoving, hint);
 }
 
 /** Keys of all intents. */

@@ -12,6 +12,8 @@ export interface PauseLimit {
   /** milliseconds */
   readonly limit: number;
   readonly container: string;
+  /** what it is paused for */
+  readonly act: "rebase" | "copy";
 }
 
 /** A pause that begins now. `check` throws once it has lasted too long; `left` is the rest, in milliseconds. */
@@ -41,9 +43,9 @@ export function refuseLongPause(wanted: PauseLimit, looking: number, mounts: num
   throw tooLong(wanted, `would take ${Math.round(least)} ms at least, with ${mounts} mounts to move`);
 }
 
-function tooLong({ limit, container }: PauseLimit, why: string): VeneerError {
-  const what = `container ${displayName(container)} may be paused for ${limit} ms, and its rebase ${why}`;
+function tooLong({ limit, container, act }: PauseLimit, why: string): VeneerError {
+  const what = `container ${displayName(container)} may be paused for ${limit} ms, and its ${act} ${why}`;
   return new VeneerError("PAUSE", what, {
-    hint: "nothing was changed: allow more with --pause-limit MILLISECONDS, or stop the container to rebase it",
+    hint: `nothing was changed: allow more with --pause-limit MILLISECONDS, or stop the container to ${act} it`,
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Recovers a container whose live rebase was killed: its processes may be frozen, with the new root half in place.
+ * Recovers a container whose live rebase, or copy, was killed: its processes may be frozen, with the new root half in place.
  * The kernel is asked how far the switch got.
  */
 import { withContext } from "../errors.ts";
@@ -10,6 +10,7 @@ import { ignoreSignals } from "../sys/process/signals.ts";
 import { isAlive } from "../sys/process.ts";
 import { thawAll } from "./freeze.ts";
 import {
+  type CopyIntent,
   holdIntent,
   listIntents,
   lockEphemeral,
@@ -21,21 +22,26 @@ import { moveBackDurably } from "./move-changes.ts";
 import { finishOrRevert } from "./pivot.ts";
 import { revertDocuments } from "./switch-root.ts";
 
-/** `old`, `new`: the root that the container now runs on; `gone`: it has ended. */
-export type Recovered = "old" | "new" | "gone";
+/** `old`, `new`: the root that the container now runs on; `thawed`: it was copied; `gone`: it has ended. */
+export type Recovered = "old" | "new" | "thawed" | "gone";
 
-const TOLD = { old: "runs on its old root", new: "runs on its new root", gone: "has ended" } as const;
+const TOLD = {
+  old: "runs on its old root",
+  new: "runs on its new root",
+  thawed: "continues",
+  gone: "has ended",
+} as const;
 
 /** The line that a user is shown. */
-export function recoveredLine({ record }: RebaseIntent, result: Recovered): string {
+export function recoveredLine({ record, copy }: RebaseIntent | CopyIntent, result: Recovered): string {
   const name = record.instance ?? record.container ?? record.key;
-  return `veneer: a rebase of ${name} was killed midway: it ${TOLD[result]}`;
+  return `veneer: a ${copy ? "copy" : "rebase"} of ${name} was killed midway: it ${TOLD[result]}`;
 }
 
 /** Recovers every container whose rebase was killed; rebases under way are left alone. Calls `report` for each. */
 export function recoverAll(
   store: Store,
-  report: (intent: RebaseIntent, result: Recovered) => void,
+  report: (intent: RebaseIntent | CopyIntent, result: Recovered) => void,
   failed: (error: unknown) => void,
 ): void {
   for (const key of listIntents(store)) {
@@ -61,7 +67,12 @@ export function recoverOne(store: Store, key: string | undefined): void {
 }
 
 /** Idempotent. The caller holds the intent, and the instance's lock or the ephemeral upper. */
-function recover(store: Store, intent: RebaseIntent): Recovered {
+function recover(store: Store, intent: RebaseIntent | CopyIntent): Recovered {
+  if (intent.copy) {
+    thawAll(intent.halt);
+    removeIntent(store, intent.key);
+    return "thawed";
+  }
   const { init, halt, record, instance } = intent;
   const name = record.container ?? record.key;
   return withContext(`recover container ${name}, whose rebase was killed`, () => {

@@ -2,8 +2,9 @@
 import type { FsIds } from "./credentials.ts";
 import { isErrno } from "./errno.ts";
 import { Fd, openat, readlink, readText } from "./fd.ts";
+import { fileSystemMagic } from "./files/data.ts";
 import { AT_FDCWD, NSFS_MAGIC, O_NONBLOCK, O_RDONLY } from "./flags.ts";
-import { check, syscall } from "./libc.ts";
+import { syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 import { fstat, stat } from "./stat.ts";
 
@@ -61,9 +62,7 @@ export function openNamespace(path: string): Fd {
 }
 
 export function isNamespace(fd: Fd): boolean {
-  const buffer = new Uint8Array(128);
-  check(syscall(SYS.fstatfs, fd.number, buffer), "fstatfs");
-  return new DataView(buffer.buffer).getBigUint64(0, true) === BigInt(NSFS_MAGIC);
+  return fileSystemMagic(fd.number) === NSFS_MAGIC;
 }
 
 /** The maps of a process's user namespace, as this process's namespace counts. */

@@ -1,7 +1,7 @@
 /** Copies one entry that is not a directory from one tree to another, by descriptor. */
 
 import { errno, SysError } from "../sys/errno.ts";
-import { type Fd, mknodat, openat2, readlink, readSome, symlink, writeAll } from "../sys/fd.ts";
+import { type Fd, mknodat, openat2, readlink, readSome, rename, symlink, writeAll } from "../sys/fd.ts";
 import {
   cloneFile,
   copyFileRange,
@@ -13,10 +13,12 @@ import {
 } from "../sys/files/data.ts";
 import { openRegular } from "../sys/files/regular.ts";
 import {
+  AT_FDCWD,
   O_CREAT,
   O_EXCL,
   O_NOFOLLOW,
   O_WRONLY,
+  RENAME_NOREPLACE,
   RESOLVE_EXACT,
   S_IFLNK,
   S_IFMT,
@@ -26,6 +28,21 @@ import { check } from "../sys/libc.ts";
 import { fstat, isType, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { type AttributeOptions, setEntryAttributes, setFileAttributes } from "./entry-attributes.ts";
 import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
+
+/** Files that were copied beforehand. */
+export interface ReadyFiles {
+  /** the path of a copy of the file with that status, on the file system of the copies: the caller renames it */
+  take(stat: Stat): string | undefined;
+}
+
+export interface EntryOptions extends AttributeOptions {
+  /** called for each entry and at least every {@link CHUNK} bytes; may throw */
+  readonly pace?: () => void;
+  readonly ready?: ReadyFiles;
+}
+
+/** Bytes that are copied by one call. */
+const CHUNK = 1 << 26;
 
 /**
  * With its attributes; holes stay holes. The copy's directory exists, the copy does not. `seen` is what the caller decided
@@ -37,12 +54,17 @@ export function copyEntry(
   path: string,
   to: Fd,
   copy: string,
-  options: AttributeOptions,
+  options: EntryOptions,
   seen = lstatMaybe(path, from.number),
   shown = copy,
 ): Stat {
   if (!seen) throw new SysError(errno.ENOENT as number, "copy", path);
-  if (isType(seen, S_IFREG)) return copyFile(from, path, to, copy, options, shown);
+  if (isType(seen, S_IFREG)) {
+    const ready = options.ready?.take(seen);
+    if (ready === undefined) return copyFile(from, path, to, copy, options, shown);
+    rename(ready, copy, RENAME_NOREPLACE, AT_FDCWD, to.number);
+    return seen;
+  }
   const isLink = isType(seen, S_IFLNK);
   if (isLink) {
     const target = readlink(path, from.number);
@@ -67,7 +89,7 @@ function copyFile(
   path: string,
   to: Fd,
   copy: string,
-  options: AttributeOptions,
+  options: EntryOptions,
   shown: string,
 ): Stat {
   using source = openRegular(from.number, path);
@@ -75,7 +97,7 @@ function copyFile(
   if (!source) throw new SysError(errno.ELOOP as number, "open", path);
   const stat = fstat(source.number);
   using target = openat2(to.number, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_EXACT, 0o600);
-  copyData(source.number, target.number, stat, copy);
+  copyData(source.number, target.number, stat, copy, options.pace);
   const { mode, uid, gid, mtime } = stat;
   const attributes = { mode: mode & 0o7777, uid, gid, mtime, xattrs: fileXattrs(source) };
   setFileAttributes(target.number, shown, attributes, options);
@@ -83,10 +105,16 @@ function copyFile(
 }
 
 /** The data of one file to another that is empty: extent by extent, by reference where the file system can. */
-function copyData(from: number, to: number, { size, blocks }: Stat, path: string): void {
+function copyData(from: number, to: number, { size, blocks }: Stat, path: string, pace?: () => void): void {
   if (size === 0 || cloneFile(from, to)) return;
+  const copy = (bytes: number) => {
+    for (let left = bytes; left > 0; ) {
+      pace?.();
+      left -= copySome(from, to, left, path);
+    }
+  };
   if (blocks * 512 >= size) {
-    for (let left = size; left > 0; ) left -= copySome(from, to, left, path);
+    copy(size);
     return;
   }
   for (let at = 0; at < size; ) {
@@ -96,14 +124,14 @@ function copyData(from: number, to: number, { size, blocks }: Stat, path: string
     at = check(lseek(from, start, SEEK_HOLE), "lseek", path);
     check(lseek(from, start, SEEK_SET), "lseek", path);
     check(lseek(to, start, SEEK_SET), "lseek", path);
-    for (let left = at - start; left > 0; ) left -= copySome(from, to, left, path);
+    copy(at - start);
   }
   ftruncate(to, size, path);
 }
 
 /** Returns the number of bytes; `most` at the end of a file that became shorter meanwhile. */
 function copySome(from: number, to: number, most: number, path: string): number {
-  const copied = copyFileRange(from, to, Math.min(most, 1 << 30));
+  const copied = copyFileRange(from, to, Math.min(most, CHUNK));
   if (copied > 0) return copied;
   // other file systems, where the kernel does not copy between them
   if (copied !== 0 && ![errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP].includes(-copied)) {

@@ -20,12 +20,12 @@ import { check } from "../sys/libc.ts";
 import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
-import { copyEntry } from "./copy-entry.ts";
-import { type AttributeOptions, setEntryAttributes } from "./entry-attributes.ts";
+import { copyEntry, type EntryOptions } from "./copy-entry.ts";
+import { setEntryAttributes } from "./entry-attributes.ts";
 import { Omissions } from "./omissions.ts";
 import { pathXattrs } from "./read-xattrs.ts";
 
-export interface CopyOptions extends AttributeOptions {
+export interface CopyOptions extends EntryOptions {
   /** ends the work */
   readonly signal: AbortSignal;
   /** relative paths that are left out */
@@ -65,7 +65,12 @@ export async function copyTree(source: string, target: string, options: CopyOpti
 }
 
 /** Copies an overlay's upper, its whiteouts and marks among it, to `target`, which does not exist. Otherwise as {@link copyTree}. */
-export async function copyOverlay(source: string, target: string, overlay: "all" | "layer"): Promise<void> {
+export async function copyOverlay(
+  source: string,
+  target: string,
+  overlay: "all" | "layer",
+  options: Pick<CopyOptions, "pace" | "ready"> = {},
+): Promise<void> {
   using interrupt = onInterrupt();
   mkdirat(AT_FDCWD, target, 0o700);
   await copyTree(source, target, {
@@ -73,6 +78,7 @@ export async function copyOverlay(source: string, target: string, overlay: "all"
     omissions: new Omissions(),
     signal: interrupt.signal,
     overlay,
+    ...options,
   });
 }
 
@@ -94,7 +100,8 @@ class TreeCopy {
         await yieldToSignals();
         throwIfInterrupted(this.options.signal);
       }
-      const { without, only } = this.options;
+      const { without, only, pace } = this.options;
+      pace?.();
       if (!without?.has(prefix + name) && (!only || only.has(prefix + name)))
         await this.#entry(from, to, name, prefix + name, depth);
     }

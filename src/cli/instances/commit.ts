@@ -1,16 +1,21 @@
-import { commitInstance } from "../../instances/clone.ts";
+import { UsageError } from "../../errors.ts";
+import { commitInstance, holdUnused } from "../../instances/clone.ts";
 import { cutover } from "../../rebase/generations.ts";
+import { holdRunning } from "../../snapshot/running-source.ts";
 import { checkInnerPath, checkName } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
 import { ALWAYS, tellPublished } from "../framework/published.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 import { noteGeneration } from "./generation.ts";
+import { processOfOperand } from "./joined-namespace.ts";
+import { LIVE_OPTIONS, liveLimit, noteCopied } from "./live-copy.ts";
 
 export const command: Command = {
   name: "commit",
   changes: true,
   publishes: true,
+  joins: (context, input) => (input.has("--live") ? processOfOperand(context, input) : undefined),
   summary: "Make a version of a base from an instance's changes",
   description: `
 With the name of the instance's own base, its changes become the next version of that base, provided that the
@@ -18,7 +23,8 @@ instance is on the current version (with --force also on another: the changes of
 but times, no version is published. With another name they become a new base, stacked on the instance's version.
 What the instance masked or removed is missing there; a directory that it started empty holds what the instance
 has in it. The instance stays as it is; with --cutover it gets a fresh upper on the new version, and keeps this
-generation. Refused while anything holds it. Prints NAME@VERSION.`,
+generation. Refused while anything holds it, unless --live is given: then what runs is paused for a moment, and its
+changes of that moment are committed; ID may then also be a container that has no named instance. Prints NAME@VERSION.`,
   operands: [
     { name: "ID", complete: "instance" },
     { name: "NAME", complete: "base" },
@@ -34,7 +40,8 @@ generation. Refused while anything holds it. Prints NAME@VERSION.`,
       value: "PATH",
       help: "leave out what was changed there and below; may be given several times",
     },
-    { name: "--cutover", help: "then move the instance onto that version, with an empty upper" },
+    { name: "--cutover", help: "then put the instance on that version, with an empty upper" },
+    ...LIVE_OPTIONS,
     JSON_OPTION,
   ],
   examples: [
@@ -45,7 +52,15 @@ generation. Refused while anything holds it. Prints NAME@VERSION.`,
   async run(context, input) {
     const [id = "", name = ""] = input.operands;
     using progress = drawProgress(context);
-    const { store, config } = context.settings;
+    const { settings } = context;
+    const { store, config } = settings;
+    const limit = liveLimit(input);
+    if (limit !== undefined && input.has("--cutover")) {
+      throw new UsageError(
+        "--cutover gives an instance another upper, which --live cannot",
+        "stop it first, and give --cutover alone",
+      );
+    }
     const options = {
       always: input.has("--always"),
       force: input.has("--force"),
@@ -54,8 +69,15 @@ generation. Refused while anything holds it. Prints NAME@VERSION.`,
     };
     const base = checkName("base", name);
     const instance = checkName("instance", id);
-    const made = await commitInstance(store, instance, base, progress, options);
-    progress[Symbol.dispose]();
+    const made = await (async () => {
+      // held until it is published, and no longer: a cutover holds it anew
+      using source =
+        limit === undefined ? holdUnused(store, instance) : holdRunning(settings, instance, limit);
+      const published = await commitInstance(store, source, base, progress, options);
+      progress[Symbol.dispose]();
+      noteCopied(context, source);
+      return published;
+    })();
     tellPublished(context, input, made);
     if (input.has("--cutover") && !made.unchanged) {
       noteGeneration(

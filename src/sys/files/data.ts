@@ -68,3 +68,10 @@ export function makeMemoryFile(name: string, inherited = false): Fd {
   const duplicate = inherited ? F_DUPFD : F_DUPFD_CLOEXEC;
   return new Fd(check(syscall(SYS.fcntl, file.number, duplicate, 3), "fcntl"));
 }
+
+/** What kind of file system an open file is on: f_type of fstatfs(2). */
+export function fileSystemMagic(fd: number): number {
+  const buffer = new Uint8Array(128);
+  check(syscall(SYS.fstatfs, fd, buffer), "fstatfs");
+  return Number(new DataView(buffer.buffer).getBigUint64(0, true));
+}

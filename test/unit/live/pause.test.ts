@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { beginPause, refuseLongPause } from "../../../src/live/pause.ts";
 
-const wanted = { limit: 1000, container: "web1" };
+const wanted = { limit: 1000, container: "web1", act: "rebase" } as const;
 
 describe("the pause of a container", () => {
   it("may last as long as is allowed", () => {
