@@ -20,7 +20,7 @@ export async function importOnce(
   name: string,
   source: ImageSource,
   options: ImportOptions & RegistryOptions,
-): Promise<{ readonly version: number; readonly found: boolean }> {
+): Promise<{ readonly version: number; readonly found: boolean; readonly unchanged?: true }> {
   const pinned = await pin(source, options);
   for (;;) {
     const version = listVersions(store, name).findLast(

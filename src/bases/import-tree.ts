@@ -5,24 +5,18 @@ import { insideOf } from "../images/pack-layer.ts";
 import { refuseRecognized } from "../images/recognize.ts";
 import type { TreeOptions } from "../images/unpack-file.ts";
 import { unpackFile, unpackStream } from "../images/unpack-file.ts";
-import { isSame, type TreeDifference } from "../layers/compare-trees.ts";
-import { shortenLayers } from "../layers/flatten.ts";
+import type { TreeDifference } from "../layers/compare-trees.ts";
+import { differenceFrom, keepDelta, markRemoved, pathsOfDelta } from "../layers/delta.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { refuseForeignOwners, requireOwners } from "../layers/owners.ts";
+import { currentVersion, isCurrent, isUnchanged, publishTree } from "../layers/publish-tree.ts";
 import { publishVersion } from "../layers/publish-version.ts";
 import type { Published } from "../layers/published.ts";
-import { findSameLayer } from "../layers/same-layer.ts";
-import { sealLayer } from "../layers/seal.ts";
-import { shareNew } from "../layers/share-files.ts";
-import { onInterrupt, throwIfInterrupted } from "../process/interrupt.ts";
-import { runProgram } from "../process/run-program.ts";
-import { type BaseVersion, readVersion } from "../store/bases.ts";
-import { lockLayers, makeLayerDirectory, publishLayer } from "../store/layers.ts";
+import { onInterrupt } from "../process/interrupt.ts";
+import type { BaseVersion } from "../store/bases.ts";
+import { lockLayers, makeLayerDirectory } from "../store/layers.ts";
 import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
-import { readBaseFile } from "../store/versions.ts";
-import { SysError } from "../sys/errno.ts";
-import { explainStore } from "../sys/explain.ts";
 import { realPath } from "../sys/fd.ts";
 import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { isType, stat } from "../sys/stat.ts";
@@ -30,7 +24,6 @@ import { printablePath } from "../text/file-names.ts";
 import { quote } from "../text/quote.ts";
 import { overlayMarks } from "../trees/overlay-marks.ts";
 import { copyDirectory, copyEntries } from "./copy-tree.ts";
-import { differenceFrom, keepDelta, markRemoved, pathsOfDelta } from "./delta.ts";
 
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
 
@@ -76,19 +69,8 @@ export async function importTree(
     if (difference) markRemoved(tree, difference);
     const below = difference ? current : undefined;
     // awaited here: the staging directory goes when this scope ends
-    return await publish(store, name, layer, `import of ${text}`, below, all);
+    return await publishTree(store, name, layer, { origin: `import of ${text}`, below }, all);
   });
-}
-
-const isUnchanged = (difference: TreeDifference, { always }: ImportOptions) => !always && isSame(difference);
-
-function isCurrent(store: Store, { name, version }: BaseVersion): boolean {
-  return readBaseFile(store, name)?.current === version;
-}
-
-/** The version below a layer of what differs; undefined where there is none yet. */
-function currentVersion(store: Store, name: string): BaseVersion | undefined {
-  return readBaseFile(store, name) && readVersion(store, { name });
 }
 
 function directoryOf(source: TreeSource): string | undefined {
@@ -135,46 +117,6 @@ async function fill(store: Store, source: TreeSource, tree: string, options: Tre
     `${quote(source.path)} is neither a directory nor a tar file`,
     "give one of these, or - for a tar on standard input",
   );
-}
-
-/**
- * One layer to one version, on those of `below`. The data goes to disk while the listing is made. The caller holds the
- * layers' lock.
- */
-async function publish(
-  store: Store,
-  name: string,
-  layer: string,
-  origin: string,
-  below: BaseVersion | undefined,
-  { progress, candidate, shareFiles, signal }: ImportOptions & TreeOptions,
-) {
-  const shared = shareNew(store, `${layer}/tree`, progress, shareFiles);
-  progress.step("listing and writing to disk");
-  const flushed = runProgram("sync", ["-f", layer]);
-  try {
-    const sealed = sealLayer(layer, { origin, shared });
-    await flushed;
-    throwIfInterrupted(signal);
-    const same = findSameLayer(store, sealed);
-    if (same === undefined) publishLayer(store, sealed);
-    const others = below ? await shortenLayers(store, below.manifest.layers, progress) : [];
-    const from = below?.manifest.from;
-    return publishVersion(store, name, {
-      layers: [{ id: same ?? sealed.id }, ...others],
-      origin,
-      candidate,
-      ...(from && { from }),
-    });
-  } catch (error) {
-    await flushed.catch(() => {});
-    throw error instanceof SysError
-      ? new VeneerError("WRITE_FAILED", "write to the store", {
-          cause: error,
-          hint: explainStore(error.code),
-        })
-      : error;
-  }
 }
 
 /**

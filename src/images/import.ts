@@ -7,6 +7,7 @@ import { shortenLayers } from "../layers/flatten.ts";
 import type { ImportOptions } from "../layers/owners.ts";
 import { requireOwners } from "../layers/owners.ts";
 import { publishVersion, type VersionContent } from "../layers/publish-version.ts";
+import type { Published } from "../layers/published.ts";
 import { findSameLayer } from "../layers/same-layer.ts";
 import { sealLayer } from "../layers/seal.ts";
 import { shareNew } from "../layers/share-files.ts";
@@ -25,6 +26,7 @@ import { explainStore } from "../sys/explain.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
 import { quote } from "../text/quote.ts";
 import { Omissions } from "../trees/omissions.ts";
+import { publishDifference } from "./difference.ts";
 import type { RegistryOptions } from "./fetch.ts";
 import { fetchImage } from "./fetch.ts";
 import type { Image } from "./layout.ts";
@@ -59,7 +61,8 @@ export function importedFrom(source: ImageSource): string {
 
 /**
  * Imports an image and publishes a version of `name` made of its layers; those that the store has are neither
- * unpacked nor kept twice. Whole or not at all, durable on return; nothing is published before every digest
+ * unpacked nor kept twice. Where it differs from the current version in little or nothing see {@link publishDifference}.
+ * Whole or not at all, durable on return; nothing is published before every digest
  * has been checked. What was made is removed on failure and on SIGINT and SIGTERM; after a kill `gc` does it.
  */
 export async function importImage(
@@ -67,7 +70,7 @@ export async function importImage(
   name: string,
   source: ImageSource,
   options: ImportOptions & RegistryOptions,
-): Promise<BaseVersion> {
+): Promise<Published> {
   const from = `${source.transport}${source.reference}`;
   return withContextAsync(`import ${name} from ${quote(from)}`, async () => {
     requireOwners(options.squash);
@@ -86,11 +89,19 @@ export async function importImage(
       options.note(`veneer: the image is for ${quote(described.architecture)}, this machine is not`);
     }
     const parts = listParts(described, options.squash);
+    const all = { ...options, signal: interrupt.signal };
+    const origin = importedFrom(source);
     for (;;) {
-      await fill(store, image, parts, staging.path, { ...options, signal: interrupt.signal });
+      const missing = await unpack(store, image, parts, staging.path, all);
+      const trees = treesOf(store, parts);
+      const fresh = missing.map((part) => treeOf(store, part));
+      const unpacked = { trees, fresh, origin, config: described.config };
+      const made = await publishDifference(store, name, unpacked, `${staging.path}/difference`, all);
+      if (made) return made;
+      await sealAll(store, missing, staging.path, all);
       // `gc` may have taken a layer that was counted on: then once more
       const content = {
-        origin: importedFrom(source),
+        origin,
         config: described.config,
         candidate: options.candidate,
       };
@@ -128,13 +139,23 @@ function storedAs(store: Store, part: Part): string | undefined {
   return [part.ids.own, part.ids.chain].find((id) => hasLayer(store, id));
 }
 
-async function fill(
+/** The trees of all layers that show anything, top first; none where one of them is gone. */
+function treesOf(store: Store, parts: readonly Part[]): string[] {
+  if (parts.some((part) => !part.unpacked && !hasLayer(store, part.stored ?? ""))) return [];
+  const trees = parts.map((part) => treeOf(store, part)).reverse();
+  const upper = trees.filter((tree, index) => trees.indexOf(tree) === index);
+  const bottom = upper.findIndex(isBottom);
+  return bottom < 0 ? upper : upper.slice(0, bottom + 1);
+}
+
+/** Returns the layers that are not in the store. */
+async function unpack(
   store: Store,
   image: ImageDirectory,
   parts: readonly Part[],
   staging: string,
   options: ImportOptions & { readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<readonly Part[]> {
   for (const part of parts) {
     const stored = storedAs(store, part);
     if (stored === undefined) delete part.stored;
@@ -175,6 +196,16 @@ async function fill(
     done++;
   });
   omissions.report(options.note);
+  return missing;
+}
+
+/** On disk on return. */
+async function sealAll(
+  store: Store,
+  missing: readonly Part[],
+  staging: string,
+  options: ImportOptions & { readonly signal: AbortSignal },
+): Promise<void> {
   for (const part of missing) {
     part.shared = shareNew(store, `${part.unpacked?.directory}/tree`, options.progress, options.shareFiles);
   }

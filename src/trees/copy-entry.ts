@@ -84,14 +84,7 @@ export function copyEntry(
   return seen;
 }
 
-function copyFile(
-  from: Fd,
-  path: string,
-  to: Fd,
-  copy: string,
-  options: EntryOptions,
-  shown: string,
-): Stat {
+function copyFile(from: Fd, path: string, to: Fd, copy: string, options: EntryOptions, shown: string): Stat {
   using source = openRegular(from.number, path);
   // something else has taken its place
   if (!source) throw new SysError(errno.ELOOP as number, "open", path);

@@ -74,9 +74,9 @@ A user without root keeps owners through the ids of /etc/subuid and /etc/subgid 
 import is refused unless --squash gives every file to root.
 
 The base appears whole or not at all, and is on disk when the command ends. If NAME exists, the import
-becomes its next version and the current one. If a directory or tar differs little, only the differences become a layer,
-above those of the current version; if nothing but times differs, no version is made. Instances stay on the version that they are on.
-Prints NAME@VERSION.
+becomes its next version and the current one. If it differs little, only the differences become a layer, above those of
+the current version (of an image, if that takes less than half of its own new layers and saves 1 MiB); if nothing but
+times differs, no version is made. Instances stay on the version that they are on. Prints NAME@VERSION.
 
 With --once, an image is fetched from a registry only if no version of NAME came from it; otherwise that version, even an
 older one, becomes the current one. Images are compared by digest: a tag is looked up first, while
@@ -134,9 +134,9 @@ refused where it has such, unless --force is given.`,
       else {
         const all = { ...options, ...registryOptions(context, input) };
         if (input.has("--once")) {
-          const { version, found: there } = await importOnce(store, name, source, all);
+          const { version, found: there, unchanged = there } = await importOnce(store, name, source, all);
           found = there;
-          made = { ...readVersion(store, { name, version }), ...(there && { unchanged: true }) };
+          made = { ...readVersion(store, { name, version }), ...(unchanged && { unchanged: true }) };
         } else made = await importImage(store, name, source, all);
       }
     }

@@ -40,7 +40,7 @@ changes of that moment are committed; ID may then also be a container that has n
       value: "PATH",
       help: "leave out what was changed there and below; may be given several times",
     },
-    { name: "--cutover", help: "then put the instance on that version, with an empty upper" },
+    { name: "--cutover", help: "then move the instance onto that version, with an empty upper" },
     ...LIVE_OPTIONS,
     JSON_OPTION,
   ],

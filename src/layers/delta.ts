@@ -1,6 +1,5 @@
 /** The layer that makes a version show another tree: what differs, and whiteouts for what is gone. */
 
-import { compareTrees, type TreeDifference } from "../layers/compare-trees.ts";
 import { makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import type { BaseVersion } from "../store/bases.ts";
@@ -11,6 +10,7 @@ import { removeTree } from "../store/trash.ts";
 import { type Fd, openat, openDirectory, unlink } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe, setTime } from "../sys/stat.ts";
+import { compareTrees, type TreeDifference } from "./compare-trees.ts";
 
 /** More than this share of a tree's bytes different: a layer of its own with all of it is better than one above the old. */
 const MOST_DIFFERENT = 0.5;
@@ -26,7 +26,7 @@ const MOST_BELOW = 2;
 export function differenceFrom(
   store: Store,
   base: BaseVersion,
-  after: string,
+  after: string | Fd,
   without: ReadonlySet<string> = new Set(),
 ): TreeDifference | undefined {
   const sizes = base.manifest.layers.map((layer) =>
@@ -34,9 +34,9 @@ export function differenceFrom(
   );
   if (sizes.includes(undefined)) return undefined;
   using layers = openLayers(store, base);
-  using merged = layers.fds.length > 1 ? mountMerged(layers.fds) : undefined;
-  using before = openat((merged ?? (layers.fds[0] as Fd)).number, ".", O_RDONLY | O_DIRECTORY);
-  using tree = openat(AT_FDCWD, after, O_RDONLY | O_DIRECTORY);
+  using before = openMerged(layers.fds);
+  const dir = typeof after === "string" ? AT_FDCWD : after.number;
+  using tree = openat(dir, typeof after === "string" ? after : ".", O_RDONLY | O_DIRECTORY);
   const most = { share: MOST_DIFFERENT, least: LEAST };
   const found = compareTrees(before, tree, { without, most });
   const below = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
@@ -45,8 +45,11 @@ export function differenceFrom(
   return found;
 }
 
-function mountMerged(layers: readonly Fd[]): Fd {
-  return mountOverlay({ layers, source: "veneer:compare", volatile: false });
+/** What layers (top first) show together, to be read: an overlay that is mounted nowhere. */
+export function openMerged(layers: readonly Fd[]): Fd {
+  using merged =
+    layers.length > 1 ? mountOverlay({ layers, source: "veneer:compare", volatile: false }) : undefined;
+  return openat((merged ?? (layers[0] as Fd)).number, ".", O_RDONLY | O_DIRECTORY);
 }
 
 /** All that the layer holds of the tree after, a directory before what is in it, the root (`.`) first. */
