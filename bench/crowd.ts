@@ -76,16 +76,17 @@ function mounts(): number {
   return readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
 }
 
-/** Runs `action` for all items, {@link AT_ONCE} at a time. */
-export async function inParallel(
-  items: readonly string[],
-  action: (item: string) => Promise<void>,
+/** Runs `action` for all items, `width` at a time. */
+export async function inParallel<T>(
+  items: readonly T[],
+  action: (item: T) => Promise<void>,
+  width = AT_ONCE,
 ): Promise<void> {
   const queue = [...items];
   const worker = async () => {
     for (let item = queue.shift(); item !== undefined; item = queue.shift()) await action(item);
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: width }, worker));
 }
 
 export function start(command: readonly string[], mayFail = false): Promise<void> {

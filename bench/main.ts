@@ -5,6 +5,8 @@ import { parseArgs } from "node:util";
 import { CannotRun } from "./compile.ts";
 import { makeSetting, type Setting, VENEER } from "./context.ts";
 import { benchCrowd } from "./crowd.ts";
+import { slowerThan } from "./earlier.ts";
+import { benchGrowth } from "./growth.ts";
 import { benchHook } from "./hook.ts";
 import { benchHooked } from "./hooked.ts";
 import { benchImage } from "./image.ts";
@@ -12,6 +14,7 @@ import { benchImport } from "./import.ts";
 import { benchInstances } from "./instances.ts";
 import { benchLxc } from "./lxc.ts";
 import { benchLxcUserns } from "./lxc-userns.ts";
+import { benchPeers } from "./peers.ts";
 import { benchRebase } from "./rebase.ts";
 import { benchRunc } from "./runc.ts";
 import { benchSharing } from "./sharing.ts";
@@ -27,6 +30,7 @@ interface Part {
 }
 
 const PARTS: Readonly<Record<string, Part>> = {
+  peers: { title: "Peers", runs: [24, 6], run: benchPeers },
   startup: { title: "Start-up", runs: [60, 15], run: benchStartup },
   hook: { title: "OCI hook", runs: [60, 15], run: benchHook },
   hooked: { title: "Container by OCI hook", runs: [40, 12], run: benchHooked },
@@ -39,6 +43,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   import: { title: "Import", runs: [10, 3], run: benchImport },
   sharing: { title: "One file in many layers", runs: [1, 1], run: benchSharing },
   rebase: { title: "Live rebase", runs: [100, 20], run: benchRebase },
+  growth: { title: "Growth", runs: [20, 6], run: benchGrowth },
   crowd: { title: "Private placement", runs: [40, 12], run: benchCrowd },
 };
 
@@ -49,13 +54,14 @@ const { values, positionals } = parseArgs({
     runs: { type: "string", short: "n" },
     json: { type: "boolean", default: false },
     markdown: { type: "boolean", default: false },
+    compare: { type: "string" },
     help: { type: "boolean", short: "h", default: false },
   },
 });
 const names = positionals.length === 0 ? Object.keys(PARTS) : positionals;
 const unknown = names.find((name) => !Object.hasOwn(PARTS, name));
 if (values.help || unknown !== undefined) {
-  const usage = `usage: npm run bench -- [--quick] [-n RUNS] [--json|--markdown] [${Object.keys(PARTS).join("|")}]…\n`;
+  const usage = `usage: npm run bench -- [--quick] [-n RUNS] [--json|--markdown] [--compare FILE] [${Object.keys(PARTS).join("|")}]…\n`;
   process.stderr.write(unknown === undefined ? usage : `bench: no part '${unknown}'\n${usage}`);
   process.exit(unknown === undefined ? 0 : 2);
 }
@@ -96,7 +102,10 @@ if (!values.json && !values.markdown) {
   const summary = `${count("PASS")} goals met, ${count("MISS")} missed, ${count("SKIP")} skipped, ${count("FAIL")} broken`;
   process.stdout.write(`${summary}; ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}\n`);
 }
-process.exitCode = count("MISS") + count("FAIL") > 0 ? 1 : 0;
+const slower = values.compare === undefined ? [] : slowerThan(values.compare, reports);
+for (const line of slower) process.stderr.write(`slower: ${line}\n`);
+if (values.compare !== undefined && slower.length === 0) process.stderr.write("nothing is slower\n");
+process.exitCode = slower.length + count("MISS") + count("FAIL") > 0 ? 1 : 0;
 
 /** A part that cannot run here is skipped with its reason; one that breaks is a goal missed. */
 async function measured(part: Part, runs: number): Promise<Report> {

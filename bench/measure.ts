@@ -65,8 +65,8 @@ export function summarize(name: string, samples: readonly number[], memory = 0):
   return { name, samples, median, min: sorted[0] ?? 0, p90: at(0.9), memory };
 }
 
-/** Wall time of one run in milliseconds, and its memory. */
-async function runOnce(contender: Contender): Promise<Sample> {
+/** Wall time of one run in milliseconds, and its memory. Throws when it fails. */
+export async function runOnce(contender: Contender): Promise<Sample> {
   await contender.before?.();
   try {
     const command = typeof contender.command === "function" ? contender.command() : contender.command;
