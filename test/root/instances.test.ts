@@ -42,6 +42,12 @@ afterEach(async () => {
 });
 afterAll(() => host.remove());
 
+/** How many mounts lie on a directory. */
+async function mountsOn(directory: string): Promise<number> {
+  const { stdout } = await sh("findmnt", ["-rno", "TARGET"]);
+  return stdout.split("\n").filter((target) => target === directory).length;
+}
+
 describe("create", () => {
   it("prints the id and makes an instance of the current version", async () => {
     expect(await host.ok("create", "web1", "small")).toBe("web1");
@@ -160,12 +166,14 @@ describe("a mounted instance", () => {
     expect(await options(await host.ok("mount", "web1", "--suid"))).not.toContain("nosuid");
   });
 
-  it("is refused to a second mount and to rm, which name where it is", async () => {
+  it("stays as it is where it is mounted again, and is refused elsewhere and to rm, which name where it is", async () => {
     await host.ok("create", "web1", "small");
     const root = await host.ok("mount", "web1");
+    expect(await host.ok("mount", "web1")).toBe(root);
+    expect(await mountsOn(root)).toBe(1);
     for (const words of [
-      ["mount", "web1"],
       ["mount", "web1", host.dir],
+      ["mount", "web1", "--suid"],
       ["rm", "web1"],
     ]) {
       const { status, stderr } = await host.veneer(...words);
@@ -205,10 +213,16 @@ describe("a mounted instance", () => {
     await host.ok("mount", "web1");
   });
 
-  it("goes to one of two mounts at once", async () => {
+  it("is mounted once by several mounts at once", async () => {
     await host.ok("create", "web1", "small");
     const outcomes = await Promise.all([1, 2, 3].map(() => host.veneer("mount", "web1")));
-    expect(outcomes.map(({ status }) => status).sort()).toEqual([0, 1, 1]);
+    const root = join(host.run, "mnt/web1");
+    for (const { status, stdout, stderr } of outcomes) {
+      if (status === 0) expect(stdout.trim()).toBe(root);
+      else expect(stderr).toContain("instance web1 is ");
+    }
+    expect(outcomes.map(({ status }) => status)).toContain(0);
+    expect(await mountsOn(root)).toBe(1);
   });
 
   it("of a damaged or missing upper fails in one line and leaves nothing", async () => {
