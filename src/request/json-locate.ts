@@ -73,6 +73,8 @@ function valueEnd(text: string, start: number): number {
 
 function stringEnd(text: string, start: number): number {
   for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
+    // only in a text that nobody parsed
+    if (at < 0) return text.length;
     let first = at;
     while (text[first - 1] === "\\") first--;
     if ((at - first) % 2 === 0) return at + 1;

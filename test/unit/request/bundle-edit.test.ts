@@ -62,3 +62,19 @@ describe("replaceValue", () => {
     expect(() => replaceValue(text, path, "1")).toThrow("there is no");
   });
 });
+
+describe("locate", () => {
+  it("ends in a text that is not JSON", () => {
+    const text = '{"a":[1,-2.5e3,true,null,"\\ud83d\\ude"a":[1,-2.5e3,true,nul_"e,nulb":{"c":[[[]]]';
+    for (let end = 0; end <= text.length; end++) {
+      for (const path of [["annotations", "run.veneer.base"], ["a", 5], ["e,nulb", "c", 0], [0]]) {
+        try {
+          const found = locate(text.slice(0, end), path);
+          if (found) expect(found.end).toBeLessThanOrEqual(end);
+        } catch (error) {
+          expect(error).toBeInstanceOf(SyntaxError);
+        }
+      }
+    }
+  });
+});
