@@ -11,28 +11,28 @@ import { storeOfBase } from "./shared.ts";
 
 export type LayerRef = { readonly id: string } | { readonly path: string };
 
-/** bases/NAME/versions/N.json; never changed once published. */
+/** The contents of bases/NAME/versions/N.json, which never change once published. */
 export interface Manifest {
   /** top layer first */
   readonly layers: readonly LayerRef[];
-  /** of the version: of its layers' digests; an instance is refused on another version of the same number */
+  /** computed from the digests of the layers; an instance refuses a version that has its number and another digest */
   readonly digest: string;
   /** ISO 8601 */
   readonly created: string;
-  /** what made it */
+  /** where it comes from, for people to read */
   readonly origin: string;
-  /** an image's config: env, entrypoint, user */
+  /** the config of the image: env, entrypoint, user */
   readonly config?: object;
-  /** version of another base that this line stands on */
+  /** the version of another base from which this base was forked */
   readonly from?: { readonly name: string; readonly version: number };
 }
 
-/** bases/NAME/base.json: what it says counts, whatever manifests lie in versions/ */
+/** The contents of bases/NAME/base.json, which decides what is published, whatever manifests lie in versions/. */
 export interface BaseFile {
   readonly current: number;
-  /** highest version ever published; a manifest above it was left by a publication that did not finish */
+  /** the highest version ever published; manifests with higher numbers are left over from interrupted publications */
   readonly last?: number;
-  /** versions whose check failed: when (ISO 8601), and why */
+  /** versions that failed their check, with the time (ISO 8601) and the reason */
   readonly failed?: Readonly<Record<string, FailedVersion>>;
 }
 
@@ -48,12 +48,13 @@ export interface BaseVersion {
 }
 
 /**
- * Holds a base against removal: `base rm` takes the same lock exclusively. A start keeps it from before the
- * manifest is read until its record is written and its layers are mounted. Throws when there is no such base.
+ * Locks a base so that it is not removed: `base rm` takes the same lock exclusively. A start holds the lock from before
+ * it reads the manifest until its record is written and its layers are mounted. Waits, unless `operation` has LOCK_NB.
+ * A base that root shares can only be locked with LOCK_SH. Throws NO_BASE when there is no such base.
  */
 export function lockBase(store: Store, ref: BaseRef, operation = LOCK_SH): Fd {
   const own = openatMaybe(AT_FDCWD, paths.base(store, ref.name), O_RDONLY | O_DIRECTORY);
-  // one that root shares is read only
+  // a base that root shares is read-only, so nothing but a shared lock makes sense
   const fd = own ?? (operation === LOCK_SH ? openShared(store, ref) : undefined);
   if (!fd) throw noSuchBase(store, ref);
   try {
@@ -71,7 +72,10 @@ function openShared(store: Store, ref: BaseRef): Fd | undefined {
   return openatMaybe(AT_FDCWD, paths.base(shared, ref.name), O_RDONLY | O_DIRECTORY);
 }
 
-/** The version that a reference means now: of the store, else of a base that root shares with this user. */
+/**
+ * Resolves a reference to a version: in this store, else among the bases that root shares with this user. Throws
+ * NO_BASE when there is none.
+ */
 export function readVersion(store: Store, ref: BaseRef): BaseVersion {
   return readOwn(storeOfBase(store, ref.name), ref);
 }
@@ -85,7 +89,7 @@ function readOwn(store: Store, ref: BaseRef): BaseVersion {
   return { name: ref.name, version, manifest };
 }
 
-/** Directory of each layer, top layer first. */
+/** The directory of each layer, top layer first. */
 export function layerPaths(store: Store, manifest: Manifest): string[] {
   return manifest.layers.map((layer) => ("id" in layer ? paths.layerTree(store, layer.id) : layer.path));
 }

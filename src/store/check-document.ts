@@ -5,7 +5,7 @@ import { quote } from "../text/quote.ts";
 
 export type Validator = ((data: unknown) => boolean) & { errors?: ErrorObject[] | null };
 
-/** The data, when it is valid; else throws an error that names the document and the place in it that is wrong. */
+/** Returns the data when it is valid; otherwise throws an error that names the document and the invalid place in it. */
 export function checkDocument<T>(data: unknown, name: string, validate: Validator, hint?: string): T {
   if (validate(data)) return data as T;
   const error = validate.errors?.[0];

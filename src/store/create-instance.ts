@@ -1,4 +1,4 @@
-/** Makes a named instance: its directory appears whole, by rename, or not at all. */
+/** Creates a named instance. Its directory is renamed into place: it appears complete or not at all. */
 
 import { VeneerError } from "../errors.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -19,14 +19,14 @@ export interface InstanceOptions {
   readonly mask: readonly string[];
   /** bytes */
   readonly tmpfs?: number;
-  /** it goes with its first mount by hand */
+  /** `veneer mount` created it, and it is removed when that mount is */
   readonly fresh?: boolean;
   readonly owner?: Owner;
   /** absent: the administrator */
   readonly maker?: Maker;
 }
 
-/** Throws EXISTS when the name is taken. What is made is durable when this returns. */
+/** Creates an instance, durable on return. Throws EXISTS when the name is taken, NO_BASE when there is no such base. */
 export function makeInstance(store: Store, id: string, ref: BaseRef, options: InstanceOptions): Instance {
   using _lock = lockBase(store, ref);
   const base = readVersion(store, ref);
@@ -40,13 +40,13 @@ export function makeInstance(store: Store, id: string, ref: BaseRef, options: In
     using directory = openDirectory(`${staging.path}/1`);
     if (options.tmpfs === undefined) makeUpper(directory, fresh.root, fresh.entries);
   }
-  // what is in a new directory becomes durable with its name, but not what is in a file
+  // syncing the directory later makes its names durable, but not the contents of this file
   createFile(`${staging.path}/instance.json`, `${JSON.stringify(instance)}\n`, { sync: true });
   publish(store, staging.path, id);
   return instance;
 }
 
-/** Gives a directory that is complete its name, durably. Throws EXISTS when the name is taken. */
+/** Renames a complete directory to its final name; durable on return. Throws EXISTS when the name is taken. */
 export function publish(store: Store, directory: string, id: string): void {
   try {
     rename(directory, paths.instance(store, id), RENAME_NOREPLACE);

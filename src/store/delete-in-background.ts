@@ -1,17 +1,20 @@
-/** Deletes what was moved to the trash, out of the way of whoever waits. What stays there is left to `gc`. */
+/** Deletes what was moved to the trash without making the caller wait. `gc` deletes whatever remains. */
 import { isErrno } from "../sys/errno.ts";
 import { startDetached } from "../sys/spawn.ts";
 import { removeTree } from "./trash.ts";
 
-/** Entries that are deleted at once: about a millisecond. */
+/** How many entries this process deletes itself; they take about a millisecond. */
 const AT_ONCE = 64;
 
-/** Deletes a small directory in the trash now, a large one by a process of its own, which outlives this one. */
+/** Deletes a directory in the trash: a small one at once, a large one in a detached process that outlives this one. */
 export function deleteInBackground(trash: string): void {
   if (!deleteIfSmall(trash)) deleteLater(trash);
 }
 
-/** False where something is left: there is much, or it is of ids of a user's namespace and this process is outside. */
+/**
+ * Deletes a directory in the trash if it is small. Returns false when something remains: there are too many entries, or
+ * they belong to ids of a user namespace that this process is not in.
+ */
 export function deleteIfSmall(trash: string): boolean {
   try {
     return removeTree(trash, AT_ONCE) >= 0;
@@ -21,11 +24,11 @@ export function deleteIfSmall(trash: string): boolean {
   }
 }
 
-/** Lets a directory in the trash be deleted by a process of its own, which this one does not wait for. */
+/** Starts a process that deletes a directory in the trash, and does not wait for it. */
 function deleteLater(trash: string): void {
   try {
     startDetached(["/bin/rm", "-rf", "--one-file-system", "--", trash]);
   } catch {
-    // it stays in the trash
+    // it stays in the trash, where `gc` finds it
   }
 }

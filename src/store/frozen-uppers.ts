@@ -1,41 +1,41 @@
 /**
- * Parts of an upper: a live rebase puts a fresh part above those that there are, which gets what the highest one held
- * (live/move-changes.ts); those below it are read-only, and empty but for what had to stay. Part 0 lies in the
- * generation's (or ephemeral) directory itself, the others below `parts/` there; each has an `upper` and a `work`. What
- * the container changed is all parts as overlayfs merges them. Pure.
+ * The parts of an upper. A live rebase stacks a fresh part on the existing ones and moves the contents of the previous
+ * top part into it (live/move-changes.ts). The parts below the top are read-only and hold only what could not be moved.
+ * Part 0 lies in the directory of the generation (or ephemeral upper) itself, the others in `parts/` there; each has an
+ * `upper` and a `work`. The container's changes are all parts as overlayfs merges them. Pure.
  */
-/** Which parts are in use; neither: part 0 alone. */
+/** Which parts are in use. With both fields absent, that is part 0 alone. */
 export interface Parts {
-  /** the highest part, which is written to; absent: 0 */
+  /** number of the top part, the only one that is written to; absent: 0 */
   readonly parts?: number;
-  /** parts up to this one are merged in part 0 meanwhile and no longer in use; absent: none */
+  /** parts 1 to this number were merged into part 0 and are no longer in use; absent: none */
   readonly folded?: number;
 }
 
-/** Parts that a generation may have; overlayfs takes 500 layers, and a lookup asks each of them. */
+/** Most parts that a generation may have. Overlayfs allows 500 layers, but each lookup may search them all. */
 export const MAX_PARTS = 16;
 
-/** Whether the parts below the highest must be merged before there may be another (`foldParts`). */
+/** Whether the parts below the top must be merged (`foldParts`) before another part can be added. */
 export function isFull(parts: Parts): boolean {
   return partNumbers(parts).length >= MAX_PARTS;
 }
 
-/** Where part `number` is. */
+/** The directory of part `number`. */
 export function partDirectory(directory: string, number: number): string {
   return number === 0 ? directory : `${directory}/parts/${number}`;
 }
 
-/** Where the layer is that hides what masks name below part `number`, of the overlay that writes to that part. */
+/** The layer directly below part `number` that hides masked paths, for the overlay that writes to that part. */
 export function maskLayer(directory: string, number: number): string {
   return `${directory}/parts/masks-${number}`;
 }
 
-/** The same, of a part above part 0 by its directory. */
+/** Like {@link maskLayer}, given the directory of a part other than part 0. */
 export function maskLayerOf(part: string): string {
   return part.replace(/[0-9]+$/, "masks-$&");
 }
 
-/** The numbers of the parts in use, top first: the first is written to, the others are read-only. */
+/** The numbers of the parts in use, top first. Only the first is written to. */
 export function partNumbers({ parts = 0, folded = 0 }: Parts): number[] {
   const numbers: number[] = [];
   for (let number = parts; number > folded; number--) numbers.push(number);
@@ -48,7 +48,7 @@ export function partDirectories(directory: string, parts: Parts): string[] {
   return partNumbers(parts).map((number) => partDirectory(directory, number));
 }
 
-/** The uppers of the parts in use, top first: together they are what the container changed. */
+/** The uppers of the parts in use, top first. Together they hold the container's changes. */
 export function partUppers(directory: string, parts: Parts): string[] {
   return partDirectories(directory, parts).map((part) => `${part}/upper`);
 }

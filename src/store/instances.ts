@@ -1,4 +1,4 @@
-/** Named instances: a definition and, for each generation, an upper and a work directory. */
+/** Named instances. Each has a definition and, for each generation, an upper and a work directory. */
 import { UsageError, VeneerError } from "../errors.ts";
 import validateInstance from "../generated/instance.js";
 import { isErrno } from "../sys/errno.ts";
@@ -14,44 +14,44 @@ import { ADMINISTRATOR, type Maker } from "./makers.ts";
 import type { Owner } from "./owners.ts";
 import { paths, type Store } from "./paths.ts";
 
-/** An upper, which may be in several parts, and the version below it. */
+/** An upper, possibly in several parts, and the version below it. */
 export interface Generation extends Parts {
   readonly base: string;
   readonly version: number;
-  /** of the version that it was made on */
+  /** digest of that version when the generation was created */
   readonly digest: string;
   readonly generation: number;
-  /** the generation that it took the place of, to which a fallback leads */
+  /** the generation that it replaced, to which a fallback returns */
   readonly previous?: number;
-  /** ISO 8601: when it was made */
+  /** when it was created, ISO 8601 */
   readonly since?: string;
-  /** it was made ahead of a cutover and never in use */
+  /** it was prepared for a cutover and has not been used yet */
   readonly prepared?: boolean;
 }
 
-/** The definition, with the generation in use. */
+/** The definition of an instance, which includes its current generation. */
 export interface Instance extends Generation {
   /** ISO 8601 */
   readonly created: string;
-  /** decided when the upper is made; a later start leaves them as the container left them */
+  /** opaque directories, applied once when the upper is created; later starts leave them as the container left them */
   readonly opaque: readonly string[];
-  /** patterns of what it may not see of any version: what the configuration masks is added at each mount */
+  /** patterns of paths that are hidden in every version; each mount adds those of the configuration */
   readonly mask: readonly string[];
-  /** bytes of an upper in memory, made anew at each start */
+  /** size in bytes of an upper in memory, which each start creates anew */
   readonly tmpfs?: number;
-  /** made for one mount by hand: it goes with that */
+  /** `veneer mount` created it for one mount, and it is removed with that mount */
   readonly fresh?: boolean;
-  /** the engine's container with which it goes; absent: it is removed by hand */
+  /** the engine's container whose removal ends its life; absent: only `veneer rm` removes it */
   readonly owner?: Owner;
-  /** absent: made by version 0.1 */
+  /** absent: created by version 0.1 */
   readonly maker?: Maker;
-  /** where it was mounted by hand: `mount --all` brings it back */
+  /** where `veneer mount` mounted it; `mount --all` mounts it there again */
   readonly mounted?: { readonly target: string; readonly suid?: boolean; readonly dev?: boolean };
-  /** generations that are not in use, with all their changes */
+  /** other generations, kept with all their changes */
   readonly kept?: readonly Generation[];
 }
 
-/** The definition of an instance that is made on a version now. `now` is ISO 8601. */
+/** The definition of a new instance on a version. `now` is ISO 8601. */
 export function newDefinition(
   { name, version, manifest }: BaseVersion,
   now: string,
@@ -74,13 +74,13 @@ export function newDefinition(
   };
 }
 
-/** The definition with further masks: one that was given once is not taken back. The same object where none is new. */
+/** The definition with masks added; masks are never dropped. Returns the same object when none of them is new. */
 export function withMasks(instance: Instance, ...masks: readonly (readonly string[])[]): Instance {
   const mask = [...new Set([...instance.mask, ...masks.flat()])];
   return mask.length === instance.mask.length ? instance : { ...instance, mask };
 }
 
-/** Ids of all named instances, sorted. */
+/** The ids of all named instances, sorted. */
 export function listInstances(store: Store): string[] {
   try {
     return list(paths.instances(store)).sort();
@@ -90,13 +90,13 @@ export function listInstances(store: Store): string[] {
   }
 }
 
-/** The instance's definition, or undefined where there is none of that name. */
+/** The definition of an instance; undefined where there is no such instance. */
 export function readInstance(store: Store, id: string): Instance | undefined {
   const hint = `restore that file, or remove the instance with its changes: 'veneer rm ${id}'`;
   return readDocument<Instance>(paths.instanceFile(store, id), validateInstance, hint);
 }
 
-/** Like {@link readInstance}; throws where there is none. */
+/** Like {@link readInstance}, but throws where there is no such instance. */
 export function requireInstance(store: Store, id: string): Instance {
   const instance = readInstance(store, id);
   if (instance) return instance;
@@ -109,14 +109,15 @@ export function noSuchInstance(store: Store, id: string): VeneerError {
   });
 }
 
-/** Publishes a changed definition. Durable on return; the caller holds the instance's lock. */
+/** Publishes a changed definition, durable on return. The caller holds the instance's lock. */
 export function writeInstance(store: Store, id: string, instance: Instance): void {
   writeDocument(paths.instanceFile(store, id), instance, { sync: true });
 }
 
 /**
- * Takes an instance for a change or a start; undefined where there is no such instance. Another holder is an
- * error that says so, unless `wait`; a merge in the background is ended, unless this is another (`merge`).
+ * Locks an instance for a change or a start; undefined where there is no such instance. When another process holds the
+ * lock, throws BUSY, or with `wait` waits for it. A merge in the background is made to stop first, unless the caller is
+ * itself a merge (`merge`).
  */
 export function lockInstance(
   store: Store,
@@ -134,17 +135,17 @@ export function lockInstance(
         hint: "try again in a moment",
       });
     }
-    // what was locked may have been removed, and another made in its place, before the lock was ours
+    // before we got the lock, the instance may have been removed and another created under its name
     if (lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
     fd[Symbol.dispose]();
   }
 }
 
-/** Milliseconds in which most merges of parts end by themselves, and for one to give way, which looks up often. */
+/** Milliseconds: most merges of parts finish within the first; one that is asked to stop gets the second to do so. */
 const MERGE_END = 300;
 const MERGE_STOP = 10_000;
 
-/** Takes the lock over from a merge in the background (`mergeInstance`); false where another holds it. */
+/** Takes over the lock of a merge in the background (`mergeInstance`); false where something else holds the lock. */
 function takeFromMerge(store: Store, id: string, fd: Fd): boolean {
   const marker = paths.merging(store, id);
   const locksWithin = (milliseconds: number) => {
@@ -159,14 +160,14 @@ function takeFromMerge(store: Store, id: string, fd: Fd): boolean {
   return locksWithin(MERGE_STOP);
 }
 
-/** Like {@link lockInstance}; throws where there is no such instance. */
+/** Like {@link lockInstance}, but throws where there is no such instance. */
 export function requireLock(store: Store, id: string): Fd {
   const fd = lockInstance(store, id);
   if (fd) return fd;
   throw noSuchInstance(store, id);
 }
 
-/** Refuses a base that the instance is not on, and a version of the same number with another content. */
+/** Throws when the instance is on another base or version, or on one with that number but another digest. */
 export function checkInstanceBase(id: string, instance: Instance, wanted: BaseRef | undefined): void {
   const own = { name: instance.base, version: instance.version };
   const differs =
@@ -188,7 +189,7 @@ export function checkInstanceDigest(id: string, instance: Generation, version: B
   );
 }
 
-/** For a verb that needs an upper on disk. */
+/** Throws when the instance's upper is in memory: `verb` needs one on disk. */
 export function refuseTmpfs(id: string, instance: Instance, verb: string): void {
   if (instance.tmpfs === undefined) return;
   throw new VeneerError(

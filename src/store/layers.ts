@@ -1,4 +1,4 @@
-/** Layers: made in staging, sealed with a listing, published by rename, never changed afterwards. */
+/** Layers: built in staging, sealed with a listing, published by rename, never changed afterwards. */
 import { VeneerError } from "../errors.ts";
 import validateLayer from "../generated/layer.js";
 import { isErrno } from "../sys/errno.ts";
@@ -8,24 +8,24 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { readDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 
-/** layers/ID/layer.json */
+/** The contents of layers/ID/layer.json. */
 export interface Layer {
-  /** `sha256:…` of the listing, or for a layer of an image its diff_id: what version digests are made of */
+  /** `sha256:…` of the listing, or the diff_id of an image's layer; digests of versions are computed from it */
   readonly digest: string;
   /** `sha256:…` of the listing */
   readonly listing?: string;
-  /** on disk, when the layer was made, without what it shared */
+  /** disk usage when the layer was created, without shared files */
   readonly bytes: number;
-  /** of files that it had in common with other layers when it was made, or when they were last looked for */
+  /** bytes of files shared with other layers, when it was created or last deduplicated */
   readonly shared?: number;
   readonly entries: number;
   /** ISO 8601 */
   readonly created: string;
-  /** what made it */
+  /** where it comes from, for people to read */
   readonly origin: string;
 }
 
-/** A layer that is complete but not yet in layers/. */
+/** A complete layer that is not in layers/ yet. */
 export interface SealedLayer {
   readonly id: string;
   /** holds `tree`, `listing` and `layer.json` */
@@ -34,9 +34,9 @@ export interface SealedLayer {
 }
 
 /**
- * Holds the layers against `gc` and `base rm`, which take the same lock exclusively: kept from before a layer
- * is published, or an unreferenced one is counted on, until the manifest that names it is published.
- * Undefined when `operation` has LOCK_NB and another holder is in the way.
+ * Locks the layers so that `gc` and `base rm`, which take the same lock exclusively, do not remove any. Hold it from
+ * before a layer is published, or an unreferenced one is relied on, until the manifest that names it is published.
+ * Undefined when `operation` has LOCK_NB and another process holds the lock.
  */
 export function lockLayers(store: Store, operation = LOCK_SH): Fd | undefined {
   const path = paths.layers(store);
@@ -47,12 +47,12 @@ export function lockLayers(store: Store, operation = LOCK_SH): Fd | undefined {
   throw new Error("unreachable: a lock that waits was refused");
 }
 
-/** The layer's description; undefined where there is no such layer. */
+/** The description of a layer; undefined where there is no such layer. */
 export function readLayer(store: Store, id: string): Layer | undefined {
   return readDocument<Layer>(paths.layerFile(store, id), validateLayer);
 }
 
-/** Like {@link readLayer}, and undefined for a damaged one: what looks through all layers is not kept from the others. */
+/** Like {@link readLayer}, but undefined for a damaged one too, so that it does not stop a walk through all layers. */
 export function readSoundLayer(store: Store, id: string): Layer | undefined {
   try {
     return readLayer(store, id);
@@ -61,7 +61,7 @@ export function readSoundLayer(store: Store, id: string): Layer | undefined {
   }
 }
 
-/** Like {@link readLayer}; throws where there is none. */
+/** Like {@link readLayer}, but throws where there is no such layer. */
 export function requireLayer(store: Store, id: string): Layer {
   const layer = readLayer(store, id);
   if (layer) return layer;
@@ -70,17 +70,17 @@ export function requireLayer(store: Store, id: string): Layer {
   });
 }
 
-/** Makes everything written to the store's file system so far durable (syncfs(2)). */
+/** Makes all earlier writes to the store's file system durable (syncfs(2)). */
 export function syncStore(store: Store): void {
   using fd = openat(AT_FDCWD, store.root, O_RDONLY | O_DIRECTORY);
   syncfs(fd.number, store.root);
 }
 
 /**
- * Publishes a sealed layer in one step; it is durable on return, provided that {@link syncStore} was called
- * since its tree was complete. The caller holds {@link lockLayers} until a manifest names the layer. When a layer of
- * this id is there already (the same layer of an image), that one is kept and the staged one left where it
- * is. Returns whether the staged one was taken.
+ * Publishes a sealed layer atomically. It is durable on return, provided that {@link syncStore} was called after its
+ * tree was complete. The caller holds {@link lockLayers} until a manifest names the layer. When a layer with this id
+ * exists already (the same layer of an image), it is kept and the staged one stays where it is. Returns whether the
+ * staged one was published.
  */
 export function publishLayer(store: Store, sealed: Pick<SealedLayer, "id" | "directory">): boolean {
   try {
@@ -97,7 +97,7 @@ export function hasLayer(store: Store, id: string): boolean {
   return lstatMaybe(paths.layerFile(store, id)) !== undefined;
 }
 
-/** LAYER/tree, 0755 whatever the umask, for a tar that has no entry for the root. */
+/** Creates LAYER/tree with mode 0755 whatever the umask, because a tar may have no entry for the root. */
 export function makeLayerDirectory(layer: string): void {
   mkdirat(AT_FDCWD, layer, 0o700);
   mkdirat(AT_FDCWD, `${layer}/tree`, 0o755);

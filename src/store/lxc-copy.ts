@@ -1,4 +1,4 @@
-/** Instances that lxc.hook.clone made for copies of containers. */
+/** Instances that lxc.hook.clone created for copies of containers. */
 
 import { createFile, readText } from "../sys/fd.ts";
 import { isInstanceName } from "../text/names.ts";
@@ -8,14 +8,15 @@ import { moveToTrash } from "./trash.ts";
 
 const markOf = (store: Store, id: string) => `${paths.instance(store, id)}/copied-for`;
 
-/** Notes for which configuration file of LXC an instance was made. */
+/** Records for which LXC configuration file an instance was created. */
 export function markCopy(store: Store, id: string, config: string): void {
   createFile(markOf(store, id), config, { sync: true });
 }
 
 /**
- * Removes what lxc.hook.clone made for a copy that turns out to be ephemeral, and so has no use for it: LXC tells only
- * after the hook. Returns what is in the trash now; undefined where there was nothing. Idempotent.
+ * Moves the instance that lxc.hook.clone created for a copy to the trash, because the copy is ephemeral and does not
+ * need one: LXC says so only after the hook. Returns its path in the trash, or undefined where there was none.
+ * Idempotent.
  */
 export function dropCopy(store: Store, container: string, config: string): string | undefined {
   if (!isInstanceName(container) || readText(markOf(store, container)) !== config) return undefined;

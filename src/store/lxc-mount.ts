@@ -1,8 +1,8 @@
 /**
  * Instances that LXC mounts itself, without a hook: the container's `lxc.rootfs.path` is
- * `overlay:LAYERS:STORE/instances/ID/lxc/VIEW/upper`. `lxc/config` is a link to that configuration; `lxc/VIEW` is
- * one to the directory of the part that is written to, or to nothing: then LXC fails to start the container. LXC
- * knows none of our locks, so that is what keeps it out while the instance is changed.
+ * `overlay:LAYERS:STORE/instances/ID/lxc/VIEW/upper`. `lxc/config` is a symbolic link to the container's configuration.
+ * `lxc/VIEW` is a symbolic link to the directory of the top part; when it dangles, LXC cannot start the container. LXC
+ * does not take our locks, so a dangling link keeps it out while the instance changes.
  */
 import { VeneerError } from "../errors.ts";
 import {
@@ -24,28 +24,28 @@ import type { UseRecord } from "./records.ts";
 
 export const lxcDirectory = (store: Store, id: string) => `${paths.instance(store, id)}/lxc`;
 /**
- * An empty directory, the lowest layer where there is but one: lxc-destroy takes what follows the first colon for the
- * upper and would delete it (storage/overlay.c), but with two layers it finds nothing there.
+ * An empty directory that serves as lowest layer below a single one. lxc-destroy takes what follows the first colon for
+ * the upper and deletes it (storage/overlay.c); with at least two layers there is no such directory.
  */
 export const lxcEmpty = (store: Store, id: string) => `${lxcDirectory(store, id)}/empty`;
 const configLink = (store: Store, id: string) => `${lxcDirectory(store, id)}/config`;
 
-/** Of a name of its own for all that the container would see: a stale line names another view. */
+/** Differs whenever the container would see something else, so that an outdated configuration names no valid view. */
 function viewName({ base, version, generation, parts = 0, folded = 0 }: Generation): string {
   return `${generation}-${base}@${version}${parts === 0 ? "" : `-${parts}-${folded}`}`;
 }
 
-/** What the last part of `lxc.rootfs.path` is. */
+/** The upper directory as it stands at the end of `lxc.rootfs.path`. */
 export function viewUpper(store: Store, id: string, generation: Generation): string {
   return `${lxcDirectory(store, id)}/${viewName(generation)}/upper`;
 }
 
-/** The configuration of the container that mounts the instance; undefined where there is none. */
+/** The configuration file of the LXC container that mounts the instance; undefined where there is none. */
 export function lxcConfigOf(store: Store, id: string): string | undefined {
   return readlink(configLink(store, id));
 }
 
-/** Whether the configuration's root is this instance; undefined where the file is not there. */
+/** Whether the root in this configuration file is the instance; undefined where the file does not exist. */
 export function mountsInstance(store: Store, id: string, config: string): boolean | undefined {
   const text = readText(config);
   if (text === undefined) return undefined;
@@ -54,8 +54,9 @@ export function mountsInstance(store: Store, id: string, config: string): boolea
 }
 
 /**
- * Refuses an instance that LXC mounts itself, for a start or a removal. One whose container has been given
- * another root, or is gone, is let through, and its container kept from mounting it. The caller holds its lock.
+ * Throws LXC_MOUNTS when LXC mounts the instance itself: it can then be neither started nor removed. When the container
+ * is gone or has another root now, only makes sure that it can no longer mount the instance. The caller holds the
+ * instance's lock.
  */
 export function refuseLxcMounted(store: Store, id: string): void {
   const config = lxcConfigOf(store, id);
@@ -78,23 +79,23 @@ export function lxcContainerName(config: string): string {
   return config.split("/").at(-2) ?? "";
 }
 
-/** Lets LXC fail to mount any view of the instance; what is mounted stays so. Idempotent. */
+/** Makes LXC fail to mount any view of the instance except `except`. What is mounted stays mounted. Idempotent. */
 export function blockViews(store: Store, id: string, except?: string): void {
   const directory = lxcDirectory(store, id);
   if (!lstatMaybe(directory)) return;
   for (const name of list(directory)) {
     if (name === "config" || name === "empty") continue;
     const path = `${directory}/${name}`;
-    // what a killed process had not renamed yet
+    // a temporary link that a killed process did not rename
     if (/\.[0-9a-f]{12}$/.test(name)) unlinkQuietly(path);
     else if (name !== except && readlink(path) !== NOTHING) replaceLink(NOTHING, path);
   }
 }
 
-/** Dangles, and stays so: LXC makes missing directories, but not through a link that leads nowhere. */
+/** The target of a blocked view. It can never exist: LXC creates missing directories, but cannot below a device. */
 const NOTHING = "/dev/null/not-in-use";
 
-/** Lets LXC mount the generation, and no other view of the instance. Durable on return. */
+/** Lets LXC mount this generation, and no other view of the instance. Durable on return. */
 export function linkView(store: Store, id: string, generation: Generation): void {
   const name = viewName(generation);
   const part = partDirectory(`../${generation.generation}`, generation.parts ?? 0);
@@ -102,13 +103,13 @@ export function linkView(store: Store, id: string, generation: Generation): void
   blockViews(store, id, name);
   mkdirMaybe(lxcEmpty(store, id), 0o755);
   if (readlink(path) !== part) replaceLink(part, path);
-  // LXC before 5.0 has its work directory at another name
+  // LXC before 5.0 uses another name for the work directory
   const old = `${lxcDirectory(store, id)}/${part}/olwork`;
   if (!lstatMaybe(old)) symlink("work", old);
   syncDirectory(lxcDirectory(store, id));
 }
 
-/** Says which container mounts the instance; undefined: none any more. Durable on return. */
+/** Records the configuration of the container that mounts the instance; undefined: none does. Durable on return. */
 export function linkConfig(store: Store, id: string, config: string | undefined): void {
   if (config === undefined) unlinkQuietly(configLink(store, id));
   else if (lxcConfigOf(store, id) !== config) replaceLink(config, configLink(store, id));
@@ -121,7 +122,7 @@ function replaceLink(target: string, path: string): void {
   rename(temporary, path);
 }
 
-/** A record of an instance's container, as a hook would have written one; undefined where it does not run. */
+/** The record that a hook would have written for the container of an instance; undefined where it does not run. */
 export function lxcMountRecord(
   store: Store,
   id: string,
@@ -130,7 +131,7 @@ export function lxcMountRecord(
 ): UseRecord | undefined {
   const config = lxcConfigOf(store, id);
   if (config === undefined) return undefined;
-  // not by its view, which is blocked while somebody else has the instance
+  // not through its view, which is blocked while another process changes the instance
   const directory = paths.generation(store, id, generation.generation);
   const upper = `${partDirectory(directory, generation.parts ?? 0)}/upper`;
   if (!isInUse(upper)) return undefined;

@@ -1,19 +1,19 @@
-/** Who made an instance: whose containers may name it, or be given it because of their own name. */
+/** Who created an instance, and so whose containers may use it, by its name or by their own. */
 import { VeneerError } from "../errors.ts";
 
 export interface Maker {
-  /** ADMINISTRATOR, or the engine's part whose container asked for it ({@link tenantOf} in request/tenant.ts) */
+  /** ADMINISTRATOR, or the tenant whose container asked for it ({@link tenantOf} in request/tenant.ts) */
   readonly tenant: string;
-  /** the container after which it was called, without anybody naming the instance */
+  /** the container after which it was named, when nobody named the instance */
   readonly container?: string;
 }
 
 export const ADMINISTRATOR = "administrator";
 
 /**
- * Refuses an instance of another's. The administrator may have all, and what the administrator made is for whoever the
- * configuration lets name it; what is called after a container is for that container alone. One of version 0.1 says
- * nothing of its maker.
+ * Throws when `asker` may not use the instance. The administrator may use every instance. An instance that the
+ * administrator created is open to everyone whom the configuration allows to name it. An instance that is named after a
+ * container belongs to that container alone. Instances of version 0.1 have no maker and are open to all.
  */
 export function refuseForeign(id: string, maker: Maker | undefined, asker: Maker): void {
   if (!maker || asker.tenant === ADMINISTRATOR) return;

@@ -1,6 +1,6 @@
 /**
- * Masks hide files of a version, and hold at every mount: a version that is new below an upper, and a mask that is
- * new, get whiteouts in it. What the container made itself under such a name stays.
+ * Masks hide files of a version at every mount. When the version below an upper changes, or a mask is added, whiteouts
+ * are added to the upper. Files that the container itself created under a masked name stay.
  */
 import { hideMasked } from "../overlay/hide-masked.ts";
 import { makeUpper } from "../overlay/make-upper.ts";
@@ -19,7 +19,7 @@ import { paths, type Store } from "./paths.ts";
 import { makeStaging } from "./staging.ts";
 import { moveToTrash } from "./trash.ts";
 
-/** The paths in a version that masks name, without those inside another. */
+/** The paths of a version that the masks match, without those inside a directory that is matched too. */
 export function maskedPaths(layers: readonly Fd[], mask: readonly string[]): readonly string[] {
   const facts = expandAll(layers, mask)
     .map((path) => lookup(layers, path))
@@ -29,8 +29,8 @@ export function maskedPaths(layers: readonly Fd[], mask: readonly string[]): rea
 }
 
 /**
- * Hides `masked` paths of a version in the topmost of the `parts` of an upper. Idempotent; `check` is called between
- * steps. Nobody writes to the parts meanwhile: a container that runs on them stands still.
+ * Hides the `masked` paths of a version, with whiteouts in the top one of the `parts` of an upper. Idempotent. Calls
+ * `check` between steps. Nothing may write to the parts during the call: a container that runs on them is frozen.
  */
 export function hideBelow(
   store: Store,
@@ -50,7 +50,7 @@ export function hideBelow(
   hideMasked((parts[0] as Fd).path, upperEntries([], facts), staging.path, check);
 }
 
-/** Like {@link lookup} of a path in which nothing is a symbolic link but perhaps the last name, which is not followed. */
+/** Like {@link lookup} for a path without symbolic links, except perhaps the last name, which is not followed. */
 function factOf(layers: readonly Fd[], path: string): PathFact {
   const slash = path.lastIndexOf("/");
   if (slash < 0) return { asked: path, path, kind: "other", parents: [] };
@@ -59,10 +59,11 @@ function factOf(layers: readonly Fd[], path: string): PathFact {
 }
 
 /**
- * A layer that hides `masked` paths of a version when it lies right above its layers: made at `place`, open; undefined
- * where there is nothing to hide. A container takes nothing out of it, whereas a process that is still on an earlier root
- * can remove a whiteout from an upper that both roots share (ovl_do_remove in fs/overlayfs/dir.c leaves none where its own
- * layers have no such file). What is at the place goes to the trash: no overlay uses it.
+ * Creates a layer at `place` that hides `masked` paths of a version when it is stacked directly on the layers of that
+ * version. Returns it open, or undefined where there is nothing to hide. Containers cannot change it. Whiteouts in the
+ * upper might not last: a process still on an earlier root can remove them from an upper that both roots share
+ * (ovl_do_remove in fs/overlayfs/dir.c leaves none where its own layers have no such file). Anything already at `place`
+ * goes to the trash: no overlay uses it.
  */
 export function makeMaskLayer(
   store: Store,
@@ -82,7 +83,7 @@ export function makeMaskLayer(
   return openDirectory("upper", directory.number);
 }
 
-/** The path where an upper of these parts shows what the version has there; of a directory that both have, what is in it. */
+/** The paths, at or below `path`, where an upper of these parts still shows entries of the version. */
 function stillSeen(parts: readonly Fd[], layers: readonly Fd[], path: string): string[] {
   const names = path.split("/");
   let merging: readonly Fd[] | undefined = parts;
@@ -95,7 +96,7 @@ function stillSeen(parts: readonly Fd[], layers: readonly Fd[], path: string): s
   return listMerged(below, path).flatMap((name) => stillSeen(parts, layers, `${path}/${name}`));
 }
 
-/** The parts whose directory at a path merges with those below; undefined where one of them hides what is below. */
+/** The parts whose directory at `path` merges with those below; undefined where one of them hides everything below. */
 function mergingAt(parts: readonly Fd[], path: string): readonly Fd[] | undefined {
   const merging: Fd[] = [];
   for (const part of parts) {
@@ -108,7 +109,10 @@ function mergingAt(parts: readonly Fd[], path: string): readonly Fd[] | undefine
   return merging;
 }
 
-/** Hides what the masks of an instance that nothing uses name in its version: LXC may mount it without us. */
+/**
+ * Adds the whiteouts for an instance's masks to its upper, which nothing uses: LXC may mount the instance itself, and
+ * then no hook does this.
+ */
 export function hideInInstance(store: Store, id: string, instance: Instance, base: BaseVersion): void {
   if (instance.tmpfs !== undefined || instance.mask.length === 0) return;
   using layers = openLayers(store, base);

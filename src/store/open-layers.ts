@@ -1,4 +1,4 @@
-/** Facts about a version that a plan needs: its open layers, and what a fresh upper on them holds. */
+/** What a plan needs to know about a version: its layers, open, and the contents of a fresh upper on them. */
 import { withContext } from "../errors.ts";
 import { expandAll, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
@@ -14,8 +14,8 @@ export interface OpenLayers extends OpenAll {
 }
 
 /**
- * The layers' directories, open, top first; `above` are further ones on top of the version's, `copies` stand for
- * the version's. A layer that is gone is named in the error.
+ * Opens the directories of the layers, top first: those in `above`, then `copies` if given, else the version's own.
+ * Throws an error that names the layer when one is missing.
  */
 export function openLayers(
   store: Store,
@@ -36,7 +36,7 @@ export interface UpperOptions {
   readonly mask: readonly string[];
 }
 
-/** What a fresh upper on these layers holds. */
+/** The contents of a fresh upper on these layers. */
 export function freshUpper(layers: readonly Fd[], options: UpperOptions) {
   const opaque = options.opaque.map((path) => lookup(layers, path));
   const mask = expandAll(layers, options.mask).map((path) => lookup(layers, path));

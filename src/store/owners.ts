@@ -1,4 +1,4 @@
-/** Instances that live as long as an engine's container: whether that exists still. */
+/** Instances that live as long as an engine's container: whether the container still exists. */
 import { lstatMaybe } from "../sys/stat.ts";
 
 /** The engine's container that an instance belongs to. */
@@ -6,11 +6,11 @@ export interface Owner {
   readonly engine: "docker";
   /** exists as long as the container does, running or not */
   readonly directory: string;
-  /** inode of the directory that holds it: another one there is not the engine's, or not the same engine's */
+  /** inode of its parent directory, by which another directory at that path is recognized as not the engine's */
   readonly parent: string;
 }
 
-/** Undefined where the engine's container is not there to own anything. */
+/** The owner for a container's directory; undefined where the directory does not exist. */
 export function ownerAt(directory: string): Owner | undefined {
   const parent = lstatMaybe(parentOf(directory));
   if (!parent || !lstatMaybe(directory)) return undefined;
@@ -18,8 +18,8 @@ export function ownerAt(directory: string): Owner | undefined {
 }
 
 /**
- * Whether the container exists. Needs no engine that runs; unknown where the engine's own directory is not there
- * or is another one, as when its disk is not mounted. Throws SysError when it cannot be looked at.
+ * Whether the container exists, read from disk: the engine need not run. `unknown` where the engine's own directory is
+ * missing or another one, for example because its disk is not mounted. Throws SysError when it cannot be read.
  */
 export function ownerState(owner: Owner): "exists" | "gone" | "unknown" {
   if (String(lstatMaybe(parentOf(owner.directory))?.ino) !== owner.parent) return "unknown";

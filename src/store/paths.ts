@@ -1,4 +1,4 @@
-/** Where things are. All names in paths have passed names.ts. */
+/** Paths of everything in a store. The caller has validated every name with names.ts. */
 import { VeneerError } from "../errors.ts";
 import { mkdirs } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
@@ -6,9 +6,9 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
 export interface Store {
-  /** durable: bases, layers, instances */
+  /** durable state: bases, layers, instances */
   readonly root: string;
-  /** records of running things; gone after a reboot */
+  /** records of what runs; gone after a reboot */
   readonly run: string;
 }
 
@@ -20,34 +20,34 @@ export const paths = {
   bases: (store: Store) => `${store.root}/bases`,
   base: (store: Store, name: string) => `${store.root}/bases/${name}`,
   baseFile: (store: Store, name: string) => `${store.root}/bases/${name}/base.json`,
-  /** with whom root shares it */
+  /** the users with whom root shares the base */
   shareFile: (store: Store, name: string) => `${store.root}/bases/${name}/share.json`,
   versions: (store: Store, name: string) => `${store.root}/bases/${name}/versions`,
   manifest: (store: Store, name: string, version: number) =>
     `${store.root}/bases/${name}/versions/${version}.json`,
-  /** an editing session: session.json, layer/tree (its upper) and work */
+  /** an edit session: session.json, layer/tree (its upper) and work */
   session: (store: Store, name: string) => `${store.root}/bases/${name}/session`,
   sessionFile: (store: Store, name: string) => `${store.root}/bases/${name}/session/session.json`,
   sessionLayer: (store: Store, name: string) => `${store.root}/bases/${name}/session/layer`,
   sessionUpper: (store: Store, name: string) => `${store.root}/bases/${name}/session/layer/tree`,
   sessionWork: (store: Store, name: string) => `${store.root}/bases/${name}/session/work`,
-  /** a rollout that has not ended */
+  /** an unfinished rollout */
   rollout: (store: Store, name: string) => `${store.root}/bases/${name}/rollout`,
   rolloutFile: (store: Store, name: string) => `${store.root}/bases/${name}/rollout/state.json`,
-  /** a round of updates that has not ended */
+  /** an unfinished round of updates */
   update: (store: Store, name: string) => `${store.root}/bases/${name}/update`,
   updateFile: (store: Store, name: string) => `${store.root}/bases/${name}/update/state.json`,
   layers: (store: Store) => `${store.root}/layers`,
   layer: (store: Store, id: string) => `${store.root}/layers/${id}`,
   layerFile: (store: Store, id: string) => `${store.root}/layers/${id}/layer.json`,
   layerTree: (store: Store, id: string) => `${store.root}/layers/${id}/tree`,
-  /** a copy of the layer with the owners of a pair of maps, by their name: the tree itself */
+  /** the tree of a copy of the layer whose owners are shifted by a pair of maps, named after the maps */
   shifted: (store: Store, id: string, maps: string) => `${store.root}/layers/${id}/shifted/${maps}`,
   instances: (store: Store) => `${store.root}/instances`,
   instance: (store: Store, id: string) => `${store.root}/instances/${id}`,
   instanceFile: (store: Store, id: string) => `${store.root}/instances/${id}/instance.json`,
   generation: (store: Store, id: string, generation: number) => `${store.root}/instances/${id}/${generation}`,
-  /** there while a merge of parts holds the instance's lock: who removes it is given way */
+  /** exists while a merge of parts holds the instance's lock; the merge stops when another process removes it */
   merging: (store: Store, id: string) => `${store.root}/instances/${id}/merging`,
   ephemerals: (store: Store) => `${store.root}/ephemeral`,
   ephemeral: (store: Store, id: string) => `${store.root}/ephemeral/${id}`,
@@ -55,29 +55,29 @@ export const paths = {
   trash: (store: Store) => `${store.root}/trash`,
   records: (store: Store) => `${store.run}/records`,
   record: (store: Store, key: string) => `${store.run}/records/${key}.json`,
-  /** what a live rebase of the container of a record is about to do */
+  /** the journal of a live rebase of a record's container */
   moving: (store: Store, key: string) => `${store.run}/moving/${key}.json`,
   /** symbolic link to the key of the record that holds a named instance */
   held: (store: Store, instance: string) => `${store.run}/held/${instance}`,
-  /** the rewritten config.json of a container that the wrapping runtime prepared */
+  /** the rewritten config.json of a container, made by the wrapping runtime */
   config: (store: Store, key: string) => `${store.run}/configs/${key}.json`,
-  /** marks of starts of the wrapping runtime of which nobody has seen yet whether they became a container */
+  /** marks of starts by the wrapping runtime that are not yet known to have become a container */
   starts: (store: Store) => `${store.run}/starts`,
   startMark: (store: Store, key: string) => `${store.run}/starts/${key}`,
   /** bundles of `veneer run` */
   bundles: (store: Store) => `${store.run}/bundles`,
   bundle: (store: Store, id: string) => `${store.run}/bundles/${id}`,
-  /** what containers of `veneer run --detach` wrote, and what came before that */
+  /** output of containers of `veneer run --detach`; `.log.1` is the older part */
   outputs: (store: Store) => `${store.run}/logs`,
   output: (store: Store, id: string) => `${store.run}/logs/${id}.log`,
   earlierOutput: (store: Store, id: string) => `${store.run}/logs/${id}.log.1`,
-  /** --root of a runtime for the containers of `veneer run`: their ids cannot collide with an engine's */
+  /** --root of a runtime for the containers of `veneer run`, so that their ids cannot collide with an engine's */
   runtimeState: (store: Store, runtime: string) => `${store.run}/${runtime}`,
-  /** user namespaces that are kept for their maps */
+  /** user namespaces kept for their id maps */
   namespaces: (store: Store) => `${store.run}/userns`,
   /** where a container's overlay is mounted on the host */
   rootPoint: (store: Store, key: string) => `${store.run}/roots/${key}`,
-  /** the same for a container with a user namespace, whose root reaches it */
+  /** like rootPoint, but reachable for the root of a container's user namespace */
   mappedPoint: (store: Store, key: string) => `${store.run}/mapped/${key}/root`,
   mountPoint: (store: Store, id: string) => `${store.run}/mnt/${id}`,
   /** where `base edit` mounts a session */
@@ -85,8 +85,8 @@ export const paths = {
 } as const;
 
 /**
- * Makes the store's directories, 0700: the uppers hold setuid files that must not be reached by other users
- * of the host. Idempotent. The format file tells a later version what it finds.
+ * Creates the store's directories with mode 0700, because uppers hold setuid files that other users of the host must
+ * not reach. Idempotent. The format file tells later versions which format they find.
  */
 export function makeStore(store: Store): void {
   const { bases, layers, instances, staging, trash, ephemerals } = paths;
@@ -97,7 +97,7 @@ export function makeStore(store: Store): void {
   if ((lstatMaybe(mark) !== undefined) !== marked) refuseOtherKind(store.root, marked);
 }
 
-/** Marks of overlayfs would not be seen, and what a layer hides would show. */
+/** Throws: with the other kind of xattrs, overlayfs would not see its marks, and hidden files would appear. */
 function refuseOtherKind(root: string, marked: boolean): void {
   const [is, here] = marked ? ["trusted.overlay", "user.overlay"] : ["user.overlay", "trusted.overlay"];
   throw new VeneerError(
@@ -109,15 +109,15 @@ function refuseOtherKind(root: string, marked: boolean): void {
   );
 }
 
-/** Makes the directories for records, 0700. Idempotent. */
+/** Creates the directories for records, with mode 0700. Idempotent. */
 export function makeRun(store: Store): void {
   makeDirectories(store.run, [`${store.run}/configs`, `${store.run}/held`, paths.records(store)]);
 }
 
 /**
- * One system call when all are there, which is every time but the first. The last one is what tells: it is
- * made when the others are, so that whoever finds it, at the same time or after a kill, finds them all. Returns whether
- * they were missing.
+ * Creates missing directories; returns whether any were missing. Takes one system call when none is, which is every
+ * time but the first. The last directory is created after all others, so where it exists, even after a kill or while
+ * another process does the same, all of them exist.
  */
 function makeDirectories(place: string, directories: readonly string[]): boolean {
   const last = lstatMaybe(directories.at(-1) as string);
@@ -127,7 +127,7 @@ function makeDirectories(place: string, directories: readonly string[]): boolean
   return true;
 }
 
-/** A store belongs to one user: attributes and owners in it are those that its namespace gives them. */
+/** A store belongs to one user: its owners and xattrs depend on that user's namespace. */
 function refuseOthers(place: string, uid: number): void {
   if (uid === geteuid()) return;
   throw new VeneerError("NOT_YOURS", `${place} belongs to uid ${uid}`, {

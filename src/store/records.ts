@@ -1,4 +1,4 @@
-/** Records of what uses an instance or a version: written before the first mount, removed after the last. */
+/** Records of the users of instances and versions: written before the first mount, removed after the last unmount. */
 import validateRecord from "../generated/record.js";
 import { isErrno } from "../sys/errno.ts";
 import { createFile, readlink, readText, rename, symlink, uniqueSuffix, unlinkQuietly } from "../sys/fd.ts";
@@ -14,18 +14,18 @@ import { paths, type Store } from "./paths.ts";
 
 export type EngineName = "oci" | "precreate" | "runtime" | "lxc" | "mount";
 
-/** Where an overlay is mounted: in the container's namespace, in one of the runtime's own, or on the host. */
+/** The mount namespace in which an overlay is mounted: the container's, one of the runtime's own, or the host's. */
 export type Placement = "container" | "private" | "host";
 
-/** An overlay that a live rebase took away from a container, while something of it may still be on that. */
+/** An overlay that a live rebase replaced, which processes of the container may still use. */
 export interface FormerRoot {
   readonly base: string;
   readonly version: number;
   readonly upper: string;
-  /** id of the mount that was the container's root, and its device, as in mountinfo */
+  /** id of the mount that was the container's root, and its device number, as in mountinfo */
   readonly mount: number;
   readonly device: string;
-  /** ids of its copies in other namespaces, and of parts of it that were mounted once more */
+  /** ids of its copies in other namespaces, and of bind mounts of directories in it */
   readonly copies?: readonly number[];
 }
 
@@ -38,39 +38,39 @@ export interface UseRecord extends Parts {
   /** a named instance, or the directory of an ephemeral one */
   readonly instance?: string;
   readonly ephemeral?: string;
-  /** the upper lives in memory */
+  /** the upper is in memory */
   readonly tmpfs?: boolean;
   readonly base: string;
   readonly version: number;
   readonly placement: Placement;
   /** mount point */
   readonly target?: string;
-  /** what mountinfo shows as the source of the overlay: for people, anyone can choose the same */
+  /** source of the overlay in mountinfo; for people only, since anyone can choose the same */
   readonly source?: string;
-  /** by what the overlay is known; empty until it is mounted, absent in records of version 0.1 */
+  /** identifies the overlay; empty until it is mounted, absent in records of version 0.1 */
   readonly overlay?: OverlayIdentity;
-  /** of what stays mounted on the host, when a live rebase has given the container another overlay than that */
+  /** the overlay that stays mounted on the host, when a live rebase has given the container another one */
   readonly hostOverlay?: OverlayIdentity;
   readonly upper?: string;
-  /** patterns of what it may not see of any version */
+  /** patterns of paths that are hidden from it in every version */
   readonly mask?: readonly string[];
   /** the topmost layer is the tree of an image */
   readonly image?: boolean;
   /** oldest first */
   readonly remains?: readonly FormerRoot[];
-  /** the process that prepares: while it lives, the record counts as used */
+  /** the preparing process: the record is live as long as it runs */
   readonly preparer: ProcessIdentity;
-  /** the container's first process, where it is known */
+  /** the container's first process, if known */
   readonly process?: ProcessIdentity;
-  /** layers and upper are idmapped to the container's user namespace; its maps, where they are known */
+  /** layers and upper are idmapped to the container's user namespace, with these maps if known */
   readonly idmap?: Partial<IdMap>;
-  /** they have the owners of these maps on the disk instead */
+  /** instead of idmapped mounts, the files on disk have owners shifted by these maps */
   readonly shifted?: Partial<IdMap>;
   /** ISO 8601 */
   readonly created: string;
 }
 
-/** Two lanes of FNV-1a in 16 hexadecimal digits: keeps equal container ids of different bundles apart. */
+/** 16 hexadecimal digits from two lanes of FNV-1a, to distinguish equal container ids in different bundles. */
 function hash(text: string): string {
   let low = 0x811c9dc5;
   let high = 0x01000193;
@@ -84,16 +84,16 @@ function hash(text: string): string {
 }
 
 /**
- * The record's name for a container of an engine: its id, made fit for a file name, and a hash of the id as it
- * is and of its place.
+ * The key of the record of an engine's container: its id, made safe for a file name, and a hash of the engine, the
+ * original id and `place`, which distinguishes containers with equal ids (the bundle, or LXC's configuration).
  */
 export function recordKey(engine: EngineName, container: string, place: string): string {
   return `${container.slice(0, 128).replace(/[^A-Za-z0-9_+.-]/g, "_")}~${hash(`${engine}\0${container}\0${place}`)}`;
 }
 
 /**
- * Publishes a record and, where it names an instance, the link by which its holder is found: both or neither.
- * Throws EEXIST when the record or the link is there: of two starts at once one finds the other's.
+ * Publishes a record and, where it names an instance, the link that leads to the record of the instance's holder: both
+ * or neither. Throws EEXIST when either exists, so that of two simultaneous starts one fails.
  */
 export function writeRecord(store: Store, record: UseRecord): void {
   const path = paths.record(store, record.key);
@@ -114,21 +114,21 @@ export function writeRecord(store: Store, record: UseRecord): void {
   }
 }
 
-/** Puts a record in the place of the one of its key, in one step. */
+/** Replaces the record with the same key, atomically. */
 export function replaceRecord(store: Store, record: UseRecord): void {
   writeDocument(paths.record(store, record.key), record);
 }
 
 const REMOVE_RECORD = "remove that file when the container that it is named after is gone";
 
-/** A record; undefined where there is none, or an empty one, which says that its user is gone (veneer-release). */
+/** Reads a record; undefined where there is none or it is empty: veneer-release empties it when its user is gone. */
 export function readRecord(store: Store, key: string): UseRecord | undefined {
   const path = paths.record(store, key);
   const text = readText(path);
   return text ? parseDocument<UseRecord>(text, path, validateRecord, REMOVE_RECORD) : undefined;
 }
 
-/** Removes a record and the configuration kept with it. Idempotent. */
+/** Removes a record, its link, and the configuration and mark stored with it. Idempotent. */
 export function removeRecord(store: Store, record: UseRecord): void {
   if (record.instance !== undefined && readlink(paths.held(store, record.instance)) === record.key) {
     unlinkQuietly(paths.held(store, record.instance));
@@ -139,8 +139,8 @@ export function removeRecord(store: Store, record: UseRecord): void {
 }
 
 /**
- * All records, or those whose key begins with `prefix`; one that vanishes while it is read is left out. What
- * cannot be read is told to `report`, or thrown where there is none.
+ * All records, or those whose key begins with `prefix`, without any that disappear during the call. An error in
+ * reading a record goes to `report`, or is thrown without one.
  */
 export function listRecords(store: Store, prefix = "", report?: (error: unknown) => void): UseRecord[] {
   let names: string[];
@@ -164,7 +164,7 @@ export function listRecords(store: Store, prefix = "", report?: (error: unknown)
   return records;
 }
 
-/** The records of one container of an engine: there is one for each start that was not torn down. */
+/** The records of an engine's container: one for each start that was not cleaned up. */
 export function findRecords(store: Store, container: string, bundle: string): UseRecord[] {
   if (!lstatMaybe(paths.records(store))) return [];
   const prefix = `${container.slice(0, 128)}~`;
@@ -177,7 +177,7 @@ export function findRecords(store: Store, container: string, bundle: string): Us
   ) as UseRecord[];
 }
 
-/** The record that holds a named instance, by the link that {@link writeRecord} made. */
+/** The record that holds a named instance, found by the link that {@link writeRecord} created. */
 export function findHolder(store: Store, instance: string): UseRecord | undefined {
   const key = readlink(paths.held(store, instance));
   return key === undefined ? undefined : readRecord(store, key);

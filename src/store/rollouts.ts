@@ -1,4 +1,4 @@
-/** Rollouts that have not ended: at most one per base, durable, found again after a crash. */
+/** Unfinished rollouts: at most one per base, durable, so that they can continue after a crash. */
 import { VeneerError } from "../errors.ts";
 import validateRollout from "../generated/rollout.js";
 import { type Fd, flock, mkdirMaybe, openatMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
@@ -14,35 +14,35 @@ import { listBases } from "./versions.ts";
 export type MemberKind = "instance" | "container";
 
 /**
- * `planned`: to be moved; `moved`: on the target; `checked`: there, and its check passed; `back`: where it was
- * before, because a check failed.
+ * `planned`: not moved yet; `moved`: on the target; `checked`: on the target, and its check passed; `back`: back on its
+ * previous version, because a check failed.
  */
 export type EntryState = "planned" | "moved" | "checked" | "back";
 
 export interface Entry {
   readonly kind: MemberKind;
   readonly id: string;
-  /** version to which a failing check takes it back */
+  /** the version to which it returns when a check fails */
   readonly from: number;
   readonly state: EntryState;
 }
 
 export interface Rollout {
-  /** the version onto which all are moved */
+  /** the target version of all entries */
   readonly to: number;
   /** ISO 8601 */
   readonly begun: string;
-  /** `back` once a check has failed: what was moved goes back */
+  /** `back` once a check has failed: what was moved is reverted */
   readonly phase: "forward" | "back";
   readonly entries: readonly Entry[];
 }
 
 interface Document extends Rollout {
-  /** the process that did it last */
+  /** the process that last worked on it */
   readonly holder: ProcessIdentity;
 }
 
-/** Throws where what is there cannot be read. */
+/** The unfinished rollout of a base; undefined where there is none. Throws where its document is invalid. */
 export function readRollout(store: Store, name: string): Rollout | undefined {
   return readDocumentOf(store, name);
 }
@@ -52,18 +52,18 @@ function readDocumentOf(store: Store, name: string): Document | undefined {
   return readDocument<Document>(paths.rolloutFile(store, name), validateRollout, hint);
 }
 
-/** Durable on return; the caller holds the lock of {@link lockRollout}. */
+/** Publishes the state of a rollout, durable on return. The caller holds {@link lockRollout}. */
 export function writeRollout(store: Store, name: string, rollout: Rollout): void {
   writeDocument(paths.rolloutFile(store, name), { ...rollout, holder: identifySelf() }, { sync: true });
 }
 
-/** Forgets a rollout that has ended. The caller holds the lock. */
+/** Removes the state of a finished rollout. The caller holds {@link lockRollout}. */
 export function removeRollout(store: Store, name: string): void {
   unlinkQuietly(paths.rolloutFile(store, name));
   rmdirQuietly(paths.rollout(store, name));
 }
 
-/** Takes the base's rollout for as long as this process works on it. Throws BUSY, naming who has it. */
+/** Locks the rollout of a base. Throws BUSY, with the holder in the message, when another process has it. */
 export function lockRollout(store: Store, name: string): Fd {
   const path = paths.rollout(store, name);
   for (;;) {
@@ -74,7 +74,7 @@ export function lockRollout(store: Store, name: string): Fd {
       fd[Symbol.dispose]();
       throw beingRolledOut(store, name);
     }
-    // whoever had it may have ended, and removed it, before the lock was ours
+    // before we got the lock, its previous holder may have finished and removed the rollout
     if (lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
     fd[Symbol.dispose]();
   }
@@ -89,7 +89,7 @@ function beingRolledOut(store: Store, name: string): VeneerError {
   });
 }
 
-/** All rollouts that have not ended, with the names of their bases. */
+/** All unfinished rollouts, with the names of their bases. */
 export function* allRollouts(store: Store): Generator<readonly [name: string, rollout: Rollout]> {
   for (const name of listBases(store)) {
     const rollout = readRollout(store, name);

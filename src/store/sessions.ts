@@ -1,4 +1,4 @@
-/** Editing sessions: at most one per base, durable, found again after a reboot. */
+/** Edit sessions: at most one per base, durable, so that they survive a reboot. */
 import { VeneerError } from "../errors.ts";
 import validateSession from "../generated/session.js";
 import { isErrno } from "../sys/errno.ts";
@@ -10,19 +10,19 @@ import { readDocument } from "./document.ts";
 import { paths, type Store } from "./paths.ts";
 import { listBases, listVersions } from "./versions.ts";
 
-/** bases/NAME/session/session.json */
+/** The contents of bases/NAME/session/session.json. */
 export interface Session {
-  /** version that it stands on */
+  /** the version that is edited */
   readonly version: number;
-  /** of that version */
+  /** digest of that version */
   readonly digest: string;
-  /** id that its layer gets */
+  /** the id that its layer will have */
   readonly layer: string;
   /** ISO 8601 */
   readonly created: string;
-  /** of a session that lasts as long as a command; absent: it is mounted */
+  /** the command for which the session lasts; absent: it is mounted until it is committed or aborted */
   readonly command?: readonly string[];
-  /** what of the host the command sees */
+  /** directories of the host that the command sees */
   readonly volumes?: readonly SessionVolume[];
 }
 
@@ -48,8 +48,8 @@ export function* allSessions(store: Store): Generator<readonly [name: string, se
 }
 
 /**
- * Takes a session for a change, or for as long as its command runs; undefined where there is none. Waits for
- * nobody: throws BUSY when another process has it.
+ * Locks a session for a change, or for as long as its command runs; undefined where there is none. Does not wait:
+ * throws BUSY when another process holds the lock.
  */
 export function lockSession(store: Store, name: string): Fd | undefined {
   const path = paths.session(store, name);
@@ -73,7 +73,7 @@ export function lockSession(store: Store, name: string): Fd | undefined {
   return undefined;
 }
 
-/** The version that a session's layer was published in, by a commit that was killed before it tidied up. */
+/** The version in which a session's layer was published, by a commit that was killed before it cleaned up. */
 export function publishedAs(store: Store, name: string, session: Session): BaseVersion | undefined {
   for (const version of listVersions(store, name).reverse()) {
     if (version <= session.version) return undefined;
@@ -84,14 +84,14 @@ export function publishedAs(store: Store, name: string, session: Session): BaseV
   return undefined;
 }
 
-/** A session that its owner is done with: a command that was killed, or a commit when all was published. */
+/** Whether a session is left over: its command was killed, or its commit was killed after it published the version. */
 export function isLeft(store: Store, name: string, session: Session): boolean {
   if (session.command === undefined && !publishedAs(store, name, session)) return false;
   try {
     using lock = lockSession(store, name);
     return lock !== undefined;
   } catch {
-    // its command runs
+    // BUSY: its command still runs
     return false;
   }
 }

@@ -1,4 +1,4 @@
-/** STORE/setup/NAME.json: what `setup` changed, and what was there before. */
+/** STORE/setup/NAME.json: the files that `setup` changed, before and after. */
 import validateSetup from "../generated/setup.js";
 import { mkdirMaybe, rmdirQuietly, unlinkQuietly } from "../sys/fd.ts";
 import { readDocument, writeDocument } from "./document.ts";
@@ -8,7 +8,7 @@ import { recordKey } from "./records.ts";
 export interface Journal {
   readonly files: readonly {
     readonly path: string;
-    /** null: there was no file */
+    /** null: the file did not exist */
     readonly before: string | null;
     readonly after: string;
   }[];
@@ -17,12 +17,12 @@ export interface Journal {
 const directory = (store: Store) => `${store.root}/setup`;
 const file = (store: Store, name: string) => `${directory(store)}/${name}.json`;
 
-/** Without files where nothing is set up under that name. */
+/** The journal of that name; it has no files where nothing is set up under the name. */
 export function readJournal(store: Store, name: string): Journal {
   return readDocument<Journal>(file(store, name), validateSetup) ?? { files: [] };
 }
 
-/** Durable on return. */
+/** Replaces the journal of that name, durable on return. */
 export function writeJournal(store: Store, name: string, journal: Journal): void {
   mkdirMaybe(directory(store), 0o700);
   writeDocument(file(store, name), journal, { sync: true });
@@ -33,12 +33,12 @@ export function removeJournal(store: Store, name: string): void {
   rmdirQuietly(directory(store));
 }
 
-/** The journal's name for an LXC container in a directory of containers. */
+/** The name of the journal for an LXC container in the directory `lxcpath`. */
 export function lxcJournal(name: string, lxcpath: string): string {
   return recordKey("lxc", name, lxcpath);
 }
 
-/** Notes a change of our own to a container's configuration, which `unsetup` then knows for ours. */
+/** Records a change that we make to a container's configuration, so that `unsetup` recognizes it as ours. */
 export function noteSetupChange(store: Store, config: string, before: string, after: string): void {
   const parts = config.split("/");
   const journal = lxcJournal(parts.at(-2) ?? "", parts.slice(0, -2).join("/"));

@@ -1,4 +1,4 @@
-/** Bases that the machine's root shares with users: read by users here, written by root in share.ts. */
+/** Bases that the machine's root shares with users. Users read them here; root writes them in share.ts. */
 
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -7,13 +7,13 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { inUserNamespace, outerUser } from "../sys/user-namespace.ts";
 import { paths, type Store } from "./paths.ts";
 
-/** Beside root's records, and like them made anew after a reboot. */
+/** In /run like root's records, and like them recreated after a reboot. */
 export const SHARED = "/run/veneer-shared";
 
-/** Whom a base is shared with: a user, whose ids its files then have, or all, to whom they are nobody's. */
+/** With whom a base is shared: one user, who sees its files with ids of their own, or all, who see them as nobody's. */
 export type Audience = number | "all";
 
-/** What one audience has looks like a store with bases alone; `layers/ID` are mounts. */
+/** The share of one audience, laid out like a store that has only bases; its `layers/ID` are mounts. */
 export function sharedStore(place: string, audience: Audience): Store {
   const root = `${place}/${audience}`;
   return { root, run: root };
@@ -21,7 +21,7 @@ export function sharedStore(place: string, audience: Audience): Store {
 
 const isUser = () => inUserNamespace() || geteuid() !== 0;
 
-/** The stores that root shares with this user, the user's own share first; none for root itself. */
+/** The shares that this user can use, the user's own first; none for root itself. */
 export function sharedStores(): Store[] {
   if (!isUser()) return [];
   const uid = geteuid() || outerUser();
@@ -29,18 +29,18 @@ export function sharedStores(): Store[] {
   return [sharedStore(SHARED, uid), sharedStore(SHARED, "all")];
 }
 
-/** The store in which a base is looked up: the own one, or where that has none of the name, one that root shares. */
+/** The store that has a base: this store, or else a share of root's. This store where neither has it. */
 export function storeOfBase(store: Store, name: string): Store {
   if (!isUser() || lstatMaybe(paths.baseFile(store, name))) return store;
   return sharedStores().find((shared) => isThere(paths.baseFile(shared, name))) ?? store;
 }
 
-/** Whether a base is one that root shares. */
+/** Whether a base comes from a share of root's. */
 export function isShared(store: Store, name: string): boolean {
   return storeOfBase(store, name) !== store;
 }
 
-/** Throws for a base that root shares: a user does not change it. */
+/** Throws SHARED for a base that comes from a share of root's: users cannot change it. */
 export function refuseShared(store: Store, name: string): void {
   if (!isShared(store, name)) return;
   throw new VeneerError("SHARED", `base ${name} belongs to root, who shares it with users`, {
@@ -52,7 +52,7 @@ function isThere(path: string): boolean {
   try {
     return lstatMaybe(path) !== undefined;
   } catch (error) {
-    // of a share that was taken back from this user
+    // the share was withdrawn from this user
     if (isErrno(error, "EACCES")) return false;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** What root's store says of bases that are shared with users (bases/NAME/share.json). */
+/** Which bases of root's store are shared, and with whom (bases/NAME/share.json). */
 import validateShare from "../generated/share.js";
 import { isErrno } from "../sys/errno.ts";
 import { syncDirectory, unlinkQuietly } from "../sys/fd.ts";
@@ -9,16 +9,16 @@ import { listBases, namesIn } from "./versions.ts";
 
 export interface Share {
   readonly audiences: readonly Audience[];
-  /** by number; `flat`: a layer that shows what those of the version show */
+  /** by version number; `flat` is a layer that holds the merged layers of the version */
   readonly versions: Readonly<Record<string, { readonly flat?: string }>>;
 }
 
-/** Undefined where the base is not shared. */
+/** The share of a base; undefined where it is not shared. */
 export function readShare(store: Store, name: string): Share | undefined {
   return readDocument<Share>(paths.shareFile(store, name), validateShare);
 }
 
-/** Durable on return. A share with nobody is none. */
+/** Writes the share of a base, or removes it when its audience is empty. Durable on return. */
 export function writeShare(store: Store, name: string, share: Share): void {
   if (share.audiences.length > 0) writeDocument(paths.shareFile(store, name), share, { sync: true });
   else {
@@ -35,13 +35,13 @@ export function* allShares(store: Store): Generator<readonly [name: string, shar
   }
 }
 
-/** Names of all bases that can be started on: the store's own and those that root shares with this user, sorted. */
+/** The names of all usable bases, sorted: those of the store and those that root shares with this user. */
 export function namesOfBases(store: Store): string[] {
   const stores = [store, ...sharedStores()];
   return [...new Set(stores.flatMap((one) => listIfAllowed(one)))].sort();
 }
 
-/** A share that is for others cannot be looked into. */
+/** Empty for a share that is for other users, which this user may not read. */
 function listIfAllowed(store: Store): string[] {
   try {
     return listBases(store);

@@ -1,4 +1,4 @@
-/** Directories in which something is made before it is published by rename. */
+/** Staging directories: things are built there, then published by rename. */
 import { type Fd, flock, mkdirat, openDirectoryMaybe, uniqueSuffix } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, LOCK_NB } from "../sys/flags.ts";
 import { fstat, lstatMaybe } from "../sys/stat.ts";
@@ -7,13 +7,14 @@ import { moveToTrash, removeTree } from "./trash.ts";
 
 export interface Staging extends Disposable {
   readonly path: string;
-  /** Hands over the lock of what has been published: it lasts until the descriptor is closed. */
+  /** Passes the lock on to the caller, for what has been published; it lasts until the descriptor is closed. */
   takeLock(): Fd;
 }
 
 /**
- * An empty directory, 0700, on the store's file system, locked while its maker lives: `gc` takes only those
- * that nobody holds. What is in it when the scope ends is removed; what has been renamed away is not.
+ * Creates an empty directory, mode 0700, on the store's file system. It is locked as long as its creator lives, and
+ * `gc` removes only those that nobody has locked. When the scope ends, whatever is still in it is removed; what was
+ * renamed away stays.
  */
 export function makeStaging(store: Store): Staging {
   for (;;) {
@@ -37,12 +38,12 @@ export function makeStaging(store: Store): Staging {
   }
 }
 
-/** Takes a staging directory; undefined when its maker, or another who removes it, holds it or it is gone. */
+/** Locks a staging directory for removal; undefined when it is gone, or its creator or another remover holds it. */
 export function holdStaging(path: string): Fd | undefined {
   const fd = openDirectoryMaybe(path);
   if (!fd) return undefined;
   const locked = flock(fd.number, LOCK_EX | LOCK_NB, path);
-  // between its making and the lock, `gc` may have taken it for a leftover
+  // before we got the lock, `gc` may have removed it as a leftover
   if (locked && lstatMaybe(path)?.ino === fstat(fd.number).ino) return fd;
   fd[Symbol.dispose]();
   return undefined;

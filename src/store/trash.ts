@@ -1,4 +1,4 @@
-/** Removes trees that a container has written: by descriptor, never through a symbolic link. */
+/** Removes trees that a container has written to: by descriptor, never through a symbolic link. */
 
 import { errno, isErrno } from "../sys/errno.ts";
 import { openatMaybe, rename, rmdir, tryUnlink, uniqueSuffix, unlink } from "../sys/fd.ts";
@@ -7,8 +7,8 @@ import { listFd } from "../sys/stat.ts";
 import { paths, type Store } from "./paths.ts";
 
 /**
- * Removes at most `budget` entries; returns what is left of the budget, negative when it did not suffice. Another
- * process may be removing the same tree.
+ * Removes a tree of at most `budget` entries. Returns the rest of the budget; negative when it did not suffice and part
+ * of the tree remains. Another process may be removing the same tree.
  */
 export function removeTree(path: string, budget = Number.POSITIVE_INFINITY, dir = AT_FDCWD): number {
   using fd = openatMaybe(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -25,7 +25,7 @@ export function removeTree(path: string, budget = Number.POSITIVE_INFINITY, dir 
 
 function removeContents(dir: number, name: string, budget: number): number {
   let left = budget;
-  // one name beyond the budget shows that it does not suffice, whatever the size of the directory
+  // one name more than the budget suffices to see that it is exceeded, however large the directory is
   for (const entry of listFd(dir, name, budget + 1)) {
     if (--left < 0) return left;
     const result = tryUnlink(entry, dir);
@@ -38,8 +38,8 @@ function removeContents(dir: number, name: string, budget: number): number {
 }
 
 /**
- * Moves a directory out of the way in one step, whatever its size; returns its new path. Undefined where it
- * does not exist. What is in the trash belongs to nobody and is deleted by whoever comes by.
+ * Moves a directory to the trash, atomically whatever its size. Returns its new path; undefined where it does not
+ * exist. Nothing uses what is in the trash, and any process may delete it.
  */
 export function moveToTrash(store: Store, path: string): string | undefined {
   const target = `${paths.trash(store)}/${uniqueSuffix()}`;

@@ -1,4 +1,4 @@
-/** Versions of bases: listed, changed, removed. What a start needs of them is in bases.ts. */
+/** Versions of bases: list, change, remove. What a start needs of them is in bases.ts. */
 import { VeneerError } from "../errors.ts";
 import validateBase from "../generated/base.js";
 import { isErrno } from "../sys/errno.ts";
@@ -14,18 +14,18 @@ export function readBaseFile(store: Store, name: string): BaseFile | undefined {
   return readDocument<BaseFile>(paths.baseFile(store, name), validateBase);
 }
 
-/** Names of all bases, sorted. */
+/** The names of all bases, sorted. */
 export function listBases(store: Store): string[] {
   return namesIn(paths.bases(store)).filter((name) => !name.startsWith("."));
 }
 
-/** Published versions of a base, lowest first; empty where there is no such base. */
+/** The published versions of a base, lowest first; empty where there is no such base. */
 export function listVersions(store: Store, name: string): number[] {
   const last = readBaseFile(store, name)?.last ?? Number.POSITIVE_INFINITY;
   return manifestNumbers(store, name).filter((version) => version <= last);
 }
 
-/** Numbers of all manifests, those of a publication that did not finish too. */
+/** The numbers of all manifests, including those left by an interrupted publication. */
 export function manifestNumbers(store: Store, name: string): number[] {
   return namesIn(paths.versions(store, name))
     .flatMap((file) => /^([1-9][0-9]*)\.json$/.exec(file)?.[1] ?? [])
@@ -33,14 +33,14 @@ export function manifestNumbers(store: Store, name: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Every published version of every base. A damaged manifest throws: what it needs is not known. */
+/** Every published version of every base. Throws on a damaged manifest, because its layers are unknown. */
 export function* allVersions(store: Store): Generator<BaseVersion> {
   for (const name of listBases(store)) {
     for (const version of listVersions(store, name)) {
       try {
         yield readVersion(store, { name, version });
       } catch (error) {
-        // removed while we looked
+        // removed in the meantime
         if (!(error instanceof VeneerError && error.code === "NO_BASE")) throw error;
       }
     }
@@ -56,8 +56,7 @@ export function requireCurrent(store: Store, name: string, version: number): voi
 }
 
 /**
- * Takes a base for a change, waiting for starts and other changes of it; undefined where there is no such
- * base any more.
+ * Locks a base for a change, after waiting for its starts and other changes; undefined where the base no longer exists.
  */
 export function changeBase(store: Store, name: string): Fd | undefined {
   for (;;) {
@@ -68,13 +67,13 @@ export function changeBase(store: Store, name: string): Fd | undefined {
       if (error instanceof VeneerError && error.code === "NO_BASE") return undefined;
       throw error;
     }
-    // while we waited, the base may have gone to the trash and another have come in its place
+    // while we waited, the base may have been removed and another created under its name
     if (lstatMaybe(paths.base(store, name))?.ino === fstat(lock.number).ino) return lock;
     lock[Symbol.dispose]();
   }
 }
 
-/** Makes a published version the current one. The caller holds {@link changeBase}. Durable on return. */
+/** Makes a published version the current one, durable on return. The caller holds {@link changeBase}. */
 export function setCurrent(store: Store, name: string, version: number): void {
   readVersion(store, { name, version });
   const last = listVersions(store, name).at(-1) as number;
@@ -85,7 +84,7 @@ export function setCurrent(store: Store, name: string, version: number): void {
   );
 }
 
-/** Notes that a version failed its check, or with undefined that it shall be tried again. Durable on return. */
+/** Records why a version failed its check, or with undefined that it is to be tried again. Durable on return. */
 export function noteFailed(store: Store, name: string, version: number, why: string | undefined): void {
   using lock = changeBase(store, name);
   const base = lock && readBaseFile(store, name);
@@ -96,12 +95,12 @@ export function noteFailed(store: Store, name: string, version: number, why: str
   writeDocument(paths.baseFile(store, name), { ...base, failed }, { sync: true });
 }
 
-/** What is noted of a version that failed its check. */
+/** The recorded failure of a version; undefined where it has not failed its check. */
 export function failureOf(store: Store, name: string, version: number): FailedVersion | undefined {
   return readBaseFile(store, name)?.failed?.[version];
 }
 
-/** Removes one version, which is not the current one. The caller holds {@link changeBase}. Durable on return. */
+/** Removes a version, durable on return. Throws when it is the current one. The caller holds {@link changeBase}. */
 export function removeVersion(store: Store, name: string, version: number): void {
   if (readBaseFile(store, name)?.current === version) {
     throw new VeneerError(
@@ -116,7 +115,7 @@ export function removeVersion(store: Store, name: string, version: number): void
   syncDirectory(paths.versions(store, name));
 }
 
-/** Names in a directory, sorted; none where it does not exist. */
+/** The names in a directory, sorted; empty where the directory does not exist. */
 export function namesIn(directory: string): string[] {
   try {
     return list(directory).sort();

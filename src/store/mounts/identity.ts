@@ -1,8 +1,8 @@
 /**
- * What tells an overlay of ours from all others: objects of the kernel that nobody can choose. The source and the
- * options in a mount table are text that anyone who may mount writes, in a user namespace of his own too; a device
- * number is the kernel's, and is given again once its file system is gone. So an overlay is ours when it has the
- * device number that its record holds and stands on the very upper directory, which lies in the store, out of reach.
+ * How to recognize an overlay of ours: by kernel objects, which nobody can forge. The source and the options in a mount
+ * table are text that anyone who may mount chooses, also in a user namespace of their own. The kernel assigns device
+ * numbers, but reuses them once the file system is gone. So an overlay is ours when it has the device number in its
+ * record and its upper is the very directory in the store, which others cannot reach.
  */
 
 import { isErrno } from "../../sys/errno.ts";
@@ -15,41 +15,41 @@ import { mountPointOf } from "../../sys/statmount.ts";
 import type { UseRecord } from "../records.ts";
 import { isUpperInUse } from "./in-use.ts";
 
-/** Taken when an overlay is mounted, before it is attached anywhere. */
+/** Determined when an overlay is mounted, before it is attached anywhere. */
 export interface OverlayIdentity {
-  /** of its superblock, `major:minor`, as in mountinfo and st_dev */
+  /** device number of its superblock, `major:minor`, as in mountinfo and st_dev */
   readonly device?: string;
-  /** the mount's unique id (Linux 6.8); copies of it in other namespaces have others */
+  /** unique id of the mount (Linux 6.8); its copies in other namespaces have other ids */
   readonly mount?: number;
   /** handle of its upper directory (Linux 6.6), see sys/file-handle.ts */
   readonly upper?: string;
 }
 
-/** Of a mount whose root `mount` has open: two system calls. */
+/** The identity of the overlay whose root `mount` has open. Takes two system calls. */
 export function identityOf(mount: Fd): OverlayIdentity {
   const { device, unique } = mountStatus(mount.number);
   const upper = upperHandle(mount);
   return { device, ...(unique !== undefined && { mount: unique }), ...(upper !== undefined && { upper }) };
 }
 
-/** The record parts that tell its overlay. */
+/** The fields of a record that identify its overlay. */
 export type Identified = Pick<UseRecord, "overlay" | "upper">;
 
-/** The handle of the upper of a record's overlay: from the record, else of the directory; undefined where there is none. */
+/** The handle of the upper of a record's overlay, from the record or else from the directory; undefined without one. */
 export function upperHandleOf({ overlay, upper }: Identified): string | undefined {
   return overlay?.upper ?? (upper === undefined ? undefined : handleOfPath(upper));
 }
 
-/** The handle of a directory; undefined where it is gone, or where there are no handles. */
+/** The handle of a directory; undefined where it is gone or its file system has no handles. */
 function handleOfPath(path: string): string | undefined {
   using fd = openatMaybe(AT_FDCWD, path, O_PATH | O_DIRECTORY);
   return fd && fileHandle(fd);
 }
 
 /**
- * Whether `root` is the root of the record's overlay, in whichever namespace. Where the kernel has no handles of
- * overlays, the device number tells while the upper is in use: nobody else can use it. A record without a device
- * number (of version 0.1) is told by the handle alone, and matches nothing where there is none.
+ * Whether `root` is the root of the record's overlay, in any mount namespace. Where the kernel has no handles for
+ * overlays, the device number decides as long as the upper is in use, since no other overlay can use it then. For a
+ * record without a device number (version 0.1) only the handle decides; without one, nothing matches.
  */
 export function isOverlayOf(record: Identified, root: Fd): boolean {
   const device = record.overlay?.device;
@@ -62,8 +62,8 @@ export function isOverlayOf(record: Identified, root: Fd): boolean {
 type Attached = Identified & Pick<UseRecord, "target" | "hostOverlay">;
 
 /**
- * Whether the record's overlay is mounted at its target in this mount namespace, under what else may lie there. The
- * path is not looked up: whoever has a directory on the way may have mounted a file system there that never answers.
+ * Whether the record's overlay is mounted at its target in this mount namespace, perhaps below other mounts. Does not
+ * look up the path: the owner of a directory on the way may have mounted a file system there that never answers.
  */
 export function isAttached(record: Attached): boolean {
   const { hostOverlay, target, upper } = record;
@@ -79,8 +79,8 @@ export function isAttached(record: Attached): boolean {
 }
 
 /**
- * Whether the record's overlay is what is seen at its target in this mount namespace: the very mount, not a copy of
- * it. The path is looked up: for whoever acts on it, not for a listing.
+ * Whether the record's overlay is the topmost mount at its target in this mount namespace: that very mount, not a copy
+ * of it. Looks up the path, so call it before acting on the mount, not for a listing.
  */
 export function isMountedAtTarget(record: Attached): boolean {
   const { hostOverlay, target, upper } = record;
@@ -90,14 +90,14 @@ export function isMountedAtTarget(record: Attached): boolean {
   if (!root) return false;
   const { isMountRoot, unique } = mountStatus(root.number);
   if (!isMountRoot || (overlay?.mount !== undefined && unique !== overlay.mount)) return false;
-  // an upper in memory before Linux 6.6: it has no path to ask by, and its overlay no handle
+  // an upper in memory before Linux 6.6: it has no path to query, and its overlay has no handle
   if (upper === undefined && overlay?.device !== undefined && upperHandle(root) === undefined) {
     return mountStatus(root.number).device === overlay.device;
   }
   return isOverlayOf({ ...(overlay && { overlay }), ...(upper !== undefined && { upper }) }, root);
 }
 
-/** Whether an overlay on that upper is mounted at `target` in this mount namespace. For a place that root alone reaches. */
+/** Whether an overlay with this upper is mounted at `target` here. For targets that only root can reach. */
 export function isMountedOn(upper: string, target: string): boolean {
   using root = openMountPoint(target);
   if (!root || !mountStatus(root.number).isMountRoot) return false;
@@ -105,7 +105,7 @@ export function isMountedOn(upper: string, target: string): boolean {
   return handle === undefined ? isUpperInUse(upper) : handle === handleOfPath(upper);
 }
 
-/** Undefined where there is none any more: whoever may write there may have put something else in its place. */
+/** Undefined where the directory is gone: whoever may write to its parent may have replaced it with anything. */
 function openMountPoint(target: string): Fd | undefined {
   try {
     return openatMaybe(AT_FDCWD, target, O_PATH | O_DIRECTORY | O_NOFOLLOW);

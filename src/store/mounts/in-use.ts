@@ -1,4 +1,4 @@
-/** Whether an upper is in use: the kernel is asked. */
+/** Whether an upper is in use, according to the kernel. */
 import { errno, isErrno } from "../../sys/errno.ts";
 import { type Fd, openDirectory } from "../../sys/fd.ts";
 import { fsopen, setOption, tryCreate } from "../../sys/mount.ts";
@@ -6,11 +6,11 @@ import { sleep } from "../../sys/self.ts";
 import { list, lstatMaybe } from "../../sys/stat.ts";
 
 /**
- * Whether any overlay in any mount namespace has this upper. Overlayfs marks the upper of every live
- * superblock, and with index=on refuses it with EBUSY before it looks at the work directory
- * (Documentation/filesystems/overlayfs.rst, "Sharing and copying layers"). The upper as its own work
- * directory lets the attempt fail in any case before anything is written. Who may not mount anywhere may not ask: then
- * it counts as in use, and whoever acts on that in a user namespace asks again there.
+ * Whether any overlay in any mount namespace has this upper. Overlayfs marks the upper of every live superblock, and
+ * with index=on it refuses a marked one with EBUSY before it looks at the work directory
+ * (Documentation/filesystems/overlayfs.rst, "Sharing and copying layers"). The attempt names the upper as its own work
+ * directory, so it fails in any case before anything is written. A process that may not mount cannot ask the kernel:
+ * for it the upper counts as in use, and code that acts on the answer in a user namespace asks again there.
  */
 export function isUpperInUse(upper: string): boolean {
   if (!lstatMaybe(upper)) return false;
@@ -38,8 +38,8 @@ function openContext(): Fd | undefined {
 }
 
 /**
- * Directories of all parts below that of a generation or ephemeral upper, in use or left behind, itself first. A
- * part whose overlay lives on after a live rebase may be none of those that a definition names.
+ * The directories of all parts of a generation or ephemeral upper, in use or left behind, part 0 first. Reads the disk
+ * because a part may still be in use by an overlay after a live rebase without being named in the definition.
  */
 export function partsOnDisk(directory: string): string[] {
   const inner = `${directory}/parts`;
@@ -47,7 +47,7 @@ export function partsOnDisk(directory: string): string[] {
   return [directory, ...names.map((name) => `${inner}/${name}`)];
 }
 
-/** Waits until no overlay has this upper; false when one still has it after `milliseconds`. */
+/** Waits until no overlay has this upper; returns false when one still has it after `milliseconds`. */
 export function waitUntilFree(upper: string, milliseconds: number): boolean {
   for (const end = Date.now() + milliseconds; isUpperInUse(upper); sleep(2)) {
     if (Date.now() > end) return false;

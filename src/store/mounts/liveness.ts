@@ -1,4 +1,4 @@
-/** Whether something that a record names is still in use. The kernel is asked: never text, never the pid alone. */
+/** Whether what a record describes is still in use. The kernel decides, never text, never a pid alone. */
 
 import { isAlive } from "../../sys/process.ts";
 import type { UseRecord } from "../records.ts";
@@ -8,8 +8,8 @@ import { mountersOf, readNamespace } from "./mount-tables.ts";
 import { isRootOf } from "./roots.ts";
 
 /**
- * Milliseconds from the mount on the host to a container that uses it: engines wait for less. podman's service,
- * which prepares under podman, goes on for ever.
+ * Milliseconds that a container may take to appear after its mount on the host; engines give up earlier. A limit is
+ * needed because the preparing process does not always end: podman's service, for example, keeps running.
  */
 const CREATION_TIME = 120_000;
 
@@ -18,35 +18,35 @@ function isYoung(record: UseRecord): boolean {
 }
 
 /**
- * Whether a record still stands for something: its preparing process, its container, or a live overlay. One of
- * version 0.1, which does not say by what to know its overlay, counts as alive where that cannot be ruled out.
- * `isInUse` answers for its upper; for many records at once there is a cheaper one in mounted.ts.
+ * Whether a record is still needed: its preparing process, its container or its overlay is alive. A record of version
+ * 0.1, which does not identify its overlay, counts as live unless that can be ruled out. `isInUse` tells whether an
+ * upper is in use; mounted.ts has a cheaper one for many records at once.
  */
 export function isLive(record: UseRecord, isInUse = isUpperInUse): boolean {
   if (isAlive(record.preparer) && (record.engine !== "precreate" || isYoung(record))) return true;
   if (record.process && isAlive(record.process)) return true;
   const { upper, target, overlay } = record;
   const { engine, placement } = record;
-  // its maker was killed before the overlay was mounted anywhere
+  // the preparing process was killed before it mounted the overlay anywhere
   if (overlay && overlay.device === undefined) return false;
   if (engine === "mount" && isAttached(record)) return true;
   if (placement === "host" && engine !== "mount") {
     if (!isOverlayAlive(record, isInUse)) return false;
     if (overlay?.device === undefined) return true;
-    // the mount on the host keeps the upper in use for ever: a container has it elsewhere, as its root; at the
-    // same place it is in the namespaces of services (PrivateTmp= and the like), to which mounts propagate, and
-    // in that of a runtime before it pivots
+    // the mount on the host keeps the upper in use, so look for the overlay in other namespaces. A container has it
+    // elsewhere, as its root. At the same path it is also in the namespaces of services (PrivateTmp= and the like), to
+    // which mounts propagate, and in that of a runtime before it pivots
     const notAt = engine === "runtime" && isYoung(record) ? undefined : target;
     return !mountersOf(overlay.device, readNamespace("self"), notAt).next().done;
   }
   if (record.tmpfs) return isOverlayAlive(record, isInUse);
-  // a live rebase puts another upper in the place of the one of before, which lives on while anything is on it
+  // after a live rebase, the previous upper stays in use as long as anything still uses the previous root
   return [upper, ...(record.remains ?? []).map((one) => one.upper)].some(
     (one) => one !== undefined && isInUse(one),
   );
 }
 
-/** Whether the record's overlay is there, in whichever namespace, so that its device number means it. */
+/** Whether the record's overlay exists in any mount namespace, so that its device number still means it. */
 function isOverlayAlive(record: UseRecord, isInUse: (upper: string) => boolean): boolean {
   const { overlay, upper } = record;
   if (upper !== undefined) return isInUse(upper);

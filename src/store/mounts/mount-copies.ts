@@ -1,19 +1,19 @@
-/** Copies of a mount in other mount namespaces: what would stay when it is unmounted here. */
+/** Copies of a mount in other mount namespaces that would remain when it is unmounted here. */
 
 import { mountTableOf, otherMountNamespaces } from "../../sys/mount-namespaces.ts";
 import { type MountEntry, parseMountinfo, readMountinfo } from "../../sys/mountinfo.ts";
 import { list } from "../../sys/stat.ts";
 import { readMountTable, readNamespace } from "./mount-tables.ts";
 
-/** Who keeps a copy: a process in its namespace; absent where no process is in it. */
+/** A process in the namespace that keeps a copy; no pid when no process is in that namespace. */
 export interface Keeper {
   readonly pid?: number;
 }
 
 /**
- * A mount namespace with a copy of the overlay of that device that would outlive its unmounting at `target` here;
- * undefined where all would go along with it, as peers and slaves do (mount_namespaces(7)). The caller knows that the
- * overlay of that number is mounted here.
+ * Finds a mount namespace whose copy of the overlay with that device number would survive unmounting it at `target`
+ * here; undefined where all copies are unmounted with it, as peers and slaves are (mount_namespaces(7)). The caller has
+ * made sure that this overlay is mounted here.
  */
 export function keeperOfCopy(device: string, target: string): Keeper | undefined {
   const own = parseMountinfo(readMountinfo("self") ?? "").findLast(

@@ -1,19 +1,18 @@
-/** The mount tables of all namespaces that some process is in: one of each. */
+/** The mount tables of all mount namespaces that have a process, each once. */
 import { isErrno } from "../../sys/errno.ts";
 import { readlink } from "../../sys/fd.ts";
 import { parseMountLine, readMountinfo } from "../../sys/mountinfo.ts";
 import { list } from "../../sys/stat.ts";
 
 /**
- * A process in each mount namespace other than `except` (an ino of /proc/PID/ns/mnt) that has an overlay with this
- * device number mounted, not counting mounts at `notAt`. The caller knows that the overlay of that number is alive:
- * the kernel gives it to another one afterwards.
+ * A process in each mount namespace other than `except` (`mnt:[…]`) where an overlay with this device number is mounted
+ * anywhere but at `notAt`. The caller has made sure that the overlay is alive: afterwards the kernel reuses the number.
  */
 export function* mountersOf(device: string, except?: string, notAt?: string): Generator<number> {
   for (const { pid, table } of mountTables(except)) if (showsDevice(table, device, notAt)) yield pid;
 }
 
-/** The mount table of each namespace other than `except` that some process is in, and such a process. */
+/** The mount table of each mount namespace that has a process, with such a process, except the namespace `except`. */
 export function* mountTables(except?: string): Generator<{ readonly pid: number; readonly table: string }> {
   const seen = new Set<string>(except === undefined ? [] : [except]);
   for (const name of list("/proc")) {
@@ -29,8 +28,8 @@ export function* mountTables(except?: string): Generator<{ readonly pid: number;
 }
 
 /**
- * The mounts that a process sees; undefined when it is gone. Another process of its mount namespace must then be
- * asked: one that has just ended says nothing of the namespace.
+ * The mounts that a process sees; undefined when the process is gone. Then ask another process of its mount namespace,
+ * which may live on.
  */
 export function readMountTable(pid: number): string | undefined {
   try {
@@ -50,8 +49,9 @@ function showsDevice(table: string, device: string, notAt: string | undefined): 
 }
 
 /**
- * `mnt:[4026531841]` of a process; undefined when it is gone. One that a user may not look into, as a container in
- * another user namespace of the same user, counts as a namespace of its own: its mount table can be read.
+ * The mount namespace of a process, like `mnt:[4026531841]`; undefined when the process is gone. A process that this
+ * user may not inspect, as in a container in another user namespace of the same user, counts as having a namespace of
+ * its own, since its mount table can still be read.
  */
 export function readNamespace(pid: number | "self"): string | undefined {
   try {

@@ -1,4 +1,4 @@
-/** The root of a process, and whose it is. */
+/** The root of a process, and whether it is a record's overlay. */
 import { isErrno } from "../../sys/errno.ts";
 import { type Fd, openDirectory } from "../../sys/fd.ts";
 import { parseMountLine } from "../../sys/mountinfo.ts";
@@ -7,8 +7,8 @@ import { isUpperInUse } from "./in-use.ts";
 import { readMountTable } from "./mount-tables.ts";
 
 /**
- * Whether the root of a process is the record's overlay. One that this user may not look into, as in a container of
- * another user namespace of the same user, is told by its mount table and the upper that is in use.
+ * Whether the root of a process is the record's overlay. For a process that this user may not inspect, as in a
+ * container in another user namespace of the same user, its mount table decides, and whether the upper is in use.
  */
 export function isRootOf(pid: number, record: Identified): boolean {
   try {
@@ -21,7 +21,7 @@ export function isRootOf(pid: number, record: Identified): boolean {
   }
 }
 
-/** Undefined when the process is gone. The look-up ends at the link itself: no file system of a container is asked. */
+/** Undefined when the process is gone. The lookup ends at the magic link: it asks no file system of a container. */
 export function openRoot(pid: number): Fd | undefined {
   try {
     return openDirectory(`/proc/${pid}/root`);
@@ -31,7 +31,7 @@ export function openRoot(pid: number): Fd | undefined {
   }
 }
 
-/** The device of the topmost overlay at `/`. */
+/** The device number, `major:minor`, of the topmost overlay at `/` in a mount table. */
 export function rootIn(table: string): string | undefined {
   let device: string | undefined;
   for (const line of table.split("\n")) {
