@@ -1,10 +1,10 @@
 /** How control groups are mounted on this host (cgroups(7)). */
 import type { MountEntry } from "./mountinfo.ts";
 
-/** `hybrid`: version 1 hierarchies with controllers, and a version 2 hierarchy without any */
+/** `hybrid`: the controllers are in version 1 hierarchies, and there is a version 2 hierarchy without controllers. */
 export type CgroupLayout = "v2" | "v1" | "hybrid" | "none";
 
-/** The layout below /sys/fs/cgroup. */
+/** Which layout is mounted below /sys/fs/cgroup. */
 export function cgroupLayout(mounts: readonly MountEntry[]): CgroupLayout {
   const below = mounts.filter(({ target }) => `${target}/`.startsWith("/sys/fs/cgroup/"));
   const v1 = below.some(({ type }) => type === "cgroup");
@@ -12,7 +12,7 @@ export function cgroupLayout(mounts: readonly MountEntry[]): CgroupLayout {
   return below.some(({ type }) => type === "cgroup2") ? "hybrid" : "v1";
 }
 
-/** A control group that can be frozen: version 1 by freezer.state, version 2 by cgroup.freeze. */
+/** A control group that can be frozen, through freezer.state (version 1) or cgroup.freeze (version 2). */
 export interface Freezer {
   readonly kind: "v1" | "v2";
   /** its directory on the host */
@@ -20,14 +20,14 @@ export interface Freezer {
 }
 
 /**
- * The freezers of the groups that a process is in, from /proc/PID/cgroup, the version 1 hierarchy first. The
- * root group cannot be frozen, and what lies outside of what is mounted cannot be reached.
+ * The freezers of a process's groups, version 1 first. `text` is the contents of /proc/PID/cgroup. Leaves out the root
+ * group, which cannot be frozen, and groups outside of the mounted hierarchies, which cannot be reached.
  */
 export function freezersOf(text: string, mounts: readonly MountEntry[]): Freezer[] {
   const freezers: Freezer[] = [];
   for (const line of text.split("\n")) {
     const [, controllers, group] = /^[0-9]+:([^:]*):(\/.*)$/.exec(line) ?? [];
-    // `/..`: outside of this process's cgroup namespace
+    // `/..` means outside of this process's cgroup namespace
     if (controllers === undefined || group === undefined || group.startsWith("/..")) continue;
     const kind = controllers === "" ? "v2" : controllers.split(",").includes("freezer") ? "v1" : undefined;
     const mount = mounts.find(({ type, superOptions, root }) => {

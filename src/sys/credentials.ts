@@ -1,4 +1,4 @@
-/** Ids that this thread has towards file systems: setfsuid(2), setfsgid(2). */
+/** The ids with which this thread accesses file systems: setfsuid(2), setfsgid(2). */
 import { check, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
@@ -11,10 +11,9 @@ export interface FsIds {
 const VERSION = 0x20080522;
 
 /**
- * Runs `action` as these ids towards file systems. The capabilities stay as they are: leaving uid 0 clears those
- * for files from the effective set (capabilities(7), "Effect of user ID changes on capabilities"), so they are
- * set again, unless it shall not be `privileged`: then it has no supplementary groups either. All is as before when
- * it returns or throws.
+ * Runs `action` with these ids for file system access. Leaving uid 0 clears the file capabilities from the effective
+ * set (capabilities(7), "Effect of user ID changes on capabilities"). With `privileged` they are set again; without it
+ * they stay cleared, and supplementary groups are dropped too. Restores everything before it returns or throws.
  */
 export function withFsIds<T>(ids: FsIds, action: () => T, { privileged = true } = {}): T {
   const header = new Uint32Array([VERSION, 0]);
@@ -33,7 +32,7 @@ export function withFsIds<T>(ids: FsIds, action: () => T, { privileged = true } 
   }
 }
 
-/** Returns those of before; undefined where a user namespace denies it (user_namespaces(7), setgroups). */
+/** Returns the previous groups; undefined where a user namespace denies setgroups(2) (user_namespaces(7)). */
 function dropGroups(): Uint32Array | undefined {
   const groups = new Uint32Array(Math.max(0, syscall(SYS.getgroups, 0, null)));
   if (groups.length === 0) return undefined;

@@ -1,4 +1,4 @@
-/** What misleading errnos mean here, and what to do. */
+/** What misleading errno values mean here, and what to do about them. */
 import { errnoName, SysError } from "./errno.ts";
 
 const MOUNT: Readonly<Record<string, string>> = {
@@ -21,8 +21,8 @@ const MOUNT: Readonly<Record<string, string>> = {
 };
 
 /**
- * A hint for a failed overlay mount. An image's tree is most often an overlay: with ours on it that is the most
- * that the kernel stacks (FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h, 2), so that below it may be none.
+ * A hint for a failed overlay mount. An image's tree is usually an overlay itself. With ours on it the stack is as deep
+ * as the kernel allows (2, FILESYSTEM_MAX_STACK_DEPTH in include/linux/fs.h), so there may be no overlay below it.
  */
 export function explainMount(number: number, layers: number, image = false): string | undefined {
   const name = errnoName(number);
@@ -49,7 +49,7 @@ export function explainStore(code: string): string | undefined {
   }
 }
 
-/** {@link explainStore} of a failed system call; undefined for any other error. */
+/** {@link explainStore} for a failed system call; undefined for any other error. */
 export function explainError(error: unknown): string | undefined {
   return error instanceof SysError ? explainStore(error.code) : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Files by descriptor: openat(2), openat2(2), read(2), write(2) and their kin, without node:fs. Longer than 250 lines:
- * one thin function a call.
+ * Files by descriptor: openat(2), openat2(2), read(2), write(2) and related calls, without node:fs. Longer than 250
+ * lines: one thin function per call. Functions throw SysError when the call fails, unless they say otherwise.
  */
 import { decodeName } from "../text/file-names.ts";
 import { errno, isErrno, SysError } from "./errno.ts";
@@ -21,7 +21,7 @@ import {
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
-/** A descriptor that is closed when its `using` scope ends. Closing twice is harmless. */
+/** A descriptor that is closed when its `using` scope ends. Disposing it twice is harmless. */
 export class Fd implements Disposable {
   #number: number;
 
@@ -34,7 +34,7 @@ export class Fd implements Disposable {
     return this.#number;
   }
 
-  /** A path that reaches the open file through proc(5); valid while it is open and /proc is this process's. */
+  /** A path to the open file through proc(5); valid as long as it is open and /proc shows this process. */
   get path(): string {
     return `/proc/self/fd/${this.number}`;
   }
@@ -45,7 +45,7 @@ export class Fd implements Disposable {
   }
 }
 
-/** openat(2), always O_CLOEXEC. `mode` counts only with O_CREAT. */
+/** openat(2), always with O_CLOEXEC. `mode` is used only with O_CREAT. */
 export function openat(dir: number, path: string, flags: number, mode = 0): Fd {
   return new Fd(check(syscall(SYS.openat, dir, cstring(path), flags | O_CLOEXEC, mode), "open", path));
 }
@@ -57,7 +57,7 @@ export function openatMaybe(dir: number, path: string, flags: number): Fd | unde
   return new Fd(check(result, "open", path));
 }
 
-/** openat2(2) with RESOLVE_ flags (Linux 5.6), always O_CLOEXEC; retried on EAGAIN, which a racing rename causes. */
+/** openat2(2) with RESOLVE_ flags (Linux 5.6), always with O_CLOEXEC. Retries on EAGAIN, caused by racing renames. */
 export function openat2(dir: number, path: string, flags: number, resolve: number, mode = 0): Fd {
   const how = new BigUint64Array([BigInt(flags | O_CLOEXEC), BigInt(mode), BigInt(resolve)]);
   let result = -1;
@@ -68,12 +68,12 @@ export function openat2(dir: number, path: string, flags: number, resolve: numbe
   return new Fd(check(result, "openat2", path));
 }
 
-/** An O_PATH descriptor of a directory; symbolic links on the way are followed. */
+/** An O_PATH descriptor of a directory. Follows symbolic links. */
 export function openDirectory(path: string, dir = AT_FDCWD): Fd {
   return openat(dir, path, O_PATH | O_DIRECTORY);
 }
 
-/** The directory at `path` itself, to be read; undefined where there is none: nothing, or something else (a link). */
+/** Opens the directory at `path` for reading; undefined where there is nothing or no directory, but perhaps a link. */
 export function openDirectoryMaybe(path: string, dir = AT_FDCWD): Fd | undefined {
   const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   const result = syscall(SYS.openat, dir, cstring(path), flags, 0);
@@ -81,7 +81,7 @@ export function openDirectoryMaybe(path: string, dir = AT_FDCWD): Fd | undefined
   return new Fd(check(result, "open", path));
 }
 
-/** A directory below `dir`, on a way without symbolic links and `..`; undefined where there is none, or something else. */
+/** Opens a directory below `dir`, without following links or leaving `dir`; undefined where there is no directory. */
 export function openBelowMaybe(dir: number, path: string, flags = O_PATH): Fd | undefined {
   try {
     return openat2(dir, path, flags | O_DIRECTORY, RESOLVE_EXACT);
@@ -91,7 +91,7 @@ export function openBelowMaybe(dir: number, path: string, flags = O_PATH): Fd | 
   }
 }
 
-/** The path of a file without symbolic links; undefined where there is none. */
+/** The path of a file with all symbolic links resolved; undefined where there is no file. */
 export function realPath(path: string): string | undefined {
   using fd = openatMaybe(AT_FDCWD, path, O_PATH);
   return fd && readlink(fd.path);
@@ -99,7 +99,7 @@ export function realPath(path: string): string | undefined {
 
 /** read(2) until the end of the file. Throws EFBIG when there are more than `limit` bytes. */
 export function readAll(fd: number, limit: number, name: string): Uint8Array {
-  // most documents are small, and each page of a new buffer costs
+  // start small: most documents are, and each page of a new buffer costs time
   let buffer = new Uint8Array(4000);
   let length = 0;
   for (;;) {
@@ -118,7 +118,7 @@ export function readAll(fd: number, limit: number, name: string): Uint8Array {
   return buffer.subarray(0, length);
 }
 
-/** read(2), once: the number of bytes, 0 at the end of the file. */
+/** One read(2), restarted after signals. Returns the number of bytes, 0 at the end of the file. */
 export function readSome(fd: number, buffer: Uint8Array, name: string): number {
   for (;;) {
     const count = syscall(SYS.read, fd, buffer, buffer.length);
@@ -126,10 +126,10 @@ export function readSome(fd: number, buffer: Uint8Array, name: string): number {
   }
 }
 
-/** Default bound for a JSON document that we read: larger ones are refused. */
+/** Default size limit in bytes for documents that we read; larger ones are refused. */
 export const DOCUMENT_LIMIT = 16 * 1024 * 1024;
 
-/** A whole file as UTF-8 text, or undefined where it does not exist. */
+/** A whole file as UTF-8 text; undefined where it does not exist. Throws EFBIG above `limit` bytes. */
 export function readText(path: string, dir = AT_FDCWD, limit = DOCUMENT_LIMIT): string | undefined {
   using fd = openatMaybe(dir, path, O_RDONLY);
   return fd && new TextDecoder().decode(readAll(fd.number, limit, path));
@@ -144,7 +144,7 @@ export function writeAll(fd: number, bytes: Uint8Array, name: string): void {
   }
 }
 
-/** Creates a file that must not exist yet and writes it. Not atomic: use {@link replaceFile} to publish. */
+/** Creates and writes a file that must not exist yet. Not atomic: use {@link replaceFile} to publish one. */
 export function createFile(
   path: string,
   text: string,
@@ -156,7 +156,7 @@ export function createFile(
   if (options.sync) fsync(fd.number, path);
 }
 
-/** Writes to a file that is there already, as control files of the kernel are. */
+/** Writes to an existing file, such as a control file of the kernel. */
 export function writeFile(path: string, text: string): void {
   using fd = openat(AT_FDCWD, path, O_WRONLY);
   writeAll(fd.number, new TextEncoder().encode(text), path);
@@ -169,8 +169,8 @@ interface Owner {
 }
 
 /**
- * Publishes a file whole or not at all: written beside under a name of its own, then renamed over `path`.
- * `like`: gets this owner and mode. With `sync` the new content and the name survive a power loss when the call returns.
+ * Replaces a file atomically: writes a temporary file beside it, then renames that over `path`. `like` gives the owner
+ * and mode of the new file. With `sync`, contents and name are durable on return.
  */
 export function replaceFile(
   path: string,
@@ -193,7 +193,7 @@ export function replaceFile(
   if (options.sync) syncDirectory(path.slice(0, path.lastIndexOf("/")) || "/");
 }
 
-/** 12 random hexadecimal digits, from getrandom(2): Bun's crypto takes a millisecond to load. */
+/** 12 random hexadecimal digits from getrandom(2), because Bun's crypto takes a millisecond to load. */
 export function uniqueSuffix(): string {
   const bytes = new Uint8Array(6);
   check(syscall(SYS.getrandom, bytes, bytes.length, 0), "getrandom");
@@ -204,12 +204,12 @@ export function fsync(fd: number, name: string): void {
   check(syscall(SYS.fsync, fd), "fsync", name);
 }
 
-/** syncfs(2) on the file system that holds `fd`: every earlier write to it is durable on return. */
+/** syncfs(2) on the file system of `fd`: every earlier write to it is durable on return. */
 export function syncfs(fd: number, name: string): void {
   check(syscall(SYS.syncfs, fd), "syncfs", name);
 }
 
-/** Makes the names in a directory durable. */
+/** Makes the names in a directory durable (fsync(2) of the directory). */
 export function syncDirectory(path: string): void {
   using fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
   fsync(fd.number, path);
@@ -219,7 +219,7 @@ export function mkdirat(dir: number, path: string, mode: number): void {
   check(syscall(SYS.mkdirat, dir, cstring(path), mode), "mkdir", path);
 }
 
-/** mkdir(2) that is content with an existing entry; returns whether it made the directory. */
+/** mkdir(2) that accepts an existing entry; returns whether it created the directory. */
 export function mkdirMaybe(path: string, mode: number, dir = AT_FDCWD): boolean {
   const result = syscall(SYS.mkdirat, dir, cstring(path), mode);
   if (result === -(errno.EEXIST as number)) return false;
@@ -227,7 +227,7 @@ export function mkdirMaybe(path: string, mode: number, dir = AT_FDCWD): boolean 
   return true;
 }
 
-/** mkdir -p; the given mode (less the umask) goes to each directory that is made. */
+/** Like `mkdir -p`; `mode`, less the umask, applies to each directory that it creates. */
 export function mkdirs(path: string, mode: number): void {
   const result = syscall(SYS.mkdirat, AT_FDCWD, cstring(path), mode);
   if (result === -(errno.ENOENT as number)) {
@@ -246,7 +246,7 @@ export function fchownat(dir: number, path: string, uid: number, gid: number, fl
   check(syscall(SYS.fchownat, dir, cstring(path), uid, gid, flags), "chown", path);
 }
 
-/** fchmodat(2): follows symbolic links, so only for entries just made in a directory that is ours. */
+/** fchmodat(2). Follows symbolic links, so only for entries that we just created in a directory of our own. */
 export function fchmodat(dir: number, path: string, mode: number): void {
   check(syscall(SYS.fchmodat, dir, cstring(path), mode), "chmod", path);
 }
@@ -259,12 +259,12 @@ export function rename(from: string, to: string, flags = 0, fromDir = AT_FDCWD, 
   );
 }
 
-/** linkat(2), of a symbolic link itself; returns 0 or -errno. */
+/** linkat(2), which links a symbolic link itself; returns 0 or -errno. */
 export function linkat(fromDir: number, from: string, toDir: number, to: string): number {
   return syscall(SYS.linkat, fromDir, cstring(from), toDir, cstring(to), 0);
 }
 
-/** unlinkat(2): 0 or -errno. */
+/** unlinkat(2); returns 0 or -errno. */
 export function tryUnlink(path: string, dir: number): number {
   return syscall(SYS.unlinkat, dir, cstring(path), 0);
 }
@@ -277,12 +277,12 @@ export function rmdir(path: string, dir = AT_FDCWD): void {
   check(syscall(SYS.unlinkat, dir, cstring(path), AT_REMOVEDIR), "rmdir", path);
 }
 
-/** unlink(2) for clean-up: the result does not matter. */
+/** unlink(2) for cleanup: ignores errors. */
 export function unlinkQuietly(path: string, dir = AT_FDCWD): void {
   syscall(SYS.unlinkat, dir, cstring(path), 0);
 }
 
-/** rmdir(2) for clean-up: the result does not matter. */
+/** rmdir(2) for cleanup: ignores errors. */
 export function rmdirQuietly(path: string, dir = AT_FDCWD): void {
   syscall(SYS.unlinkat, dir, cstring(path), AT_REMOVEDIR);
 }
@@ -300,8 +300,8 @@ export function readlink(path: string, dir = AT_FDCWD): string | undefined {
 }
 
 /**
- * flock(2). Returns false when LOCK_NB is given and another holder is in the way. The lock goes with the
- * descriptor, so a killed process leaves none behind.
+ * flock(2). Returns false when LOCK_NB is given and another descriptor holds the lock. The kernel releases the lock
+ * with the descriptor, so a killed process leaves no lock behind.
  */
 export function flock(fd: number, operation: number, name: string): boolean {
   for (;;) {

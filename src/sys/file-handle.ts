@@ -1,13 +1,13 @@
 /**
- * File handles (name_to_handle_at(2)): the kernel's own name of an inode, which nobody can choose. That of an
- * overlay's root holds the handle of its upper directory (Linux 6.6, AT_HANDLE_FID; fs/overlayfs/export.c).
+ * File handles (name_to_handle_at(2)): the kernel's own name for an inode, which nobody can forge. The handle of an
+ * overlay's root contains the handle of its upper directory (Linux 6.6, AT_HANDLE_FID; fs/overlayfs/export.c).
  */
 import type { Fd } from "./fd.ts";
 import { AT_EMPTY_PATH } from "./flags.ts";
 import { cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
-/** Linux 6.5: a handle to compare, which need not lead back to the file. */
+/** Linux 6.5: asks for a handle that can be compared but need not be usable to open the file. */
 const AT_HANDLE_FID = 0x200;
 const MAX_HANDLE_SZ = 128;
 /** struct file_handle: handle_bytes, handle_type */
@@ -26,7 +26,7 @@ function handle(fd: Fd): { type: number; bytes: Uint8Array } | undefined {
   view.setUint32(0, MAX_HANDLE_SZ, true);
   const mountId = new Int32Array(1);
   const flags = AT_EMPTY_PATH | AT_HANDLE_FID;
-  // EINVAL before 6.5, EOPNOTSUPP of a file system without handles: both mean that there is none
+  // EINVAL before Linux 6.5, EOPNOTSUPP for a file system without handles: both mean that there is none
   if (syscall(SYS.name_to_handle_at, fd.number, cstring(""), buffer, mountId, flags) < 0) return undefined;
   return {
     type: view.getInt32(4, true),
@@ -34,16 +34,16 @@ function handle(fd: Fd): { type: number; bytes: Uint8Array } | undefined {
   };
 }
 
-/** The handle of an open file as text, `TYPE:HEX`; undefined where the kernel or the file system gives none. */
+/** The handle of an open file as text, `TYPE:HEX`; undefined where the kernel or the file system has none. */
 export function fileHandle(fd: Fd): string | undefined {
   const found = handle(fd);
   return found && `${found.type}:${hex(found.bytes)}`;
 }
 
 /**
- * The handle of the upper directory of the overlay whose root `fd` has open, in the form of {@link fileHandle}.
- * Undefined for anything else: also for an overlay that was mounted in a user namespace, whose handles are made of
- * inode numbers that its file systems choose.
+ * The handle of the upper directory of the overlay whose root is open as `fd`, in the form of {@link fileHandle}.
+ * Undefined for anything else. Also undefined for an overlay that was mounted in a user namespace: its handles contain
+ * inode numbers that its file systems can choose.
  */
 export function upperHandle(fd: Fd): string | undefined {
   const found = handle(fd);

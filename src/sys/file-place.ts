@@ -1,4 +1,4 @@
-/** Where a file is (statx(2)), told by the kernel alone: no file system is asked, however it is served. */
+/** Where a file is (statx(2)), from the kernel alone, without asking a network or FUSE server. */
 import { errno } from "./errno.ts";
 import { AT_EMPTY_PATH, S_IFMT } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
@@ -10,18 +10,18 @@ const STATX_TYPE = 0x1;
 const STATX_MNT_ID_UNIQUE = 0x4000;
 const AT_STATX_DONT_SYNC = 0x4000;
 
-/** The mount that an open file is on, of which its file system is not asked. */
+/** The mount that holds an open file. */
 export interface MountStatus {
-  /** of the superblock, `major:minor`, as in mountinfo */
+  /** device number of the superblock, `major:minor`, as in mountinfo */
   readonly device: string;
-  /** STATX_MNT_ID_UNIQUE (Linux 6.8): no other mount has it before the next boot */
+  /** STATX_MNT_ID_UNIQUE (Linux 6.8), which is not reused before the next boot */
   readonly unique?: number;
-  /** STATX_MNT_ID, as in mountinfo; absent where there is a unique one */
+  /** STATX_MNT_ID, as in mountinfo; absent where there is a unique id */
   readonly id?: number;
   readonly isMountRoot: boolean;
 }
 
-/** Never waits for a file system, a network or FUSE server among them (statx(2), AT_STATX_DONT_SYNC). */
+/** The mount of an open file. Never waits for a network or FUSE server (statx(2), AT_STATX_DONT_SYNC). */
 export function mountStatus(fd: number): MountStatus {
   const buffer = new Uint8Array(256);
   const mask = STATX_TYPE | STATX_MNT_ID | STATX_MNT_ID_UNIQUE;
@@ -39,19 +39,19 @@ export function mountStatus(fd: number): MountStatus {
   };
 }
 
-/** Where a file is and what kind of file it is: what the kernel tells without asking the file's file system. */
+/** Where a file is and of which type: all that the kernel knows without asking the file system. */
 export interface FilePlace {
   /** STATX_MNT_ID, as in mountinfo */
   readonly mountId: bigint;
   /** `major:minor` */
   readonly dev: string;
-  /** type of the file, as in st_mode; no permissions */
+  /** type of the file, as in st_mode, without permissions */
   readonly mode: number;
 }
 
 /**
- * The place of an open file (`path` empty) or of what a link of /proc leads to; undefined where it does not exist.
- * Never waits for a file system: a FUSE server that does not answer is not asked.
+ * The place of an open file (with an empty `path`) or of the target of a magic link in /proc; undefined where it does
+ * not exist. Never waits for a network or FUSE server.
  */
 export function filePlace(dir: number, path = ""): FilePlace | undefined {
   const buffer = new Uint8Array(256);
@@ -67,7 +67,7 @@ export function filePlace(dir: number, path = ""): FilePlace | undefined {
   };
 }
 
-/** The place of an open file. */
+/** Like {@link filePlace} for an open file. */
 export function openFilePlace(fd: number): FilePlace {
   const place = filePlace(fd);
   if (!place) check(-(errno.ENOENT as number), "statx", `descriptor ${fd}`);

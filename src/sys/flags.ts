@@ -1,4 +1,4 @@
-/** Constants of the kernel's user-space headers, by their names there. */
+/** Constants of the kernel's user-space headers, under the names that they have there. */
 export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_REMOVEDIR = 0x200;
@@ -28,7 +28,7 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
-/** nothing outside, and no link on the way, magic ones neither (openat2(2)) */
+/** stays below the starting directory and follows no link, not even a magic link (openat2(2)) */
 export const RESOLVE_EXACT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
 // inode(7)
@@ -75,7 +75,7 @@ export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOSUID = 0x2;
 export const MOUNT_ATTR_NODEV = 0x4;
 export const MOUNT_ATTR_NOEXEC = 0x8;
-/** the field that holds one of the two below; neither means relatime */
+/** the mask of the field that holds one of the two below; neither means relatime */
 export const MOUNT_ATTR__ATIME = 0x70;
 export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;

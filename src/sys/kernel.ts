@@ -1,4 +1,4 @@
-/** The kernel's version, and the least that it must have. */
+/** The kernel's version, and the oldest one that works. */
 import { VeneerError } from "../errors.ts";
 import { errno } from "./errno.ts";
 import { AT_EMPTY_PATH } from "./flags.ts";
@@ -8,8 +8,8 @@ import { SYS } from "./numbers.ts";
 let checked = false;
 
 /**
- * Throws KERNEL, before anything is made, where mount_setattr(2) is missing (before Linux 5.12): without it nothing can
- * be mounted. A bad descriptor tells EBADF from ENOSYS.
+ * Throws KERNEL where mount_setattr(2) is missing (before Linux 5.12), without which nothing can be mounted. Tries the
+ * call on a bad descriptor: EBADF shows that it exists, ENOSYS that it does not.
  */
 export function requireKernel(): void {
   if (checked) return;
@@ -25,10 +25,10 @@ export function requireKernel(): void {
   });
 }
 
-/** new_utsname in linux/utsname.h: six fields */
+/** size in bytes of each of the six fields of struct new_utsname (linux/utsname.h) */
 const FIELD = 65;
 
-/** As uname(2) has it: `6.1.0-28-amd64`. */
+/** The release as in uname(2), such as `6.1.0-28-amd64`. */
 export function kernelRelease(): string {
   const buffer = new Uint8Array(6 * FIELD);
   check(syscall(SYS.uname, buffer), "uname");
@@ -36,7 +36,7 @@ export function kernelRelease(): string {
   return new TextDecoder().decode(field.subarray(0, field.indexOf(0)));
 }
 
-/** By its version: for what cannot be tried, or only at a price. */
+/** Whether the kernel has at least this version. For features that cannot be tried cheaply. */
 export function isKernelSince(major: number, minor: number): boolean {
   const [own = 0, ownMinor = 0] = kernelRelease()
     .split(".")

@@ -1,10 +1,10 @@
 /**
- * Mounts that only this mount namespace sees, in one that shares all else with the namespace that it was copied from.
+ * Mounts that are visible in this mount namespace only, although it shares all others with the one it was copied from.
  *
  * unshare(2) leaves the copies of shared mounts in their peer groups (mount_namespaces(7)), so what a runtime, its
- * hooks and containers with shared volumes mount is seen on the host, as without us. A mount of ours must not be: the
- * mount that it goes on leaves its group for that moment. A detached copy of it stays in the group, from which the
- * group is given back (move_mount(2), MOVE_MOUNT_SET_GROUP, Linux 5.15).
+ * hooks and containers with shared volumes mount still propagates to the host, as without us. Our own mounts must not.
+ * So the mount that we mount on leaves its peer group for a moment. A detached copy stays in the group, and the mount
+ * rejoins the group through it (move_mount(2), MOVE_MOUNT_SET_GROUP, Linux 5.15).
  */
 import { errno, isErrno, SysError } from "./errno.ts";
 import { type Fd, openat, readlink } from "./fd.ts";
@@ -26,25 +26,25 @@ import { attach, clonePeer, mount, setMountAttributes } from "./mount.ts";
 import { SYS } from "./numbers.ts";
 import { fstat, statMaybe } from "./stat.ts";
 
-/** Whether the kernel can give a mount its group back: Linux 5.15. */
+/** Whether the kernel can let a mount rejoin its peer group: since Linux 5.15. */
 export function keepsGroups(): boolean {
   return isKernelSince(5, 15);
 }
 
-/** Enters a copy of this mount namespace, which goes with the last process in it. */
+/** Moves this process into a copy of its mount namespace, which disappears with the last process in it. */
 export function unshareMounts(): void {
   check(syscall(SYS.unshare, CLONE_NEWNS), "unshare", "CLONE_NEWNS");
 }
 
-/** From now on nothing that is mounted in this namespace is seen in others; theirs is seen here. */
+/** From now on, mounts in this namespace do not propagate to others; mounts in others still propagate to this one. */
 export function keepMountsHere(): void {
   mount(null, "/", null, MS_REC | MS_SLAVE);
 }
 
 /**
- * Like `attach`, but seen in this mount namespace alone. `target` is a directory, or a file in `directory`. In a user
- * namespace the mount that it goes on may have to stay outside of its group: a mount that holds others which belong
- * to a more privileged namespace cannot be copied.
+ * Like `attach`, but visible in this mount namespace only. `target` is a directory, or a file in `directory`. In a user
+ * namespace the mount below may not be able to rejoin its peer group: it cannot be copied when mounts on it belong to a
+ * more privileged namespace.
  */
 export function attachHere(what: Fd, target: Fd, name: string, directory = target): void {
   const place = fstat(target.number).isMountRoot ? target : mountRoot(directory);
@@ -61,7 +61,7 @@ export function attachHere(what: Fd, target: Fd, name: string, directory = targe
   }
 }
 
-/** A detached copy in the same group; undefined where the kernel makes none. */
+/** A detached copy in the same peer group; undefined where the kernel refuses to make one. */
 function copyMaybe(place: Fd): Fd | undefined {
   try {
     return clonePeer(place.number, "", false);
@@ -75,12 +75,12 @@ function joinGroup(place: Fd, peer: Fd, name: string): void {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_SET_GROUP;
   const empty = cstring("");
   const result = syscall(SYS.move_mount, peer.number, empty, place.number, empty, flags);
-  // EINVAL: it was in no group, or the kernel does not know the flag
+  // EINVAL: the mount was in no peer group, or the kernel does not know the flag
   if (result === 0 || result === -(errno.EINVAL as number)) return;
   throw new SysError(-result, "move_mount MOVE_MOUNT_SET_GROUP", name);
 }
 
-/** The root of the mount that holds a directory: the first on the way from / that is in that mount. */
+/** The root of the mount that holds a directory: the first directory on its path from / that is in that mount. */
 function mountRoot(directory: Fd): Fd {
   const { mountId } = fstat(directory.number);
   const path = readlink(directory.path) ?? "/";
@@ -97,7 +97,7 @@ function mountRoot(directory: Fd): Fd {
   return climb(directory);
 }
 
-/** The same upwards, whatever else covers the way. */
+/** Like {@link mountRoot}, but walks up with `..`, which works even where other mounts cover the path. */
 function climb(directory: Fd): Fd {
   let at = directory;
   while (!fstat(at.number).isMountRoot) {

@@ -1,4 +1,4 @@
-/** All mount namespaces of the machine, those that no process is in among them (ioctl_nsfs(2), Linux 6.12). */
+/** All mount namespaces of the machine, including those without a process (ioctl_nsfs(2), Linux 6.12). */
 import { Fd, openat, openDirectory, readText } from "./fd.ts";
 import { AT_FDCWD, O_RDONLY } from "./flags.ts";
 import { syscall } from "./libc.ts";
@@ -13,8 +13,8 @@ const INFO_BYTES = 16;
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
 /**
- * The others than this process's own, each open as long as the caller looks at it. None where the kernel cannot say:
- * before Linux 6.12, and without CAP_SYS_ADMIN.
+ * All mount namespaces but this process's own. Each is open until the caller asks for the next. Yields none where the
+ * kernel cannot list them: before Linux 6.12, or without CAP_SYS_ADMIN.
  */
 export function* otherMountNamespaces(): Generator<{ readonly fd: Fd; readonly name: string }> {
   for (const request of [NS_MNT_GET_PREV, NS_MNT_GET_NEXT]) {
@@ -35,7 +35,7 @@ export function* otherMountNamespaces(): Generator<{ readonly fd: Fd; readonly n
   }
 }
 
-/** The mounts of a namespace, as in mountinfo, also of one that no process is in. */
+/** The mount table of a namespace, in the format of mountinfo. The namespace need not have a process. */
 export function mountTableOf(namespace: Fd): string {
   using proc = openDirectory("/proc");
   return withMountNamespace(

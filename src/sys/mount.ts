@@ -20,7 +20,7 @@ import {
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
 
-/** A file system context, before it becomes a mount. */
+/** fsopen(2): a file system context, which {@link createMount} turns into a mount. */
 export function fsopen(type: string): Fd {
   return new Fd(check(syscall(SYS.fsopen, cstring(type), FSOPEN_CLOEXEC), "fsopen", type));
 }
@@ -32,24 +32,24 @@ export function setOption(context: Fd, key: string, value?: string): number {
     : syscall(SYS.fsconfig, context.number, FSCONFIG_SET_STRING, cstring(key), cstring(value), 0);
 }
 
-/** fsconfig(2) FSCONFIG_SET_FD; returns 0 or -errno. Overlayfs takes layers so from Linux 6.13 on. */
+/** fsconfig(2) FSCONFIG_SET_FD; returns 0 or -errno. Overlayfs takes layers this way since Linux 6.13. */
 export function setFdOption(context: Fd, key: string, fd: Fd): number {
   return syscall(SYS.fsconfig, context.number, FSCONFIG_SET_FD, cstring(key), null, fd.number);
 }
 
-/** FSCONFIG_CMD_CREATE alone (fsconfig(2)): 0 or -errno. */
+/** fsconfig(2) FSCONFIG_CMD_CREATE; returns 0 or -errno. */
 export function tryCreate(context: Fd): number {
   return syscall(SYS.fsconfig, context.number, FSCONFIG_CMD_CREATE, null, null, 0);
 }
 
-/** Creates the superblock and returns it as a detached mount, which vanishes when its descriptor is closed. */
+/** Creates the superblock and a detached mount of it, which disappears with its descriptor. Throws SysError. */
 export function createMount(context: Fd, name: string, attributes = 0): Fd {
   const created = tryCreate(context);
   if (created < 0) throw new SysError(-created, `mount ${name}${contextLog(context)}`);
   return new Fd(check(syscall(SYS.fsmount, context.number, FSMOUNT_CLOEXEC, attributes), "fsmount", name));
 }
 
-/** A detached tmpfs with these options (tmpfs(5)): it lives as long as its descriptor and what uses it. */
+/** A detached tmpfs with these options (tmpfs(5)). It lives as long as its descriptor or anything that uses it. */
 export function makeTmpfs(options: Readonly<Record<string, string>>, attributes = 0): Fd {
   using context = fsopen("tmpfs");
   for (const [key, value] of Object.entries({ source: "veneer", ...options })) {
@@ -59,7 +59,7 @@ export function makeTmpfs(options: Readonly<Record<string, string>>, attributes 
   return createMount(context, "tmpfs", attributes);
 }
 
-/** What the kernel says of the last failure in a context (fsopen(2)), as ` (text)`; empty when it says nothing. */
+/** The kernel's messages about the last failure in a context (fsopen(2)), as ` (text)`; empty when there are none. */
 function contextLog(context: Fd): string {
   const lines: string[] = [];
   const buffer = new Uint8Array(1024);
@@ -77,9 +77,9 @@ function contextLog(context: Fd): string {
 }
 
 /**
- * A detached copy of the mount at `path`, with everything below it, private. A copy of a shared mount is born as its
- * peer (mount_namespaces(7)): what is mounted on the copy, wherever that is attached, would appear on the original,
- * so on a host whose root is shared it would cover the host's own directories.
+ * A detached, private copy of the mount at `path` and, with `recursive`, of all mounts below it. It is made private
+ * because a copy of a shared mount is its peer at first (mount_namespaces(7)): what is mounted on the copy, wherever
+ * that is attached, would also appear on the original and cover the host's own directories.
  */
 export function cloneTree(dir: number, path: string, recursive = true): Fd {
   const clone = clonePeer(dir, path, recursive);
@@ -92,13 +92,13 @@ export function cloneTree(dir: number, path: string, recursive = true): Fd {
   }
 }
 
-/** Like {@link cloneTree}, and a peer of what it is a copy of: the caller sets the propagation before it attaches it. */
+/** Like {@link cloneTree}, but the copy stays a peer: the caller sets its propagation before attaching it. */
 export function clonePeer(dir: number, path: string, recursive: boolean): Fd {
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
   return new Fd(check(syscall(SYS.open_tree, dir, cstring(path), flags), "open_tree", path));
 }
 
-/** Attaches a detached mount (or moves an attached one) onto the file or directory that `target` has open. */
+/** move_mount(2): attaches a detached mount, or moves an attached one, onto the file or directory open as `target`. */
 export function attach(mount: Fd, target: Fd, name: string): void {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
   const empty = cstring("");
@@ -106,8 +106,8 @@ export function attach(mount: Fd, target: Fd, name: string): void {
 }
 
 /**
- * Moves an attached mount below the one whose root `top` has open, at the same place (Linux 6.5): what is seen
- * there stays `top`.
+ * Moves a mount beneath the mount whose root is open as `top`, at the same mount point (move_mount(2),
+ * MOVE_MOUNT_BENEATH, Linux 6.5). What is visible there stays `top`.
  */
 export function attachBeneath(mount: Fd, top: Fd, name: string): void {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
@@ -115,7 +115,7 @@ export function attachBeneath(mount: Fd, top: Fd, name: string): void {
   check(syscall(SYS.move_mount, mount.number, empty, top.number, empty, flags), "move_mount", name);
 }
 
-/** Whether the kernel can {@link attachBeneath}: before it looks at descriptors it refuses flags that it does not know. */
+/** Whether the kernel supports {@link attachBeneath}: it rejects unknown flags before it looks at the descriptors. */
 export function canAttachBeneath(): boolean {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
   const empty = cstring("");
@@ -123,8 +123,8 @@ export function canAttachBeneath(): boolean {
 }
 
 /**
- * mount_setattr(2) (Linux 5.12) on one mount, or with `recursive` on all below it too: MOUNT_ATTR_ flags to clear and
- * to set, a propagation type, and the user namespace for MOUNT_ATTR_IDMAP.
+ * mount_setattr(2) (Linux 5.12) on a mount, or with `recursive` also on all mounts below it: MOUNT_ATTR_ flags to clear
+ * and to set, a propagation type, and the user namespace for MOUNT_ATTR_IDMAP.
  */
 export function setMountAttributes(
   mount: Fd,
@@ -162,7 +162,7 @@ export function umount2(path: string, flags: number): void {
   check(syscall(SYS.umount2, cstring(path), flags), "umount2", path);
 }
 
-/** umount2(2) for clean-up: the result does not matter. */
+/** umount2(2) for cleanup: returns whether it worked and does not throw. */
 export function umountQuietly(path: string, flags: number): boolean {
   return syscall(SYS.umount2, cstring(path), flags) === 0;
 }

@@ -6,7 +6,7 @@ export interface MountEntry {
   readonly parent: number;
   /** `major:minor` */
   readonly device: string;
-  /** directory of the file system that is the root of this mount */
+  /** the directory of the file system that is the root of this mount */
   readonly root: string;
   readonly target: string;
   readonly options: string;
@@ -20,19 +20,19 @@ export interface MountEntry {
 const NONE: readonly string[] = [];
 const MOUNTINFO_LIMIT = 64 * 1024 * 1024;
 
-/** Octal escapes of space, tab, newline, backslash and `#` undone. */
+/** Decodes the octal escapes for space, tab, newline, backslash and `#`. */
 function unescapeField(field: string): string {
   return field.includes("\\")
     ? field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)))
     : field;
 }
 
-/** One line, or undefined when it does not have the documented form. */
+/** Parses a line of mountinfo; undefined when it does not have the documented form. */
 export function parseMountLine(line: string): MountEntry | undefined {
   const fields = line.split(" ");
   const separator = fields.indexOf("-", 6);
   if (separator < 0 || fields.length < separator + 4) return undefined;
-  // a start reads dozens of lines, and hardly one has escapes or optional fields
+  // the fast path: a start parses dozens of lines, and hardly any has escapes or optional fields
   const decode = line.indexOf("\\") < 0 ? String : unescapeField;
   return {
     id: Number(fields[0]),
@@ -51,7 +51,7 @@ export function parseMountLine(line: string): MountEntry | undefined {
   };
 }
 
-/** The upper directory among an overlay's options, as it was given; undefined where it has none. */
+/** The upperdir in an overlay's options, as it was given at mount time; undefined where there is none. */
 export function upperOf(superOptions: string): string | undefined {
   const option = superOptions.split(",").find((one) => one.startsWith("upperdir="));
   return option === undefined ? undefined : unescapeField(option.slice("upperdir=".length));
@@ -66,19 +66,19 @@ export function parseMountinfo(text: string): MountEntry[] {
   return entries;
 }
 
-/** The mount with that id in a mount table, of which that line alone is parsed. */
+/** The mount with that id in a mount table. Parses only the line of that mount. */
 export function findMount(table: string, id: number): MountEntry | undefined {
   const start = table.startsWith(`${id} `) ? 0 : table.indexOf(`\n${id} `) + 1;
   return start > 0 || table.startsWith(`${id} `) ? parseLineAt(table, start) : undefined;
 }
 
-/** The mounts directly on the one with that id, in the order in which they were made. */
+/** The mounts whose parent is the mount with that id, in the order in which they were mounted. */
 export function findChildren(table: string, parent: number): MountEntry[] {
   const field = ` ${parent} `;
   const children: MountEntry[] = [];
   for (let at = table.indexOf(field); at >= 0; at = table.indexOf(field, at + 1)) {
     const start = table.lastIndexOf("\n", at) + 1;
-    // the second field: digits alone before it
+    // it is the second field when only one field precedes it
     if (table.lastIndexOf(" ", at - 1) >= start) continue;
     const entry = parseLineAt(table, start);
     if (entry) children.push(entry);
@@ -91,7 +91,7 @@ function parseLineAt(table: string, start: number): MountEntry | undefined {
   return parseMountLine(end < 0 ? table.slice(start) : table.slice(start, end));
 }
 
-/** The mounts that a process sees; undefined when it is gone. */
+/** The text of a process's mountinfo; undefined when the process is gone. */
 export function readMountinfo(pid: number | "self" | "thread-self"): string | undefined {
   return readText(`/proc/${pid}/mountinfo`, undefined, MOUNTINFO_LIMIT);
 }

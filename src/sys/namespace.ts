@@ -21,8 +21,8 @@ import { isShared } from "./propagation.ts";
 import { sleep, warn } from "./self.ts";
 
 /**
- * Moves this thread into the mount namespace of a process. The root and working directory become that
- * namespace's. CLONE_FS is unshared first: setns(2) refuses to change a file system context that is shared.
+ * Moves this thread into the mount namespace of a process. Its root and working directory become those of the
+ * namespace. Unshares CLONE_FS first, because setns(2) fails when other threads share the root and working directory.
  */
 export function enterMountNamespace(pid: number): void {
   const path = `/proc/${pid}/ns/mnt`;
@@ -31,7 +31,7 @@ export function enterMountNamespace(pid: number): void {
   check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", path);
 }
 
-/** Runs `action` in another mount namespace; root and working directory are those of before when it returns. */
+/** Runs `action`, which must be synchronous, in another mount namespace. Then restores root and working directory. */
 export function withMountNamespace<T>(namespace: Fd, action: () => T): T {
   return andBack(() => {
     check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", "mount namespace");
@@ -40,11 +40,12 @@ export function withMountNamespace<T>(namespace: Fd, action: () => T): T {
 }
 
 /**
- * Like {@link withMountNamespace}, in a copy of this one, which goes with what is mounted in it. Nothing that is
- * mounted in it appears outside: where a mount would be shared, `action` is not called. What `action` attaches must
- * be private itself, as {@link cloneTree} makes it.
+ * Like {@link withMountNamespace}, but in a temporary copy of this mount namespace, which disappears with all mounts in
+ * it. Nothing that is mounted in it propagates: throws PROPAGATION and does not call `action` when a mount in it is
+ * still shared. What `action` attaches must itself be private, as {@link cloneTree} makes it.
  *
- * Slaves, not private mounts: nothing leaves either, and AppArmor's profile of lxc-start allows this alone.
+ * The mounts become slaves, not private: neither kind propagates outwards, and AppArmor's profile for lxc-start allows
+ * only this one.
  */
 export function inScratchNamespace<T>(action: () => T): T {
   return andBack(() => {
@@ -72,8 +73,8 @@ function refuseShared(): void {
 }
 
 /**
- * Where mounts are attached for a while in a scratch namespace: a directory on which AppArmor's profile of lxc-start
- * lets hooks mount ("pre-mount hooks stage mounts", abstractions/lxc/start-container), else the root.
+ * Where to attach temporary mounts in a scratch namespace: a directory on which AppArmor's profile for lxc-start lets
+ * hooks mount ("pre-mount hooks stage mounts", abstractions/lxc/start-container), or else the root.
  */
 export function openScratchPlace(): Fd {
   return openatMaybe(AT_FDCWD, "/var/lib/lxc", O_PATH | O_DIRECTORY | O_NOFOLLOW) ?? openDirectory("/");
@@ -95,15 +96,15 @@ function andBack<T>(action: () => T): T {
 }
 
 /**
- * A thread that the JavaScript engine has made meanwhile shares root and working directory with this one
- * (CLONE_FS), and setns(2) would fail with EINVAL.
+ * setns(2) after unsharing CLONE_FS. The JavaScript engine may have created a thread in the meantime that shares root
+ * and working directory with this one, and setns(2) would fail with EINVAL.
  */
 function setnsAlone(namespace: number): number {
   const unshared = syscall(SYS.unshare, CLONE_FS);
   return unshared < 0 ? unshared : syscall(SYS.setns, namespace, CLONE_NEWNS);
 }
 
-/** A process that cannot come back ends at once: every path that it used from now on would be another one's. */
+/** Ends the process when it cannot return: every path that it uses would be looked up in the wrong place. */
 function comeBack(call: () => number): void {
   for (let count = 0; count < 100; count++) {
     if (call() >= 0) return;
@@ -113,7 +114,7 @@ function comeBack(call: () => number): void {
   syscall(SYS.exit_group, 1);
 }
 
-/** Runs `action` with another working directory. It must be synchronous. */
+/** Runs `action`, which must be synchronous, with another working directory. */
 export function inDirectory<T>(directory: Fd, action: () => T): T {
   using before = openDirectory(".");
   fchdir(directory.number, "a directory of our own");
@@ -124,13 +125,13 @@ export function inDirectory<T>(directory: Fd, action: () => T): T {
   }
 }
 
-/** A mount namespace and a root in it. */
+/** A mount namespace and a root directory in it, both open. */
 export interface Place extends Disposable {
   readonly namespace: Fd;
   readonly root: Fd;
 }
 
-/** Where this process is, to come back to with {@link returnTo}. */
+/** The mount namespace and root of this process, to return to with {@link returnTo}. */
 export function ownPlace(): Place {
   const namespace = openat(AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY);
   const root = openDirectory("/");
@@ -144,14 +145,14 @@ export function ownPlace(): Place {
   };
 }
 
-/** Moves this process, which shares its root with no other, to a place; its working directory becomes the root. */
+/** Moves this process to a place; its working directory becomes the root. It must not share its root (CLONE_FS). */
 export function returnTo({ namespace, root }: Place): void {
   check(syscall(SYS.setns, namespace.number, CLONE_NEWNS), "setns", "mount namespace");
   fchdir(root.number, "/");
   changeRoot(".");
 }
 
-/** chroot(2): the working directory stays. */
+/** chroot(2), which leaves the working directory as it is. */
 export function changeRoot(path: string): void {
   check(syscall(SYS.chroot, cstring(path)), "chroot", path);
 }
@@ -164,15 +165,15 @@ export function chdir(path: string): void {
   check(syscall(SYS.chdir, cstring(path)), "chdir", path);
 }
 
-/** pivot_root(2) of the caller's mount namespace. */
+/** pivot_root(2) in the caller's mount namespace. */
 export function pivotRoot(newRoot: string, putOld: string): void {
   check(syscall(SYS.pivot_root, cstring(newRoot), cstring(putOld)), "pivot_root", newRoot);
 }
 
 /**
- * Runs `action` in the mount namespace of a process and comes back, also when it throws: to the namespace, the
- * root and the working directory from before. `action` gets the host's /proc: paths lead elsewhere meanwhile.
- * It must be synchronous.
+ * Runs `action`, which must be synchronous, in the mount namespace of a process. Restores the namespace, root and
+ * working directory afterwards, also when it throws. `action` gets the host's /proc, since the path leads elsewhere in
+ * that namespace.
  */
 export function insideMountNamespace<T>(pid: number, action: (proc: Fd) => T): T {
   using proc = openDirectory("/proc");

@@ -1,4 +1,4 @@
-/** System call numbers (asm/unistd.h); only calls that both architectures have. */
+/** System call numbers (asm/unistd.h), only of calls that both architectures have. */
 interface Numbers {
   readonly [name: string]: number;
 }

@@ -1,21 +1,21 @@
 /**
- * The one primitive that the two run times do differently: a system call. This file is the large program's, over
- * bun:ffi; the build of the small program takes quickjs/primitive.ts in its place. Both export the same.
+ * How the large program makes a system call, through bun:ffi. The build of the small program replaces this file with
+ * quickjs/primitive.ts, which exports the same.
  *
- * glibc is mapped already, so dlopen by its soname opens no file that an attacker could place; nothing else
- * may be opened by a bare name. Everything is synchronous and runs on the calling thread: mount
- * namespaces entered with setns(2) are a property of the thread.
+ * glibc is mapped already, so dlopen with its soname opens no file that an attacker could have placed; do not open
+ * anything else by a bare name. All calls are synchronous and run on the calling thread, because the mount namespace
+ * that setns(2) enters belongs to the thread.
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from "bun:ffi";
 import { nulTerminated } from "./files/cstring.ts";
 
-/** A number or bigint as it is, the address of an array's bytes, or NULL. */
+/** Passed as a number, as the address of an array's bytes, or as NULL. */
 export type Arg = number | bigint | NodeJS.TypedArray | CString | null;
 
-/** What {@link cstring} makes of a text; for nothing but {@link syscall}. */
+/** A string from {@link cstring}, to pass to {@link syscall} and nothing else. */
 export type CString = { readonly CString: unique symbol };
 
-/** A path or name as an argument. Throws SysError for one with a NUL, which would silently cut it short. */
+/** A path or name as an argument. Throws SysError (EINVAL) for a NUL in it, which would silently truncate it. */
 export function cstring(text: string): CString {
   return nulTerminated(text) as unknown as CString;
 }
@@ -30,7 +30,7 @@ function open() {
       __errno_location: { args: [], returns: "ptr" },
     }).symbols;
   } catch {
-    // thrown while modules are evaluated, it would be shown with the code around it
+    // not thrown: modules are still being evaluated, and Bun would print the surrounding code with the error
     process.stderr.write(
       "veneer: this command needs memory that is writable and executable, which is refused; hint: lift the calling " +
         "service's MemoryDenyWriteExecute= or address space limit (ulimit -v), or under SELinux: setsebool allow_execmem 1\n",
@@ -39,7 +39,7 @@ function open() {
   }
 }
 
-/** syscall(2). Returns the result, or -errno on failure; errno is read at once, before anything can change it. */
+/** syscall(2). Returns the result, or -errno on failure. Reads errno at once, before anything can change it. */
 export function syscall(
   number: number,
   a: Arg = 0,
@@ -53,7 +53,7 @@ export function syscall(
   return result === -1 ? -read.i32(errnoAddress, 0) : result;
 }
 
-/** Where an array's bytes are, for structures that hold pointers: keep the array reachable until the call is over. */
+/** The address of an array's bytes, for structures with pointers. Keep the array reachable until the call returns. */
 export function addressOf(array: NodeJS.TypedArray): bigint {
   return BigInt(ptr(array));
 }

@@ -1,4 +1,4 @@
-/** Who a process is: a pid is reused, a pid with its start time is not (proc_pid_stat(5), field 22). */
+/** Identifies a process by its pid and start time (proc_pid_stat(5), field 22), because pids alone are reused. */
 import { isErrno } from "./errno.ts";
 import { Fd, readText } from "./fd.ts";
 import { syscall } from "./libc.ts";
@@ -6,11 +6,11 @@ import { SYS } from "./numbers.ts";
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** clock ticks after boot */
+  /** in clock ticks since boot */
   readonly startTime: number;
 }
 
-/** The identity of a live process; undefined when it is gone or a zombie. `self`: as the mounted /proc counts. */
+/** The identity of a process, with its pid in the mounted /proc; undefined when it is gone or a zombie. */
 export function identify(process: number | "self"): ProcessIdentity | undefined {
   const text = readStat(process);
   if (text === undefined) return undefined;
@@ -28,41 +28,41 @@ function readStat(process: number | "self"): string | undefined {
   }
 }
 
-/** The fields from the third on: the command before it, in parentheses, may itself hold spaces and parentheses. */
+/** The fields after the command, which stands in parentheses and may itself contain spaces and parentheses. */
 function behindName(stat: string): string[] {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
-/** Whether the very process is still there. */
+/** Whether this very process is still alive, not another with its pid. */
 export function isAlive(process: ProcessIdentity): boolean {
   return identify(process.pid)?.startTime === process.startTime;
 }
 
-/** This process as the mounted /proc counts: in a pid namespace getpid(2) gives another number. */
+/** This process, with its pid in the mounted /proc: in a pid namespace getpid(2) may return another one. */
 export function identifySelf(): ProcessIdentity {
   const self = identify("self");
   if (!self) throw new Error("cannot read /proc/self/stat; hint: mount proc on /proc");
   return self;
 }
 
-/** The parent as the mounted /proc counts; undefined when it is gone. */
+/** The parent, with its pid in the mounted /proc; undefined when it is gone. */
 export function identifyParent(): ProcessIdentity | undefined {
   const pid = parentOf("self");
   return pid === undefined ? undefined : identify(pid);
 }
 
-/** The parent's pid; undefined for a process that is gone or has none. */
+/** The parent's pid; undefined for a process that is gone or has no parent here. */
 export function parentOf(pid: number | "self"): number | undefined {
   const parent = Number(behindName(readStat(pid) ?? "")[1] ?? "0");
   return parent > 0 ? parent : undefined;
 }
 
 /**
- * A second descriptor of a file that the parent has open (pidfd_getfd(2), Linux 5.6): both share the position.
- * Undefined where the parent has no such descriptor or may not be looked into.
+ * Duplicates a descriptor of the parent process (pidfd_getfd(2), Linux 5.6); both share the file position. Undefined
+ * where the parent has no such descriptor or this process may not inspect the parent.
  */
 export function borrowFromParent(number: number): Fd | undefined {
-  // getppid(2) counts as pidfd_open(2) does, whatever /proc is mounted
+  // getppid(2) and pidfd_open(2) use the same pid namespace, whatever /proc is mounted
   const pidfd = syscall(SYS.pidfd_open, syscall(SYS.getppid), 0);
   if (pidfd < 0) return undefined;
   using parent = new Fd(pidfd);
@@ -78,7 +78,7 @@ export function geteuid(): number {
   return syscall(SYS.geteuid);
 }
 
-/** SIGKILL for a process whose pid cannot be another's meanwhile: a child, or one that is traced (ptrace(2)). */
+/** Sends SIGKILL to a process whose pid cannot be reused in the meantime: a child, or a traced process (ptrace(2)). */
 export function killProcess(pid: number): void {
   syscall(SYS.kill, pid, SIGKILL);
 }

@@ -1,7 +1,7 @@
-/** How mounts pass on to other places what is mounted on them (mount_namespaces(7)). Pure. */
+/** Mount propagation (mount_namespaces(7)). Pure. */
 import type { MountEntry } from "./mountinfo.ts";
 
-/** Whether what is mounted below a mount may appear elsewhere too. */
+/** Whether mounts below this mount may propagate elsewhere. */
 export function isShared({ propagation }: MountEntry): boolean {
   return propagation.some((field) => field.startsWith("shared:"));
 }

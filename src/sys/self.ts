@@ -16,8 +16,8 @@ export function getppid(): number {
 }
 
 /**
- * umask(2): what the caller's takes away from others' files is not what they have in bases and containers. What engines
- * call keeps the caller's.
+ * Sets the umask(2) to 022, so that the caller's umask does not affect the modes of files in bases and containers. What
+ * engines call keeps the engine's umask.
  */
 export function useUmask(): void {
   syscall(SYS.umask, 0o022);
@@ -27,8 +27,8 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 
 /**
- * Flags of standard input, output and error (fcntl(2), F_GETFL), which other processes share. The result puts back what this
- * process changed: the next program of a script may not understand output that does not block.
+ * Saves the flags of the standard descriptors (fcntl(2), F_GETFL), which other processes share. The returned function
+ * restores them: the next program of a script may not cope with non-blocking output.
  */
 export function keepStandardFlags(): () => void {
   const before = [0, 1, 2].map((fd) => syscall(SYS.fcntl, fd, F_GETFL, 0));
@@ -39,7 +39,7 @@ export function keepStandardFlags(): () => void {
   };
 }
 
-/** getcwd(2). Throws ENOENT where it was deleted or lies outside of the root. */
+/** getcwd(2). Throws ENOENT when the directory was deleted or lies outside of the root. */
 export function workingDirectory(): string {
   const buffer = new Uint8Array(4097);
   const length = check(syscall(SYS.getcwd, buffer, buffer.length), "getcwd");
@@ -48,23 +48,23 @@ export function workingDirectory(): string {
   return path;
 }
 
-/** Name of the program that people call for all else, beside `veneer` or in its prefix's libexec/veneer. */
+/** The name of the large program, which lies beside `veneer` or in libexec/veneer of its prefix. */
 export const LARGE_PROGRAM = "veneer-cli";
 
-/** The executable of this process, whose file may have been replaced meanwhile. */
+/** The path of this process's executable. The file there may have been replaced since. */
 export function ownExecutable(): string {
   return (readlink("/proc/self/exe") ?? "").replace(/ \(deleted\)$/, "");
 }
 
 let program: string | undefined;
 
-/** Path of the program `veneer`, as others call it: this process's own, or that which started it. */
+/** The path of the program `veneer`, as others call it: this process's own, or the small program that started it. */
 export function programPath(): string {
   program ??= smallProgram(ownExecutable());
   return program;
 }
 
-/** Of an executable of ours, the one that is named `veneer`. */
+/** The `veneer` that belongs to an executable of ours. */
 function smallProgram(executable: string): string {
   const slash = executable.lastIndexOf("/");
   if (executable.slice(slash + 1) !== LARGE_PROGRAM) return executable;
@@ -77,18 +77,18 @@ function smallProgram(executable: string): string {
 
 const SLEEP_UNIT = 1_000_000;
 
-/** Waits; a signal that is handled ends it early. */
+/** Sleeps for that time (nanosleep(2)). A signal with a handler ends it early. */
 export function sleep(milliseconds: number): void {
   const nanoseconds = BigInt(Math.round(milliseconds * SLEEP_UNIT));
   const time = new BigInt64Array([nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n]);
   syscall(SYS.nanosleep, time, null);
 }
 
-/** A line for people on standard error; one that cannot be written is lost. */
+/** Writes a line for people to standard error, with control characters escaped. Ignores errors. */
 export function warn(line: string): void {
   try {
     writeAll(2, new TextEncoder().encode(`${escapeControls(line)}\n`), "standard error");
   } catch {
-    // nobody listens
+    // nobody reads it
   }
 }

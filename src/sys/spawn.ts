@@ -1,6 +1,6 @@
 /**
- * Processes of our own that are not waited for. This file is the large program's; the build of the small program takes
- * quickjs/spawn.ts in its place, which forks. Both export the same.
+ * Starts programs from the large program. The build of the small program replaces this file with quickjs/spawn.ts,
+ * which exports the same and forks.
  */
 import { constants } from "node:os";
 import { MINIMAL_ENVIRONMENT, MINIMAL_PATH, TIMED_OUT } from "./environment.ts";
@@ -9,27 +9,27 @@ import { identify } from "./process.ts";
 import { sleep } from "./self.ts";
 import { lstatMaybe } from "./stat.ts";
 
-/** Starts a program in a session of its own, in `/`, without input and output. Throws where it cannot be started. */
+/** Starts a program in a session of its own, in `/`, without input and output. Throws when it cannot be started. */
 export function startDetached(argv: readonly string[]): void {
   const env = { PATH: MINIMAL_PATH };
   Bun.spawn([...argv], { cwd: "/", env, stdio: ["ignore", "ignore", "ignore"], detached: true }).unref();
 }
 
 export interface Ended {
-  /** as a shell says it: 128 and the signal's number where one ended it; 127 where it could not be started */
+  /** as in a shell: 128 plus the number of the signal that ended it, or 127 when it could not be started */
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** The environment of a program that we start for ourselves; `env` is NAME=VALUE each, in place of it. */
+/** Options of {@link runToEnd}. `env` has NAME=VALUE entries; absent: MINIMAL_ENVIRONMENT. */
 export interface RunOptions {
   readonly env?: readonly string[];
-  /** milliseconds after which it is left behind, with the status TIMED_OUT */
+  /** milliseconds after which it is killed, with the status TIMED_OUT */
   readonly limit?: number;
 }
 
-/** Runs a program to its end, in `/`, without input. */
+/** Runs a program to its end, in `/`, without input. Returns its status and output. */
 export function runToEnd(argv: readonly string[], options: RunOptions = {}): Ended {
   const variables = options.env ?? MINIMAL_ENVIRONMENT;
   const env = Object.fromEntries(variables.map((text) => text.split(/=(.*)/s, 2)));
@@ -50,7 +50,7 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
   }
 }
 
-/** Starts a program between two open files, in `/`. Disposal kills it and does not wait for its end. */
+/** Starts a program in `/` with these descriptors as input and output. Disposal kills it without waiting. */
 export function startBetween(argv: readonly string[], input: number, output: number): Disposable {
   const env = { PATH: MINIMAL_PATH };
   const child = Bun.spawn([...argv], { cwd: "/", env, stdio: [input, output, "ignore"] });
@@ -62,17 +62,17 @@ export function startBetween(argv: readonly string[], input: number, output: num
   };
 }
 
-/** A process that is in a new user namespace, without maps, until it is disposed. */
+/** A process in a new user namespace without maps; disposal ends it. */
 export interface NamespaceHolder extends Disposable {
   readonly pid: number;
 }
 
-/** Milliseconds for a small program to start. */
+/** Milliseconds that a small program may take to start. */
 const START_TIME = 10_000;
 
 /**
- * Undefined where the kernel or an administrator allows no new one. A thread cannot come back from a user namespace, and
- * this run time cannot fork: so unshare(1) enters it, and `cat` waits there.
+ * Creates a user namespace; undefined where that is not allowed. A thread cannot return from a user namespace, and Bun
+ * cannot fork, so unshare(1) creates it and `cat` waits in it.
  */
 export function holdNewUserNamespace(): NamespaceHolder | undefined {
   const program = ["/usr/bin/unshare", "/bin/unshare"].find((path) => lstatMaybe(path));

@@ -13,9 +13,9 @@ export interface Stat {
   readonly gid: number;
   readonly nlink: number;
   readonly ino: bigint;
-  /** device that holds the file, `major:minor` */
+  /** device number of the file system that holds the file, `major:minor` */
   readonly dev: string;
-  /** device that a device file names */
+  /** the device of a device node */
   readonly rdevMajor: number;
   readonly rdevMinor: number;
   /** bytes */
@@ -26,7 +26,7 @@ export interface Stat {
   readonly ctime: { readonly seconds: bigint; readonly nanoseconds: number };
   /** statx(2) STATX_MNT_ID (Linux 5.8), as in mountinfo */
   readonly mountId: bigint;
-  /** it is the root of a mount (Linux 5.8) */
+  /** whether it is the root of a mount (STATX_ATTR_MOUNT_ROOT, Linux 5.8) */
   readonly isMountRoot: boolean;
 }
 
@@ -34,7 +34,7 @@ const STATX_BASIC_STATS = 0x7ff;
 const STATX_MNT_ID = 0x1000;
 const STATX_ATTR_MOUNT_ROOT = 0x2000;
 
-/** struct statx; a caller needs few of its fields, so each is read when it is asked for. */
+/** Decodes struct statx lazily, because callers need few of its fields. */
 class Statx implements Stat {
   readonly #view: DataView;
 
@@ -92,11 +92,11 @@ function statx(dir: number, path: string, flags: number): Stat | number {
   return result < 0 ? result : new Statx(buffer.buffer);
 }
 
-/** struct statx */
+/** size of struct statx */
 export const STATX_BYTES = 256;
 const AT_STATX_DONT_SYNC = 0x4000;
 
-/** Like {@link statMaybe} as the kernel gives it, without asking the file system; undefined where there is nothing. */
+/** Like {@link statMaybe}, but returns the raw struct statx and does not ask a remote server (AT_STATX_DONT_SYNC). */
 export function quickStat(path: string): Uint8Array<ArrayBuffer> | undefined {
   const buffer = new Uint8Array(STATX_BYTES);
   const flags = AT_STATX_DONT_SYNC;
@@ -104,12 +104,12 @@ export function quickStat(path: string): Uint8Array<ArrayBuffer> | undefined {
   return result < 0 ? undefined : buffer;
 }
 
-/** `bytes` is a struct statx and nothing else. */
+/** Decodes a struct statx; `bytes` must be STATX_BYTES long. */
 export function decodeStat(bytes: Uint8Array<ArrayBuffer>): Stat {
   return new Statx(bytes.slice().buffer);
 }
 
-/** Status of an entry, a symbolic link itself; undefined where it does not exist (ENOENT, ENOTDIR). */
+/** The status of an entry, of a symbolic link itself; undefined where it does not exist (ENOENT, ENOTDIR). */
 export function lstatMaybe(path: string, dir = -100): Stat | undefined {
   const result = statx(dir, path, AT_SYMLINK_NOFOLLOW);
   if (typeof result !== "number") return result;
@@ -118,7 +118,7 @@ export function lstatMaybe(path: string, dir = -100): Stat | undefined {
   return undefined;
 }
 
-/** Status of what a path leads to. */
+/** The status of a file, with symbolic links followed. */
 export function stat(path: string, dir = -100): Stat {
   const result = statx(dir, path, 0);
   if (typeof result !== "number") return result;
@@ -126,7 +126,7 @@ export function stat(path: string, dir = -100): Stat {
   throw new Error("unreachable");
 }
 
-/** Like {@link stat}, but undefined where there is nothing (ENOENT, ENOTDIR). */
+/** Like {@link stat}, but undefined where the file does not exist (ENOENT, ENOTDIR). */
 export function statMaybe(path: string, dir = -100): Stat | undefined {
   const result = statx(dir, path, 0);
   if (typeof result !== "number") return result;
@@ -135,7 +135,7 @@ export function statMaybe(path: string, dir = -100): Stat | undefined {
   return undefined;
 }
 
-/** Status of an open file. */
+/** The status of an open file. */
 export function fstat(fd: number): Stat {
   const result = statx(fd, "", 0x1000);
   if (typeof result !== "number") return result;
@@ -152,7 +152,7 @@ export function isType(stat: Pick<Stat, "mode"> | undefined, type: number): bool
   return stat !== undefined && (stat.mode & S_IFMT) === type;
 }
 
-/** Names in a directory, without `.` and `..`, in no order; as {@link decodeName} gives them. */
+/** The names in a directory, without `.` and `..`, unsorted, decoded by {@link decodeName}. */
 export function list(path: string, dir = -100): string[] {
   using fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   return listFd(fd.number, path);
@@ -161,8 +161,8 @@ export function list(path: string, dir = -100): string[] {
 let entries: Uint8Array<ArrayBuffer> | undefined;
 
 /**
- * Like {@link list}, of an open directory, from its current position. One that was removed meanwhile is empty.
- * Reads on only until there are at least `limit` names, however many the directory has.
+ * Like {@link list}, for an open directory, from its current position. A removed directory is empty. Stops reading when
+ * it has at least `limit` names, so that the cost is bounded.
  */
 export function listFd(fd: number, name: string, limit = Number.POSITIVE_INFINITY): string[] {
   const names: string[] = [];
@@ -183,14 +183,14 @@ export function listFd(fd: number, name: string, limit = Number.POSITIVE_INFINIT
 }
 
 /**
- * An extended attribute of an open file or of a path below /proc/self/fd; undefined where it is not set or
- * the file system has none. Follows symbolic links.
+ * The value of an extended attribute; undefined where it is not set or the file system has no such attributes. Follows
+ * symbolic links, so that it works with a path in /proc/self/fd.
  */
 export function getxattr(path: string, name: string): Uint8Array | undefined {
   return xattr(SYS.getxattr, path, name);
 }
 
-/** Like {@link getxattr}, of a symbolic link itself. */
+/** Like {@link getxattr}, but for a symbolic link itself. */
 export function lgetxattr(path: string, name: string): Uint8Array | undefined {
   return xattr(SYS.lgetxattr, path, name);
 }
@@ -204,13 +204,13 @@ function xattr(call: number, path: string, name: string): Uint8Array | undefined
       continue;
     }
     if (result === -(errno.ENODATA as number) || result === -(errno.EOPNOTSUPP as number)) return undefined;
-    // a user's overlay does not see it either, on files of others in a base that root shares
+    // others' files in a base that root shares: the user's own overlay cannot read the attribute there either
     if (result === -(errno.EACCES as number) && name.startsWith("user.")) return undefined;
     return buffer.subarray(0, check(result, `getxattr ${name}`, path));
   }
 }
 
-/** utimensat(2) of an entry, a symbolic link itself: its mtime; the atime becomes the same. */
+/** utimensat(2) for an entry, for a symbolic link itself: sets mtime, and atime to the same. */
 export function setTime(path: string, mtime: Stat["mtime"], dir = -100): void {
   const { seconds, nanoseconds } = mtime;
   const times = new BigInt64Array([seconds, BigInt(nanoseconds), seconds, BigInt(nanoseconds)]);
@@ -231,7 +231,7 @@ export function lremovexattr(path: string, name: string): void {
   check(syscall(SYS.lremovexattr, cstring(path), cstring(name)), `removexattr ${name}`, path);
 }
 
-/** llistxattr(2): names of all extended attributes that the caller may see. */
+/** llistxattr(2): the names of all extended attributes that the caller may see. */
 export function listxattr(path: string): string[] {
   let buffer = new Uint8Array(512);
   let result = syscall(SYS.llistxattr, cstring(path), buffer, buffer.length);

@@ -1,4 +1,4 @@
-/** Where a mount is (statmount(2), Linux 6.8): told by its id, without a look-up that a file system could answer. */
+/** Where a mount is (statmount(2), Linux 6.8), by its id: no path lookup, which a file system could delay. */
 import { decodeName } from "../text/file-names.ts";
 import { errno } from "./errno.ts";
 import { check, syscall } from "./libc.ts";
@@ -14,8 +14,8 @@ const STRINGS_AT = 512;
 const BUFFER_BYTES = STRINGS_AT + 8192;
 
 /**
- * The mount point of the mount with that unique id in this mount namespace; undefined where it is not attached here,
- * `unknown` where the kernel cannot say.
+ * The mount point of the mount with that unique id; undefined where it is not attached in this mount namespace,
+ * `unknown` where the kernel lacks statmount(2) or denies it.
  */
 export function mountPointOf(unique: number): string | undefined | "unknown" {
   const request = new BigUint64Array([BigInt(REQUEST_BYTES), BigInt(unique), STATMOUNT_MNT_POINT]);

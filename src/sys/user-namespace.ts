@@ -1,4 +1,4 @@
-/** User namespaces (user_namespaces(7)): of this process, of others, and their maps of ids. */
+/** User namespaces (user_namespaces(7)) of this and other processes, and their id maps. */
 import type { FsIds } from "./credentials.ts";
 import { isErrno } from "./errno.ts";
 import { Fd, openat, readlink, readText } from "./fd.ts";
@@ -15,13 +15,13 @@ export interface IdRange {
   readonly size: number;
 }
 
-/** The maps of a user namespace. */
+/** The id maps of a user namespace. */
 export interface IdMap {
   readonly uids: readonly IdRange[];
   readonly gids: readonly IdRange[];
 }
 
-/** The user and the group that own nothing of their own, on every system. */
+/** The uid and gid of "nobody", the usual overflow ids. */
 export const NOBODY = 65534;
 
 /** PROC_USER_INIT_INO in include/linux/proc_ns.h */
@@ -30,8 +30,8 @@ const FIRST = "user:[4026531837]";
 let inside: boolean | undefined;
 
 /**
- * Whether this process is in another user namespace than the machine's first. There the kernel keeps trusted.*
- * attributes from everybody: overlayfs then has its own in user.* (overlayfs.rst, "User xattr"). Asked once.
+ * Whether this process is in a user namespace other than the initial one. In others, trusted.* xattrs are inaccessible,
+ * so overlayfs keeps its own in user.* (overlayfs.rst, "User xattr"). The answer is cached.
  */
 export function inUserNamespace(): boolean {
   inside ??= (readlink("/proc/self/ns/user") ?? FIRST) !== FIRST;
@@ -40,20 +40,20 @@ export function inUserNamespace(): boolean {
 
 let overflow: FsIds | undefined;
 
-/** What owners that a user namespace has no id for show as in it (proc_sys_kernel(5), overflowuid). */
+/** The ids that unmapped owners appear as in a user namespace (proc_sys_kernel(5), overflowuid). */
 export function overflowIds(): FsIds {
   const read = (file: string) => Number(readText(`/proc/sys/kernel/${file}`) ?? NOBODY);
   overflow ??= { uid: read("overflowuid"), gid: read("overflowgid") };
   return overflow;
 }
 
-/** Whether a process (or the file of a namespace) is in the user namespace of this process. */
+/** Whether a file below /proc/PID/ns, or another file of a namespace, is this process's own user namespace. */
 export function isOwnUserns(path: string): boolean {
   const [one, own] = [stat(path), stat("/proc/self/ns/user")];
   return one.ino === own.ino && one.dev === own.dev;
 }
 
-/** A namespace by its file. Throws when the file is none of nsfs. */
+/** Opens a namespace by its file. Throws when the file is not on nsfs. */
 export function openNamespace(path: string): Fd {
   const fd = openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK);
   if (isNamespace(fd)) return fd;
@@ -65,17 +65,17 @@ export function isNamespace(fd: Fd): boolean {
   return fileSystemMagic(fd.number) === NSFS_MAGIC;
 }
 
-/** The maps of a process's user namespace, as this process's namespace counts. */
+/** The id maps of a process's user namespace; host ids are those of this process's namespace. */
 export function readIdMap(pid: number): IdMap {
   return { uids: readRanges(pid, "uid"), gids: readRanges(pid, "gid") };
 }
 
-/** The ranges of ids that this process's user namespace has. */
+/** The id ranges that are mapped in this process's user namespace. */
 export function ownRanges(kind: "uid" | "gid"): readonly IdRange[] {
   return readRanges("self", kind);
 }
 
-/** The user that this namespace's root is in the namespace around it; undefined where it has none. */
+/** The uid that root of this user namespace has in the parent namespace; undefined where root is not mapped. */
 export function outerUser(): number | undefined {
   return ownRanges("uid").find(({ containerID }) => containerID === 0)?.hostID;
 }
@@ -93,8 +93,8 @@ const NS_GET_PARENT = 0xb702;
 const NS_GET_OWNER_UID = 0xb704;
 
 /**
- * The user who made the outermost of the user namespaces in which a process is and this one is not; undefined where
- * it is in this one's own, or is gone (ioctl_nsfs(2)).
+ * The uid that created the child of this process's user namespace in which a process runs, directly or in a descendant
+ * of that child. Undefined when it runs in this user namespace, or outside of it, or is gone (ioctl_nsfs(2)).
  */
 export function ownerOfUserns(pid: number): number | undefined {
   try {
@@ -104,7 +104,7 @@ export function ownerOfUserns(pid: number): number | undefined {
     try {
       for (;;) {
         const parent = syscall(SYS.ioctl, here.number, NS_GET_PARENT, null);
-        // one that lies outside of this one
+        // it is not below this process's namespace
         if (parent < 0) return undefined;
         const above = new Fd(parent);
         if (fstat(parent).ino === own) {

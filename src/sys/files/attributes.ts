@@ -1,4 +1,4 @@
-/** Owners, modes, times and extended attributes by descriptor; results are numbers or -errno. */
+/** Owners, modes, times and extended attributes by descriptor. Functions return 0 (or a number) or -errno. */
 import { AT_SYMLINK_NOFOLLOW } from "../flags.ts";
 import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
@@ -7,7 +7,7 @@ export function fchown(fd: number, uid: number, gid: number): number {
   return syscall(SYS.fchown, fd, uid, gid);
 }
 
-/** fchownat(2) of the entry itself */
+/** fchownat(2) with AT_SYMLINK_NOFOLLOW. */
 export function lchownat(dir: number, name: string, uid: number, gid: number): number {
   return syscall(SYS.fchownat, dir, cstring(name), uid, gid, AT_SYMLINK_NOFOLLOW);
 }
@@ -24,7 +24,7 @@ export function lsetxattr(path: string, name: string, value: Uint8Array): number
   return syscall(SYS.lsetxattr, cstring(path), cstring(name), value, value.length, 0);
 }
 
-/** utimensat(2) of an open file: its mtime; the atime becomes the same. */
+/** utimensat(2) for an open file: sets mtime, and atime to the same. */
 export function fsetTime(
   fd: number,
   { seconds, nanoseconds }: { readonly seconds: bigint; readonly nanoseconds: number },

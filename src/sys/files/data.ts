@@ -1,4 +1,4 @@
-/** Data of open files: lseek(2), ftruncate(2), copy_file_range(2), FICLONE; results are numbers or -errno. */
+/** Data of open files: lseek(2), ftruncate(2), copy_file_range(2), FICLONE. Most return a number or -errno. */
 import { Fd } from "../fd.ts";
 import { check, cstring, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
@@ -13,10 +13,10 @@ const MFD_CLOEXEC = 1;
 const F_DUPFD = 0;
 const F_DUPFD_CLOEXEC = 1030;
 
-/** linux/fs.h: the same extents for both files, where the file system can share them */
+/** linux/fs.h: lets both files share extents, where the file system can */
 const FICLONE = 0x40049409;
 
-/** The new position, or -errno. */
+/** lseek(2): the new position in bytes, or -errno. */
 export function lseek(fd: number, offset: number, whence: number): number {
   return syscall(SYS.lseek, fd, offset, whence);
 }
@@ -25,17 +25,17 @@ export function ftruncate(fd: number, size: number, name: string): void {
   check(syscall(SYS.ftruncate, fd, size), "ftruncate", name);
 }
 
-/** From and to the current positions: the number of bytes, or -errno. */
+/** copy_file_range(2) between the current positions: the number of bytes copied, or -errno. */
 export function copyFileRange(from: number, to: number, length: number): number {
   return syscall(SYS.copy_file_range, from, null, to, null, length, 0);
 }
 
-/** Whether the file `to`, which is empty, shares the data of `from` now (ioctl_ficlonerange(2)). */
+/** Makes the empty file `to` share the data of `from` (ioctl_ficlonerange(2)); returns whether that worked. */
 export function cloneFile(from: number, to: number): boolean {
   return syscall(SYS.ioctl, to, FICLONE, from) === 0;
 }
 
-/** openat(2) to create: a descriptor, or -errno. Always O_CLOEXEC. */
+/** openat(2) with the caller's flags as they are: a descriptor, or -errno. The caller passes O_CLOEXEC. */
 export function openResult(dir: number, name: string, flags: number, mode: number): number {
   return syscall(SYS.openat, dir, cstring(name), flags, mode);
 }
@@ -60,8 +60,8 @@ export function mknodResult(dir: number, name: string, mode: number, device: num
 }
 
 /**
- * A file in memory (memfd_create(2)), above the standard descriptors, which a caller may have closed; with `inherited` what
- * this process executes finds it open, too.
+ * A file in memory (memfd_create(2)). Its descriptor is above the standard ones, which a caller may have closed. With
+ * `inherited` it stays open in programs that this process executes.
  */
 export function makeMemoryFile(name: string, inherited = false): Fd {
   using file = new Fd(check(syscall(SYS.memfd_create, cstring(name), MFD_CLOEXEC), "memfd_create"));

@@ -1,11 +1,11 @@
-/** Many directories, open at once. */
+/** Opens many directories at once. */
 import { type Fd, openDirectory } from "../fd.ts";
 
 export interface OpenAll extends Disposable {
   readonly fds: readonly Fd[];
 }
 
-/** All of the directories, in their order, or none. */
+/** Opens all of the directories, in order. Throws when one cannot be opened, and then closes the others. */
 export function openAll(directories: readonly string[], open: (path: string) => Fd = openDirectory): OpenAll {
   const fds: Fd[] = [];
   const close = () => {

@@ -1,4 +1,4 @@
-/** Opening files of trees that others have made. */
+/** Opens files in trees that others have written to. */
 
 import { isErrno } from "../errno.ts";
 import { type Fd, openat, openat2 } from "../fd.ts";
@@ -6,15 +6,15 @@ import { AT_FDCWD, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_EXACT, S_IFREG } from "
 import { fstat, isType } from "../stat.ts";
 
 /**
- * A regular file, for reading; undefined for all else. What stands there is looked at before it is opened: to open a
- * device acts on the host's, whoever made the node (a watchdog starts to count), and a FIFO waits.
+ * Opens a regular file for reading; undefined for any other type. Checks the type before it opens the file, because
+ * opening a device node has effects on the host (a watchdog starts to count), and opening a FIFO blocks.
  */
 export function openRegular(dir: number, path: string, resolve = RESOLVE_EXACT): Fd | undefined {
   using place = openat2(dir, path, O_PATH | O_NOFOLLOW, resolve);
   return isType(fstat(place.number), S_IFREG) ? openat(AT_FDCWD, place.path, O_RDONLY) : undefined;
 }
 
-/** Like {@link openRegular}, but undefined where nothing is, or a symbolic link that leads nowhere. The last part may be a link. */
+/** Like {@link openRegular}, but follows a link in the last component, and undefined also where nothing is found. */
 export function openRegularMaybe(dir: number, path: string, resolve: number): Fd | undefined {
   try {
     using place = openat2(dir, path, O_PATH, resolve);

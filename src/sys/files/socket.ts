@@ -1,4 +1,4 @@
-/** Datagrams to sockets of the file system (unix(7)). */
+/** Datagrams to Unix sockets (unix(7)). */
 import { Fd } from "../fd.ts";
 import { check, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
@@ -9,11 +9,11 @@ const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
-/** Sends a datagram and does not wait for its reader: throws EAGAIN where there is no room, ECONNREFUSED without one. */
+/** Sends a datagram without waiting. Throws EAGAIN when the reader's queue is full, ECONNREFUSED without a reader. */
 export function sendDatagram(path: string, text: string): void {
   using socket = new Fd(check(syscall(SYS.socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket", path));
   const name = new TextEncoder().encode(path);
-  // sockaddr_un: the family in the machine's order, then a path that ends with a NUL
+  // struct sockaddr_un: the family in native byte order, then a path that ends with a NUL
   const address = new Uint8Array(2 + name.length + 1);
   address[0] = AF_UNIX;
   address.set(name, 2);

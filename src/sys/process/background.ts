@@ -1,4 +1,4 @@
-/** Work that nobody waits for. Of the small program alone: it forks. */
+/** Work that nobody waits for. Only for the small program, because it forks. */
 import { openat } from "../fd.ts";
 import { AT_FDCWD, O_RDWR } from "../flags.ts";
 import { chdir } from "../namespace.ts";
@@ -6,14 +6,14 @@ import { duplicateTo, exit, fork } from "./fork.ts";
 import { ignoreSignals } from "./signals.ts";
 
 /**
- * Ends this process with status 0 and does `action` in a child in `/`, which ends quietly whatever happens: a kill leaves the
- * rest of it undone. Nor does whoever waits for the end of the output wait for the child.
+ * Ends this process with status 0 and runs `action` in a child, in `/`. The child never reports an error, and when it
+ * is killed the rest is not done. It closes its output, so that nobody who reads our output to the end waits for it.
  */
 export function endAndGoOn(action: () => void): never {
-  // at once: what either of the two writes to from here on is copied first, a page at a time
+  // exit at once: each page that either process writes to after the fork must be copied first
   if (fork() !== 0) exit(0);
   try {
-    // the terminal of a container in the foreground may close now, and its bundle go
+    // a foreground container's terminal may close now, and its bundle may disappear
     ignoreSignals();
     chdir("/");
     const nothing = openat(AT_FDCWD, "/dev/null", O_RDWR);

@@ -1,4 +1,4 @@
-/** What a forked process does to go on by itself, after the one that a caller waits for has ended. */
+/** Detaches a forked process, so that it continues after the process that a caller waits for has ended. */
 import { type Fd, openat } from "../fd.ts";
 import { AT_FDCWD, O_RDWR } from "../flags.ts";
 import { check, syscall } from "../libc.ts";
@@ -6,8 +6,9 @@ import { SYS } from "../numbers.ts";
 import { duplicateTo } from "./fork.ts";
 
 /**
- * Takes the process out of its terminal's session, puts /dev/null in place of its standard descriptors, and closes every
- * descriptor but `kept`: a caller that reads our output to its end, or waits for a lock that we have open, goes on.
+ * Starts a new session without a terminal, replaces the standard descriptors with /dev/null, and closes every other
+ * descriptor but `kept`, so that nobody who reads our output to the end or waits for a lock of ours waits for this
+ * process.
  */
 export function detachSelf(kept: readonly Fd[]): void {
   check(syscall(SYS.setsid), "setsid");

@@ -1,4 +1,4 @@
-/** A process that goes on after the one that a caller waits for. Of the small program alone: it forks. */
+/** A process that outlives the one that a caller waits for. Only for the small program, because it forks. */
 import { type Fd, openat, readSome, writeAll } from "../fd.ts";
 import { AT_FDCWD, O_RDONLY } from "../flags.ts";
 import { check, syscall } from "../libc.ts";
@@ -6,12 +6,12 @@ import { SYS } from "../numbers.ts";
 import { detachSelf } from "./daemon.ts";
 import { duplicateTo, execve, exit, fork, pipe, waitFor } from "./fork.ts";
 
-/** Called once, when what was to be started runs: the caller goes on, and of the child's descriptors `kept` stay. */
+/** Call it once, when everything has started: the parent then continues, and only `kept` stay open in the child. */
 export type Started = (kept: readonly Fd[]) => void;
 
 /**
- * Does `action` in a child. Undefined when that called `started`, after which it is in a session of its own; the exit
- * status that it returned when it did not.
+ * Runs `action` in a child. Returns undefined as soon as it calls `started`, which moves the child into a session of
+ * its own; if the child ends without that call, returns its exit status.
  */
 export function untilStarted(action: (started: Started) => number): number | undefined {
   const told = pipe();
@@ -34,12 +34,12 @@ export function untilStarted(action: (started: Started) => number): number | und
 
 const PR_SET_CHILD_SUBREAPER = 36;
 
-/** From now on processes whose parent ends below this one become its children (PR_SET_CHILD_SUBREAPER, prctl(2)). */
+/** From now on, orphaned descendants of this process become its children (prctl(2), PR_SET_CHILD_SUBREAPER). */
 export function adoptOrphans(): void {
   check(syscall(SYS.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl");
 }
 
-/** Runs a program without input to its end, with all it writes going to `output`; its exit status. */
+/** Runs a program to its end, without input and with all its output going to `output`. Returns its exit status. */
 export function runInto(argv: readonly string[], env: readonly string[], output: Fd): number {
   const pid = fork();
   if (pid === 0) {

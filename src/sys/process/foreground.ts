@@ -1,6 +1,6 @@
 /**
- * A child process in the foreground: the caller's terminal, descriptors and limits, its signals, its status. Of the small
- * program alone, which forks.
+ * Runs a child process in the foreground: it has the caller's terminal, descriptors and limits, gets its signals, and
+ * its status is returned. Only for the small program, because it forks.
  */
 import { errno, SysError } from "../errno.ts";
 import { openatMaybe, readSome, readText } from "../fd.ts";
@@ -20,7 +20,7 @@ const SIGTERM = 15;
 const SIGCHLD = 17;
 const SIGWINCH = 28;
 const FORWARDED = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH];
-/** What a terminal sends to its whole foreground group: the child has had it already. */
+/** The signals that a terminal sends to its whole foreground process group, so that the child has them already. */
 const FROM_TERMINAL: ReadonlySet<number> = new Set([SIGINT, SIGQUIT, SIGWINCH]);
 
 const SIG_BLOCK = 0;
@@ -28,23 +28,23 @@ const SIG_SETMASK = 2;
 const SET_SIZE = 8;
 const WNOHANG = 1;
 
-/** What becomes of a program that is still there a while after SIGTERM. */
+/** How to end a program that is still running a while after SIGTERM. */
 export interface Limit {
   /** milliseconds */
   readonly after: number;
-  /** called then, and every `after` milliseconds until the program ends; false: it is to get SIGKILL itself */
+  /** called every `after` milliseconds until the program ends; returns false to have the program itself killed */
   readonly kill: () => boolean;
 }
 
 /**
- * Runs a program to its end and returns its exit status, 128+N when signal N ended it. Signals are handed on, save those
- * that the terminal gave to the child itself; they stay blocked here afterwards, so that what the caller cleans up then
- * is cleaned up. Throws SysError when the program cannot be started.
+ * Runs a program to its end and returns its exit status, or 128+N when signal N ended it. Forwards signals, except
+ * those that the terminal sent to the child itself. They stay blocked afterwards, so that they cannot interrupt the
+ * caller's cleanup. Throws SysError when the program cannot be started.
  */
 export function runForeground(argv: readonly string[], env: readonly string[], limit?: Limit): number {
   const before = new BigUint64Array(1);
   const waited = signalSet([...FORWARDED, SIGCHLD]);
-  // before the child exists, so that no signal is lost
+  // block them before the child exists, so that no signal is lost
   check(syscall(SYS.rt_sigprocmask, SIG_BLOCK, waited, before, SET_SIZE), "rt_sigprocmask");
   const failure = pipe();
   const pid = fork();
@@ -81,7 +81,7 @@ function timespec(milliseconds: number): BigInt64Array {
   ]);
 }
 
-/** Undefined while it runs, or is stopped. */
+/** The exit status of a child; undefined as long as it runs or is stopped. */
 function statusOf(pid: number): number | undefined {
   const status = new Int32Array(1);
   const result = syscall(SYS.wait4, pid, status, WNOHANG, null);
@@ -94,7 +94,7 @@ function signalSet(signals: readonly number[]): BigUint64Array {
   return new BigUint64Array([signals.reduce((set, signal) => set | (1n << BigInt(signal - 1)), 0n)]);
 }
 
-/** Whether this process is in the foreground group of its terminal (proc_pid_stat(5), pgrp and tpgid). */
+/** Whether this process is in the foreground process group of its terminal (proc_pid_stat(5), pgrp and tpgid). */
 function inTerminalForeground(): boolean {
   try {
     using terminal = openatMaybe(AT_FDCWD, "/dev/tty", O_RDONLY | O_NOCTTY);

@@ -1,13 +1,13 @@
-/** How many descriptors this process may have open (RLIMIT_NOFILE, setrlimit(2)). */
+/** The limit of open descriptors of this process (RLIMIT_NOFILE, setrlimit(2)). */
 import { check, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
 
 const RLIMIT_NOFILE = 7;
 
-/** For what this process has open anyway. */
+/** Descriptors set aside for everything else that this process opens. */
 const USUAL = 512;
 
-/** Lets this process open `count` files at once. False where it may not: more than its hard limit is for root alone. */
+/** Raises the limit so that `count` files can be open. False where denied: only root may raise the hard limit. */
 export function allowOpenFiles(count: number): boolean {
   const needed = BigInt(count + USUAL);
   const limits = new BigUint64Array(2);

@@ -17,12 +17,12 @@ function poll(fd: Fd, events: number, milliseconds: number): number {
   return entry.getInt16(6, true);
 }
 
-/** Whether a line can be written at once (for a pipe: PIPE_BUF bytes, pipe(7)), and somebody reads it. */
+/** Whether a line can be written without blocking (for a pipe, PIPE_BUF bytes: pipe(7)) and somebody reads it. */
 export function canWrite(fd: Fd): boolean {
   return (poll(fd, POLLOUT, 0) & (POLLOUT | POLLERR)) === POLLOUT;
 }
 
-/** Whether something, or the end, can be read within that time. */
+/** Whether data or the end of the file can be read within that time. */
 export function canRead(fd: Fd, milliseconds: number): boolean {
   return poll(fd, POLLIN, milliseconds) !== 0;
 }

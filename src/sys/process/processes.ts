@@ -1,4 +1,4 @@
-/** What runs on this machine (proc(5)). Not for the hot path. */
+/** The processes of this machine (proc(5)). Not for the hot path. */
 import { isErrno } from "../errno.ts";
 import { Fd, readlink, readText } from "../fd.ts";
 import { syscall } from "../libc.ts";
@@ -12,44 +12,44 @@ export function listPids(): number[] {
     .map(Number);
 }
 
-/** `mnt:[4026531841]`; undefined when the process is gone. */
+/** A namespace of a process, like `mnt:[4026531841]`; undefined when the process is gone. */
 export function namespaceOf(pid: number, kind: "mnt" | "pid" | "user"): string | undefined {
   return gone(() => readlink(`/proc/${pid}/ns/${kind}`));
 }
 
-/** Names of the threads of a process, none when it is gone. */
+/** The thread ids of a process; none when it is gone. */
 export function threadsOf(pid: number): string[] {
   return gone(() => list(`/proc/${pid}/task`)) ?? [];
 }
 
-/** The letter of a thread's state (proc_pid_stat(5)): `T` is stopped; undefined when it is gone. */
+/** The state of a thread as a letter (proc_pid_stat(5)), `T` when it is stopped; undefined when it is gone. */
 export function stateOf(pid: number, thread: string): string | undefined {
   const text = gone(() => readText(`/proc/${pid}/task/${thread}/stat`));
   return text?.[text.lastIndexOf(")") + 2];
 }
 
-/** The name of its program; empty when the process is gone. Its command line is in its memory, which may not answer. */
+/** The name of a process (comm); empty when it is gone. Not its command line: reading that can hang. */
 export function nameOf(pid: number): string {
   return gone(() => readText(`/proc/${pid}/comm`))?.trim() ?? "";
 }
 
-/** Runs `action` on files below /proc/PID; undefined when the process is gone. */
+/** Runs `action`, which reads files below /proc/PID; undefined when the process is gone or may not be inspected. */
 export function gone<T>(action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {
-    // EINVAL: the mounts of one that is ending
+    // EINVAL: reading the mounts of a process that is ending
     if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EINVAL")) return undefined;
     throw error;
   }
 }
 
-/** Sends a signal to the very process, through a descriptor of it; returns whether it was there to get it. */
+/** Sends a signal to this very process, through a pidfd. Returns whether the process existed and got it. */
 export function signalProcess(process: ProcessIdentity, signal: number): boolean {
   const result = syscall(SYS.pidfd_open, process.pid, 0);
   if (result < 0) return false;
   using pidfd = new Fd(result);
-  // the descriptor holds the process: if it is the right one now, it is the right one below
+  // a pidfd always means the same process: if it is the right one now, it is the right one below
   if (identify(process.pid)?.startTime !== process.startTime) return false;
   return syscall(SYS.pidfd_send_signal, pidfd.number, signal, null, 0) === 0;
 }

@@ -1,6 +1,6 @@
 /**
- * ptrace(2), for following the system calls of one thread. By PTRACE_SEIZE, so that the thread gets no signal, and with
- * PTRACE_O_EXITKILL: whatever ends this process ends the one that it follows.
+ * ptrace(2), to follow the system calls of one thread. Uses PTRACE_SEIZE, so that the thread gets no signal, and
+ * PTRACE_O_EXITKILL, so that the traced process ends when this process ends for whatever reason.
  */
 import { errno } from "../errno.ts";
 import { check, syscall } from "../libc.ts";
@@ -25,31 +25,31 @@ const SIGTRAP = 5;
 const SYSCALL_STOP = SIGTRAP | 0x80;
 /** signals that stop a whole process: STOP, TSTP, TTIN, TTOU */
 const STOPPING = [19, 20, 21, 22];
-/** wait for a thread of another process too (wait(2)) */
+/** __WALL: waits for threads of other processes too (wait(2)) */
 const WALL = 0x40000000;
 
-/** struct ptrace_syscall_info up to the first arguments of a call */
+/** bytes of struct ptrace_syscall_info up to the first arguments of a call */
 const INFO_SIZE = 40;
 
 export type Step =
-  /** a system call has returned `result`; it is about to go on */
+  /** a system call has returned `result`; the thread has not continued yet */
   | { readonly kind: "returned"; readonly call: number; readonly result: bigint }
-  /** another program has been executed and has not run yet */
+  /** execve(2) has succeeded; the new program has not run yet */
   | { readonly kind: "executed" }
-  /** it is gone; `status` as wait(2) gives it */
+  /** the thread has ended; `status` is as in wait(2) */
   | { readonly kind: "ended"; readonly status: number };
 
-/** Dispositions as in the kernel: a stop that is neither is passed on with its signal. */
+/** A traced thread. All other stops are passed on with their signal, so that signals act as without a tracer. */
 export interface Tracee {
-  /** Lets it go on, and returns what it does next. Throws where it cannot be followed any more. */
+  /** Continues the thread until its next step. Throws when it can no longer be traced. */
   next(): Step;
-  /** Lets it go on by itself. */
+  /** Stops tracing; the thread continues. */
   detach(): void;
 }
 
 /**
- * Follows the thread `tid`, which stands still when this returns. Throws EPERM where another process follows it, or where
- * the kernel's or a security module's rules do not let us (ptrace(2), "Ptrace access mode checking"; Yama's scope 3).
+ * Traces the thread `tid`, which is stopped on return. Throws EPERM when another process traces it, or when the rules
+ * of the kernel or a security module forbid it (ptrace(2), "Ptrace access mode checking"; Yama's scope 3).
  */
 export function seize(tid: number): Tracee {
   const options = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
@@ -72,7 +72,7 @@ export function seize(tid: number): Tracee {
         if (!isStopped(status)) continue;
         if (status >> 16 === PTRACE_EVENT_EXEC) return { kind: "executed" };
         if (status >> 16 !== 0 || ((status >> 8) & 0xff) !== SYSCALL_STOP) continue;
-        // what it says of itself: whether a stop is at entry or exit is not to be counted
+        // ask the kernel whether the stop is at entry or exit: counting stops is not reliable
         const size = syscall(
           SYS.ptrace,
           PTRACE_GET_SYSCALL_INFO,
@@ -109,7 +109,7 @@ function waitForStop(tid: number): number {
   }
 }
 
-/** linux/audit.h: AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64; the numbers of calls are others under a 32-bit one */
+/** linux/audit.h: AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64. 32-bit programs use other system call numbers. */
 function isOwnArchitecture(arch: number): boolean {
   return arch === (SYS.openat === 257 ? 0xc000003e : 0xc00000b7);
 }

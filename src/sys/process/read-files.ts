@@ -1,4 +1,4 @@
-/** The other end of read-within.ts, which is the small program's. */
+/** The process that read-within.ts starts; it is part of the small program. */
 import { isErrno } from "../errno.ts";
 import { openat, readAll, writeAll } from "../fd.ts";
 import { AT_FDCWD, O_RDONLY } from "../flags.ts";
@@ -6,7 +6,7 @@ import { quickStat } from "../stat.ts";
 
 const LIMIT = 64 * 1024 * 1024;
 
-/** Reads files that stdin names, one a line, and writes each to stdout: its length in 4 bytes, and that many. */
+/** Reads the files named on stdin, one per line, and writes each to stdout: its length in 4 bytes, then its bytes. */
 export function readFiles(): void {
   const paths = new TextDecoder().decode(readAll(0, LIMIT, "stdin")).split("\n");
   for (const path of paths) {

@@ -1,7 +1,7 @@
 /**
- * Files of /proc that may not answer: to read the memory map of a process, its command line or what is behind a
- * descriptor takes locks that a process can hold for as long as it likes, with a file server of its own. So a process
- * of its own reads them, which is left behind when it hangs.
+ * Reads files of /proc that may never answer: the memory map of a process, its command line or the file behind a
+ * descriptor. The kernel takes locks for them that the process can hold as long as it likes, with a file server of its
+ * own. So a separate process reads them, which is abandoned when it hangs.
  */
 import { type Fd, readSome, writeAll } from "../fd.ts";
 import { lseek, makeMemoryFile, SEEK_SET } from "../files/data.ts";
@@ -13,8 +13,8 @@ import { canRead } from "./poll.ts";
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
- * What each of the files holds, of a link in map_files the struct statx of its file; empty for one that is gone. What is not read within `milliseconds` is left out, and
- * all that comes after it.
+ * The contents of each file, or for a link in map_files the struct statx of its target; empty for a file that is gone.
+ * A file that cannot be read within `milliseconds` is left out, and so are all that follow it.
  */
 export function readWithin(paths: readonly string[], milliseconds: number): Map<string, Bytes> {
   const texts = new Map<string, Bytes>();
@@ -42,7 +42,7 @@ export function readWithin(paths: readonly string[], milliseconds: number): Map<
   return texts;
 }
 
-/** Each answer is its length in 4 bytes, and that many. Returns how many bytes whole ones take. */
+/** Each answer is a length in 4 bytes, then that many bytes. Returns the size in bytes of all complete answers. */
 function takeAnswers(bytes: Bytes, paths: readonly string[], texts: Map<string, Bytes>): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;

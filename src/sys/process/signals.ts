@@ -1,4 +1,4 @@
-/** Signals kept from ending this process in the middle of what must not be left half done. */
+/** Keeps signals from ending this process in the middle of work that must be completed. */
 import { check, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
 
@@ -7,8 +7,8 @@ const HELD_OFF = [1, 2, 3, 13, 15, 20, 21, 22];
 const SIGNAL_SET_SIZE = 8;
 
 /**
- * Ignores the signals by which people and service managers end or stop a program, until it is disposed: then
- * each has the disposition of before. What comes in between is lost, so keep it short.
+ * Ignores the signals with which people and service managers end or stop a program, until it is disposed, which
+ * restores their dispositions. Signals that arrive in between are lost, so keep the scope short.
  */
 export function ignoreSignals(): Disposable {
   const ignore = new BigUint64Array([1n, 0n, 0n, 0n]);
@@ -25,22 +25,22 @@ export function ignoreSignals(): Disposable {
 }
 
 /**
- * From now on a write to a pipe that nobody reads fails (EPIPE) where it would have ended the process. For what must undo
- * its work then; programs that are executed later inherit it.
+ * From now on, writing to a pipe without a reader fails with EPIPE instead of ending the process, so that the caller
+ * can undo its work. Programs that are executed later inherit this.
  */
 export function ignoreBrokenPipes(): void {
   const ignore = new BigUint64Array([1n, 0n, 0n, 0n]);
   check(syscall(SYS.rt_sigaction, SIGPIPE, ignore, null, SIGNAL_SET_SIZE), "rt_sigaction");
 }
 
-/** In a child that becomes another program: what {@link ignoreBrokenPipes} changed is as it is for programs. */
+/** Reverts {@link ignoreBrokenPipes} in a child before it executes another program. */
 export function restoreBrokenPipes(): void {
   syscall(SYS.rt_sigaction, SIGPIPE, new BigUint64Array(4), null, SIGNAL_SET_SIZE);
 }
 
 const SIG_SETMASK = 2;
 
-/** In a child that becomes another program of ours: no signal stays blocked. */
+/** Unblocks all signals in a child before it executes another program. */
 export function unblockSignals(): void {
   syscall(SYS.rt_sigprocmask, SIG_SETMASK, new BigUint64Array(1), null, SIGNAL_SET_SIZE);
 }

@@ -1,6 +1,6 @@
-/** Standard globals that the sources use and QuickJS lacks. The build puts this module before all others. */
+/** Standard globals that our code uses and QuickJS lacks. The build evaluates this module before all others. */
 
-/** Of the Encoding Standard: UTF-8 alone, whole buffers. */
+/** The part of the Encoding Standard that we need: UTF-8 only, whole buffers only. */
 class Decoder {
   readonly #fatal: boolean;
   readonly #keepMark: boolean;

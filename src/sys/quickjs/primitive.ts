@@ -1,21 +1,21 @@
-/** The small program's primitive: what host.c offers, under the names and types of the large program's. */
+/** How the small program makes a system call: through host.c, with the same exports as ../primitive.ts. */
 import { SysError } from "../errno.ts";
 import type { Arg, CString } from "../primitive.ts";
 
-/** Made by host.c. */
+/** The object that host.c provides. */
 interface Host {
-  /** strings too: as {@link encodeName} writes them, with a NUL behind */
+  /** also takes strings, which it encodes like {@link encodeName}, with a NUL at the end */
   syscall(number: number, ...args: readonly Arg[]): number;
   addressOf(array: NodeJS.TypedArray): bigint;
-  /** UTF-8 to a string; ill-formed parts become U+FFFD, a byte order mark stays */
+  /** decodes UTF-8; ill-formed parts become U+FFFD, a byte order mark is kept */
   decode(bytes: Uint8Array): string;
-  /** a string to UTF-8; a lone surrogate becomes U+FFFD */
+  /** encodes as UTF-8; a lone surrogate becomes U+FFFD */
   encode(text: string): Uint8Array<ArrayBuffer>;
-  /** as the kernel got them, argv[0] first */
+  /** the raw arguments of this process, argv[0] first */
   arguments(): Uint8Array[];
-  /** `NAME=VALUE` each, those that begin with `prefix` */
+  /** the `NAME=VALUE` entries that begin with `prefix` */
   environment(prefix: string): Uint8Array[];
-  /** what the process does. Modules are evaluated once, by the build: they make no system call */
+  /** the main function, called at run time; modules are evaluated by the build, where they make no system call */
   start: () => void;
 }
 
@@ -25,7 +25,7 @@ declare global {
 
 export const { syscall, addressOf } = host;
 
-/** The text itself, which host.c hands to the kernel. */
+/** Returns the text itself, which host.c encodes. Throws SysError (EINVAL) for a NUL in it. */
 export function cstring(text: string): CString {
   if (text.indexOf("\0") >= 0) throw new SysError(22, "path with a NUL byte", text);
   return text as unknown as CString;

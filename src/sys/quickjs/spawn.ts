@@ -1,4 +1,4 @@
-/** Processes of the small program that it does not wait for: it forks. */
+/** Starts programs from the small program, which forks. Exports the same as ../spawn.ts. */
 
 import { MINIMAL_ENVIRONMENT, TIMED_OUT } from "../environment.ts";
 import { type Fd, openat, readAll } from "../fd.ts";
@@ -13,7 +13,10 @@ import type { Ended, NamespaceHolder, RunOptions } from "../spawn.ts";
 
 const CLOSE_RANGE_CLOEXEC = 4;
 
-/** In the child: no input, no other descriptors, and the program, or the end. Output goes nowhere unless it is given. */
+/**
+ * In the child: executes the program or exits. Standard descriptors that are not given are /dev/null, and all others
+ * are closed.
+ */
 function become(
   argv: readonly string[],
   env: readonly (string | Uint8Array)[],
@@ -26,7 +29,7 @@ function become(
     duplicateTo(input, 0);
     duplicateTo(out, 1);
     duplicateTo(err, 2);
-    // what a caller left open without O_CLOEXEC is not for this one
+    // the program must not inherit what our caller left open without O_CLOEXEC
     syscall(SYS.close_range, 3, 0xffffffff, CLOSE_RANGE_CLOEXEC);
     restoreBrokenPipes();
     unblockSignals();
@@ -36,7 +39,7 @@ function become(
   }
 }
 
-/** Runs a program to its end, in `/`, without input. */
+/** Runs a program to its end, in `/`, without input. Returns its status and output. */
 export function runToEnd(argv: readonly string[], options: RunOptions = {}): Ended {
   using out = makeMemoryFile("output");
   using err = makeMemoryFile("output");
@@ -47,7 +50,7 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
 
 const WNOHANG = 1;
 
-/** Like {@link waitFor}; what does not end in time is killed, and not waited for: it may be in the kernel, out of reach of signals. */
+/** Like {@link waitFor}, but after the limit kills the child and does not wait: it may hang in the kernel. */
 function waitWithin(pid: number, milliseconds: number | undefined): number {
   if (milliseconds === undefined) return waitFor(pid);
   const ended = new Int32Array(1);
@@ -67,14 +70,14 @@ function contents(file: Fd): string {
   return new TextDecoder().decode(readAll(file.number, OUTPUT_LIMIT, "output of a program"));
 }
 
-/** Starts a program in a session of its own, in `/`, without input and output. Throws where it cannot fork. */
+/** Starts a program in a session of its own, in `/`, without input and output. Throws when it cannot fork. */
 export function startDetached(argv: readonly string[]): void {
   if (fork() !== 0) return;
   syscall(SYS.setsid);
   become(argv, MINIMAL_ENVIRONMENT);
 }
 
-/** Starts a program between two open files, in `/`. Disposal kills it and does not wait for its end. */
+/** Starts a program in `/` with these descriptors as input and output. Disposal kills it without waiting. */
 export function startBetween(argv: readonly string[], input: number, output: number): Disposable {
   const pid = fork();
   if (pid === 0) become(argv, MINIMAL_ENVIRONMENT, output, output, input);
@@ -86,7 +89,7 @@ export function startBetween(argv: readonly string[], input: number, output: num
   };
 }
 
-/** Undefined where the kernel or an administrator allows no new one. It ends with this process, however that ends. */
+/** Creates a user namespace; undefined where that is not allowed. Its process ends with this one, even after a kill. */
 export function holdNewUserNamespace(): NamespaceHolder | undefined {
   const inside = pipe();
   const hold = pipe();
