@@ -1,4 +1,4 @@
-/** From what is decided of a start to its plan, and the plan run. */
+/** Plans a start for which everything has been decided, and runs the plan. */
 import { VeneerError } from "../errors.ts";
 import { type IdmappedTrees, type IdmapResult, idmapTrees } from "../overlay/idmapped-trees.ts";
 import { mountSource } from "../overlay/mount-source.ts";
@@ -21,7 +21,7 @@ export interface Prepared extends Omit<StartFacts, "store" | "layers" | "source"
   readonly idmap: IdmappedTrees | undefined;
 }
 
-/** Everything is decided: plans the start as data, shows the plan where that is asked for, and runs it. */
+/** Plans the start as data, prints the plan with --debug, and runs it. Throws as {@link runOperations} does. */
 export function carryOut(settings: Settings, { layers, idmap, ...rest }: Prepared): void {
   const { target, instance } = rest;
   const operations = planStart({
@@ -41,18 +41,21 @@ export function carryOut(settings: Settings, { layers, idmap, ...rest }: Prepare
   logEvent(settings.config, { event: "start", engine, container, instance, base });
 }
 
-/** The layers as the target's user namespace shall see them, or why they cannot; undefined for one without. */
+/**
+ * The layers idmapped to the target's user namespace, or the reason why they cannot be; undefined for a target without
+ * a user namespace.
+ */
 export function idmapFor(
   { root }: Store,
   { userns }: StartTarget,
   layers: Pick<OpenLayers, "fds" | "paths">,
   how: { readonly inMemory: boolean; readonly image?: boolean },
 ): IdmapResult | undefined {
-  // the clones go with this process: to close them takes milliseconds on a busy machine (a grace period of RCU)
+  // never closed: that waits for an RCU grace period, milliseconds on a busy machine, and they end with this process
   return userns && idmapTrees({ layers: layers.fds, names: layers.paths, root, userns: userns.fd, ...how });
 }
 
-/** Reclaims an earlier start of the same container that was not torn down. */
+/** Cleans up after an earlier start of the same container that was not released. */
 export function replaceOwnRecord(store: Store, target: StartTarget): void {
   const old = readRecord(store, target.key);
   if (!old) return;

@@ -1,6 +1,7 @@
 /**
- * `checkpoint` of a container on a base. The root is mounted in the container's namespace alone, but runc and crun
- * look a volume's place up below root.path before they tell CRIU: a link in the base would lead elsewhere.
+ * `checkpoint` of a container on a base. Its root is mounted only in the container's mount namespace, but runc and crun
+ * look up the mount points of volumes below root.path before they pass them to CRIU. Without the root there, they would
+ * not see links in the base.
  */
 import { VeneerError, withContext } from "../errors.ts";
 import { isOverlayOf } from "../store/mounts/identity.ts";
@@ -13,7 +14,7 @@ import { AT_FDCWD } from "../sys/flags.ts";
 import { attach, cloneTree } from "../sys/mount.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 
-/** What runs under this container id with a root that the host does not see. */
+/** The containers that run under this id with a root that is not visible on the host. */
 function hiddenRoots(store: Store, container: string): { record: UseRecord; pid: number }[] {
   return listRecords(store, `${container.slice(0, 128)}~`, () => {}).flatMap((record) => {
     if (record.container !== container || record.placement !== "private") return [];
@@ -22,7 +23,7 @@ function hiddenRoots(store: Store, container: string): { record: UseRecord; pid:
   });
 }
 
-/** A process whose root is the record's overlay. */
+/** The pid of a process whose root is the record's overlay. */
 function rootedIn(record: UseRecord): number | undefined {
   const device = record.overlay?.device;
   if (device === undefined) return undefined;
@@ -34,14 +35,14 @@ export function hasHiddenRoot(store: Store, container: string): boolean {
   return hiddenRoots(store, container).length > 0;
 }
 
-/** Attaches the container's root to its root.path, in the caller's mount namespace, which must be its own. */
+/** Attaches the container's root to its root.path in this process's mount namespace, which must be a private one. */
 export function showRoot(store: Store, container: string): void {
   for (const { record, pid } of hiddenRoots(store, container)) {
     const path = record.target as string;
     withContext(`show the root of ${container} on ${path}`, () => {
       using target = openDirectory(path);
       using root = insideMountNamespace(pid, () => cloneTree(AT_FDCWD, "/", false));
-      // between the look and the clone the pid may have become another's
+      // the pid may have been reused since we checked it
       if (!isOverlayOf(record, root)) throw new VeneerError("GONE", `process ${pid} has ended`);
       attach(root, target, path);
     });

@@ -1,8 +1,8 @@
 /**
- * Covers the root of a container that is being created, from a hook at prestart or createRuntime: the runtime
- * has mounted root.path and everything below it in the container's mount namespace. One that resolves root.path
- * again before it pivots (older runc, crun) takes the overlay on top of it; one that holds it open (runtime-root-fd.ts)
- * pivots below the overlay, and is followed there (start/follow-pivot.ts).
+ * Covers the root of a container that is being created, from a prestart or createRuntime hook. By then the runtime has
+ * mounted root.path and everything below it in the container's mount namespace. A runtime that resolves root.path again
+ * before it pivots (older runc, crun) finds the overlay on top. A runtime that holds root.path open
+ * (runtime-root-fd.ts) pivots to the root below the overlay, so we follow it there (follow-pivot.ts).
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../request/oci-config.ts";
@@ -24,11 +24,12 @@ import { applyRootOptions } from "./root-options.ts";
 import { rootHolder, USE_WRAPPER } from "./runtime-root-fd.ts";
 
 /**
- * Whether the root that process `pid` is about to get is an overlay of ours already. A bundle that merely lies
- * inside an overlay of ours, as in a container that runs containers, is a directory of it and not its root.
+ * Whether the root that process `pid` is about to get is already an overlay of ours. A bundle inside an overlay of
+ * ours, as in a container that runs containers, does not count: its root is a directory of that overlay, not the
+ * overlay's root.
  */
 export function isCovered(store: Store, pid: number, rootPath: string): boolean {
-  // only a hint, which spares most starts the rest: who chooses that name is looked at, and not believed
+  // only a hint, which saves most starts the rest of the work: anyone can choose that name, so it proves nothing
   if (!readMountinfo(pid)?.includes("- overlay veneer:")) return false;
   using top = openDirectory(`/proc/${pid}/root`);
   using root = openRoot(top, rootPath);
@@ -36,10 +37,10 @@ export function isCovered(store: Store, pid: number, rootPath: string): boolean 
 }
 
 /**
- * Puts `overlay` over `rootPath` in the mount namespace of `pid` and moves the mounts that were below it on
- * top. This thread stays in that namespace. Throws before anything is changed when the runtime has not mounted
- * the root, or has no mount namespace. `ids`: by whom what is missing in an idmapped overlay is made. `report` is
- * called, in another process, when a runtime that holds the old root cannot be given the overlay after all.
+ * Mounts `overlay` over `rootPath` in the mount namespace of `pid` and moves the mounts below `rootPath` onto it. This
+ * thread stays in that namespace. Throws before anything is changed when the runtime has not mounted the root or has no
+ * mount namespace of its own. `ids` own what is created in an idmapped overlay. `report` is called later, in another
+ * process, when a container whose runtime holds the old root could not be moved to the overlay.
  */
 export function cover(
   overlay: Fd,
@@ -57,7 +58,7 @@ export function cover(
   const status = fstat(root.number);
   const rootMount = findRootMount(table, status, pid, rootPath);
   const holder = rootHolder(pid, status);
-  // neither the overlay nor a move shall reach other namespaces; a mount cannot be moved off a shared one
+  // nothing may propagate to other namespaces; besides, a mount below a shared mount cannot be moved
   if (rootMount.propagation.some((field) => field.startsWith("shared:"))) {
     setMountAttributes(root, { propagation: MS_PRIVATE }, rootMount.target);
   }
@@ -81,7 +82,7 @@ export interface ContainerRoot {
   readonly options: RootOptions;
 }
 
-/** root.path may lie behind symbolic links of the host, but not outside of what the namespace has. */
+/** Follows symbolic links in root.path, but stays inside the root of the namespace. */
 function openRoot(top: Fd, rootPath: string): Fd {
   try {
     return openat2(top.number, rootPath, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT);
@@ -109,13 +110,13 @@ interface Child {
   readonly top: Fd;
 }
 
-/** The mounts directly on the root that can be seen, in the order in which they were made. */
+/** The visible mounts directly on the root, in the order in which they were mounted. */
 function openChildren(root: Fd, rootMount: MountEntry, table: string): Child[] {
   const prefix = `${rootMount.target}/`;
   const children: Child[] = [];
   const direct = findChildren(table, rootMount.id).filter((mount) => mount.target.startsWith(prefix));
   for (const mount of direct) {
-    // one that was made above it later hides it, as it does in the container
+    // a later mount above it hides it, as it will in the container
     if (direct.some((other) => mount.target.startsWith(`${other.target}/`))) continue;
     const path = mount.target.slice(prefix.length);
     const top = openat2(root.number, path, O_PATH, RESOLVE_EXACT);
@@ -126,7 +127,7 @@ function openChildren(root: Fd, rootMount: MountEntry, table: string): Child[] {
   return children;
 }
 
-/** Moved, not cloned: the runtime may hold it open, to make it read-only later; and unbindable ones move too. */
+/** Moves the mount instead of cloning it: the runtime may hold it open, and unbindable mounts cannot be cloned. */
 function moveChild(child: Child, overlay: Fd): void {
   const { path, top } = child;
   const strict = child.type === "proc" || child.type === "sysfs";

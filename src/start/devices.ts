@@ -1,4 +1,4 @@
-/** Devices of a container whose config.json mounts nothing on /dev: the runtime makes them in the root itself. */
+/** The devices of a container whose config.json mounts nothing on /dev: the runtime creates them in the root itself. */
 import {
   type Fd,
   fchmodat,
@@ -13,7 +13,7 @@ import { AT_SYMLINK_NOFOLLOW, O_RDONLY, S_IFBLK, S_IFCHR, S_IFLNK, S_IFMT } from
 import { listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { openMountPoint } from "./open-mount-point.ts";
 
-/** Makes the devices and links of /dev in `from` again in `to`, in place of what the base or upper has there. */
+/** Recreates the devices and links of /dev in `from` in `to`, where they replace entries of the base or upper. */
 export function copyDevices(from: Fd, to: Fd): void {
   using source = openBelowMaybe(from.number, "dev", O_RDONLY);
   if (!source) return;
@@ -37,7 +37,7 @@ function copyDevice(name: string, status: Stat, source: Fd, target: Fd): void {
   }
 }
 
-/** The kernel's encoding for system calls (linux/kdev_t.h, new_encode_dev). */
+/** The encoding of device numbers in system calls (linux/kdev_t.h, new_encode_dev). */
 function deviceNumber(major: number, minor: number): number {
   return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
 }

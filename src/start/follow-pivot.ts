@@ -1,14 +1,14 @@
 /**
- * Runtimes that open root.path before their hooks and pivot into what they opened (runc from 1.3.6, 1.4.3, 1.5.0 on)
- * do not see what a hook mounts over it. So a helper follows init, by ptrace(2), to the end of its pivot, and there
- * exchanges the root for the overlay that covers it, before init does anything with it.
+ * Runtimes that open root.path before their hooks and pivot into what they opened (runc since 1.3.6, 1.4.3, 1.5.0) do
+ * not see what a hook mounts over it. So a helper traces init with ptrace(2) until it has pivoted. Then, before init
+ * uses the new root, it replaces the root with the overlay that covers it.
  *
- * What init does after its hooks, as far as it matters (runc, libcontainer/rootfs_linux.go: prepareRootfs):
+ * The relevant system calls of init after its hooks (runc, libcontainer/rootfs_linux.go: prepareRootfs):
  *   fchdir(root), pivot_root(".", "."), fchdir(old root), mount MS_SLAVE, umount2 MNT_DETACH, chdir("/")
  *   fchdir(root), mount(root.path, "/", MS_MOVE), chroot("."), chdir("/")                          with --no-pivot
- * The calls say when to look; where init stands is read from the kernel (mount ids of its root and working directory),
- * and so is that it stands in the overlay in the end. Everything else ends init: PTRACE_O_EXITKILL, so also a helper
- * that is killed, and init that executes a program before.
+ * The system calls only tell when to check. The kernel tells where init is (the mount ids of its root and working
+ * directory), and finally that its root is the overlay. In every other case init is killed: PTRACE_O_EXITKILL does so
+ * even when the helper is killed, or when init executes a program before its pivot.
  */
 
 import { VeneerError } from "../errors.ts";
@@ -22,23 +22,23 @@ import { seize, type Tracee } from "../sys/process/ptrace.ts";
 import { fstat, type Stat, statMaybe } from "../sys/stat.ts";
 import { USE_WRAPPER } from "./runtime-root-fd.ts";
 
-/** A container whose root is covered, seen from its mount namespace, in which this process is. */
+/** A container whose root is covered. This process is in its mount namespace. */
 export interface CoveredRoot {
   readonly pid: number;
-  /** /proc/PID of the host */
+  /** the host's /proc/PID */
   readonly process: Fd;
-  /** mounted over `root` */
+  /** the overlay, mounted over `root` */
   readonly overlay: Fd;
-  /** what the runtime holds open */
+  /** the root that the runtime holds open */
   readonly root: Fd;
-  /** the namespace's own root before the pivot */
+  /** the root of the mount namespace before the pivot */
   readonly top: Fd;
 }
 
 /**
- * Follows init from now on, in this process, and returns when it stands in the overlay and goes on by itself. `ready` is
- * called when it is in our hands: from then on it cannot start on another root. Throws otherwise; the caller must then end
- * this process, and init ends with it.
+ * Traces init in this process and returns when its root is the overlay and it runs untraced. Calls `ready` once init is
+ * traced: from then on it cannot start on another root. When this throws, the caller must end this process, which also
+ * kills init.
  */
 export function followPivot(container: CoveredRoot, ready: () => void): void {
   const tracee = seizeInit(container);
@@ -47,7 +47,7 @@ export function followPivot(container: CoveredRoot, ready: () => void): void {
   let jailed = false;
   for (;;) {
     const step = tracee.next();
-    // it failed, or the runtime ended it
+    // init failed, or the runtime killed it
     if (step.kind === "ended") return;
     if (step.kind === "executed") throw missed(container.pid, "executed a program before it pivoted");
     if (step.result !== 0n) continue;
@@ -66,7 +66,7 @@ export function followPivot(container: CoveredRoot, ready: () => void): void {
 
 function seizeInit({ pid, process }: CoveredRoot): Tracee {
   const tracee = seizeOrSay(pid);
-  // the process whose namespaces were entered, and not another one that has its pid now
+  // make sure it is the process whose namespaces we entered, not another one with its pid
   if (statMaybe("root", process.number)) return tracee;
   throw new VeneerError("GONE", `the container's process ${pid} is gone`);
 }
@@ -86,11 +86,11 @@ function isAt({ process }: CoveredRoot, place: string, wanted: Stat): boolean {
   return found?.mountId === wanted.mountId && found.ino === wanted.ino;
 }
 
-/** pivot_root(2) moves every process whose root or working directory is this process's root: init with it. */
+/** Works for init because pivot_root(2) moves every process whose root or working directory is the current root. */
 function switchRoot({ overlay, root, top }: CoveredRoot, wanted: Stat): void {
   using own = openDirectory("/");
   if (fstat(own.number).mountId !== wanted.mountId) {
-    // --no-pivot: what covered root.path was moved to the top of the old root, and init is in what it covered
+    // --no-pivot: init moved the mount at root.path, which is the overlay, to / and its root is the mount below
     setMountAttributes(top, { propagation: MS_PRIVATE }, "/");
     attach(overlay, root, "the root");
     attach(root, top, "/");

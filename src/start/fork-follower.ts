@@ -1,4 +1,4 @@
-/** The process that follows init, see follow-pivot.ts: it outlives the hook, until init stands in the overlay. */
+/** The process that traces init (follow-pivot.ts). It outlives the hook, until init's root is the overlay. */
 import type { ErrorCode } from "../error-codes.ts";
 import { causes, formatError, VeneerError } from "../errors.ts";
 import { type Fd, readAll, writeAll } from "../sys/fd.ts";
@@ -13,14 +13,14 @@ const READY = "ready";
 const ANSWER_LIMIT = 65536;
 
 /**
- * Returns when a forked process has init in its hands. From then on init ends or stands in the overlay; where it must end,
- * the reason goes to the stderr of the runtime, and to `report`, which is called at `home`, in the forked process. Throws
- * when init cannot be followed; nothing goes on then.
+ * Forks a process that traces init, and returns once it does. From then on init either gets the overlay as its root or
+ * is killed; in that case the reason goes to the runtime's stderr and to `report`, which is called in the forked
+ * process, in the namespace of `home`. Throws when init cannot be traced; then the forked process has ended.
  */
 export function forkFollower(container: CoveredRoot, home: Place, report: (error: unknown) => void): void {
   const { read, write } = pipe();
   using answer = read;
-  // the hook's own is read to its end by the runtime, which waits for that
+  // not the hook's own stderr: the runtime reads that to its end, so it would wait for the forked process
   using stderr: Fd | undefined = borrowFromParent(2);
   if (fork() === 0) follow(container, { home, answer: write, stderr, report });
   write[Symbol.dispose]();
@@ -48,7 +48,7 @@ interface Circumstances {
   readonly report: (error: unknown) => void;
 }
 
-/** Never leaves this process: what the hook has open and undoes is the hook's. */
+/** Never returns: what the hook has open and undoes belongs to the hook's process. */
 function follow(container: CoveredRoot, { home, answer, stderr, report }: Circumstances): never {
   let ready = false;
   try {
@@ -63,7 +63,7 @@ function follow(container: CoveredRoot, { home, answer, stderr, report }: Circum
     exit(0);
   } catch (error) {
     if (ready) {
-      // the kernel would when this process ends; nobody shall wait until its reason is read
+      // the kernel kills init when this process ends, but nobody should wait for our messages until then
       killProcess(container.pid);
       quietly(() => tell(stderr, error));
       quietly(() => {
@@ -90,7 +90,7 @@ function toFailure(error: unknown): Failure {
   };
 }
 
-/** One line, if the runtime takes it at once. */
+/** Writes one line, if that does not block. */
 function tell(stderr: Fd | undefined, error: unknown): void {
   if (!stderr || !canWrite(stderr)) return;
   writeAll(
@@ -104,6 +104,6 @@ function quietly(action: () => void): void {
   try {
     action();
   } catch {
-    // that init does not start is what matters
+    // what matters is that init does not start
   }
 }

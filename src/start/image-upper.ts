@@ -1,4 +1,4 @@
-/** What a fresh upper on the tree of an image holds, in a container with a user namespace. */
+/** The contents of a fresh upper on the tree of an image, for a container with a user namespace. */
 import { VeneerError } from "../errors.ts";
 import type { IdmappedTrees } from "../overlay/idmapped-trees.ts";
 import { freshUpper, type UpperOptions } from "../store/open-layers.ts";
@@ -6,8 +6,8 @@ import type { IdMap } from "../sys/user-namespace.ts";
 import { containerId } from "../userns/id-map.ts";
 
 /**
- * Like {@link freshUpper}, with plain ids: the topmost layer is an image's, whose files have the ids that the host
- * counts. So all layers are looked at with such ids, and what is found is counted back.
+ * Like {@link freshUpper}, for layers below the tree of an image. That tree has host ids, while those of a base have
+ * plain ids. So reads all layers with host ids, and converts the results back to plain ids.
  */
 export function freshUpperOfImage(
   { layers }: IdmappedTrees,

@@ -7,15 +7,16 @@ import { fchmodat, fchownat, mkdirMaybe, mkdirs, openDirectory, rmdirQuietly } f
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { stat } from "../sys/stat.ts";
 
-/** Makes a mount point that root alone reaches. Idempotent. */
+/** Creates a mount point that only root can reach. Idempotent. */
 export function makeMountPoint(path: string): void {
   mkdirs(path, 0o700);
 }
 
 /**
- * Makes RUN/mapped/KEY/root, which the root of a user namespace must reach, for a runtime looks at it from inside:
- * it and the host's root alone, since set-user-ID files on that mount are of its id. What else is in RUN stays
- * closed, each directory for itself. Throws where a directory above RUN does not let it pass.
+ * Creates RUN/mapped/KEY/root for a container with a user namespace, whose root must be able to reach it, because the
+ * runtime opens it from inside the namespace. Only that user and the host's root may: the mount holds set-user-ID files
+ * of that user. Everything else in RUN stays closed by the modes of its directories. Throws when a directory above RUN
+ * blocks the way.
  */
 export function makeMappedPoint(path: string, owner: FsIds): void {
   const own = parent(path);
@@ -32,7 +33,7 @@ export function makeMappedPoint(path: string, owner: FsIds): void {
   });
 }
 
-/** Whether the directories above a directory let a user without capabilities and further groups pass to it. */
+/** Whether a user without capabilities and supplementary groups can reach a directory. */
 export function isReached(directory: string, user: FsIds): boolean {
   try {
     withFsIds(user, () => openDirectory(directory)[Symbol.dispose](), { privileged: false });
@@ -43,13 +44,13 @@ export function isReached(directory: string, user: FsIds): boolean {
   }
 }
 
-/** Removes what {@link makeMountPoint} or {@link makeMappedPoint} made, when it is empty. Idempotent. */
+/** Removes the empty mount point that {@link makeMountPoint} or {@link makeMappedPoint} created. Idempotent. */
 export function removeMountPoint(path: string, mapped: boolean): void {
   rmdirQuietly(path);
   if (mapped) rmdirQuietly(parent(path));
 }
 
-/** Lets everybody pass through a directory, but not list it. */
+/** Lets everyone pass through a directory, but not list it. */
 export function letPass(directory: string): void {
   const mode = stat(directory).mode & 0o7777;
   if ((mode & 0o111) !== 0o111) fchmodat(AT_FDCWD, directory, mode | 0o111);

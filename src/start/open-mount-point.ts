@@ -1,4 +1,4 @@
-/** Finds mount points in a root that a container may have written to: never outside of it. */
+/** Finds mount points in a root that a container may have written to, and never leaves that root. */
 import { UsageError, VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, mkdirMaybe, openat, openat2, readlink } from "../sys/fd.ts";
@@ -17,9 +17,9 @@ import {
 const MAX_LINKS = 40;
 
 /**
- * An O_PATH descriptor of the place for a mount, made where it is missing: a directory, or an empty file.
- * Symbolic links are resolved inside `root`; with `strict` there may be none, as runc demands for proc and
- * sysfs: masks and read-only paths below /proc would miss a file system that a link put elsewhere.
+ * An O_PATH descriptor of a mount point, which is created when missing, as a directory or an empty file. Symbolic links
+ * are resolved inside `root`. With `strict` none is allowed, as in runc for proc and sysfs: if a link placed the file
+ * system elsewhere, masks and read-only paths below /proc would miss it.
  */
 export function openMountPoint(root: Fd, path: string, kind: "directory" | "file", strict: boolean): Fd {
   const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (strict ? RESOLVE_NO_SYMLINKS : 0);
@@ -41,7 +41,7 @@ export function openMountPoint(root: Fd, path: string, kind: "directory" | "file
   return create(root, path, kind);
 }
 
-/** Walks down, making what is missing; a dangling link is followed and its target made. */
+/** Walks down and creates what is missing. Follows dangling links and creates their targets. */
 function create(root: Fd, path: string, kind: "directory" | "file"): Fd {
   let rest = path.split("/").filter((part) => part !== "");
   let done: string[] = [];

@@ -1,4 +1,4 @@
-/** What a start does, as plain data: planned by plan.ts, run by run-operations.ts, printed by --debug. */
+/** The steps of a start as plain data: planned by plan.ts, run by run-operations.ts, printed with --debug. */
 
 import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { RootOptions } from "../request/oci-config.ts";
@@ -6,23 +6,23 @@ import type { UseRecord } from "../store/records.ts";
 import type { FsIds } from "../sys/credentials.ts";
 
 export type Operation =
-  /** says what is about to be made; undone by removing it */
+  /** writes the record, which names everything that follows; undone by removing it */
   | { readonly op: "record"; readonly record: UseRecord }
-  /** makes DIRECTORY/upper and DIRECTORY/work */
+  /** creates DIRECTORY/upper and DIRECTORY/work */
   | {
       readonly op: "upper";
       readonly directory: string;
       readonly root: UpperRoot;
       readonly entries: readonly UpperEntry[];
     }
-  /** the same on a tmpfs of its own, which is mounted nowhere */
+  /** like "upper", on a tmpfs of its own that is not attached anywhere */
   | {
       readonly op: "tmpfs-upper";
       readonly bytes: number;
       readonly root: UpperRoot;
       readonly entries: readonly UpperEntry[];
     }
-  /** a detached overlay; top layer first; without `directory` the upper is that of "tmpfs-upper" */
+  /** creates a detached overlay; layers are top first; without `directory` it uses the upper of "tmpfs-upper" */
   | {
       readonly op: "overlay";
       readonly layers: readonly string[];
@@ -30,44 +30,46 @@ export type Operation =
       readonly volatile: boolean;
       /** MOUNT_ATTR_*; absent: none */
       readonly attributes?: number;
-      /** the topmost layer is the tree of an image, which is a mount of the engine's */
+      /** the top layer is the tree of an image, mounted by the engine */
       readonly image?: boolean;
-      /** how many of the layers, from the top, are lower parts of the upper: plain ids too, idmapped like the others */
+      /**
+       * how many of the top layers are lower parts of the upper, which have plain ids and are idmapped like the others
+       */
       readonly parts?: number;
-      /** to the container's user namespace */
+      /** idmapped to the container's user namespace */
       readonly idmapped?: boolean;
-      /** by whom what is missing in it is made */
+      /** owner of what is created in it */
       readonly as?: FsIds;
       readonly source: string;
     }
-  /** makes a directory to mount on; `owner`: who reaches it besides root */
+  /** creates a directory to mount on; `owner` can reach it besides root */
   | { readonly op: "mount-point"; readonly path: string; readonly owner?: FsIds }
-  /** mounts the overlay on a directory; `here`: seen in this mount namespace alone */
+  /** mounts the overlay on a directory; `here`: visible in this mount namespace only */
   | { readonly op: "attach"; readonly target: string; readonly here?: boolean }
-  /** directories at the top of the overlay that a runtime writes to or mounts on must not be symbolic links */
+  /** fails when top-level entries that a runtime writes to or mounts on are symbolic links */
   | {
       readonly op: "refuse-links";
       readonly names: readonly string[];
       readonly base: string;
-      /** an upper that has been written to before, and its instance */
+      /** an existing upper, which a container may have written to, and its instance */
       readonly upper?: string;
       readonly instance?: string | undefined;
     }
-  /** mounts the overlay over the root of a container that is being created, and puts its mounts back on top */
+  /** mounts the overlay over the root of a container that is being created, and moves the root's mounts onto it */
   | {
       readonly op: "cover";
       readonly pid: number;
       readonly root: string;
       readonly options: RootOptions;
     }
-  /** writes `text` to `file` and binds that over `target`, seen in this mount namespace alone */
+  /** writes `text` to `file` and bind mounts that over `target`, visible in this mount namespace only */
   | {
       readonly op: "bind-file";
       readonly file: string;
       readonly text: string;
       readonly target: string;
-      /** `target` as it was is then seen at `file` */
+      /** afterwards, the original `target` is visible at `file` */
       readonly exchange?: boolean;
     }
-  /** hands a text to whoever reads stdout */
+  /** writes a text to stdout */
   | { readonly op: "print"; readonly text: string };

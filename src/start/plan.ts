@@ -1,4 +1,4 @@
-/** The operations that give a container its root. Pure: facts in, data out. */
+/** Plans the operations that give a container its root. Pure: facts in, data out. */
 
 import type { UpperEntry, UpperRoot } from "../overlay/upper-entries.ts";
 import type { RootOptions } from "../request/oci-config.ts";
@@ -11,20 +11,20 @@ import { formatBaseRef } from "../text/names.ts";
 import type { UserNamespace } from "../userns/id-map.ts";
 import type { Operation } from "./operations.ts";
 
-/** What gets the root, and where the overlay goes. */
+/** What gets the root, and where the overlay is mounted. */
 export interface StartTarget {
   readonly engine: EngineName;
-  /** the record's name */
+  /** key of the record */
   readonly key: string;
   readonly container?: string;
   readonly bundle?: string;
-  /** whose container it is, where an engine keeps its users apart */
+  /** the owner of the container, where an engine separates its users (request/tenant.ts) */
   readonly tenant?: string;
-  /** the container's first process, where it exists already */
+  /** the container's first process, if it exists already */
   readonly process?: ProcessIdentity;
-  /** who prepares and outlives this process; absent: this process */
+  /** the preparing process, when that is not this one because another one outlives it */
   readonly preparer?: ProcessIdentity;
-  /** MOUNT_ATTR_* of the mount, nosuid and nodev: not for a container's root */
+  /** MOUNT_ATTR_* of the mount, such as nosuid and nodev; absent for a container's root */
   readonly attributes?: number;
   /** the container's user namespace, to which the overlay is idmapped */
   readonly userns?: UserNamespace;
@@ -38,22 +38,22 @@ export type MountPoint =
       readonly kind: "directory";
       readonly placement: Placement;
       readonly path: string;
-      /** the directory is ours: made first, and removed after the unmount */
+      /** the directory is ours: created before the mount, and removed after the unmount */
       readonly own?: boolean;
-      /** who reaches it besides root */
+      /** can reach it besides root */
       readonly owner?: FsIds;
     };
 
-/** What a start does when the overlay is in place. */
+/** Further operations after the overlay is mounted. */
 export type AfterMount = (record: UseRecord) => Operation[];
 
-/** Where the writes go. */
+/** Where the container's changes are written. */
 export type UpperPlan =
   | {
       readonly kind: "existing";
-      /** of the part that is written to */
+      /** directory of the top part */
       readonly directory: string;
-      /** how many of the layers, from the top, are lower parts of this upper */
+      /** how many of the top layers are lower parts of this upper */
       readonly parts?: number;
     }
   | {
@@ -72,7 +72,7 @@ export type UpperPlan =
 export interface StartFacts {
   readonly store: Store;
   readonly base: BaseVersion;
-  /** directories of the layers, top first; lower parts of the upper before those of the version */
+  /** directories of the layers, top first: lower parts of the upper, then the layers of the version */
   readonly layers: readonly string[];
   readonly instance?: string;
   /** name of the directory of an ephemeral upper */
@@ -80,20 +80,20 @@ export interface StartFacts {
   readonly upper: UpperPlan;
   readonly target: StartTarget;
   readonly afterMount?: AfterMount | undefined;
-  /** patterns of what it may not see of the base */
+  /** patterns of paths of the base that are hidden from it */
   readonly mask: readonly string[];
-  /** what mountinfo shall show as the source of the overlay */
+  /** source of the overlay in mountinfo */
   readonly source: string;
-  /** the topmost layer is the tree of an image */
+  /** the top layer is the tree of an image */
   readonly image?: boolean;
-  /** root of the user namespace whose owners layers and upper have on the disk */
+  /** host ids of the user namespace's root, when layers and upper on disk have owners shifted to that namespace */
   readonly shifted?: FsIds;
   readonly preparer: ProcessIdentity;
   /** ISO 8601 */
   readonly now: string;
 }
 
-/** The record first, then the upper, then the overlay, then its place: a kill in between leaves what `gc` finds. */
+/** First the record, then the upper, the overlay and its mount, so that `gc` can clean up after a kill at any point. */
 export function planStart(facts: StartFacts): Operation[] {
   const { target, upper, layers, source } = facts;
   const record = recordOf(facts, source);
@@ -120,7 +120,7 @@ export function planStart(facts: StartFacts): Operation[] {
     const { path, owner } = mountAt;
     operations.push({ op: "mount-point", path, ...(owner && { owner }) });
   }
-  // a runtime takes what it finds for an ordinary root: runc up to 1.1 follows a link at /dev out to the host
+  // a runtime trusts this root: runc up to 1.1 follows a link at /dev to a directory of the host
   if (mountAt.kind === "directory" && target.engine !== "mount") {
     operations.push({
       op: "refuse-links",

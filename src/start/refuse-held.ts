@@ -1,4 +1,4 @@
-/** An instance has one overlay at a time: what refuses a second one, and names the holder. */
+/** An instance has one overlay at a time: refuses a second one, with an error that names the holder. */
 import { VeneerError } from "../errors.ts";
 import { waitUntilFree } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
@@ -13,8 +13,8 @@ import { displayName } from "../text/names.ts";
 import { dropDanglingHolder, reclaim } from "./release.ts";
 
 /**
- * Refuses an instance that something live holds, and clears what a dead holder left. The caller holds the
- * instance's lock, so no other start is between its check and its mount.
+ * Throws when something live holds the instance; cleans up after a dead holder. The caller holds the instance's lock,
+ * so that no other start can be between this check and its mount.
  */
 export function refuseHeld(store: Store, id: string): void {
   const holder = findHolder(store, id);
@@ -24,11 +24,11 @@ export function refuseHeld(store: Store, id: string): void {
 }
 
 /**
- * Refuses a generation (the directories of its parts) that is mounted without a record here: by another --run,
- * or after records were lost; or to which a root from before a live rebase still writes. A runtime that has run its
- * poststop hooks is given the time to end, and its mount namespace with it. One that was never mounted is told by
- * its empty work directory, in which overlayfs makes `work` at the first mount: asking the kernel takes a
- * millisecond.
+ * Throws when a part of a generation is mounted although no record here says so: with another --run, after records were
+ * lost, or because a root from before a live rebase still writes to it. `parts` are the directories of its parts. Waits
+ * a little, because the mount namespace of a runtime outlives its poststop hooks. Asking the kernel takes a
+ * millisecond, which a part that was never mounted saves: its work directory is empty, since overlayfs creates `work`
+ * in it at the first mount.
  */
 export function refuseInUse(id: string, parts: readonly string[]): void {
   const isFree = (part: string) => isEmpty(`${part}/work`) || waitUntilFree(`${part}/upper`, RELEASE_WAIT);
@@ -36,7 +36,7 @@ export function refuseInUse(id: string, parts: readonly string[]): void {
   throw inUse(id);
 }
 
-/** Of an instance whose overlay lives on without a record; `keeper`: in a namespace that others have copied, or that is kept. */
+/** The error for an instance whose overlay exists without a record; `keeper` is a mount namespace with a copy of it. */
 export function inUse(id: string, keeper?: Keeper): VeneerError {
   if (!keeper) {
     return new VeneerError("IN_USE", `instance ${id} is mounted, but veneer has no record of it`, {
@@ -62,7 +62,7 @@ function isEmpty(directory: string): boolean {
   return fd !== undefined && listFd(fd.number, directory).length === 0;
 }
 
-/** Milliseconds. */
+/** Milliseconds that a runtime may take to end after its poststop hooks. */
 const RELEASE_WAIT = 2000;
 
 export function heldBy(id: string, holder: UseRecord): VeneerError {

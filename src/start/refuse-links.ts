@@ -1,4 +1,4 @@
-/** Roots that would lead a runtime astray. */
+/** Refuses roots whose links would redirect a runtime. */
 import { VeneerError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { S_IFLNK } from "../sys/flags.ts";
@@ -6,7 +6,7 @@ import { isType, lstatMaybe } from "../sys/stat.ts";
 import type { Operation } from "./operations.ts";
 
 /**
- * Throws when one of these entries of `root` is a symbolic link: the base has it, or a container put it into the upper.
+ * Throws when one of these entries of `root` is a symbolic link, from the base or created by a container.
  */
 export function refuseLinks(root: Fd, { names, ...of }: Operation & { op: "refuse-links" }): void {
   for (const name of names) {

@@ -1,4 +1,4 @@
-/** Takes down what a record stands for. */
+/** Releases what a record describes. */
 
 import { deleteIfSmall } from "../store/delete-in-background.ts";
 import { isMountedAtTarget } from "../store/mounts/identity.ts";
@@ -13,17 +13,18 @@ import { startDetached } from "../sys/spawn.ts";
 import { removeMountPoint } from "./mount-point.ts";
 
 /**
- * Takes down what a record stands for: the upper of an ephemeral instance goes to the trash in one step, the
- * record goes. Idempotent. The caller knows that nothing uses it any more. Returns the directory in the trash
- * when something is left in it: a small one is deleted, unless the caller has it deleted out of the way (`aside`).
+ * Releases what a record describes: unmounts a mount on the host, moves an ephemeral upper to the trash and removes the
+ * record. Idempotent. The caller has made sure that nothing uses it any more. A small directory in the trash is
+ * deleted, unless the caller deletes it in the background (`aside`). Returns the directory in the trash if anything
+ * remains.
  */
 export function release(store: Store, record: UseRecord, aside = false): string | undefined {
   let left: string | undefined;
   if (record.placement === "host" && record.target !== undefined) {
     const mapped = record.target === paths.mappedPoint(store, record.key);
     const own = mapped || record.target === paths.rootPoint(store, record.key);
-    // only veneer mounts at a mount point of its own: in another namespace than the engine's there is a copy, which
-    // would keep the directory from being removed
+    // only veneer mounts at a mount point of its own, so unmount even a mere copy of the mount, as in a namespace
+    // other than the engine's: it would prevent the removal of the directory
     if (own || isMountedAtTarget(record)) umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
     if (own) removeMountPoint(record.target, mapped);
   }
@@ -36,20 +37,20 @@ export function release(store: Store, record: UseRecord, aside = false): string 
 }
 
 /**
- * Lets the parts of the instance that a record named be merged by a process of its own, which this one does not
- * wait for (`mergeWhenFree`). Costs nothing where the container was not rebased while it ran.
+ * Starts a process that merges the parts of the instance in a released record (`mergeWhenFree`), and does not wait for
+ * it. Does nothing when the container was not rebased while it ran.
  */
 export function mergeLater(store: Store, { instance, upper }: UseRecord): void {
   if (instance === undefined || !upper?.includes("/parts/")) return;
   try {
     startDetached([programPath(), "--root", store.root, "--run", store.run, "internal", "merge", instance]);
   } catch {
-    // they stay, for `gc`
+    // `gc` merges them
   }
 }
 
 /**
- * Takes down what a dead record stands for, unless another process has done so or changed it meanwhile. Idempotent.
+ * Releases a dead record, unless another process has released or changed it in the meantime. Idempotent.
  */
 export function reclaim(store: Store, record: UseRecord): void {
   using _lock = lockRecords(store);
@@ -57,8 +58,8 @@ export function reclaim(store: Store, record: UseRecord): void {
 }
 
 /**
- * Whether a record still says what it said when it was looked at. One that a live rebase has changed since names another
- * upper: that nothing has the former one does not mean that the container is gone.
+ * Whether a record has not changed since it was read. After a live rebase it names another upper, so that an unused
+ * previous upper would not mean that the container is gone.
  */
 export function isUnchanged(store: Store, record: UseRecord): boolean {
   return JSON.stringify(readRecord(store, record.key)) === JSON.stringify(record);

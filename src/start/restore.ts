@@ -1,12 +1,12 @@
-/** What a runtime's `restore` may have for a root: a checkpoint holds a container's memory, none of its files. */
+/** Which root a runtime's `restore` may use: a checkpoint holds a container's memory, but none of its files. */
 import { VeneerError } from "../errors.ts";
 import type { RootRequest } from "../request/root-request.ts";
 import { readInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 
 /**
- * Throws unless the upper that the container had is still there. Processes would go on with other files than
- * those that they had, and CRIU compares only the ones that are open.
+ * Throws unless the container's upper still exists. Without it, processes would continue with other files than before;
+ * CRIU only verifies those that are open.
  */
 export function checkRestorable(store: Store, request: RootRequest): void {
   const { instance } = request;

@@ -1,7 +1,7 @@
 /**
- * What config.json wants of the root once everything is mounted. crun does it by a descriptor that it opened
- * before the hooks: in the root that is covered, where the container would not notice. So it is done here as
- * well, the way crun does it (src/libcrun/linux.c: libcrun_set_mounts).
+ * Applies the options of the root in config.json once everything is mounted. crun applies them through a descriptor
+ * that it opened before the hooks, which means to the covered root and not to the overlay. So they are applied here as
+ * well, as crun does it (src/libcrun/linux.c: libcrun_set_mounts).
  */
 import { VeneerError } from "../errors.ts";
 import type { RootOptions } from "../request/oci-config.ts";
@@ -21,7 +21,7 @@ import { attach, cloneTree, makeTmpfs, setMountAttributes } from "../sys/mount.t
 import { fstat, isType } from "../sys/stat.ts";
 import { openMountPoint } from "./open-mount-point.ts";
 
-/** Makes the working directory, masks paths, makes paths and at last the root read-only. */
+/** Creates the working directory, masks paths, and makes paths and finally the root read-only. */
 export function applyRootOptions(root: Fd, options: RootOptions): void {
   if (options.cwd !== undefined) makeDirectory(root, options.cwd);
   for (const path of options.masked) {
@@ -38,17 +38,17 @@ export function applyRootOptions(root: Fd, options: RootOptions): void {
   if (options.readonly) setMountAttributes(root, { set: MOUNT_ATTR_RDONLY }, "the root");
 }
 
-/** A working directory that cannot be made is the runtime's to report. */
+/** Ignores errors: the runtime reports a missing working directory. */
 function makeDirectory(root: Fd, path: string): void {
   if (/^\/*$/.test(path)) return;
   try {
     openMountPoint(root, path, "directory", false)[Symbol.dispose]();
   } catch {
-    // as above
+    // the runtime reports it
   }
 }
 
-/** Paths are resolved inside the root; one that is not there needs no mask. */
+/** Resolves a path inside the root; undefined where it does not exist and needs no mask. */
 function openMaybe(root: Fd, path: string): Fd | undefined {
   try {
     return openat2(root.number, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
@@ -58,7 +58,7 @@ function openMaybe(root: Fd, path: string): Fd | undefined {
   }
 }
 
-/** An empty read-only file system on a directory, /dev/null on anything else. */
+/** Mounts an empty read-only file system on a directory, /dev/null on anything else. */
 function mask(place: Fd, path: string): void {
   if (isType(fstat(place.number), S_IFDIR)) {
     using empty = makeTmpfs({ source: "tmpfs", size: "0k" }, MOUNT_ATTR_RDONLY);

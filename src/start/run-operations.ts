@@ -21,25 +21,25 @@ import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point
 import type { Operation } from "./operations.ts";
 import { refuseLinks } from "./refuse-links.ts";
 
-/** Open descriptors that later operations need; closed at the end, when the overlay is held by its mount. */
+/** What operations pass on to later ones. Its descriptors are closed at the end, when the overlay is attached. */
 interface OperationState {
   layers: readonly Fd[];
-  /** the layers as the container's user namespace sees them, for an overlay that is idmapped */
+  /** the idmapped layers, for an idmapped overlay */
   trees: IdmappedTrees | undefined;
   report: (error: unknown) => void;
   tmpfs?: Fd;
-  /** of a fresh upper */
+  /** directory of a fresh upper */
   directory?: Fd;
   overlay?: Fd;
   record?: UseRecord;
-  /** root of the user namespace as the host counts */
+  /** host ids of the user namespace's root */
   ids?: FsIds;
 }
 
 /**
- * Runs all operations or none: on failure what was made is removed again and the error is thrown. `layers`
- * are open directories, top layer first, `trees` what an idmapped overlay is made of. `report`: of a failure
- * after this has returned, see {@link cover}. A kill in between leaves what the record names, for `gc`.
+ * Runs all operations or none: on failure, undoes what was done and throws the error. `layers` are open directories,
+ * top layer first; `trees` are the parts of an idmapped overlay. `report` is called for a failure after this has
+ * returned, see {@link cover}. After a kill in between, `gc` cleans up what the record names.
  */
 export function runOperations(
   store: Store,
@@ -73,11 +73,11 @@ function quietly(step: () => void): void {
   try {
     step();
   } catch {
-    // what cannot be undone stays for `gc`; the first error is the one to report
+    // `gc` removes what cannot be undone here; the first error is the one to report
   }
 }
 
-/** What an operation does, for errors and for --debug. */
+/** Describes an operation, for errors and --debug. */
 export function describe(operation: Operation): string {
   switch (operation.op) {
     case "record":
@@ -186,7 +186,7 @@ function parent(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
-/** Adds to the record by what the overlay is known, while nobody else can have it. */
+/** Adds the overlay's identity to the record, before anyone else can use the overlay. */
 function identify(store: Store, held: OperationState): void {
   if (!held.record || !held.overlay) return;
   held.record = { ...held.record, overlay: identityOf(held.overlay) };

@@ -1,4 +1,4 @@
-/** What a start does where the layers of its base cannot be idmapped: shifted copies, or a clear refusal. */
+/** How to start where the layers of a base cannot be idmapped: on shifted copies, or not at all with a clear error. */
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import type { RootRequest } from "../request/root-request.ts";
@@ -12,9 +12,9 @@ import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { mapName } from "../userns/id-map.ts";
 
 /**
- * Sees to it that a version has shifted copies of all its layers; returns which version it is. Where it has none
- * they are made if the request or the configuration allows it, which takes as long as a copy of the base; else `refusal` is thrown, with
- * what to do.
+ * Makes sure that a version has shifted copies of all its layers; returns that version. Creates missing copies if the
+ * request or the configuration allows it, which takes as long as copying the base. Otherwise throws `refusal` with a
+ * hint.
  */
 export function requireShifted(
   { store, config }: Settings,
@@ -36,7 +36,7 @@ export function requireShifted(
   return fixed;
 }
 
-/** A named instance keeps plain ids, which a file system without idmapping cannot show otherwise. */
+/** The error for a named instance: its files keep plain ids, so it needs a file system that can be idmapped. */
 export function refuseNamed(refusal: VeneerError): VeneerError {
   return withHint(
     refusal,
@@ -54,7 +54,7 @@ function read(store: Store, ref: BaseRef): BaseVersion {
   return readVersion(store, ref);
 }
 
-/** The trees of the shifted copies, top layer first; undefined where one is missing. */
+/** The trees of a version's shifted copies, top layer first; undefined where one is missing. */
 export function shiftedPaths(
   store: Store,
   { layers }: BaseVersion["manifest"],
@@ -71,7 +71,7 @@ export function shiftedPaths(
   return all;
 }
 
-/** By a process of its own: it takes what a hook does not load. */
+/** Runs `veneer base shift`, because hooks do not contain the code to copy layers. */
 function makeCopies(store: Store, ref: BaseRef, map: IdMap): void {
   const words = ["--root", store.root, "--run", store.run, ...shiftWords(ref, map)];
   const { status, stderr } = runToEnd([programPath(), ...words]);

@@ -1,4 +1,4 @@
-/** The start of what leaves nothing: a fresh upper, which goes with the container. */
+/** The start of an ephemeral container: on a fresh upper, which is removed with the container. */
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import type { RootRequest } from "../request/root-request.ts";
@@ -16,8 +16,8 @@ import { refuseHeld } from "./refuse-held.ts";
 import { shiftedPaths } from "./shifted-layers.ts";
 
 /**
- * `shifted`: the maps for which the layers were copied. Without them returns, before anything is made, why the layers
- * cannot be idmapped.
+ * Starts on a fresh upper; with `shifted`, on the copies of the layers for these maps. Without `shifted`, when the
+ * layers cannot be idmapped, creates nothing and returns the reason.
  */
 export function startEphemeral(
   settings: Settings,

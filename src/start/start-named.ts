@@ -1,4 +1,4 @@
-/** The start of what keeps its writes: a named instance. */
+/** The start of a named instance, which keeps its changes. */
 import { VeneerError } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
 import type { RootRequest } from "../request/root-request.ts";
@@ -26,14 +26,14 @@ import type { AfterMount, StartTarget, UpperPlan } from "./plan.ts";
 import { refuseHeld, refuseInUse } from "./refuse-held.ts";
 import { refuseNamed } from "./shifted-layers.ts";
 
-/** Makes the instance of a start. None is left of one that is refused. */
+/** Creates the instance of a start unless it exists. Throws before that when its upper could not be idmapped. */
 export function makeNamed(store: Store, id: string, request: RootRequest, target: StartTarget): void {
   const tried = idmapFor(store, target, { fds: [], paths: [] }, { inMemory: request.tmpfs !== undefined });
   if (tried?.kind === "refused") throw refuseNamed(tried.why);
   makeUnlessMade(store, id, request, askerOf(request, target));
 }
 
-/** Who asks for an instance. */
+/** Who asks for the instance. */
 function askerOf({ claim }: RootRequest, { tenant = "", container = "" }: StartTarget): Maker {
   if (claim === undefined) return { tenant: ADMINISTRATOR };
   return claim === "implied" ? { tenant, container } : { tenant };
@@ -56,8 +56,8 @@ export function startNamed(
 }
 
 /**
- * Mounts an instance, whose lock the caller holds. Like {@link start}. What the configuration and `mask` hide is
- * hidden from then on.
+ * Like {@link start}, for an existing instance whose lock the caller holds. Adds the masks of the configuration and of
+ * `mask` to the instance for good.
  */
 export function startLocked(
   settings: Settings,
@@ -108,7 +108,7 @@ export function startLocked(
   });
 }
 
-/** `lower`: how many of the layers, from the top, are lower parts of the upper. */
+/** `lower` is how many of the top layers are lower parts of the upper. */
 function hideMasked(
   store: Store,
   mask: readonly string[],
@@ -122,7 +122,7 @@ function hideMasked(
   hideBelow(store, maskedPaths(own, mask), [upper, ...layers.slice(0, lower)], own);
 }
 
-/** Of one that was rebased very often and whose merge was interrupted: overlayfs takes 500 layers in all. */
+/** A limit for instances that were rebased very often without a merge: overlayfs allows 500 layers in all. */
 const MAX_LOWER_PARTS = 64;
 
 function mustMerge(id: string, lower: number): VeneerError {
@@ -131,7 +131,7 @@ function mustMerge(id: string, lower: number): VeneerError {
   });
 }
 
-/** Another start of the same name may be quicker: then its instance is the one. */
+/** Creates an instance, unless another start of the same name has created it just now. */
 function makeUnlessMade(store: Store, id: string, request: RootRequest, maker: Maker): void {
   const { base } = request;
   if (!base) throw new VeneerError("NO_BASE", `instance ${id} does not exist and no base is named for it`);

@@ -1,4 +1,4 @@
-/** Gives a container its root: which kind of start it is, decided before anything is made. */
+/** Gives a container its root. The kind of start is decided before anything is created. */
 
 import { UsageError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
@@ -15,8 +15,8 @@ import { startEphemeral } from "./start-ephemeral.ts";
 import { makeNamed, startNamed } from "./start-named.ts";
 
 /**
- * Mounts a root for a target. On return the overlay is mounted and its record is written; on failure nothing
- * is left. A second start of a named instance is refused with the holder's name.
+ * Mounts a root for a target. On return the overlay is mounted and its record is written; on failure nothing is left
+ * behind. Refuses a second start of a named instance with an error that names the holder.
  */
 export function start(
   settings: Settings,
@@ -43,7 +43,7 @@ export function start(
       }
       const refusal = startEphemeral(settings, request, target, afterMount);
       if (!refusal) return;
-      // on copies whose files have the owners already, with an upper of such owners too
+      // start on copies with shifted owners, and on an upper with shifted owners
       const base = requireShifted(settings, request, target.userns?.map, refusal);
       startEphemeral(settings, { ...request, base }, target, afterMount, target.userns?.map);
     },
@@ -51,7 +51,7 @@ export function start(
   );
 }
 
-/** An image's tree is there for one start: an upper that lasts would stand on what `veneer` cannot find again. */
+/** Refuses an upper that outlives the start on an image's tree: veneer could not find that tree again. */
 function checkLayered(target: StartTarget, named: boolean): void {
   const what = "run.veneer.rootfs=layer";
   if (named) {
