@@ -13,17 +13,17 @@ function page(): string {
     .map(([code, [cause, remedy]]) => `### ${code}\n\n${cause}\n\nWhat to do: ${remedy}\n`);
   return `# Errors
 
-This page lists the codes at the end of error lines: what causes each, and what to do.
+This page lists the codes at the end of error lines, with the cause of each and what to do. For example:
 
-\`\`\`console
-# veneer create web1 nosuch
-veneer: no base nosuch in /var/lib/veneer; hint: 'veneer base ls' lists the bases, … [NO_BASE]
+\`\`\`sh
+veneer create web1 nosuch
+# veneer: no base nosuch in /var/lib/veneer; hint: 'veneer base ls' lists the bases, … [NO_BASE]
 \`\`\`
 
-A line says what was being done, to what, why it failed, what to do (\`hint\`), and the code. Scripts that compare
-something compare the code. Where a system call failed, the name of its errno (such as \`ENOSPC\`) is in the text, and
-there is a code only where veneer knows more than the kernel says. Wrong usage ends with status 2 and has no code; every
-other error ends with status 1.
+An error line says what failed, on which object, why, what to do (\`hint\`), and the code. In scripts, compare the code, not
+the text. If a system call failed, the text has the name of its errno (such as \`ENOSPC\`), and there is a code only if
+veneer knows more than the kernel says. Wrong usage ends with status 2 and has no code; every other error ends with
+status 1.
 
 ${rows.join("\n")}`;
 }
