@@ -66,7 +66,7 @@ export const KERNEL_FEATURES = [
   {
     name: "mounts beneath others",
     since: "6.5",
-    use: "a live rebase moves mounts that lie on one another, and parts of the root that are mounted again",
+    use: "a live rebase moves mounts that are stacked on one another, and parts of the root that are mounted again",
     without:
       "the rebase of such a container is refused, or leaves those parts on the old root and reports them",
   },

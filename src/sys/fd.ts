@@ -1,6 +1,6 @@
 /**
- * Files by descriptor: openat(2), openat2(2), read(2), write(2) and related calls, without node:fs. Longer than 250
- * lines: one thin function per call. Functions throw SysError when the call fails, unless they say otherwise.
+ * Files by descriptor: openat(2), openat2(2), read(2), write(2) and related calls, without node:fs.
+ * Longer than 250 lines: one thin function per call. Functions throw SysError when the call fails, unless they say otherwise.
  */
 import { decodeName } from "../text/file-names.ts";
 import { errno, isErrno, SysError } from "./errno.ts";
