@@ -136,7 +136,7 @@ export const ERROR_CODES = {
   ],
   MOUNT_POINT: ["The mount point cannot be used.", "Give an existing empty directory."],
   MOUNT_TYPE: [
-    "A mount point is a file where a directory is needed, or the reverse.",
+    "A mount point is a file where a directory is needed, or vice versa.",
     "Correct it in the base or in the configuration of the container.",
   ],
   MOVED: [
