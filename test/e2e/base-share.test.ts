@@ -91,7 +91,7 @@ describe("a base shared with a user", () => {
       const refused = await alice.veneer("base", ...words);
       expect(refused).toMatchObject({
         status: 1,
-        stderr: expect.stringContaining("root's, shared with users"),
+        stderr: expect.stringContaining("belongs to root, who shares it with users"),
       });
     }
     await alice.veneer("run", "deb", "--name", "web", "--", "sh", "-c", "rm -r /var/lib/db; echo it >/kept");

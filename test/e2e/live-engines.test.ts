@@ -216,7 +216,7 @@ describe("cutover --restart", () => {
     });
     expect(await host.veneer("cutover", "plain", "debian@2", "--restart")).toMatchObject({
       status: 1,
-      stderr: expect.stringContaining("is not known; hint: stop it"),
+      stderr: expect.stringContaining("cannot tell which engine started container"),
     });
     expect(await container.exec("cat /etc/which")).toBe("version 1");
     await container.stop();

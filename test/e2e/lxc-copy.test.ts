@@ -72,7 +72,7 @@ describe("lxc-copy of a container with an instance", () => {
     });
     const done = await lxc.execute("forged", "/bin/true");
     expect(done.status).not.toBe(0);
-    expect(done.stderr).toContain("written for container web");
+    expect(done.stderr).toContain("belong to container web");
   });
 
   test("renames it, with a copy of the instance too", async () => {

@@ -141,7 +141,7 @@ describe("setup lxc NAME --hookless", () => {
     await must("cp", ["-a", join(host.dir, "tree-b"), odd]);
     plantBase(host, "odd", odd);
     const outcome = await setup("--base", "odd", "--hookless");
-    expect(outcome.stderr).toMatch(/with,comma' has a character that .*; hint: set the container up without/);
+    expect(outcome.stderr).toMatch(/with,comma' has a character with .*; hint: set the container up without/);
     expect(existsSync(join(lxc.path, name))).toBe(false);
     await hookless("--instance", `${name}-fits`);
     const line = rootLine();

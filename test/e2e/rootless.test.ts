@@ -301,7 +301,7 @@ describe("what a user is told", () => {
     const refused = await poor.veneer("base", "import", "deb", archive);
     expect(refused).toMatchObject({
       status: 1,
-      stderr: expect.stringMatching(/no ids beside its own; hint: .*--squash/),
+      stderr: expect.stringMatching(/no ids besides its own; hint: .*--squash/),
     });
     expect(await poor.ok("base", "import", "deb", archive, "--squash")).toBe("deb@1");
     const seen = await poor.veneer(

@@ -162,7 +162,7 @@ describe("run", () => {
     const { child } = await started(["--name", "one", "--rm"], "echo ready; exec sleep 60");
     const second = await script("true", "--name", "one");
     expect(second).toMatchObject({ status: 1 });
-    expect(second.stderr).toMatch(/instance one is held by container one .*hint: stop that first/);
+    expect(second.stderr).toMatch(/instance one is held by container one .*hint: stop it first/);
     expect((await host.veneer("ps", "--json")).stdout).toContain('"one"');
     await sh("runc", ["--root", join(host.run, "runc"), "kill", "one", "KILL"]);
     expect((await child).exitCode).toBe(137);

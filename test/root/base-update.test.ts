@@ -128,7 +128,7 @@ describe("base update", () => {
     const { candidate } = JSON.parse(readFileSync(join(host.root, "bases/debian/update/state.json"), "utf8"));
     writeFileSync(file, before);
     expect(await veneer("base", "update", "debian", "--dry-run")).toMatchObject({
-      stdout: expect.stringContaining(`debian: go on with debian@${candidate}, then check`),
+      stdout: expect.stringContaining(`debian: continue with debian@${candidate}, then check`),
     });
     expect(await update("debian")).toMatchObject({ outcome: "updated", version: candidate });
   });

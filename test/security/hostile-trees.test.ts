@@ -149,7 +149,7 @@ describe("a database of packages that is a program", () => {
     expect(await veneer("base", "log", name)).toMatchObject({ status: 0 });
     const refused = await veneer("base", "diff", `${name}@1`, `${name}@2`);
     expect(refused).toMatchObject({ status: 1 });
-    expect(refused.stderr).toMatch(/not as rpm makes it \[RPM_DATABASE\]$/);
+    expect(refused.stderr).toMatch(/not one that rpm makes \[RPM_DATABASE\]$/);
   });
 });
 
