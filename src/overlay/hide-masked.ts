@@ -1,4 +1,4 @@
-/** Whiteouts added to an upper that a container has written: by descriptor, through no symbolic link. */
+/** Adds whiteouts to an upper that a container has written to: by descriptor, never through a symbolic link. */
 
 import { isErrno } from "../sys/errno.ts";
 import {
@@ -17,9 +17,9 @@ import { isOpaque, makeWhiteout } from "./marks.ts";
 import type { UpperEntry } from "./upper-entries.ts";
 
 /**
- * Hides what `entries` (of a fresh upper) hide, where the upper does not hide or replace it already. A file
- * of its own that the instance has under such a name stays. Idempotent; a kill leaves each entry whole or
- * absent. `staging` is an empty directory on the same file system; `check` is called before each entry.
+ * Adds to an upper what `entries` (of a fresh upper) hide, unless the upper already hides or replaces it. Files that
+ * the instance itself has under those names stay. Idempotent; after a kill, each entry is either complete or absent.
+ * `staging` is an empty directory on the same file system. Calls `check` before each entry.
  */
 export function hideMasked(
   upper: string,
@@ -49,7 +49,7 @@ function hide(root: Fd, path: string, directories: ReadonlyMap<string, UpperEntr
   keepingTime(directory, () => unlessThere(() => makeWhiteout(directory.number, name)));
 }
 
-/** False where the upper has something else there than a directory that merges with the base's. */
+/** False where the upper has something at `path` other than a directory that merges with the base's. */
 function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, stagingDir: Fd): boolean {
   using found = openBelowMaybe(root.number, path);
   if (found) return !isOpaque(`${found.path}/.`);
@@ -59,7 +59,7 @@ function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, stag
   if (!parent) return false;
   const temporary = uniqueSuffix();
   makeDirectory(stagingDir, temporary, made);
-  // whatever else the upper has under this name hides the base's directory
+  // anything else that the upper has under this name hides the base's directory
   return keepingTime(parent, () =>
     unlessThere(() =>
       rename(temporary, path.slice(slash + 1), RENAME_NOREPLACE, stagingDir.number, parent.number),
@@ -67,7 +67,7 @@ function mergesOrMade(root: Fd, path: string, made: UpperEntry | undefined, stag
   );
 }
 
-/** What is hidden in a directory is no change of it. */
+/** Restores the directory's mtime: hiding something in it does not count as a change of it. */
 function keepingTime<T>(directory: Fd, change: () => T): T {
   const { mtime } = fstat(directory.number);
   const result = change();

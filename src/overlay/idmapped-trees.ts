@@ -1,7 +1,7 @@
 /**
- * The trees of an overlay as a container's user namespace is to see them (mount_setattr(2), MOUNT_ATTR_IDMAP): on the
- * disk all ids stay those of the base, and inside the namespace they are the same. They are made before anything else
- * of a start, and so show whether it is possible.
+ * The trees of an overlay, idmapped to a container's user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP). Files keep
+ * the plain ids of the base on disk, and have the same ids inside the namespace. A start makes these trees first, to
+ * find out whether they can be made.
  */
 import { VeneerError } from "../errors.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
@@ -13,7 +13,7 @@ import { fstat } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 
-/** How errors name an upper in memory, which has no path. */
+/** The name of an upper in memory in errors, since it has no path. */
 const IN_MEMORY = "the upper in memory";
 
 export interface IdmapRequest {
@@ -21,34 +21,34 @@ export interface IdmapRequest {
   readonly layers: readonly Fd[];
   /** their paths */
   readonly names: readonly string[];
-  /** the topmost layer is the tree of an image, which an engine has given the ids of the namespace itself */
+  /** the top layer is the tree of an image, to which the engine has already given the ids of the namespace */
   readonly image?: boolean | undefined;
-  /** what lies below this directory is taken from one clone of it: each clone costs the kernel's lock on mounts */
+  /** directories below this one come from a single clone of it, since each clone takes the kernel's mount lock */
   readonly root?: string;
   /** the upper will be on a tmpfs of its own */
   readonly inMemory?: boolean;
   readonly userns: Fd;
 }
 
-/** Disposal closes the clones: an overlay that is mounted on them has clones of its own. */
+/** Disposal closes the clones. An overlay mounted on them is not affected, because it has clones of its own. */
 export interface IdmappedTrees extends Disposable {
   readonly kind: "idmapped";
   readonly layers: readonly Fd[];
-  /** clones that are mounted nowhere */
+  /** the clones, all detached mounts */
   readonly detached: Fd[];
-  /** the image's tree, where there is one */
+  /** the image's tree, if there is one */
   readonly attached: readonly Fd[];
-  /** a directory as the namespace sees it, open */
+  /** opens a directory in an idmapped clone */
   find(directory: Fd, path: string): Fd;
-  /** closes this with the clones */
+  /** adds a descriptor to those that disposal closes */
   keep(fd: Fd): Fd;
-  /** makes a mount of its own so, which is mounted nowhere */
+  /** idmaps another detached mount */
   idmap(mount: Fd): void;
 }
 
 export type IdmapResult = IdmappedTrees | { readonly kind: "refused"; readonly why: VeneerError };
 
-/** Refused where the kernel or a file system cannot do it. Throws for any other failure. */
+/** Makes the trees, or returns why the kernel or a file system cannot. Throws for any other failure. */
 export function idmapTrees(request: IdmapRequest): IdmapResult {
   const open: Fd[] = [];
   const close = () => {
@@ -106,7 +106,7 @@ function makeTrees(request: IdmapRequest, open: Fd[]): Omit<IdmappedTrees, typeo
   };
 }
 
-/** Undefined where what is mounted below may not be left out: it may be locked (mount_namespaces(7)). */
+/** Undefined where the mounts below may be locked and so cannot be left out of the clone (mount_namespaces(7)). */
 function cloneAll(path: string, clone: (fd: Fd, path: string) => Fd): Fd | undefined {
   using place = openDirectory(path);
   try {
@@ -117,7 +117,7 @@ function cloneAll(path: string, clone: (fd: Fd, path: string) => Fd): Fd | undef
   }
 }
 
-/** A directory below a clone, when it is the very one that `fd` has open: another mount may lie there. */
+/** Opens a directory in a clone; undefined unless it is the one open as `fd`: another mount may cover that. */
 function openSame(clone: Fd, path: string, fd: Fd): Fd | undefined {
   const found = openBelowMaybe(clone.number, path);
   if (!found) return undefined;
@@ -127,7 +127,7 @@ function openSame(clone: Fd, path: string, fd: Fd): Fd | undefined {
   return undefined;
 }
 
-/** A detached, idmapped, private clone of the mount at an open directory, without what is mounted below it. */
+/** A detached, idmapped, private clone of the mount at an open directory, without the mounts below it. */
 export function idmapped(directory: Fd, userns: Fd, name: string): Fd {
   const clone = clonePeer(directory.number, "", false);
   try {

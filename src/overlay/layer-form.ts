@@ -1,21 +1,21 @@
-/** How the kernel's overlayfs takes its layers: found by setting options on a context that is thrown away. */
+/** How the kernel's overlayfs takes its layers, which is found by setting options on a temporary context. */
 import { type Fd, openDirectory, symlink } from "../sys/fd.ts";
 import { createMount, fsopen, setFdOption, setOption } from "../sys/mount.ts";
 import { inDirectory } from "../sys/namespace.ts";
 
-/** By descriptor (Linux 6.13), by path one by one (6.8), or all paths in one string. */
+/** Layers as descriptors (Linux 6.13), as single paths (6.8), or as one string of all paths. */
 export type LayerForm = "descriptor" | "path" | "list";
 
 /** OVL_MAX_STACK in fs/overlayfs/params.h */
 const MOST = 500;
-/** fsconfig(2) takes a string of at most 255 bytes and its NUL. */
+/** fsconfig(2) takes strings of at most 255 bytes, without the NUL. */
 const STRING_LIMIT = 255;
 const NAMES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 let form: LayerForm | undefined;
 let detached: boolean | undefined;
 
-/** Gives a layer by descriptor to an overlay that has none yet, where the kernel takes it so. */
+/** Passes the first layer to an overlay as a descriptor; returns false where the kernel does not support that. */
 export function takesDescriptor(context: Fd, layer: Fd): boolean {
   if (form !== undefined && form !== "descriptor") return false;
   const taken = setFdOption(context, "lowerdir+", layer) === 0;
@@ -23,7 +23,7 @@ export function takesDescriptor(context: Fd, layer: Fd): boolean {
   return taken;
 }
 
-/** The best form that the kernel takes. */
+/** The best form that the kernel supports. */
 export function layerForm(): LayerForm {
   form ??= findForm();
   return form;
@@ -37,8 +37,9 @@ function findForm(): LayerForm {
 }
 
 /**
- * Before Linux 6.5 overlayfs has the legacy mount API: fsconfig(2) takes whatever string it is given, which is judged
- * when the overlay is created. That an option is taken proves something only where one that cannot exist is refused.
+ * Whether overlayfs checks options in fsconfig(2). Before Linux 6.5 it uses the legacy mount API: fsconfig(2) accepts
+ * any string, and options are checked only when the overlay is created. So an accepted option proves something only
+ * where a nonexistent one is rejected.
  */
 export function judgesOptions(): boolean {
   using context = fsopen("overlay");
@@ -46,9 +47,9 @@ export function judgesOptions(): boolean {
 }
 
 /**
- * Whether overlayfs is likely to take layers and uppers on mounts that are nowhere attached (Linux 6.15): it came
- * with the option override_creds. To try it by mounting would leave a line in the kernel's log at each start; who
- * asks must be ready for either.
+ * Whether overlayfs probably accepts layers and uppers on detached mounts (Linux 6.15), judging by the option
+ * override_creds, which came with it. A trial mount would leave a line in the kernel's log at each start. Callers must
+ * cope with a wrong answer.
  */
 export function takesDetached(): boolean {
   if (detached === undefined) {
@@ -58,7 +59,7 @@ export function takesDetached(): boolean {
   return detached;
 }
 
-/** The layers that one overlay can have on this kernel. */
+/** The highest number of layers that an overlay can have on this kernel. */
 export function mostLayers(): number {
   return layerForm() === "list" ? mostInList() : MOST;
 }
@@ -72,8 +73,8 @@ function mostInList(): number {
 }
 
 /**
- * Calls `action` with one string for all layers: their paths below /proc/self/fd, or where those do not fit names of
- * one or two letters in a directory that is the working directory meanwhile. Undefined where that is too long too.
+ * Calls `action` with one string for all layers. It has their paths in /proc/self/fd or, if that is too long, names of
+ * one or two letters in a temporary working directory. Returns undefined when that is too long as well.
  */
 export function withLayerList<T>(layers: readonly Fd[], action: (list: string) => T): T | undefined {
   const paths = layers.map((layer) => layer.path).join(":");

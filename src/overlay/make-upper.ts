@@ -1,4 +1,4 @@
-/** Makes a fresh upper: every entry is created in a directory that no container has seen yet. */
+/** Creates a fresh upper, in a directory that no container has seen yet. */
 
 import { type Fd, fchmodat, fchownat, mkdirat, openat } from "../sys/fd.ts";
 import { AT_SYMLINK_NOFOLLOW, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
@@ -8,8 +8,8 @@ import { makeWhiteout, markOpaque } from "./marks.ts";
 import type { UpperEntry, UpperRoot } from "./upper-entries.ts";
 
 /**
- * Makes `upper`, with the root's mode and owner and the given entries, and `work` in an open directory.
- * Throws on the first failure; what is made by then is the caller's to remove.
+ * Creates `upper`, with the given attributes and entries, and `work` in an open directory. Throws on the first failure;
+ * the caller removes what has been created by then.
  */
 export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly UpperEntry[]): void {
   const foreign = isForeign(asked);
@@ -22,17 +22,17 @@ export function makeUpper(directory: Fd, asked: UpperRoot, asFound: readonly Upp
     if (entry.kind === "whiteout") makeWhiteout(upper.number, entry.path);
     else makeDirectory(upper, entry);
   }
-  // innermost first: making an entry changes its parent's time, and inherits its default ACL
+  // innermost first: creating an entry changes its parent's mtime, and the entry inherits the parent's default ACL
   for (const entry of [...entries].reverse()) {
     if (entry.kind === "whiteout") continue;
     setAttributes(upper, entry.path, entry);
     if (entry.kind === "merged" && entry.mtime) setTime(entry.path, entry.mtime, upper.number);
   }
-  // in a user namespace attributes of nobody's cannot be set
+  // in a user namespace, xattrs of unmapped owners cannot be set
   setAttributes(directory, "upper", foreign ? { ...root, xattrs: new Map() } : root);
 }
 
-/** Whether a base in a user namespace belongs to none of its ids, as one that root shares with all. */
+/** Whether this is a user namespace that has no id for the owner, as in a base that root shares with all users. */
 function isForeign({ uid }: { readonly uid: number }): boolean {
   return inUserNamespace() && uid === overflowIds().uid;
 }
@@ -47,7 +47,9 @@ function makeDirectory(upper: Fd, entry: UpperEntry): void {
   if (entry.kind === "opaque") markOpaque(`${upper.path}/${entry.path}`);
 }
 
-/** chown first: it clears set-user-ID and set-group-ID bits (chown(2)). chmod changes the mask of an ACL: that comes last. */
+/**
+ * chown comes first, because it clears set-user-ID bits (chown(2)); ACLs come last, because chmod changes their mask.
+ */
 function setAttributes(dir: Fd, path: string, owner: UpperRoot): void {
   if (owner.uid !== 0 || owner.gid !== 0) {
     fchownat(dir.number, path, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW);

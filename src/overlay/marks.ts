@@ -1,6 +1,6 @@
 /**
- * Whiteouts and opaque directories (overlayfs.rst, "Whiteouts and opaque directories"). Paths are those of an entry
- * itself: their last component may be a symbolic link, which is not followed.
+ * Whiteouts and opaque directories (overlayfs.rst, "Whiteouts and opaque directories"). If the last component of a path
+ * is a symbolic link, it is not followed.
  */
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -13,25 +13,26 @@ import { overlayXattr } from "./xattrs.ts";
 const YES = new Uint8Array([0x79]); // "y"
 
 /**
- * A 0/0 character device, or an empty file with an xattr (Linux 6.7). Look-ups heed the second form in every layer;
- * only listings want a mark on its directory as well, and otherwise show a name that cannot be opened.
+ * Whether an entry is a whiteout: a 0/0 character device, or an empty file with an xattr (Linux 6.7). Lookups recognize
+ * the second form in every layer. Listings do so only if its directory is marked too; otherwise they show the name,
+ * which cannot be opened.
  */
 export function isWhiteout(stat: Stat, path: string): boolean {
   if (isType(stat, S_IFCHR)) return stat.rdevMajor === 0 && stat.rdevMinor === 0;
   return isType(stat, S_IFREG) && stat.size === 0 && lgetxattr(path, overlayXattr("whiteout")) !== undefined;
 }
 
-/** Makes the first form, which every kernel has. Throws EEXIST where the name is taken. */
+/** Creates a 0/0 character device, the form that every kernel supports. Throws EEXIST where the name is taken. */
 export function makeWhiteout(dir: number, name: string): void {
   mknodat(dir, name, S_IFCHR, 0);
 }
 
-/** Whether a directory hides what layers below have under its name. */
+/** Whether a directory hides what lower layers have under its name. */
 export function isOpaque(path: string): boolean {
   return lgetxattr(path, overlayXattr("opaque"))?.[0] === YES[0];
 }
 
-/** Throws NO_XATTR where the file system cannot keep the mark: an overlay on it could replace no directory. */
+/** Makes a directory opaque. Throws NO_XATTR where the file system does not support the xattr. */
 export function markOpaque(path: string): void {
   const name = overlayXattr("opaque");
   try {
@@ -47,7 +48,7 @@ export function markOpaque(path: string): void {
   }
 }
 
-/** Tells overlayfs that a directory of an upper has files which come from other layers: it looks their inode numbers up. */
+/** Tells overlayfs that an upper's directory holds copied-up files, so that it looks up their inode numbers. */
 export function markImpure(path: string): void {
   setxattr(path, overlayXattr("impure"), YES);
 }

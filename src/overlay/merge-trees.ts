@@ -1,4 +1,4 @@
-/** What several layers show as one, as overlayfs merges them (overlayfs.rst, "Merging directories"). Only reads. */
+/** Merges layers as overlayfs does, by reading only (overlayfs.rst, "Directories"). */
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType } from "../sys/stat.ts";
 import { isOpaque, isWhiteout } from "./marks.ts";
@@ -8,20 +8,20 @@ export interface MergedEntry {
   /** relative */
   readonly path: string;
   readonly kind: "directory" | "whiteout" | "other";
-  /** the layer that it is from, counted from the top */
+  /** index of the layer that has it, counted from the top */
   readonly layer: number;
-  /** a directory that shows nothing of what is below the merged layers */
+  /** a directory that hides everything below the merged layers */
   readonly opaque: boolean;
 }
 
 interface State {
   kind: MergedEntry["kind"];
   layer: number;
-  /** layers below this one do not show at this path */
+  /** index of the lowest layer that is visible at this path */
   closed: number;
 }
 
-/** Entries of the merged tree without its root, a directory before what is in it. Top tree first. */
+/** The entries of the merged tree without its root, each directory before its contents. `trees` has the top first. */
 export function mergeTrees(trees: readonly string[]): MergedEntry[] {
   const states = new Map<string, State>();
   trees.forEach((tree, layer) => {
@@ -31,7 +31,7 @@ export function mergeTrees(trees: readonly string[]): MergedEntry[] {
       if (known && known.closed < layer) return false;
       const kind = kindOf(entry);
       const closed = kind === "directory" && !isOpaque(entryPath(entry)) ? Number.POSITIVE_INFINITY : layer;
-      // a lower directory adds its entries to the upper one; anything else only ends what shows there
+      // a lower directory adds its entries to the one above; anything else only hides the layers below it
       if (known) known.closed = closed;
       else states.set(path, { kind, layer, closed });
       return kind === "directory";

@@ -1,4 +1,4 @@
-/** What the layers of a version hold at a path, as overlayfs would merge them; read without mounting. */
+/** Looks up paths in layers as overlayfs would merge them, without mounting. */
 
 import { VeneerError } from "../errors.ts";
 import { type Fd, readAll, readlink } from "../sys/fd.ts";
@@ -10,16 +10,16 @@ import { isOpaque, isWhiteout } from "./marks.ts";
 import type { DirectoryFact, PathFact, XattrMap } from "./upper-entries.ts";
 import { isOverlayXattr } from "./xattrs.ts";
 
-/** symlink(7): the number of links that the kernel follows in one path */
+/** the number of links that the kernel follows in one path (path_resolution(7)) */
 const MAX_LINKS = 40;
 
 interface Step {
   readonly fact: DirectoryFact;
-  /** layers that take part in the merged directory, top first */
+  /** the layers that are merged in this directory, top first */
   readonly layers: readonly Fd[];
 }
 
-/** Finds a path. Symbolic links, the last one too, are resolved inside the root. */
+/** Looks up a path. Symbolic links, also in the last component, are resolved inside the root. */
 export function lookup(layers: readonly Fd[], asked: string): PathFact {
   let rest = asked.split("/").filter((part) => part !== "");
   let steps: Step[] = [];
@@ -64,15 +64,15 @@ export function lookup(layers: readonly Fd[], asked: string): PathFact {
 }
 
 /**
- * The text of a regular file as the merged layers show it, or undefined where there is none. Symbolic links are
- * resolved inside the root; of the layers, the topmost may be an upper that a container has written.
+ * The text of a regular file in the merged layers; undefined where there is none. Symbolic links are resolved inside
+ * the root. The top layer may be an upper that a container has written to. Throws EFBIG above `limit` bytes.
  */
 export function readMerged(layers: readonly Fd[], asked: string, limit: number): string | undefined {
   const bytes = readMergedBytes(layers, asked, limit);
   return bytes && new TextDecoder().decode(bytes);
 }
 
-/** Like {@link readMerged}, as it is. */
+/** Like {@link readMerged}, but returns the bytes. */
 export function readMergedBytes(layers: readonly Fd[], asked: string, limit: number): Uint8Array | undefined {
   const fact = lookup(layers, asked);
   if (fact.kind !== "other") return undefined;
@@ -82,7 +82,7 @@ export function readMergedBytes(layers: readonly Fd[], asked: string, limit: num
   return fd && readAll(fd.number, limit, asked);
 }
 
-/** Paths in the base that match one of the patterns, whose last parts may hold `*` and `?`. Each directory is read once. */
+/** The paths that match any pattern; its last component may have `*` and `?`. Reads each directory once. */
 export function expandAll(layers: readonly Fd[], patterns: readonly string[]): string[] {
   const listings = new Map<string, ReadonlySet<string>>();
   const paths = patterns.flatMap((pattern) => {
@@ -107,7 +107,7 @@ function namesIn(layers: readonly Fd[], directory: string): ReadonlySet<string> 
   return names;
 }
 
-/** What the merged layers have at a path whose parents are directories, no links; its directory is that of a layer. */
+/** Finds the layer that has a path; no component but the last may be a symbolic link. */
 export function locate(
   layers: readonly Fd[],
   path: string,
@@ -124,13 +124,13 @@ export function locate(
 }
 
 export interface Found {
-  /** of the topmost */
+  /** status in the top layer that has it */
   readonly stat: Stat;
-  /** for a directory all that merge, top first; else the one that has it */
+  /** for a directory, all layers that are merged there, top first; otherwise the layer that has it */
   readonly layers: readonly Fd[];
 }
 
-/** What the topmost layer has at a path whose parent is merged from `layers`, and the layers that merge there. */
+/** Looks up a path whose parent is merged from `layers`. */
 export function lookupName(layers: readonly Fd[], path: string): Found | undefined {
   const merged: Fd[] = [];
   let first: Stat | undefined;
@@ -146,7 +146,7 @@ export function lookupName(layers: readonly Fd[], path: string): Found | undefin
   return first && { stat: first, layers: merged };
 }
 
-/** Names in the directory at `path` that is merged from `layers`, sorted. */
+/** The names in the directory at `path` that is merged from `layers`, sorted. */
 export function listMerged(layers: readonly Fd[], path: string): string[] {
   const names = new Set<string>();
   for (const layer of layers) for (const name of list(path, layer.number)) names.add(name);
@@ -162,7 +162,7 @@ function missing(asked: string, steps: readonly Step[], rest: readonly string[])
   return { asked, path: parts.join("/"), kind: "missing", parents: steps.map((step) => step.fact) };
 }
 
-/** Attributes of a directory that a copy-up would carry (all but overlayfs's own xattrs). */
+/** The attributes of a directory that a copy-up preserves (all but overlayfs's own xattrs). */
 export function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFact {
   return {
     path,
@@ -174,7 +174,7 @@ export function directoryFact(path: string, stat: Stat, layer: Fd): DirectoryFac
   };
 }
 
-/** Extended attributes but those of overlayfs itself; of a symbolic link its own. */
+/** All extended attributes except overlayfs's own; for a symbolic link, those of the link. */
 export function xattrs(path: string): XattrMap {
   const map = new Map<string, Uint8Array>();
   for (const name of listxattr(path)) {
@@ -184,7 +184,7 @@ export function xattrs(path: string): XattrMap {
   return map;
 }
 
-/** Attributes of the root directory that the topmost layer shows. */
+/** The attributes of the merged root directory, which are those of the top layer. */
 export function rootFact(layers: readonly Fd[]): {
   mode: number;
   uid: number;

@@ -1,4 +1,4 @@
-/** An overlay of idmapped trees, its upper among them. */
+/** An overlay of idmapped layers and an idmapped upper. */
 import { VeneerError } from "../errors.ts";
 import { type FsIds, withFsIds } from "../sys/credentials.ts";
 import { type Fd, openDirectory } from "../sys/fd.ts";
@@ -10,22 +10,22 @@ import { mountOverlay, type OverlayRequest } from "./mount.ts";
 export interface MappedRequest
   extends Omit<OverlayRequest, "layers" | "upper" | "work" | "detached" | "attached"> {
   readonly trees: IdmappedTrees;
-  /** holds `upper` and `work`, with the ids that the base has; owned by root */
+  /** holds `upper` and `work`, which have plain ids; owned by root */
   readonly parent: Fd;
-  /** its path; absent: it is a mount that is nowhere attached, and idmapped itself */
+  /** its path; absent when it is a detached mount, which is then idmapped itself */
   readonly directory?: string | undefined;
 }
 
 export interface MappedOverlay {
   readonly overlay: Fd;
-  /** root of the user namespace as the host counts: whoever creates something in the overlay must be it */
+  /** host ids of the user namespace's root; to create anything in the overlay, a process must have these */
   readonly root: FsIds;
 }
 
 /**
- * A detached overlay like that of {@link mountOverlay}. Overlayfs keeps the credentials that it was mounted with
- * and makes its work directory and whiteouts by them: they must be of ids that the map has. The upper and the
- * work directory come from one clone, since overlayfs wants both on one mount.
+ * Like {@link mountOverlay}, for idmapped trees. Overlayfs creates its work directory and whiteouts with the
+ * credentials of the process that mounted it, so these ids must be mapped. The upper and the work directory come from
+ * one clone, because overlayfs requires both on the same mount.
  */
 export function mountMapped({ trees, parent, directory, ...rest }: MappedRequest): MappedOverlay {
   if (directory === undefined) trees.idmap(parent);
@@ -38,7 +38,7 @@ export function mountMapped({ trees, parent, directory, ...rest }: MappedRequest
   return { overlay, root };
 }
 
-/** Who id 0 of the namespace is: the directory belongs to root on the disk. */
+/** The host ids of the namespace's root: `directory` belongs to root on disk, so they are its owner in the clone. */
 function ownerOf(directory: Fd): FsIds {
   const { uid, gid } = fstat(directory.number);
   const nobody = overflowIds();

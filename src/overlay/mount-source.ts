@@ -1,9 +1,9 @@
-/** What mountinfo shows as the source of our overlays. */
+/** The source of our overlays in mountinfo. */
 import { inUserNamespace, outerUser } from "../sys/user-namespace.ts";
 
 /**
- * `veneer:NAME`, of a user without root `veneer:UID:NAME`: everybody reads all mount tables, and instances of two
- * users can have the same name.
+ * `veneer:NAME`, or `veneer:UID:NAME` for a user without root, because all users can read the mount tables, and the
+ * instances of two users can have the same name.
  */
 export function mountSource(name: string): string {
   return inUserNamespace() ? `veneer:${outerUser() ?? ""}:${name}` : `veneer:${name}`;

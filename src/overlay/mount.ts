@@ -1,4 +1,4 @@
-/** Mounts an overlay, detached, from layers given by descriptor. */
+/** Mounts a detached overlay on layers that are given as descriptors. */
 import { VeneerError } from "../errors.ts";
 import { errno, isErrno, SysError } from "../sys/errno.ts";
 import { explainMount } from "../sys/explain.ts";
@@ -21,26 +21,26 @@ import { layerForm, takesDescriptor, takesDetached, withLayerList } from "./laye
 export interface OverlayRequest {
   /** top layer first */
   readonly layers: readonly Fd[];
-  /** absent: a read-only overlay of the layers alone */
+  /** absent: a read-only overlay of the layers */
   readonly upper?: Fd;
   readonly work?: Fd;
-  /** what mountinfo shows as the source */
+  /** source in mountinfo */
   readonly source: string;
-  /** skip every sync to the upper (overlayfs.rst, "Volatile mount"): for uppers that go with the container */
+  /** omits all syncs to the upper (overlayfs.rst, "Volatile mount"): for uppers that do not outlive the container */
   readonly volatile: boolean;
-  /** MOUNT_ATTR_* of the mount: nosuid and nodev for one that users of the host can reach */
+  /** MOUNT_ATTR_* of the mount: nosuid and nodev for a mount that users of the host can reach */
   readonly attributes?: number | undefined;
-  /** the topmost layer is the tree of an image */
+  /** the top layer is the tree of an image */
   readonly image?: boolean | undefined;
-  /** detached mounts that the upper and layers are on */
+  /** detached mounts that hold the upper and layers */
   readonly detached?: readonly Fd[];
-  /** layers on mounts of this mount namespace; absent: all */
+  /** the layers on mounts of this mount namespace; absent: all */
   readonly attached?: readonly Fd[];
 }
 
 /**
- * A detached overlay mount, gone when its descriptor is closed. Layers are given in the form that the kernel takes
- * ({@link layerForm}). Throws VeneerError with an explanation.
+ * Creates a detached overlay mount, which disappears with its descriptor. Passes the layers in a form that the kernel
+ * supports ({@link layerForm}). Throws VeneerError with an explanation.
  */
 export function mountOverlay(request: OverlayRequest): Fd {
   requireKernel();
@@ -57,7 +57,7 @@ export function mountOverlay(request: OverlayRequest): Fd {
   }
 }
 
-/** What is nowhere attached is attached for the while where overlayfs takes it no other way (before Linux 6.15). */
+/** Attaches detached mounts temporarily where overlayfs requires that (before Linux 6.15). */
 function mountAnywhere(request: OverlayRequest): Fd {
   const { detached = [] } = request;
   if (detached.length === 0) return mountHere(request);
@@ -71,9 +71,9 @@ function mountAnywhere(request: OverlayRequest): Fd {
 }
 
 /**
- * In a mount namespace of its own, to which everything is attached first: overlayfs clones its layers, and the
- * kernel clones mounts of the caller's namespace alone (fs/namespace.c, clone_private_mount). Each mount comes to
- * lie on the one before it: they are private, or the second would appear on what the first is a copy of.
+ * Mounts in a temporary mount namespace, to which everything is attached first: overlayfs clones its layers, and the
+ * kernel only clones mounts of the caller's namespace (fs/namespace.c, clone_private_mount). Each mount is attached on
+ * top of the previous one. They are private, or the second would also appear on the original of the first.
  */
 function mountAttached(request: OverlayRequest, detached: readonly Fd[]): Fd {
   const clones: Fd[] = [];
@@ -102,7 +102,7 @@ function mountHere(request: OverlayRequest): Fd {
   require(setOption(context, "source", request.source), "source");
   const { layers } = request;
   const [top, ...below] = layers;
-  // most kernels need no trial on a context that is thrown away
+  // where this works, layerForm() needs no trial on a temporary context
   const taken = top !== undefined && takesDescriptor(context, top);
   const form = layerForm();
   if (form === "list") {
@@ -123,13 +123,13 @@ function create(context: Fd, request: OverlayRequest): Fd {
     setDirectory(context, "workdir", request.work);
     if (request.volatile) require(setOption(context, "volatile"), "volatile");
   }
-  // an upper must stay usable on another version: no file handles, redirects or bare metadata in it
+  // an upper must remain usable on another version, so it must not contain file handles, redirects or metacopies
   setOption(context, "index", "off");
   if (inUserNamespace()) {
-    // Linux 5.11; without it the kernel refuses who has no right to trusted.*, with it redirects and bare metadata
+    // Linux 5.11; without this option, mounting needs access to trusted.*; with it, redirects and metacopies are off
     require(setOption(context, "userxattr"), "userxattr");
   } else {
-    // with "off" the kernel follows redirects that are there already (redirect_always_follow), around a mask too
+    // with "off", the kernel still follows existing redirects (redirect_always_follow), which could bypass a mask
     setOption(context, "redirect_dir", "nofollow");
     setOption(context, "metacopy", "off");
   }

@@ -1,4 +1,4 @@
-/** Whether two entries of a file system are the same but for times. Follows no symbolic link. */
+/** Whether two entries are equal except for their times. Follows no symbolic link. */
 
 import { errno } from "../sys/errno.ts";
 import { readlink, readSome } from "../sys/fd.ts";
@@ -10,14 +10,14 @@ import type { Stat } from "../sys/stat.ts";
 import { xattrs } from "./merged-lookup.ts";
 import type { XattrMap } from "./upper-entries.ts";
 
-/** An entry by the directory that is open and its path below. */
+/** An entry: an open directory and a path relative to it. */
 export interface Located {
   readonly dir: number;
   readonly path: string;
   readonly stat: Stat;
 }
 
-/** Type, mode, owner, extended attributes; of files the content too, of directories not. */
+/** Compares type, mode, owner and extended attributes, and the contents of files, but not those of directories. */
 export function sameEntry(a: Located, b: Located): boolean {
   if (a.stat.dev === b.stat.dev && a.stat.ino === b.stat.ino) return true;
   const type = a.stat.mode & S_IFMT;
@@ -49,10 +49,10 @@ function procPath({ dir, path }: Located): string {
 
 const CHUNK = 1 << 18;
 
-/** Kept: a tree has many files, most of them small. */
+/** Reused, because a tree has many files, most of them small. */
 let buffers: readonly [Uint8Array, Uint8Array] | undefined;
 
-/** Whether the first `count` bytes of two buffers are the same, four at a time. */
+/** Whether the first `count` bytes of two buffers are equal. Compares four bytes at a time. */
 function sameBeginning(a: Uint8Array, b: Uint8Array, count: number): boolean {
   const words = count >> 2;
   const [one, two] = [a, b].map(({ buffer, byteOffset }) => new Uint32Array(buffer, byteOffset, words));
@@ -63,7 +63,7 @@ function sameBeginning(a: Uint8Array, b: Uint8Array, count: number): boolean {
 function sameContent(a: Located, b: Located): boolean {
   using left = openRegular(a.dir, a.path);
   using right = openRegular(b.dir, b.path);
-  // exchanged meanwhile
+  // replaced in the meantime
   if (!left || !right) return false;
   buffers ??= [new Uint8Array(CHUNK), new Uint8Array(CHUNK)];
   const [one, two] = buffers;
@@ -83,13 +83,13 @@ function sameContent(a: Located, b: Located): boolean {
 
 const isSparse = ({ stat }: Located) => stat.blocks * 512 < stat.size;
 
-/** Where data comes next, from `at` on. A file may be all hole and of any size: what is not there is not read. */
+/** Where the next data begins at or after `at`. Holes are not read, because a sparse file may have any size. */
 function nextData(fd: number, at: number, path: string): number {
   const found = lseek(fd, at, SEEK_DATA);
   return found === -(errno.ENXIO as number) ? Number.POSITIVE_INFINITY : check(found, "lseek", path);
 }
 
-/** Fills the buffer unless the file ends. */
+/** Fills the buffer, unless the file ends before. Returns the number of bytes. */
 function readFully(fd: number, buffer: Uint8Array, name: string): number {
   let length = 0;
   while (length < buffer.length) {

@@ -1,4 +1,4 @@
-/** What a fresh upper holds: opaque directories and whiteouts, with the parents that they need. */
+/** The contents of a fresh upper: opaque directories and whiteouts, with the parents that they need. */
 
 export interface Timestamp {
   readonly seconds: bigint;
@@ -7,10 +7,10 @@ export interface Timestamp {
 
 export type XattrMap = ReadonlyMap<string, Uint8Array>;
 
-/** An entry of a fresh upper. Paths are relative; a parent comes before what is in it. */
+/** An entry of a fresh upper. Paths are relative; parents come before their contents. */
 export interface UpperEntry {
   readonly path: string;
-  /** a directory merged with the base's, one that hides the base's, or a whiteout */
+  /** `merged`: a directory that merges with the base's; `opaque`: a directory that hides the base's */
   readonly kind: "merged" | "opaque" | "whiteout";
   readonly mode: number;
   readonly uid: number;
@@ -23,7 +23,7 @@ export interface UpperRoot {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** ACLs among them */
+  /** includes ACLs */
   readonly xattrs?: XattrMap;
 }
 
@@ -38,15 +38,15 @@ export interface DirectoryFact {
   readonly xattrs: XattrMap;
 }
 
-/** What the base has at a path. Symbolic links on the way are resolved inside the root. */
+/** What the base has at a path. Symbolic links are resolved inside the root. */
 export interface PathFact {
-  /** as asked for */
+  /** the path as the caller gave it */
   readonly asked: string;
   /** relative, without symbolic links */
   readonly path: string;
-  /** what is there */
+  /** what the base has there */
   readonly kind: "directory" | "other" | "missing";
-  /** existing directories on the way, outermost first, without the root and the path itself */
+  /** existing parent directories, outermost first, without the root */
   readonly parents: readonly DirectoryFact[];
   /** the directory itself */
   readonly directory?: DirectoryFact;
@@ -55,8 +55,8 @@ export interface PathFact {
 const DEFAULT_MODES: Readonly<Record<string, number>> = { "/tmp": 0o1777, "/root": 0o700 };
 
 /**
- * Entries for the opaque and masked paths. A path that the base lacks is made for `opaque` (0755, /tmp 1777,
- * /root 0700) and needs nothing for `mask`; an opaque path that is no directory in the base is left as it is.
+ * The entries for opaque and masked paths. An opaque path that is missing in the base is created (mode 0755, /tmp 1777,
+ * /root 0700); one that is not a directory in the base is left as it is. A masked path that is missing needs no entry.
  */
 export function upperEntries(opaque: readonly PathFact[], mask: readonly PathFact[]): UpperEntry[] {
   const entries = new Map<string, UpperEntry>();
@@ -97,7 +97,7 @@ function opaqueDirectory(fact: PathFact): UpperEntry {
   return { path, kind: "opaque", mode: mode & 0o7777, uid, gid, xattrs };
 }
 
-/** Parents of a missing path that are missing too, outermost first. */
+/** The missing parents of a missing path, outermost first. */
 function missingParents(fact: PathFact): string[] {
   const parts = fact.path.split("/").slice(0, -1);
   const known = new Set(fact.parents.map((parent) => parent.path));

@@ -1,10 +1,10 @@
-/** Walks trees that a container has written: by descriptor, never through a symbolic link, never onto another mount. */
+/** Walks trees that a container has written to: by descriptor, never through symbolic links or onto other mounts. */
 import { VeneerError } from "../errors.ts";
 import { openat } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 
-/** A directory open on each level: deeper trees are refused rather than run out of descriptors or stack. */
+/** Each level keeps a directory open. Deeper trees are refused before descriptors or the stack run out. */
 export const MAX_DEPTH = 2000;
 
 export interface Entry {
@@ -12,19 +12,19 @@ export interface Entry {
   readonly path: string;
   readonly name: string;
   readonly stat: Stat;
-  /** descriptor of the directory that holds it, valid during the call */
+  /** descriptor of its parent directory, valid during the call */
   readonly dir: number;
 }
 
-/** Reaches the entry itself, through no symbolic link; valid during the call. */
+/** A path to the entry itself through its open parent directory; valid during the call. */
 export function entryPath({ dir, name }: Pick<Entry, "dir" | "name">): string {
   return `/proc/self/fd/${dir}/${name}`;
 }
 
 /**
- * Calls `visit` for each entry below a directory, sorted by name, a directory before what is in it; false
- * keeps it from descending there. An entry that vanishes meanwhile is left out. Throws SysError, and
- * VeneerError where the tree is too deep.
+ * Calls `visit` for each entry below a directory, sorted by name, each directory before its contents. When `visit`
+ * returns false, does not descend. Leaves out entries that disappear in the meantime. Throws SysError, and VeneerError
+ * for a tree that is too deep.
  */
 // biome-ignore lint/suspicious/noConfusingVoidType: most visitors return nothing
 export function walk(directory: string, visit: (entry: Entry) => boolean | void, from = AT_FDCWD): void {
@@ -45,12 +45,12 @@ export function walk(directory: string, visit: (entry: Entry) => boolean | void,
 }
 
 export interface Usage {
-  /** allocated, hard links counted once */
+  /** allocated bytes; files with several hard links count once */
   readonly bytes: number;
   readonly entries: number;
 }
 
-/** What a tree takes on disk. `linked`: files with several names that were counted before, in another tree. */
+/** The disk usage of a tree. `linked` holds files with several links that were already counted in other trees. */
 export function measure(directory: string, linked = new Set<bigint>()): Usage {
   let bytes = (lstatMaybe(directory)?.blocks ?? 0) * 512;
   let entries = 0;

@@ -1,4 +1,4 @@
-/** Names of overlayfs's own attributes, which differ in a user namespace (overlayfs.rst, "User xattr"). */
+/** Names of overlayfs's own xattrs, which differ in a user namespace (overlayfs.rst, "User xattr"). */
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
 let prefix: string | undefined;
@@ -10,15 +10,15 @@ function overlayPrefix(): string {
 }
 
 /**
- * Whether overlayfs keeps this attribute for itself: it hides all below its prefix. What a container sets there is stored
- * with the prefix twice from Linux 6.7 on, and shown (ovl_is_private_xattr in fs/overlayfs/xattrs.c).
+ * Whether this xattr is overlayfs's own: it hides everything with its prefix. Since Linux 6.7, what a container sets
+ * with that prefix is stored with the prefix doubled, and is visible (ovl_is_private_xattr in fs/overlayfs/xattrs.c).
  */
 export function isOverlayXattr(name: string): boolean {
   const own = overlayPrefix();
   return name.startsWith(own) && !name.startsWith(`${own}overlay.`);
 }
 
-/** `trusted.overlay.opaque` and its kin. */
+/** The full name of an overlayfs xattr, such as `trusted.overlay.opaque`. */
 export function overlayXattr(
   name: "opaque" | "whiteout" | "metacopy" | "origin" | "impure" | "nlink" | "uuid" | "upper",
 ): string {
