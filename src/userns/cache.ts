@@ -1,6 +1,6 @@
 /**
- * User namespaces kept by bind mounts of their files in RUN/userns, one for each pair of maps: the next start with
- * the same maps needs no process for it. They are only kept for that, so any may go at any time.
+ * User namespaces, kept by bind mounts of their files in RUN/userns, one for each pair of maps. This saves the next
+ * start with the same maps a process. It is only a cache, so any of them may be dropped at any time.
  */
 import { paths, type Store } from "../store/paths.ts";
 import { isErrno, SysError } from "../sys/errno.ts";
@@ -22,21 +22,22 @@ import { parentOf } from "../sys/process.ts";
 import { fstat, listFd, statMaybe } from "../sys/stat.ts";
 import { isNamespace } from "../sys/user-namespace.ts";
 
-/** Engines can give each container maps of its own (podman's --userns=auto): those are not worth a mount each. */
+/** Most namespaces that are kept, because engines may give each container its own maps (podman's --userns=auto). */
 const LIMIT = 32;
 
-/** A kept namespace, open; undefined where there is none. */
+/** Opens a kept namespace; undefined where there is none. */
 export function openKept(store: Store, name: string): Fd | undefined {
   const fd = openatMaybe(AT_FDCWD, `${paths.namespaces(store)}/${name}`, O_RDONLY | O_NOFOLLOW);
-  // the file alone is what a killed maker or a removal left
+  // a plain file is left over from a kill or a removal
   if (!fd || isNamespace(fd)) return fd;
   fd[Symbol.dispose]();
   return undefined;
 }
 
 /**
- * Keeps a namespace for later starts; with `script`, in the mount namespace from which that process has unshared
- * this one, which goes with its container. Does nothing where it cannot. Atomic: of two at once one does it.
+ * Keeps a namespace for later starts. `script` is the process that has unshared this mount namespace, if that
+ * disappears with its container: then the mount namespace that the process came from keeps it. Does nothing where it
+ * cannot. Atomic: of two simultaneous calls, one keeps its namespace.
  */
 export function keepNamespace(store: Store, name: string, namespace: Fd, script?: number): void {
   if (isConfined()) return;
@@ -66,18 +67,18 @@ export function keepNamespace(store: Store, name: string, namespace: Fd, script?
   }
 }
 
-/** Whether AppArmor enforces a profile, as that of lxc-start: it would deny this mount, and log that at each start. */
+/** Whether AppArmor confines this process: a profile like lxc-start's denies this mount, and logs it at each start. */
 function isConfined(): boolean {
   try {
     return readText("/proc/self/attr/current")?.endsWith("(enforce)\n") ?? false;
   } catch (error) {
-    // there is no security module, or another one
+    // no security module, or another one
     if (error instanceof SysError) return false;
     throw error;
   }
 }
 
-/** The mount namespace of the process's nearest ancestor that is not in this one. */
+/** The mount namespace of the process's nearest ancestor outside of this mount namespace. */
 function outerNamespace(process: number): Fd | undefined {
   const own = statMaybe("/proc/self/ns/mnt")?.ino;
   for (let pid = parentOf(process); pid !== undefined; pid = parentOf(pid)) {
@@ -89,7 +90,7 @@ function outerNamespace(process: number): Fd | undefined {
   return undefined;
 }
 
-/** Drops a kept namespace. A mount that is idmapped to it keeps its maps, and a container its namespace. Idempotent. */
+/** Drops a kept namespace; idmapped mounts and containers that use it are not affected. Idempotent. */
 export function dropNamespace(store: Store, name: string): void {
   const directory = paths.namespaces(store);
   using lock = openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

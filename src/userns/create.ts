@@ -1,4 +1,4 @@
-/** Makes a user namespace with given maps: it takes a process that is in it, for a moment. */
+/** Creates a user namespace with given maps, which needs a process in it for a moment. */
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat, writeAll } from "../sys/fd.ts";
@@ -7,7 +7,7 @@ import { holdNewUserNamespace } from "../sys/spawn.ts";
 import { type IdMap, openNamespace } from "../sys/user-namespace.ts";
 import { mapText } from "./id-map.ts";
 
-/** A new user namespace. */
+/** Creates a user namespace with these maps and opens it. Throws VeneerError where that is not allowed. */
 export function makeNamespace(map: IdMap): Fd {
   using holder = holdNewUserNamespace();
   if (!holder) {
@@ -20,7 +20,7 @@ export function makeNamespace(map: IdMap): Fd {
   return openNamespace(`/proc/${holder.pid}/ns/user`);
 }
 
-/** One write(2), as the kernel demands. */
+/** Writes a map with one write(2), as the kernel requires (user_namespaces(7)). */
 function writeMap(path: string, text: string): void {
   try {
     using file = openat(AT_FDCWD, path, O_WRONLY);

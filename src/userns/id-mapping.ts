@@ -1,12 +1,12 @@
-/** `--uidmap CONTAINER:HOST:SIZE` */
+/** The options `--uidmap` and `--gidmap CONTAINER:HOST:SIZE`. */
 import { UsageError } from "../errors.ts";
 import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 
-/** user_namespaces(7): ids are 32 bits, and 4294967295 is none */
+/** ids have 32 bits, and 4294967295 is not a valid id (user_namespaces(7)) */
 const IDS = 0xffff_ffff;
 
-/** Throws UsageError. */
+/** Parses CONTAINER:HOST:SIZE. Throws UsageError. */
 export function parseIdRange(text: string): IdRange {
   const [, containerID, hostID, size] = (/^([0-9]+):([0-9]+):([0-9]+)$/.exec(text) ?? []).map(Number);
   const range = { containerID: containerID ?? 0, hostID: hostID ?? 0, size: size ?? 0 };
@@ -18,7 +18,7 @@ export function parseIdRange(text: string): IdRange {
   );
 }
 
-/** The maps that options ask for; those for groups are those for users where none are given. Throws UsageError. */
+/** The maps that options ask for; without maps for gids, those for uids apply to both. Throws UsageError. */
 export function idMapOf(uids: readonly string[], gids: readonly string[]): IdMap | undefined {
   if (uids.length === 0 && gids.length === 0) return undefined;
   const map = { uids: uids.map(parseIdRange), gids: (gids.length > 0 ? gids : uids).map(parseIdRange) };

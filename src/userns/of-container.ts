@@ -10,7 +10,7 @@ import { keepNamespace, openKept } from "./cache.ts";
 import { makeNamespace } from "./create.ts";
 import { mapName, rootOf, type UserNamespace } from "./id-map.ts";
 
-/** That of a process; undefined when it is in this process's own. */
+/** The user namespace of a process; undefined when it is this process's own. */
 export function usernsOfProcess(pid: number): UserNamespace | undefined {
   const path = `/proc/${pid}/ns/user`;
   if (isOwnUserns(path)) return undefined;
@@ -20,9 +20,9 @@ export function usernsOfProcess(pid: number): UserNamespace | undefined {
 }
 
 /**
- * That which config.json asks for, before the container exists: the namespace that it names, or one with its
- * maps, which is made once and kept for the next start. `script`: the process that has
- * unshared this mount namespace, which goes with the container. Undefined where it asks for none.
+ * The user namespace that config.json asks for, before the container exists: the one that it names, or one with its
+ * maps, which is created once and kept for later starts. `script` is the process that has unshared this mount
+ * namespace, if that disappears with the container. Undefined where config.json asks for none.
  */
 export function usernsOfConfig(
   store: Store,
@@ -49,8 +49,8 @@ export function usernsOfConfig(
 }
 
 /**
- * A namespace with these maps: the one that is kept for them, or a new one, which is kept for the next start where
- * that can be. `script` as for {@link usernsOfConfig}.
+ * A user namespace with these maps: the kept one, or a new one, which is kept for later starts if possible. `script` is
+ * as for {@link usernsOfConfig}.
  */
 export function usernsOfMap(store: Store, map: IdMap, script?: number): UserNamespace {
   return withContext("user namespace for the container's maps", () =>
@@ -80,7 +80,7 @@ function userNamespace(fd: Fd, map: IdMap | undefined): UserNamespace {
   return { fd, ...(map && { map }), [Symbol.dispose]: () => fd[Symbol.dispose]() };
 }
 
-/** Like {@link rootOf}; throws where the maps are not known, or have none. */
+/** Like {@link rootOf}, but throws where the maps are unknown or root is not mapped. */
 export function requireRoot(map: IdMap | undefined): FsIds {
   const root = map && rootOf(map);
   if (root) return root;

@@ -1,13 +1,13 @@
-/** Which ids of the host a user's namespace has. Pure. */
+/** Which ids of the host can be mapped in a user's namespace. Pure. */
 import type { IdRange } from "../sys/user-namespace.ts";
 
-/** A line of subuid(5): ids that belong to a user beside its own. */
+/** A line of subuid(5): a range of ids that belong to a user in addition to the user's own. */
 export interface SubordinateRange {
   readonly start: number;
   readonly count: number;
 }
 
-/** The ranges of a user, named by name or by number, in a subuid(5) or subgid(5) file. */
+/** The ranges of a user in a subuid(5) or subgid(5) file, where the user appears by name or by number. */
 export function parseSubordinate(text: string, uid: number, name: string | undefined): SubordinateRange[] {
   return text.split("\n").flatMap((line) => {
     const [owner, start, count] = line.trim().split(":");
@@ -17,12 +17,12 @@ export function parseSubordinate(text: string, uid: number, name: string | undef
   });
 }
 
-/** The kernel takes 340 extents (user_namespaces(7)); one is the user's own. */
+/** The kernel allows 340 lines in a map (user_namespaces(7)); one is for the user's own id. */
 const MOST = 339;
 
 /**
- * Arguments of newuidmap(1) after the pid: root inside is the user itself, 1 and up are its ranges, one behind
- * the other, as podman and buildah have it.
+ * The arguments of newuidmap(1) after the pid: root in the namespace is the user itself, and the ranges follow from id
+ * 1 on, one after the other, as in podman and buildah.
  */
 export function mapArguments(own: number, ranges: readonly SubordinateRange[]): string[] {
   const words = [0, own, 1];
@@ -34,7 +34,7 @@ export function mapArguments(own: number, ranges: readonly SubordinateRange[]): 
   return words.map(String);
 }
 
-/** The ranges as those of a namespace, one behind the other from id 0 on. */
+/** Maps the ranges into a namespace, one after the other from id 0 on. */
 export function lineUp(ranges: readonly SubordinateRange[]): IdRange[] {
   let next = 0;
   return ranges.slice(0, MOST).map(({ start, count }) => {

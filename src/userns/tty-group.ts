@@ -1,10 +1,10 @@
-/** The group of terminals (devpts, `gid=`), which a user's namespace may lack. */
+/** The group of terminals (devpts, `gid=`), which may not be mapped in a user's namespace. */
 import { ownRanges } from "../sys/user-namespace.ts";
 import { hasId } from "./id-map.ts";
 
 export const TTY_GROUP = 5;
 
-/** Whether this process's user namespace has the group: devpts cannot be mounted with another. */
+/** Whether the group is mapped in this process's user namespace: devpts cannot be mounted with an unmapped one. */
 export function hasTtyGroup(): boolean {
   return hasId(ownRanges("gid"), TTY_GROUP);
 }
