@@ -1,4 +1,4 @@
-/** The administrator's log: a line for each start, end and change, and for each failure. */
+/** The administrator's log: one line for each start, stop, change and failure. */
 import { describeError, formatError } from "../errors.ts";
 import type { Config } from "../request/config.ts";
 import { openat, writeAll } from "../sys/fd.ts";
@@ -20,14 +20,14 @@ export interface LogEvent {
   readonly error?: unknown;
 }
 
-/** Where events go, and how a file's lines look. */
+/** Where events go, and the format of lines in a file. */
 export type Log = Pick<Config, "log" | "logFormat">;
 
-/** The value of `log` that stands for the journal of systemd. */
+/** The value of `log` that means systemd's journal. */
 export const JOURNAL = "journal";
 const JOURNAL_SOCKET = "/run/systemd/journal/socket";
 
-/** Appends a line when a log is configured. A log that cannot be written never fails what is logged. */
+/** Appends a line when a log is configured. Never throws: a failing log must not fail the operation. */
 export function logEvent(config: Log | undefined, { error, ...fields }: LogEvent): void {
   if (config?.log === undefined) return;
   const entry = {
@@ -39,11 +39,11 @@ export function logEvent(config: Log | undefined, { error, ...fields }: LogEvent
     if (config.log === JOURNAL) sendDatagram(JOURNAL_SOCKET, journalEntry(entry));
     else append(config.log, config.logFormat === "json" ? JSON.stringify(entry) : textLine(entry));
   } catch {
-    // an error itself still reaches the caller on stderr
+    // the caller still gets the error itself on stderr
   }
 }
 
-/** The end of what a record stood for. */
+/** Logs the stop of a container. */
 export function logStop(
   config: Log | undefined,
   { engine, container, instance }: Pick<LogEvent, "engine" | "container" | "instance">,
@@ -65,8 +65,8 @@ function textLine({ time, event, ...fields }: Record<string, unknown>): string {
 }
 
 /**
- * The native protocol of the journal (systemd.io/JOURNAL_NATIVE_PROTOCOL): the whole event as JSON in MESSAGE, and each
- * field by itself. A value has no newline, which would begin another field.
+ * A message in the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): the whole event as JSON in MESSAGE,
+ * and each field separately. Values contain no newline, since that would begin another field.
  */
 export function journalEntry(entry: Record<string, unknown>): string {
   const priority = entry.message === undefined ? 6 : 3;

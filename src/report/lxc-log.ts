@@ -1,4 +1,4 @@
-/** Where the user of LXC looks for the reason of a failure: LXC itself shows a hook's output only at DEBUG. */
+/** Reports errors where users of LXC look for them, because LXC logs the output of hooks only at level DEBUG. */
 import { formatError } from "../errors.ts";
 import type { LxcEnvironment } from "../request/lxc-hook.ts";
 import { type Fd, readText, writeAll } from "../sys/fd.ts";
@@ -8,8 +8,8 @@ import { fstat, isType, list } from "../sys/stat.ts";
 import { displayName } from "../text/names.ts";
 
 /**
- * Runs a hook. When it fails and LXC is the caller, the error goes to LXC's log, as an ERROR line like its own,
- * and to the stderr of lxc-start in the foreground; then it is thrown on.
+ * Runs a hook. When it fails and LXC called it, writes the error to LXC's log, as an ERROR line in LXC's format, and to
+ * the stderr of lxc-start in the foreground; then rethrows it.
  */
 export function reportingToLxc(env: LxcEnvironment, hook: () => void): void {
   try {
@@ -20,7 +20,7 @@ export function reportingToLxc(env: LxcEnvironment, hook: () => void): void {
   }
 }
 
-/** What cannot be written is left alone: the error goes to this process's stderr in any case. */
+/** Ignores failures: the error goes to this process's stderr in any case. */
 function report(container: string, error: unknown): void {
   const text = formatError(error);
   const parent = identifyParent();
@@ -36,25 +36,25 @@ function report(container: string, error: unknown): void {
       }
     }
   } catch {
-    // LXC's own lines still say which hook failed
+    // LXC's own lines still name the hook that failed
   }
 }
 
-/** Through the parent's own open file: its position moves along, so that neither writes over the other. */
+/** Writes through the parent's own open file, whose position both share, so that neither overwrites the other. */
 function write(number: number, line: string): void {
   using file: Fd | undefined = borrowFromParent(number);
   if (!file || (number !== 2 && !isType(fstat(file.number), S_IFREG))) return;
   writeAll(file.number, new TextEncoder().encode(line), `descriptor ${number} of LXC`);
 }
 
-/** LXC's log is what it holds open for appending and keeps from what it executes. */
+/** LXC's log is the file that it has open with O_APPEND and O_CLOEXEC. */
 function isLog(fdinfo: string | undefined): boolean {
   const flags = Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(fdinfo ?? "")?.[1] ?? "0", 8);
   const wanted = O_WRONLY | O_APPEND | O_CLOEXEC;
   return (flags & wanted) === wanted;
 }
 
-/** As LXC writes it: YYYYMMDDhhmmss.mmm, UTC. */
+/** In LXC's format: YYYYMMDDhhmmss.mmm, UTC. */
 function timestamp(now: Date): string {
   return now.toISOString().replace(/[-:TZ]/g, "");
 }

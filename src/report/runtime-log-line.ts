@@ -1,7 +1,7 @@
-/** How runc and crun write an error to the file that `--log` names. Pure. */
+/** The format in which runc and crun write errors to the file that `--log` names. Pure. */
 
 /**
- * The file that the word after `--log` stands for, or undefined where there is none: crun knows `file:PATH`, and
+ * The file that the value of `--log` names; undefined where it names none. crun accepts `file:PATH`, and also
  * `syslog:ID` and `journald:ID`, which are not files.
  */
 export function logFile(runtime: string, word: string | undefined): string | undefined {
@@ -11,7 +11,7 @@ export function logFile(runtime: string, word: string | undefined): string | und
   return word.startsWith("file:") ? word.slice("file:".length) : word;
 }
 
-/** A line, without its end. `format` is what `--log-format` says; absent it is text, which is each runtime's own. */
+/** A line without the newline. `format` is the value of `--log-format`; absent means text, which differs by runtime. */
 export function formatLogLine(
   runtime: string,
   format: string | undefined,
