@@ -1,7 +1,7 @@
 /**
- * Copies of containers by engines that call no hook for them (LXD, Incus). Such a copy takes the root's directory along, on
- * which the container stands that first started on it: the copy would begin with an empty instance of its own, without what
- * the original wrote.
+ * Detects copies of containers that were made by engines which call no hook for it (LXD, Incus). Such a copy would
+ * start on an empty instance of its own, without the changes of the original. The root directory is copied too, and it
+ * carries the name of the container that first started on it.
  */
 import { VeneerError } from "../errors.ts";
 import type { RootRequest } from "../request/root-request.ts";
@@ -18,8 +18,8 @@ import { displayName } from "../text/names.ts";
 const MARK = "trusted.veneer.container";
 
 /**
- * Refuses a copy until there is an instance of its name; notes the container on a directory that has no note. The directory
- * is the one below the base, of which the container sees nothing.
+ * Throws for a copy whose instance does not exist yet; otherwise marks the root directory with the container's name.
+ * The base covers this directory, so the container cannot see the mark.
  */
 export function refuseCopiedRoot(
   store: Store,
@@ -43,6 +43,6 @@ export function refuseCopiedRoot(
     );
   }
   const result = fsetxattr(root.number, MARK, new TextEncoder().encode(container));
-  // a file system without such attributes has no note
+  // a file system without xattrs gets no mark
   if (result !== -(errno.EOPNOTSUPP as number)) check(result, "fsetxattr", directory);
 }

@@ -1,7 +1,7 @@
 /**
- * The root of an LXC container with a user namespace that root starts. Nothing of the container exists at pre-start:
- * so the root is mounted on the host and gets into the container's mount namespace as its copy of that mount; when
- * the container has it as its root, at start-host, it leaves the host's mount table.
+ * The root of an LXC container with a user namespace that root starts. At pre-start nothing of the container exists, so
+ * the root is mounted on the host, and the container's mount namespace gets a copy of that mount. At start-host, when
+ * it is the container's root, it is unmounted on the host.
  */
 
 import { VeneerError } from "../errors.ts";
@@ -32,11 +32,11 @@ import { requireRoot, usernsOfMap } from "../userns/of-container.ts";
 interface Place {
   /** lxc.idmap */
   readonly map?: IdMap;
-  /** the directory that LXC will use as the root */
+  /** the directory that LXC uses as the root */
   readonly target: string;
 }
 
-/** Mounts the root. Throws where other users of the host would reach it, or the container's root would not. */
+/** Mounts the root on the host. Throws when other users could reach it, or the container's root could not. */
 export function startOnHost(
   settings: Settings,
   request: RootRequest,
@@ -74,14 +74,14 @@ export function startOnHost(
     key,
     container: hook.name,
     ...(hook.config !== "" && { bundle: hook.config }),
-    // LXC execs the hook: the parent is the container's monitor, with whose end LXC lets the container end
+    // LXC executes the hook directly, so the parent is the container's monitor; the container ends with it
     ...(monitor && { preparer: monitor }),
     userns,
     mountAt: { kind: "directory", placement: "host", path: directory },
   });
 }
 
-/** As mountinfo will show it. */
+/** The path of a directory as it appears in mountinfo. */
 function canonical(directory: string): string {
   using fd = openDirectory(directory);
   return readlink(fd.path) as string;
@@ -91,12 +91,12 @@ function parent(path: string): string {
   return path.slice(0, path.lastIndexOf("/")) || "/";
 }
 
-/** Users of no id of the container's, in no group. */
+/** A user who has no id of the container's and is in no group of it. */
 const STRANGER: FsIds = { uid: NOBODY, gid: NOBODY };
 
 /**
- * The mount on the host has the container's set-user-ID files, whose ids are those of the container's users: only
- * they and root may reach it.
+ * Throws unless only root and the container's users can reach the mount on the host: it holds set-user-ID files of the
+ * container's users.
  */
 function checkReach(container: string, directory: string, owner: FsIds): void {
   const above = parent(directory);
@@ -113,7 +113,7 @@ function checkReach(container: string, directory: string, owner: FsIds): void {
   }
 }
 
-/** Of two starts at once on one directory the second waits. */
+/** Locks a directory for a start; a second simultaneous start on it waits. */
 function lockPlace(directory: string): Fd {
   const above = parent(directory);
   const fd = openat(AT_FDCWD, above, O_RDONLY | O_DIRECTORY);
@@ -121,12 +121,12 @@ function lockPlace(directory: string): Fd {
   return fd;
 }
 
-/** Milliseconds from pre-start to start-host of another container. */
+/** Milliseconds that another container may take from pre-start to start-host. */
 const START_TIME = 5000;
 
 /**
- * Ephemeral copies (lxc-copy -e) have their original's directory. One mount on another could not be unmounted alone:
- * waits until the one before has left the host. Throws when it stays.
+ * Waits until another container's root is unmounted from the directory; throws when it stays mounted. Ephemeral copies
+ * (lxc-copy -e) use the directory of their original, and a mount below another could not be unmounted separately.
  */
 function waitForPlace(store: Store, key: string, directory: string): void {
   for (const end = Date.now() + START_TIME; isCovered(directory); sleep(5)) {
@@ -153,15 +153,15 @@ function isCovered(directory: string): boolean {
   return fstat(here.number).mountId !== fstat(above.number).mountId;
 }
 
-/** A reboot: the same monitor starts the container again, and there is no post-stop hook. */
+/** Releases the record of before a reboot, for which the same monitor restarts the container without post-stop. */
 function forgetEarlier(store: Store, key: string, monitor: ProcessIdentity): void {
   const old = readRecord(store, key);
   if (old?.preparer.pid === monitor.pid && old.preparer.startTime === monitor.startTime) reclaim(store, old);
 }
 
 /**
- * Takes the root off the host when the container `init` has it: from now on it goes with the container's mount
- * namespace. Does nothing for a container whose root is not on the host. Idempotent.
+ * Unmounts the root on the host once it is the root of the container's process `init`; from then on it disappears with
+ * the container's mount namespace. Does nothing for a container whose root is not on the host. Idempotent.
  */
 export function leaveHost(store: Store, key: string, init: string | undefined): void {
   const record = readRecord(store, key);
@@ -170,13 +170,14 @@ export function leaveHost(store: Store, key: string, init: string | undefined): 
   const process = identify(Number(init));
   if (!process || !isRoot(readMountTable(process.pid) ?? "", record.overlay?.device, target)) return;
   umountQuietly(target, MNT_DETACH | UMOUNT_NOFOLLOW);
-  // not before: what the host still has is to be found by the record
+  // only after the unmount, so that the record leads to a mount that remains on the host
   replaceRecord(store, { ...record, placement: "container", process });
 }
 
 /**
- * Whether a container has the overlay as its root, or as the lower layer of the overlay that LXC puts on it for a
- * copy, which LXC names after the directory: nothing of the container has run by now that could choose that name.
+ * Whether the overlay is the container's root, or the lower layer of the overlay that LXC mounts for an ephemeral copy.
+ * LXC uses the directory as the source of that overlay, which is reliable here: nothing of the container has run yet
+ * that could choose the same source.
  */
 function isRoot(table: string, device: string | undefined, target: string): boolean {
   const roots = parseMountinfo(table).filter((mount) => mount.target === "/" && mount.type === "overlay");

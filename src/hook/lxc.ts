@@ -1,6 +1,6 @@
 /**
- * `veneer hook lxc`: mounts the root at pre-mount, takes it down at post-stop. Pre-mount runs in the container's user
- * namespace where it has one (lxc.idmap): then pre-start mounts the root, and start-host takes the mount off the host.
+ * `veneer hook lxc`: mounts the root at pre-mount and releases it at post-stop. For a container with a user namespace
+ * (lxc.idmap), in which pre-mount runs, pre-start mounts the root on the host and start-host unmounts it there.
  */
 
 import { UsageError, VeneerError } from "../errors.ts";
@@ -32,7 +32,7 @@ import { refuseCopiedRoot } from "./lxc-copies.ts";
 import { leaveHost, startOnHost } from "./lxc-unprivileged.ts";
 import { releaseAtEnd } from "./poststop.ts";
 
-/** Does nothing for a container that names no base. */
+/** Runs the stage that LXC calls. Does nothing for a container that names no base. */
 export function hookLxc(
   settings: Settings,
   requested: RequestOptions,
@@ -63,7 +63,7 @@ export function hookLxc(
   }
 }
 
-/** For a container that gets a user namespace. One that a user starts has its root from pre-mount. */
+/** For containers with a user namespace that root starts. Those of other users get their root at pre-mount. */
 function preStart(settings: Settings, requested: RequestOptions, hook: LxcHook): void {
   if (geteuid() !== 0) return;
   const config = readLxcConfig(hook.config);
@@ -89,7 +89,7 @@ function requestOf(
   return mergeOptions(all, {}, settings.config, hook.name);
 }
 
-/** Runs in the container's mount namespace, the host's root still in view: what is mounted goes with it. */
+/** Runs in the container's mount namespace before its pivot, so mounts made here disappear with that namespace. */
 function preMount(settings: Settings, requested: RequestOptions, hook: LxcHook): void {
   if (inUserNamespace() && isMountedBefore(hook)) return;
   const config = readLxcConfig(hook.config);
@@ -105,13 +105,13 @@ function preMount(settings: Settings, requested: RequestOptions, hook: LxcHook):
     key: key(hook),
     container: hook.name,
     ...(hook.config !== "" && { bundle: hook.config }),
-    // LXC execs the hook: the parent is what becomes the container's first process
+    // LXC executes the hook directly, so the parent becomes the container's first process
     ...(process && { process }),
     mountAt: { kind: "directory", placement: "container", path: target },
   });
 }
 
-/** The name of the original is no name for what an ephemeral copy of it keeps. */
+/** Throws for an ephemeral copy with a persistent upper that has no name: it would get the name of the original. */
 function refuseUnnamedCopy(requested: RequestOptions, hook: LxcHook, config: LxcConfig): void {
   if (!config.ephemeral || !requested.persistent || requested.instance !== undefined) return;
   throw new VeneerError(
@@ -121,7 +121,7 @@ function refuseUnnamedCopy(requested: RequestOptions, hook: LxcHook, config: Lxc
   );
 }
 
-/** A copy of the configuration would have the copy write to the original's instance. */
+/** Throws when the configuration was copied from another container: both would write to the same instance. */
 function refuseCopy({ container, instance }: RequestOptions, hook: LxcHook, config: LxcConfig): void {
   if (container === undefined || container === hook.name || config.ephemeral) return;
   const name = displayName(hook.name);

@@ -1,4 +1,4 @@
-/** Stages of a container's life at which `hook oci` can do nothing for it (OCI runtime specification, config.md). */
+/** Stages of a container at which `hook oci` comes too late (OCI runtime specification, config.md). */
 import { VeneerError } from "../errors.ts";
 import { type BundleConfig, parseBundleConfig } from "../request/oci-config.ts";
 import type { State } from "../request/oci-state.ts";
@@ -11,31 +11,33 @@ import { lstatMaybe, statMaybe } from "../sys/stat.ts";
 const HINT = "configure veneer hook oci at createRuntime (or prestart) and poststop";
 
 /**
- * Where the container has its root already; undefined at prestart and createRuntime, as far as that can be known. The state
- * does not say: crun's is "created" at createRuntime, and runc's at poststart.
+ * The stage of this hook if the container has its root already; undefined at prestart and createRuntime, as far as that
+ * can be determined. The state does not tell: crun's is "created" at createRuntime, and runc's at poststart.
  */
 export function lateStage({ bundle, pid }: State): string | undefined {
-  // after the pivot nothing of the host is there
+  // after the pivot, the host's files are no longer visible
   const seesHost = () => bundle !== undefined && lstatMaybe(`${bundle}/config.json`) !== undefined;
   if (isInContainer(pid)) return seesHost() ? "createContainer" : "startContainer";
   return pid !== undefined && hasPivoted(pid) ? "poststart" : undefined;
 }
 
-/** Before its pivot init has the root that the runtime and its hooks have, in a copy of their mount namespace. */
+/**
+ * Before its pivot, init has the same root directory as the runtime and its hooks, in a copy of their mount namespace.
+ */
 function hasPivoted(pid: number): boolean {
   try {
     const [own, its] = [statMaybe("/"), statMaybe(`/proc/${pid}/root`)];
     return its !== undefined && (its.ino !== own?.ino || its.dev !== own.dev);
   } catch (error) {
-    // who may not look there is told so when the root is to be covered
+    // if this process may not look there, covering the root fails with a better error
     if (isErrno(error, "EACCES", "EPERM", "ESRCH")) return false;
     throw error;
   }
 }
 
 /**
- * Throws for a container that has not been given its base at an earlier stage. At poststart it runs already, and runtimes
- * may let it run: it is ended.
+ * Throws for a container that did not get its base at an earlier stage. Kills it at poststart, when it runs already,
+ * since runtimes may let it continue.
  */
 export function refuseLate(stage: string, { id, pid }: State): never {
   if (stage === "poststart" && pid !== undefined && identify(pid)) killProcess(pid);
@@ -44,14 +46,14 @@ export function refuseLate(stage: string, { id, pid }: State): never {
 }
 
 /**
- * Whether the runtime's init has started this process: at createContainer and startContainer. Then the state's pid counts
- * in the container's process namespace, and /proc may be that of the host, which counts otherwise.
+ * Whether the container's init has started this process, as at createContainer and startContainer. Then the pid in the
+ * state is that in the container's pid namespace, while /proc may still be the host's.
  */
 function isInContainer(pid: number | undefined): boolean {
   return getppid() === pid || Number(readlink("/proc/self")) !== getpid();
 }
 
-/** Throws at poststop of a container that has had its hook at no stage before, and so ran on another root. */
+/** Throws at poststop when the hook did not run at any earlier stage, so that the container ran on another root. */
 export function refusePoststopAlone({ id, bundle }: State): void {
   const hooks = bundle === undefined ? undefined : hooksOf(`${bundle}/config.json`);
   if (!hooks?.poststop?.some(isOurs)) return;

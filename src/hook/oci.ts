@@ -1,4 +1,4 @@
-/** `veneer hook oci`: covers the root at createRuntime or prestart, takes it down at poststop. */
+/** `veneer hook oci`: covers the root at createRuntime or prestart and releases it at poststop. */
 
 import { VeneerError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
@@ -25,7 +25,7 @@ import { usernsOfProcess } from "../userns/of-container.ts";
 import { lateStage, refuseLate, refusePoststopAlone } from "./oci-stage.ts";
 import { releaseAtEnd } from "./poststop.ts";
 
-/** Does nothing for a container that names no base. */
+/** Runs the hook for the state on stdin. Does nothing for a container that names no base. */
 export function hookOci(settings: Settings, requested: RequestOptions): void {
   const state = readState();
   if (isStopped(state)) stop(settings, requested, state);
@@ -39,7 +39,7 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
   const { id, bundle, pid } = state;
   const stage = lateStage(state);
   if (stage !== undefined) {
-    // beside the hook at createRuntime, or the wrapping runtime
+    // a hook at createRuntime or the wrapping runtime has already mounted the root
     if (hasRoot(settings.store, state)) return;
     refuseLate(stage, state);
   }
@@ -59,7 +59,7 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
   const root = rootPath(config, bundle);
   if (requested.instance === undefined) refuseInstanceOfImage(root, asked.instance);
   refuseLabelsOfImage(file, asked);
-  // the hook may stand at prestart and at createRuntime, or beside the wrapping runtime
+  // the hook may be configured at both prestart and createRuntime, or together with the wrapping runtime
   const { store } = settings;
   if (withContext(`look at the root of container ${id}`, () => isCovered(store, pid, root), explainError)) {
     refuseSecondBase(store, state, request.base);
@@ -83,7 +83,7 @@ function begin(settings: Settings, requested: RequestOptions, state: State): voi
   });
 }
 
-/** Two hooks may stand at one container, as with two devices of CDI, but a base is not passed over silently. */
+/** A container may have two of our hooks, as with two CDI devices. Throws when they name different bases. */
 function refuseSecondBase(store: Store, { id, bundle = "" }: State, wanted: BaseRef | undefined): void {
   const other = findRecords(store, id, bundle).find(
     ({ base, version }) =>
@@ -104,7 +104,7 @@ function hasRoot(store: Store, { id, bundle = "" }: State): boolean {
   return findRecords(store, id, bundle).length > 0;
 }
 
-/** Idempotent: a container without a record had no base, or was taken down already. */
+/** Releases the root. Idempotent: a container without a record had no base, or has been released already. */
 function stop(settings: Settings, requested: RequestOptions, state: State): void {
   const record = readRecord(settings.store, recordKey("oci", state.id, state.bundle ?? ""));
   if (!record) {

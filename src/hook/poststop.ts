@@ -13,17 +13,17 @@ import { endAndGoOn } from "../sys/process/background.ts";
 import { programPath } from "../sys/self.ts";
 import { quote } from "../text/quote.ts";
 
-/** The hook that takes down what one record stands for, as config.json has it (JSON text). */
+/** The hook in config.json that releases one record, as JSON text. */
 export function releaseHook(store: Store, key: string): string {
   return JSON.stringify({
     path: programPath(),
     args: ["veneer", "--root", store.root, "--run", store.run, "hook", "oci", "--release", key],
     env: MINIMAL_ENVIRONMENT,
-    // no timeout: with one, crun misses the end of a hook when another child of its ends at the same time
+    // no timeout: with one, crun misses the end of the hook when another of its children ends at the same time
   });
 }
 
-/** Idempotent. Throws when the state on stdin is that of a container which has not stopped. */
+/** Releases the record with that key. Idempotent. Throws when the container in the state on stdin has not stopped. */
 export function releaseByKey(settings: Settings, key: string): void {
   if (!/^[A-Za-z0-9_+.-]{1,128}~[0-9a-f]{16}$/.test(key))
     throw new UsageError(`record ${quote(key)} is not valid`);
@@ -40,8 +40,8 @@ export function releaseByKey(settings: Settings, key: string): void {
 }
 
 /**
- * Takes down what a record stands for at the end of its container. Where there is an upper to delete this does not return:
- * the process ends, and a child deletes it, whatever its size.
+ * Releases a record at the end of its container. When there is an upper to delete, does not return: this process ends,
+ * and a child deletes the upper, however large it is.
  */
 export function releaseAtEnd({ store, config }: Settings, record: UseRecord): void {
   const left = release(store, record, true);

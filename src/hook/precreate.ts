@@ -1,7 +1,7 @@
 /**
- * `veneer hook precreate`: podman's stage before the runtime is called. The proposed config.json comes on stdin
- * and goes, with another root, to stdout (oci-hooks(5)). The overlay is mounted on the host, since nothing
- * of the container exists yet; a poststop hook in config.json takes it down.
+ * `veneer hook precreate`: podman's stage before it calls the runtime. Reads the proposed config.json from stdin and
+ * writes it with another root to stdout (oci-hooks(5)). The overlay is mounted on the host, because nothing of the
+ * container exists yet; a poststop hook that is added to config.json unmounts it.
  */
 
 import { UsageError } from "../errors.ts";
@@ -26,7 +26,7 @@ import { releaseHook } from "./poststop.ts";
 const INPUT = "config.json on stdin";
 const HINT = "veneer hook precreate is started by podman, which gives it the container's config.json";
 
-/** Copies stdin to stdout for a container that names no base. Nothing is written to stdout on failure. */
+/** Copies stdin to stdout unchanged for a container that names no base. Writes nothing to stdout on failure. */
 export function hookPrecreate(settings: Settings, requested: RequestOptions): void {
   const bytes = readAll(0, DOCUMENT_LIMIT, INPUT);
   const text = new TextDecoder().decode(bytes);
@@ -53,7 +53,7 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
   }
   const { store } = settings;
   if (container !== undefined) reclaimEarlier(store, container);
-  // config.json has no id, and --rootfs lets containers share a root path: each start has a name of its own
+  // config.json has no id, and containers may share a root path (--rootfs), so each start gets a key of its own
   const key = recordKey("precreate", container ?? "podman", uniqueSuffix());
   using userns = usernsOfConfig(store, config);
   const target = userns ? paths.mappedPoint(store, key) : paths.rootPoint(store, key);
@@ -66,7 +66,7 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
       },
     ];
   };
-  // podman waits until the runtime has made the container, which is then seen to use the overlay
+  // podman waits until the runtime has created the container; from then on the container itself uses the overlay
   const podman = identify(getppid());
   start(
     settings,
@@ -90,13 +90,13 @@ export function hookPrecreate(settings: Settings, requested: RequestOptions): vo
   );
 }
 
-/** The id where stdin has a container's state: one file of hooks.d may name both precreate and poststop. */
+/** The id if stdin has a container's state instead: one file in hooks.d may name both precreate and poststop. */
 function stoppedContainer(data: unknown): string | undefined {
   const { id, root } = (data ?? {}) as { readonly id?: unknown; readonly root?: unknown };
   return typeof id === "string" && root === undefined ? id : undefined;
 }
 
-/** Takes down what a start left that failed after this hook: then no runtime ran the poststop hook. */
+/** Cleans up after starts that failed after this hook, for which no runtime ran the poststop hook. */
 function reclaimEarlier(store: Store, container: string): void {
   for (const record of listRecords(store, `${container}~`)) {
     if (record.engine === "precreate" && record.container === container && !isLive(record)) {

@@ -1,4 +1,4 @@
-/** `veneer hook KIND`: what engines call at a stage of a container. */
+/** `veneer hook KIND`, which engines call at a stage of a container. */
 import { UsageError } from "../errors.ts";
 import { logEvent } from "../report/event-log.ts";
 import { reportingToLxc } from "../report/lxc-log.ts";
@@ -16,7 +16,7 @@ import { hookOci } from "./oci.ts";
 import { releaseByKey } from "./poststop.ts";
 import { hookPrecreate } from "./precreate.ts";
 
-/** `words` behind `hook`; `env`: LXC's variables. */
+/** Runs a hook. `words` are the arguments after `hook`, `env` has LXC's variables. */
 export function runHook(words: readonly string[], options: GlobalOptions, env: LxcEnvironment): void {
   ignoreBrokenPipes();
   reportingToLxc(env, () => reportingToParent(() => hook(new Arguments(words), options, env)));
