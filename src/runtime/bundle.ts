@@ -1,4 +1,4 @@
-/** What the real runtime is called for: the bundle and its config.json, and whether that names a base. */
+/** The bundle and config.json that the real runtime is called for, and whether they name a base. */
 import { UsageError, VeneerError } from "../errors.ts";
 import { readBundleConfig } from "../request/bundle-text.ts";
 import type { Settings } from "../request/config.ts";
@@ -12,15 +12,15 @@ import { decodeName } from "../text/file-names.ts";
 import { quote } from "../text/quote.ts";
 import type { RealRuntime } from "./real-runtime.ts";
 
-/** Bytes of a config.json. Docker's has 20 thousand. */
+/** Size limit of config.json in bytes. Docker's has about 20 thousand. */
 const CONFIG_LIMIT = 8 * 1024 * 1024;
 
 /** A bundle and its config.json, as the real runtime will find them. */
 export interface Bundle extends Disposable {
   readonly directory: Fd;
-  /** for records: as given, where that is absolute */
+  /** absolute path for records: as given if that is absolute */
   readonly path: string;
-  /** of config.json */
+  /** path of config.json */
   readonly file: string;
   readonly status: Stat;
   readonly text: string;
@@ -29,17 +29,20 @@ export interface Bundle extends Disposable {
 export interface Caller {
   readonly settings: Settings;
   readonly runtime: RealRuntime;
-  /** `veneer run` wrote the annotations, so they are the administrator's own options */
+  /** `veneer run` wrote the annotations, so they count as the administrator's options */
   readonly byHand: boolean;
 }
 
-/** What the real runtime is called for, where that is a container on a base. Throws where it cannot be known. */
+/** A container on a base for which the real runtime is called. */
 export interface Wanted {
   readonly bundle: Bundle;
   readonly config: BundleConfig;
 }
 
-/** Undefined for a container that names no base, and where the real runtime finds no bundle. */
+/**
+ * Reads what a call is for. Undefined for a container that names no base, or where there is no bundle. Throws
+ * VeneerError.
+ */
 export function readWanted({ settings, byHand }: Caller, call: RuntimeCall): Wanted | undefined {
   const bundle = openBundle(call);
   if (!bundle) return undefined;
@@ -49,13 +52,13 @@ export function readWanted({ settings, byHand }: Caller, call: RuntimeCall): Wan
   return config && { bundle, config };
 }
 
-/** Undefined where there is no such directory or no such file. */
+/** Undefined where the directory or the file does not exist. */
 function openBundle(call: RuntimeCall): Bundle | undefined {
   let directory: Fd | undefined;
   try {
     directory = openDirectory(call.bundle ?? ".");
     const path = call.bundle?.startsWith("/") ? call.bundle.replace(/(?<=.)\/+$/, "") : pathOf(directory);
-    // for another name than the default, crun looks in its own working directory
+    // crun resolves any name but the default relative to its working directory
     const { config = "config.json" } = call;
     const inBundle = config === "config.json";
     using fd = openat(inBundle ? directory.number : AT_FDCWD, config, O_RDONLY | O_NONBLOCK);

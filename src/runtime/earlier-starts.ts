@@ -1,7 +1,7 @@
 /**
- * Starts that failed after veneer: the real runtime never made a container, so it never ran the poststop hook. Each
- * start leaves a mark; the next start, of whatever container, looks at some marks and releases the roots of those
- * that failed.
+ * Cleans up after starts that failed in the real runtime: it never created a container, so it never ran the poststop
+ * hook. Each start leaves a mark. Later starts, of any container, check some of the marks and release the roots of
+ * failed starts.
  */
 import { reclaim } from "../start/release.ts";
 import { isLive } from "../store/mounts/liveness.ts";
@@ -13,10 +13,10 @@ import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFREG } from "../sys/fla
 import { isAlive } from "../sys/process.ts";
 import { listFd } from "../sys/stat.ts";
 
-/** Marks that one start looks at. A container that was made removes its mark, so there are seldom as many. */
+/** Most marks that one start checks. There are rarely more, because the release of a container removes its mark. */
 const AT_ONCE = 8;
 
-/** Never fails: what cannot be released stays for `gc`. */
+/** Releases failed starts. Never throws: `gc` releases what this cannot. */
 export function clearFailedStarts(store: Store): void {
   const path = paths.starts(store);
   using directory = openatMaybe(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -25,12 +25,12 @@ export function clearFailedStarts(store: Store): void {
     try {
       if (isDecided(store, key)) unlinkQuietly(key, directory.number);
     } catch {
-      // a record that cannot be read is reported by `gc`
+      // `gc` reports records that cannot be read
     }
   }
 }
 
-/** False while the runtime of that start is still at work. */
+/** False as long as the runtime of that start is still working. */
 function isDecided(store: Store, key: string): boolean {
   const record = readRecord(store, key);
   if (!record) return true;
@@ -39,7 +39,7 @@ function isDecided(store: Store, key: string): boolean {
   return true;
 }
 
-/** Marks a start with this record as under way. */
+/** Creates the mark of a start with this record. */
 export function markStart(store: Store, key: string): void {
   const mark = () => mknodat(AT_FDCWD, paths.startMark(store, key), S_IFREG | 0o600);
   try {

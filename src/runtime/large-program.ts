@@ -1,4 +1,4 @@
-/** Everything but what engines call is in a large program, which this one executes in its place. */
+/** Executes the large program, which has everything that engines do not call. */
 
 import { VeneerError } from "../errors.ts";
 import { ENVIRONMENT_DESCRIPTOR } from "../request/environment.ts";
@@ -13,14 +13,14 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { decodeName } from "../text/file-names.ts";
 
 /**
- * The processor features that its run time needs (x86-64-v2, by the names of /proc/cpuinfo): without them it dies of
- * SIGILL, without a word.
+ * The processor features that Bun needs (x86-64-v2, with their names in /proc/cpuinfo): without them it dies of SIGILL,
+ * without an error message.
  */
 const INSTRUCTIONS = ["ssse3", "sse4_1", "sse4_2", "popcnt"];
 
 function requireProcessor(): void {
   using file = openat(AT_FDCWD, "/proc/cpuinfo", O_RDONLY);
-  // the lines of the first processor; on other architectures no line begins like this
+  // reads the lines of the first processor; on other architectures no line begins with "flags"
   const buffer = new Uint8Array(8192);
   const text = decodeName(buffer.subarray(0, readSome(file.number, buffer, "/proc/cpuinfo")));
   const flags = /^flags\s*: (.*)$/m.exec(text)?.[1]?.split(" ");
@@ -35,7 +35,7 @@ function requireProcessor(): void {
   );
 }
 
-/** The run time of the large program does not start in a deleted directory, where no relative path leads anywhere. */
+/** Leaves a deleted working directory: Bun does not start there, and relative paths lead nowhere anyway. */
 function leaveDeletedDirectory(): void {
   try {
     workingDirectory();
@@ -45,7 +45,7 @@ function leaveDeletedDirectory(): void {
   }
 }
 
-/** Returns only by an exception. Arguments are passed on byte by byte. */
+/** Executes the large program with the same arguments, byte for byte. Throws when it cannot. */
 export function startLargeProgram(): never {
   requireProcessor();
   leaveDeletedDirectory();
@@ -57,7 +57,7 @@ export function startLargeProgram(): never {
   });
 }
 
-/** Returns a descriptor from which the next program reads the variables, byte by byte. */
+/** Returns a descriptor from which the next program reads the environment variables, byte for byte. */
 function handOver(variables: readonly Uint8Array[]): number {
   const file = makeMemoryFile("environment", true);
   for (const variable of variables) {
@@ -68,7 +68,7 @@ function handOver(variables: readonly Uint8Array[]): number {
   return file.number;
 }
 
-/** Beside a program that was built or unpacked; in libexec below the prefix where it is installed. */
+/** The path of the large program: beside `veneer` in a build or archive, in libexec of the prefix when installed. */
 function largeProgram(executable: string): string {
   const directory = executable.slice(0, executable.lastIndexOf("/"));
   const beside = `${directory}/${LARGE_PROGRAM}`;

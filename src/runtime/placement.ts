@@ -6,7 +6,7 @@ import { keepsGroups } from "../sys/mount-here.ts";
 import { fstat, statMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
-/** Throws unless the container gets a new mount namespace, which is copied from the one with the overlay. */
+/** Throws unless the container gets a new mount namespace, as a copy of the one that has the overlay. */
 export function requireOwnNamespace(config: BundleConfig): void {
   const mounts = (config.linux?.namespaces ?? []).filter(({ type }) => type === "mount");
   if (mounts.length === 0) {
@@ -22,8 +22,8 @@ export function requireOwnNamespace(config: BundleConfig): void {
 }
 
 /**
- * Whether mounts made in the container, or by its volumes, shall be visible on the host (config-linux.md,
- * config.md#mounts).
+ * Whether mounts in the container or in its volumes must propagate to the host (config-linux.md, "Rootfs Mount
+ * Propagation"; config.md#mounts).
  */
 function wantsSharedMounts(config: BundleConfig): boolean {
   const isShared = (word: string) => word === "shared" || word === "rshared";
@@ -31,7 +31,7 @@ function wantsSharedMounts(config: BundleConfig): boolean {
   return (config.mounts ?? []).some(({ options }) => options?.some(isShared));
 }
 
-/** Throws where such mounts would be lost in a namespace of veneer's. */
+/** Throws where such mounts would not propagate from a mount namespace of veneer's. */
 export function requireGroups(config: BundleConfig): void {
   if (!wantsSharedMounts(config)) return;
   const why = !keepsGroups()
@@ -46,8 +46,8 @@ export function requireGroups(config: BundleConfig): void {
 }
 
 /**
- * Throws where the root is the directory of config.json or contains it: the runtime would look for the file in the
- * base. The kernel says where both are, without symbolic links.
+ * Throws when the root is the directory of config.json or contains it: the runtime would look for config.json in the
+ * base. Compares the paths from the kernel, which have no symbolic links.
  */
 export function refuseRootAbove(root: Fd, directory: Fd, path: string): void {
   const above = readlink(root.path) ?? "/";
@@ -62,8 +62,8 @@ function holdsBundle(path: string): VeneerError {
 }
 
 /**
- * Throws where a root.path with `..` leads elsewhere for a runtime that shortens the path textually (runc) than for
- * one that asks the kernel (crun).
+ * Throws for a root.path with `..` that means one directory when it is shortened as text (runc) and another when the
+ * kernel resolves it (crun).
  */
 export function refuseTwoRoots(root: Fd, bundle: string, path: string): void {
   if (!path.split("/").includes("..")) return;

@@ -1,4 +1,4 @@
-/** The hook that releases what a container used, and its place in config.json. */
+/** The hook that releases a container's root, and its place in config.json. */
 import { VeneerError } from "../errors.ts";
 import type { Log } from "../report/event-log.ts";
 import { appendToArray, replaceValue } from "../request/bundle-edit.ts";
@@ -7,9 +7,9 @@ import type { UseRecord } from "../store/records.ts";
 import { MINIMAL_ENVIRONMENT } from "../sys/environment.ts";
 import { ownExecutable } from "../sys/self.ts";
 
-/** JSON text. Its arguments save it from reading the record. */
+/** The hook as JSON text. Its arguments hold all it needs, so that it does not have to read the record. */
 function poststopHook(store: Store, { key, ephemeral, instance }: UseRecord, log: Log): string {
-  // no timeout: with one, crun misses the end of a hook when another child of its own ends at the same time
+  // no timeout: with one, crun misses the end of the hook when another of its children ends at the same time
   return JSON.stringify({
     path: ownExecutable(),
     args: [
@@ -27,22 +27,22 @@ function poststopHook(store: Store, { key, ephemeral, instance }: UseRecord, log
   });
 }
 
-/** Where the end is logged, so that the hook reads no configuration for it. */
+/** The arguments for the log, so that the hook does not have to read the configuration. */
 function logWords({ log, logFormat }: Log): string[] {
   return log === undefined ? [] : [logFormat, log];
 }
 
-/** A mount of the container that gets another file as its source. */
+/** A mount of the container whose source is replaced. */
 export interface MovedSource {
-  /** in `mounts` */
+  /** index in `mounts` */
   readonly index: number;
   readonly source: string;
 }
 
 /**
- * What the real runtime reads in place of a bundle's config.json: the text with our hook after those of poststop, and
- * with the sources of mounts that moved; every other byte is unchanged. The result is parsed again and compared
- * before it is used.
+ * The config.json that the real runtime reads instead of the bundle's: with our hook after the other poststop hooks,
+ * and with the sources of the moved mounts replaced. Every other byte is unchanged. Parses the result and throws unless
+ * it differs only where it should.
  */
 export function rewriteConfig(
   text: string,
@@ -66,7 +66,7 @@ interface Document {
   hooks?: { poststop?: unknown[] } | null;
 }
 
-/** Throws unless the two documents differ only where they should. */
+/** Throws unless the documents differ only in our hook and the moved sources. */
 function checkRewritten(before: string, after: string, hook: string, moved: readonly MovedSource[]): void {
   const expected = JSON.parse(before) as Document;
   const found = JSON.parse(after) as Document;
@@ -79,7 +79,9 @@ function checkRewritten(before: string, after: string, hook: string, moved: read
   throw new VeneerError("BAD_EDIT", "config.json could not be edited without changing it");
 }
 
-/** The document with its hooks in one fixed place and order, wherever the edit put them. */
+/**
+ * The document with its hooks in a fixed place and order, to compare documents in which they are in different places.
+ */
 function sorted(document: Document, hooks: Document["hooks"]): object[] {
   const { hooks: _, ...rest } = document;
   return [rest, Object.entries(hooks ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))];

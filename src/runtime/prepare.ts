@@ -32,9 +32,9 @@ import { refuseRootAbove, refuseTwoRoots, requireGroups, requireOwnNamespace } f
 import { type MovedSource, rewriteConfig } from "./poststop.ts";
 
 /**
- * Mounts the root of a container that names a base, in a new mount namespace, which this process enters. On return
- * everything is in place. Does nothing for a pod's sandbox, which has the pod's annotations, and for a container with
- * annotations of ours that name neither base nor instance.
+ * Mounts the root of a container on a base, in a new mount namespace, which this process enters. On return the real
+ * runtime can be executed. Does nothing for a pod's sandbox, whose annotations are meant for the pod's containers, and
+ * for a container whose annotations name neither base nor instance.
  */
 export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, config }: Wanted): void {
   const { settings, runtime } = caller;
@@ -60,7 +60,7 @@ export function prepareContainer(caller: Caller, call: RuntimeCall, { bundle, co
       { op: "bind-file", file, text, target: bundle.file, ...(moved.length > 0 && { exchange: true }) },
     ];
   };
-  // a name of its own for each start: the release of an earlier one may still be under way
+  // each start gets a key of its own, because the release of an earlier one may still be running
   const key = recordKey("runtime", id, `${bundle.path}\0${uniqueSuffix()}`);
   const started = {
     engine: "runtime",
@@ -93,9 +93,9 @@ function requestOf(
   return request && owned ? { ...request, owner, claim: "implied" } : request;
 }
 
-/** The runtime's own refusal comes too late where the other container is just being removed. */
+/** Throws for an id in use: the runtime's own check comes too late when the other container is just being removed. */
 function refuseExisting(runtime: string, id: string, given: string | undefined): void {
-  // other defaults depend on environment variables: if a runtime refuses, the next start clears what it leaves
+  // other defaults depend on environment variables; if the runtime refuses then, the next start cleans up
   const known = runtime === "runc" && geteuid() === 0 && !inUserNamespace() ? "/run/runc" : undefined;
   const root = given ?? known;
   if (root === undefined || !lstatMaybe(`${root}/${id}`)) return;
@@ -117,7 +117,7 @@ function checkRoot(target: string, config: BundleConfig, bundle: Bundle): void {
   refuseRootAbove(root, directory, quote(config.root.path));
 }
 
-/** Mounts of the container whose source is its own config.json: they get the bundle's file, not the rewritten one. */
+/** The mounts whose source is the container's own config.json: they must show the bundle's, not the rewritten one. */
 function movedSources(config: BundleConfig, bundle: Bundle): number[] {
   const { ino, dev } = bundle.status;
   return (config.mounts ?? []).flatMap(({ source, options }, index) => {

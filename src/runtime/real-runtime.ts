@@ -4,22 +4,22 @@ import { S_IFREG } from "../sys/flags.ts";
 import { isExecutable, isType, type Stat, statMaybe } from "../sys/stat.ts";
 
 export interface RealRuntime {
-  /** whose command line it takes: runc, crun or another */
+  /** the runtime whose command line it accepts: runc, crun or another */
   readonly name: string;
   readonly path: string;
 }
 
-/** In this order, for a copy or link whose name stands for no runtime. */
+/** What to look for, in this order, when the name of this program names no runtime. */
 const DEFAULTS = ["runc", "crun"];
 
-/** Where execvp(3) looks when there is no PATH. */
+/** Where execvp(3) searches when PATH is not set. */
 const DEFAULT_PATH = "/bin:/usr/bin";
 
 /**
- * `invoked`: the name that this program was called by: `veneer-runc`, or `runc` for a link in front of the real one.
- * The configuration counts first, then PATH. For a program called by the runtime's own name only what follows it on
- * PATH counts, so that copies of it never call each other in a circle. Any other name, as of a copy that an engine
- * calls by its path, leads to the default runtime. Throws where there is none.
+ * Finds the real runtime: in the configuration, else on PATH. `invoked` is the name by which this program was called:
+ * `veneer-runc`, or `runc` for a link that precedes the real one on PATH. When it was called by the runtime's own name,
+ * only what follows it on PATH counts, so that copies of it never call each other in a circle. Any other name, such as
+ * that of a copy that an engine calls by its path, means the default runtime. Throws where there is none.
  */
 export function findRealRuntime(
   invoked: string,
@@ -42,15 +42,15 @@ export function findRealRuntime(
   });
 }
 
-/** A configured path may lead to another runtime than its name says. */
+/** The runtime whose command line `file` accepts: a configured path may name another runtime than the key. */
 function dialectName(name: string, file: string): string {
   const base = file.slice(file.lastIndexOf("/") + 1);
   return DEFAULTS.includes(base) ? base : name;
 }
 
 /**
- * The first executable of that name on `path` that is not this program (`own`). `behind`: this program was called by that
- * very name, so an executable before it on `path` may be its caller; only one after it is taken.
+ * The first executable of that name on `path` that is not this program (`own`). With `behind`, this program was called
+ * by that very name, and an executable before it on `path` may be its caller, so only one after it counts.
  */
 export function runtimeOnPath(
   name: string,
@@ -75,7 +75,7 @@ function statQuietly(path: string): Stat | undefined {
   try {
     return statMaybe(path);
   } catch {
-    // a directory of PATH that may not be searched
+    // a directory of PATH that this process may not search
     return undefined;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * `veneer-release`: the poststop hook that `veneer-runc` and `veneer-crun` put into config.json. It empties the
- * record, which frees the instance and costs no process; a child that nobody waits for deletes the rest, so that the
- * end of a container takes the same time for any upper. A kill in between leaves the rest to `veneer gc`.
+ * `veneer-release`: the poststop hook that `veneer-runc` and `veneer-crun` put into config.json. It empties the record,
+ * which frees the instance at once. A child that nobody waits for deletes the rest, so that the end of a container
+ * takes the same time whatever the size of its upper. After a kill in between, `veneer gc` deletes the rest.
  */
 import { UsageError } from "../errors.ts";
 import { type Log, logStop } from "../report/event-log.ts";
@@ -23,11 +23,11 @@ interface Release {
   readonly key: string;
   readonly ephemeral: string;
   readonly instance: string;
-  /** where its end is logged */
+  /** where the stop is logged */
   readonly log?: Log;
 }
 
-/** Idempotent. `words` are those that `rewriteConfig` writes after the hook's name. */
+/** Releases a container and exits. Idempotent. `words` are the arguments that `rewriteConfig` gives to the hook. */
 export function releaseContainer(words: readonly string[]): never {
   const release = parse(words);
   const record = release.log && quietly(() => readRecord(release.store, release.key));
@@ -64,7 +64,7 @@ function parse(words: readonly string[]): Release {
   };
 }
 
-/** False where there is no record, or it is empty already. */
+/** Empties a record; false where there is none, or it is empty already. */
 function emptyRecord(path: string): boolean {
   using record = openatMaybe(AT_FDCWD, path, O_WRONLY | O_NOFOLLOW);
   if (!record || fstat(record.number).size === 0) return false;
@@ -81,18 +81,18 @@ function takeDown({ store, key, ephemeral, instance }: Release): void {
     unlinkQuietly(paths.held(store, instance));
   }
   unlinkQuietly(paths.startMark(store, key));
-  // where the container mounts its own config.json, the bundle's file is mounted on it in this namespace
+  // for a container that mounts its own config.json, the bundle's file is mounted over it in this namespace
   umountQuietly(paths.config(store, key), MNT_DETACH | UMOUNT_NOFOLLOW);
   unlinkQuietly(paths.config(store, key));
   unlinkQuietly(paths.record(store, key));
 }
 
-/** Parts that a live rebase has left of the instance while it ran. */
+/** Whether a live rebase has left parts in a generation of the instance. */
 function hasParts(directory: string): boolean {
   return list(directory).some((name) => /^[0-9]/.test(name) && lstatMaybe(`${directory}/${name}/parts`));
 }
 
-/** Becomes the program that merges them; this executable may have any name. */
+/** Executes the program that merges the parts, as `veneer`, because this executable may have any name. */
 function mergeParts({ store, instance }: Release): void {
   if (instance === "" || !hasParts(paths.instance(store, instance))) return;
   const words = ["veneer", "--root", store.root, "--run", store.run, "internal", "merge", instance];
@@ -103,12 +103,12 @@ function quietly<T>(action: () => T): T | undefined {
   try {
     return action();
   } catch {
-    // it stays for `gc`
+    // `gc` deletes it
     return undefined;
   }
 }
 
-/** Somebody has to read what the runtime writes to stdin, however late: crun would die of SIGPIPE. */
+/** Reads stdin to its end, because crun would die of SIGPIPE if nobody read the state that it writes. */
 function drain(): void {
   const buffer = new Uint8Array(65536);
   quietly(() => {

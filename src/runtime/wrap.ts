@@ -1,8 +1,8 @@
 /**
- * The wrapping runtime: called in place of runc or crun, it gives a container its root and becomes the real runtime,
- * in one process. It prepares `create`, `run` and `restore` of a container on a base, and `checkpoint` of a running
- * one; everything else is executed at once. The real runtime gets what the caller passed on: nothing here changes a
- * descriptor, a limit, a signal or the environment.
+ * The wrapping runtime: called instead of runc or crun, it gives a container its root and then executes the real
+ * runtime in the same process. It prepares `create`, `run` and `restore` of a container on a base, and `checkpoint` of
+ * a running one; for everything else it executes the real runtime at once. The real runtime inherits everything from
+ * the caller: nothing here changes descriptors, limits, signals or the environment.
  */
 
 import { formatError, VeneerError } from "../errors.ts";
@@ -21,8 +21,8 @@ import { prepareContainer } from "./prepare.ts";
 import { findRealRuntime, type RealRuntime } from "./real-runtime.ts";
 
 /**
- * `invoked`: the name by which it was called. `words`: its arguments, as bytes. Where `veneer run` calls it, they
- * begin with --veneer-store ROOT RUN CONFIG; an empty word means the default.
+ * Runs the wrapping runtime. `invoked` is the name by which it was called, `words` are its arguments as bytes. When
+ * `veneer run` calls it, they begin with --veneer-store ROOT RUN CONFIG; an empty word means the default.
  */
 export function wrapRuntime(
   invoked: string,
@@ -60,8 +60,7 @@ function prepare(caller: Caller, call: RuntimeCall): void {
     if (wanted) prepareContainer(caller, call, wanted);
     return;
   }
-  // a checkpoint is of a running container: where that is on a base, its root is shown at the path that runtimes
-  // expect
+  // for a checkpoint of a running container on a base, show its root at the path where runtimes expect it
   const { store } = caller.settings;
   if (!hasHiddenRoot(store, call.id)) return;
   unshareMounts();
@@ -87,7 +86,7 @@ function ownWords(
   return { count, options, byHand };
 }
 
-/** The only variable of the caller's that is read. */
+/** PATH, the only environment variable of the caller that is read. */
 function searchPath(): string | undefined {
   const [first] = host.environment("PATH=");
   return first && decodeName(first).slice("PATH=".length);
