@@ -1,4 +1,4 @@
-/** Options of the hooks, read without a parser library: they are in the path of every start. */
+/** Parses the options of hooks, without a parser library because every start does this. */
 import { UsageError } from "../errors.ts";
 import { checkInnerPath, checkName, parseBaseRef, parseSize } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
@@ -12,7 +12,9 @@ export class Arguments {
 
   constructor(readonly all: readonly string[]) {}
 
-  /** The next option's name or the next word; undefined at the end. A pending `=value` is an error. */
+  /**
+   * The next option's name or the next word; undefined at the end. Throws UsageError for a `=value` that was not read.
+   */
   next(): string | undefined {
     if (this.#attached !== undefined)
       throw new UsageError(`option ${quote(this.all[this.#index - 1] ?? "")} takes no value`);
@@ -32,13 +34,13 @@ export class Arguments {
     return value;
   }
 
-  /** What is left. */
+  /** The remaining words. */
   rest(): string[] {
     return this.all.slice(this.#index);
   }
 }
 
-/** Takes one of the options that stand before the command; false when `option` is none of them. */
+/** Reads a global option, which precedes the command; false when `option` is not one. */
 export function readGlobalOption(option: string, args: Arguments, options: GlobalOptions): boolean {
   switch (option) {
     case "--root":
@@ -58,14 +60,14 @@ export function readGlobalOption(option: string, args: Arguments, options: Globa
   }
 }
 
-/** An absolute path without slashes at its end. */
+/** An absolute path, without trailing slashes. */
 function withoutSlashes(path: string): string {
   let end = path.length;
   while (end > 1 && path[end - 1] === "/") end--;
   return path.slice(0, end);
 }
 
-/** Takes one of the options that say what root is wanted; false when `option` is none of them. */
+/** Reads an option that describes the wanted root; false when `option` is not one. */
 export function readRequestOption(option: string, args: Arguments, requested: RequestOptions): boolean {
   switch (option) {
     case "--base":

@@ -1,13 +1,12 @@
 /**
- * Edits to the text of a config.json that leave every other byte as it is: a document that is parsed and written again
- * loses what JavaScript's numbers cannot hold (limits up to 2^64-1 occur). The text must be one that
- * `parseUnambiguous` has taken.
+ * Edits the text of a config.json and leaves every other byte as it is: parsing and writing the document would lose
+ * numbers that JavaScript cannot represent (limits up to 2^64-1 occur). `parseUnambiguous` must have accepted the text.
  */
 import { locate, skipSpace } from "./json-locate.ts";
 
 /**
- * Appends `element` (JSON text) to the array at `path`; objects and the array are made where they are absent or null.
- * Throws where something else is in the way.
+ * Appends `element` (JSON text) to the array at `path`. Creates objects and the array where they are absent or null;
+ * throws where there is a value of another type.
  */
 export function appendToArray(text: string, path: readonly string[], element: string): string {
   for (let depth = path.length; depth >= 0; depth--) {
@@ -22,14 +21,14 @@ export function appendToArray(text: string, path: readonly string[], element: st
     const [key, ...inner] = rest;
     const added = key === undefined ? element : `${JSON.stringify(key)}:${wrap(inner, element)}`;
     const isEmpty = skipSpace(text, start + 1) === end - 1;
-    // behind the last one: an array keeps its order, and a parser that took the first of two keys would take it too
+    // after the last one: an array keeps its order, and a parser that takes the first of two keys takes this one too
     const at = isEmpty ? start + 1 : lastEnd(text, end - 1);
     return text.slice(0, at) + (isEmpty ? "" : ",") + added + text.slice(at);
   }
   throw new Error("the document is empty");
 }
 
-/** Replaces the value at `path`, which must be there, by `value` (JSON text). */
+/** Replaces the value at `path`, which must exist, with `value` (JSON text). */
 export function replaceValue(text: string, path: readonly (string | number)[], value: string): string {
   const span = locate(text, path);
   if (!span) throw new Error(`there is no ${path.join(".")}`);
@@ -41,7 +40,7 @@ function wrap(path: readonly string[], element: string): string {
   return path.reduceRight((inner, key) => `{${JSON.stringify(key)}:${inner}}`, `[${element}]`);
 }
 
-/** The position just behind the last character before `from` that is not white space. */
+/** The position after the last non-space character before `from`. */
 function lastEnd(text: string, from: number): number {
   let at = from;
   while (" \t\r\n".includes(text[at - 1] ?? "x")) at--;

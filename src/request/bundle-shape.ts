@@ -1,4 +1,4 @@
-/** The fields of config.json that decide something here, or that an edit touches (config.md, config-linux.md). */
+/** The fields of config.json that we read or edit (config.md, config-linux.md). */
 import { VeneerError } from "../errors.ts";
 import { AmbiguousJson, type Shape, shapeOf } from "./json-check.ts";
 
@@ -34,8 +34,8 @@ export const CONFIG_SHAPE: Shape = shapeOf({
 const REWRITE = "write it again with a JSON library; the container was not started";
 
 /**
- * The error for what `parseUnambiguous` throws about the text of the document `name`. The message of a parser is cut
- * short, since it may quote the text. `hint`: for a text that is no JSON at all.
+ * Converts an error of `parseUnambiguous` about the text of the document `name`. Truncates the parser's message, since
+ * it may quote the text. `hint` is for a text that is not JSON at all.
  */
 export function unusable(name: string, text: string, cause: unknown, hint = REWRITE): VeneerError {
   if (text.trim() === "") return new VeneerError("BAD_DOCUMENT", `${name} is empty`, { hint });

@@ -1,4 +1,4 @@
-/** A bundle's config.json as the wrapping runtime reads it: parsed where every runtime reads it alike, else refused. */
+/** How the wrapping runtime reads config.json: refuses a text that different parsers would read differently. */
 import validateBundleConfig from "../generated/oci-config.js";
 import { checkDocument } from "../store/check-document.ts";
 import { CONFIG_SHAPE, unusable } from "./bundle-shape.ts";
@@ -26,7 +26,7 @@ export function readBundleConfig(text: string, name: string, environment: boolea
   return checkDocument<BundleConfig>(data, name, validateBundleConfig);
 }
 
-/** Of a document whose types nobody has checked yet. */
+/** Whether a document names a base or an instance, or might. Its types have not been checked yet. */
 function names(data: unknown, environment: boolean): boolean {
   const { annotations, process } = (data ?? {}) as Record<string, unknown>;
   if (isObject(annotations) && Object.keys(annotations).some((key) => key.startsWith(PREFIX))) return true;
@@ -39,9 +39,9 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Whether the text could name a base to any parser. A string of JSON has its characters as they are or as escapes, and
- * none of the short escapes (\" \\ \/ \b \f \n \r \t) is a letter, a dot or an underscore. So without \uXXXX a key or
- * variable that begins with one of ours stands in the text as it is. The answer "yes" decides nothing: then it is parsed.
+ * Whether any parser could find a base named in the text. Characters of a JSON string are written as they are or as
+ * escapes, and none of the short escapes (\" \\ \/ \b \f \n \r \t) is a letter, a dot or an underscore. So without
+ * \uXXXX, our keys and variables appear in the text literally. When the answer is yes, the text is parsed to find out.
  */
 function mayName(text: string, environment: boolean): boolean {
   const plain = text.includes("\\u")

@@ -1,4 +1,4 @@
-/** /etc/veneer/config.json. Absent is fine. */
+/** /etc/veneer/config.json, which need not exist. */
 import { UsageError, VeneerError } from "../errors.ts";
 import validateConfig from "../generated/config.js";
 import { parseDocument } from "../store/document.ts";
@@ -20,16 +20,16 @@ export interface Config {
   readonly mask: readonly string[];
   /** paths of real runtimes, by name */
   readonly runtimes: Readonly<Record<string, string>>;
-  /** patterns of what annotations may name */
+  /** patterns of bases and instances that annotations may name */
   readonly annotations: Nameable;
-  /** patterns of what a container's environment may name */
+  /** patterns of bases and instances that a container's environment may name */
   readonly environment: Nameable;
   /** file to which starts, stops and failures are appended */
   readonly log?: string;
   readonly logFormat: "text" | "json";
-  /** copy a base for a user namespace where it cannot be idmapped */
+  /** whether to copy a base for a user namespace where it cannot be idmapped */
   readonly shiftedCopy: boolean;
-  /** make files that are the same in several layers one */
+  /** whether to share identical files between layers */
   readonly shareFiles: boolean;
 }
 
@@ -54,7 +54,7 @@ export interface ConfigFile extends Partial<Omit<Config, "annotations" | "enviro
   environment?: Partial<Nameable>;
 }
 
-/** What the keys are when nobody sets them; the schema says the same. */
+/** The default values; the schema has the same. */
 const DEFAULTS = {
   root: DEFAULT_ROOT,
   run: DEFAULT_RUN,
@@ -69,8 +69,8 @@ const DEFAULTS = {
 } as const;
 
 /**
- * The file's content; {} where there is none, which is an error for one that was `named`. Throws when it is not
- * valid, naming the nearest known key.
+ * The contents of the file; {} where it does not exist. Throws when it is invalid, with the nearest known key in the
+ * hint, and when a file that the user `named` does not exist.
  */
 export function readConfigFile(path: string, named = false): ConfigFile {
   const text = readText(path);
@@ -83,7 +83,7 @@ export function readConfigFile(path: string, named = false): ConfigFile {
   return text === undefined ? {} : parseConfigFile(text, path);
 }
 
-/** Like {@link readConfigFile}, of its text. */
+/** Like {@link readConfigFile}, but for its text. */
 export function parseConfigFile(text: string, path: string): ConfigFile {
   try {
     return parseDocument<ConfigFile>(text, path, validateConfig);
@@ -101,7 +101,9 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   }
 }
 
-/** Options win over the configuration file, which wins over the `defaults`. Reads no environment. */
+/**
+ * The settings: options take precedence over the configuration file, and that over `defaults`. Reads no environment.
+ */
 export function readSettings(options: GlobalOptions, defaults: DefaultPaths = defaultPaths()): Settings {
   return settingsOf(
     readConfigFile(options.config ?? defaults.config, options.config !== undefined),
@@ -110,7 +112,7 @@ export function readSettings(options: GlobalOptions, defaults: DefaultPaths = de
   );
 }
 
-/** Pure. */
+/** Like {@link readSettings}, for the contents of the file. Pure. */
 export function settingsOf(file: ConfigFile, options: GlobalOptions, defaults: DefaultPaths): Settings {
   return {
     store: { root: options.root ?? file.root ?? defaults.root, run: options.run ?? file.run ?? defaults.run },

@@ -1,4 +1,4 @@
-/** Where the store of a user without root is. Reads no environment: hooks get that of an image. */
+/** Where the store of a user without root is. Reads no environment, because hooks may get that of an image. */
 import { DEFAULT_CONFIG, DEFAULT_ROOT, DEFAULT_RUN } from "../store/paths.ts";
 import { readText } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
@@ -14,8 +14,8 @@ export interface DefaultPaths {
 export const ROOT_PATHS: DefaultPaths = { root: DEFAULT_ROOT, run: DEFAULT_RUN, config: DEFAULT_CONFIG };
 
 /**
- * The user for whom this process acts, who is not root: itself, or who its user namespace's root is outside,
- * as under `podman unshare`. Undefined for the machine's root.
+ * The uid of the user for whom this process acts: its own or, for root of a user namespace as under `podman unshare`,
+ * the uid that this root has outside. Undefined for the machine's root.
  */
 export function actingUser(): number | undefined {
   const uid = geteuid();
@@ -24,8 +24,8 @@ export function actingUser(): number | undefined {
 }
 
 /**
- * The defaults of root, or of the user for whom this process acts. A user namespace whose root has no account is
- * that of a container with an operating system of its own, in which root is root.
+ * The defaults for root, or for the user for whom this process acts. A user namespace whose root has no account outside
+ * belongs to a container with an operating system of its own, where root gets root's defaults.
  */
 export function defaultPaths(): DefaultPaths {
   const uid = actingUser();
@@ -38,7 +38,7 @@ export function defaultPaths(): DefaultPaths {
   };
 }
 
-/** An account's home directory, from passwd(5). */
+/** The home directory of an account, from passwd(5). */
 export function homeOf(uid: number): string | undefined {
   for (const line of (readText("/etc/passwd") ?? "").split("\n")) {
     const fields = line.split(":");
@@ -47,7 +47,7 @@ export function homeOf(uid: number): string | undefined {
   return undefined;
 }
 
-/** What the environment of a person's command says (XDG Base Directory Specification), for a user. */
+/** The paths for a user according to the environment of a command (XDG Base Directory Specification). */
 export function pathsOfEnvironment(
   uid: number,
   env: Readonly<Record<string, string | undefined>>,

@@ -1,15 +1,15 @@
-/** What Docker's containers look like to a runtime: it says nowhere that it is Docker. */
+/** How a runtime recognizes Docker's containers: config.json does not name the engine. */
 import { type Owner, ownerAt } from "../store/owners.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import type { BundleConfig } from "./oci-config.ts";
 import type { RequestOptions } from "./root-request.ts";
 
-/** Files that Docker binds into every container, its own or those of the one whose network it shares. */
+/** Files that Docker bind mounts into every container: its own, or those of a container whose network it shares. */
 const BOUND = /^(\/.*\/containers)\/[0-9a-f]{64}\/(?:hosts|hostname|resolv\.conf)$/;
 
 /**
- * Docker's container of this id, when it is one: Docker keeps DATA-ROOT/containers/ID from `docker create` to
- * `docker rm`. Undefined for the containers of other engines.
+ * The owner for a Docker container with this id; undefined for containers of other engines. Docker keeps
+ * DATA-ROOT/containers/ID from `docker create` to `docker rm`.
  */
 export function dockerOwner(config: BundleConfig, id: string): Owner | undefined {
   if (!/^[0-9a-f]{64}$/.test(id)) return undefined;
@@ -23,8 +23,8 @@ export function dockerOwner(config: BundleConfig, id: string): Owner | undefined
 }
 
 /**
- * The instance that takes a Docker container's writes: they last until `docker rm`, unless the container asks
- * for something else. Undefined where it does.
+ * The request with an instance for a Docker container's changes, which last until `docker rm`. Undefined when the
+ * container asks for something else.
  */
 export function ownedInstance(requested: RequestOptions, id: string): RequestOptions | undefined {
   if (requested.base === undefined || requested.instance !== undefined) return undefined;

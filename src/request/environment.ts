@@ -1,6 +1,6 @@
-/** Variables of the caller. */
+/** The environment variables of the caller. */
 
-/** Of NAME=VALUE each; of two of one name the first, as getenv(3) finds it. */
+/** Parses NAME=VALUE entries. The first of several entries with one name counts, as in getenv(3). */
 export function readVariables(entries: Iterable<string>): Readonly<Record<string, string>> {
   const variables: Record<string, string> = Object.create(null);
   for (const text of entries) {
@@ -12,7 +12,7 @@ export function readVariables(entries: Iterable<string>): Readonly<Record<string
 }
 
 /**
- * Names the descriptor by which the large program gets its caller's variables, each with a NUL behind it. They are no
- * environment of its own, where they could reach its run time, its allocator and its linker.
+ * Names the descriptor from which the large program reads its caller's variables, each followed by a NUL. They are not
+ * its own environment, where they could affect its run time, allocator and dynamic linker.
  */
 export const ENVIRONMENT_DESCRIPTOR = "VENEER_ENVIRONMENT_DESCRIPTOR";

@@ -1,13 +1,13 @@
 /**
- * Annotations that came with an image: podman copies those of an image's manifest into config.json, where nothing tells
- * them from what the user of the engine wrote. Who made an image has no say in whose files it gets.
+ * Annotations from an image: podman copies those of the manifest into config.json, where they look like those that the
+ * user wrote. An image's author must not be able to choose whose files its containers get.
  */
 import { VeneerError } from "../errors.ts";
 import { readText } from "../sys/fd.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
-/** root.path where the engine keeps images in containers/storage: that storage, and the container's layer. */
+/** root.path of engines that use containers/storage: captures the storage and the container's layer. */
 const ROOT = /^(\/.+)\/(?:overlay\/([0-9a-f]{64})\/merged|vfs\/dir\/([0-9a-f]{64}))$/;
 
 const ID = /^[0-9a-f]{64}$/;
@@ -18,8 +18,8 @@ interface StoredContainer {
 }
 
 /**
- * Throws where the image itself, of the container whose root is at `root`, names the instance: an annotation of that name
- * and value in its manifest. Throws too where the manifest is not where the storage should have it.
+ * Throws when the manifest of the image of the container at `root` has the annotation that names this instance. Also
+ * throws when the storage does not have the manifest where it should be.
  */
 export function refuseInstanceOfImage(root: string, instance: string | undefined): void {
   const [, storage, overlay, vfs] = ROOT.exec(root) ?? [];
@@ -35,12 +35,13 @@ export function refuseInstanceOfImage(root: string, instance: string | undefined
   });
 }
 
-/** Where umoci notes of which image it made a bundle: umoci-unpack(1). */
+/** The file in which umoci records the image of a bundle (umoci-unpack(1)). */
 const UMOCI = "umoci.json";
 
 /**
- * Throws where a bundle is one of umoci's and its annotations ask for anything: umoci makes annotations of an image's
- * labels (conversion.md of the image specification), and nothing tells them from others. `file`: its config.json.
+ * Throws when umoci made the bundle and its annotations ask for anything: umoci converts an image's labels to
+ * annotations (conversion.md of the OCI image specification), which then look like any other. `file` is the bundle's
+ * config.json.
  */
 export function refuseLabelsOfImage(file: string, asked: object): void {
   const isAsked = Object.values(asked).some((value) => value !== undefined);
@@ -54,7 +55,7 @@ export function refuseLabelsOfImage(file: string, asked: object): void {
   );
 }
 
-/** Containers that go with their end have a list of their own. */
+/** Containers that are removed when they end are in the second list. */
 const LISTS = ["containers.json", "volatile-containers.json"];
 
 function imageOf(directory: string, layer: string): string | undefined {

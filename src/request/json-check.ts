@@ -1,21 +1,21 @@
 /**
- * Whether a JSON text means the same to every parser that will read it. Go's encoding/json merges keys that occur
- * twice or differ in case alone and stops behind the first value; yajl takes the first of two keys, C strings end at a
- * NUL; JavaScript takes the last. One pass, linear in the text; the grammar itself is JSON.parse's to check.
+ * Whether all parsers that will read a JSON text read it alike. Go's encoding/json merges keys that occur twice or
+ * differ only in case, and stops after the first value. yajl takes the first of two equal keys, and C strings end at a
+ * NUL. JavaScript takes the last of two keys. One pass, linear in the text. JSON.parse checks the grammar.
  */
 
-/** Fields of an object that matter; keys of other case are then taken for them by Go. See {@link shapeOf}. */
+/** The fields of an object that matter. Go also accepts them in other case. Created by {@link shapeOf}. */
 export interface Shape {
-  /** null: whose value has no shape */
+  /** null for a field whose value has no shape */
   readonly fields: ReadonlyMap<string, Shape | null>;
-  /** as Go compares them, by their length */
+  /** case-folded as in Go, indexed by length */
   readonly folded: readonly (readonly string[] | undefined)[];
 }
 
-/** A shape by the names of its fields; null for those whose value has none. */
+/** Makes a shape from the names of its fields; null for a field whose value has no shape. */
 export function shapeOf(fields: Readonly<Record<string, Shape | null>>): Shape {
   const folded: string[][] = [];
-  // what folds to one ASCII letter is one character, so equal keys have the same length
+  // only single characters fold to an ASCII letter, so keys that Go considers equal have the same length
   for (const name of Object.keys(fields)) folded[name.length] = [...(folded[name.length] ?? []), fold(name)];
   return { fields: new Map(Object.entries(fields)), folded };
 }
@@ -23,21 +23,21 @@ export function shapeOf(fields: Readonly<Record<string, Shape | null>>): Shape {
 /** Deepest nesting of a document; config.json has 8 levels. */
 export const DEPTH_LIMIT = 64;
 
-/** A line this far in has a value in DEPTH_LIMIT levels, or is the end of one. */
+/** In the indented form, a line that is indented this far is nested in DEPTH_LIMIT levels. */
 const TOO_DEEP = `\n${" ".repeat(DEPTH_LIMIT)}`;
 
-/** What makes a document ambiguous, in words. */
+/** The message says what makes the document ambiguous. */
 export class AmbiguousJson extends Error {}
 
 /**
- * The parsed text. Throws AmbiguousJson where parsers disagree about it, SyntaxError where it is not JSON. `shape`
- * says which objects have fields that matter, through arrays.
+ * Parses a text. Throws AmbiguousJson when parsers would read it differently, SyntaxError when it is not JSON. `shape`
+ * describes the objects whose fields matter, also inside arrays.
  */
 export function parseUnambiguous(text: string, shape: Shape): unknown {
   return parseOrdinary(text, shape) ?? parseWithCare(text, shape);
 }
 
-/** Longer texts are left to {@link parseWithCare}, which takes no memory in proportion to them. */
+/** Longer texts go to {@link parseWithCare}, whose memory does not grow with the text. */
 const ORDINARY = 1 << 20;
 
 /**
@@ -101,7 +101,7 @@ const CLOSE_OBJECT = 125;
 const OPEN_ARRAY = 91;
 const CLOSE_ARRAY = 93;
 
-/** Returns the position behind the value at `at`. */
+/** Checks the value at `at`. Returns the position after it. */
 function checkValue(check: Check, at: number, shape: Shape | null | undefined, depth: number): number {
   const { text } = check;
   const first = text.charCodeAt(at);
@@ -156,7 +156,9 @@ function repeated(keys: readonly string[]): string | undefined {
   return keys.find((key) => seen.size === seen.add(key).size);
 }
 
-/** Of a member's value; null or undefined for one that does not matter. Throws for a key that only Go takes for a field. */
+/**
+ * The shape of a member's value; null or undefined if it has none. Throws for a key that only Go accepts as a field.
+ */
 function fieldShape(shape: Shape | null | undefined, key: string): Shape | null | undefined {
   if (!shape) return undefined;
   const inner = shape.fields.get(key);
@@ -167,12 +169,12 @@ function fieldShape(shape: Shape | null | undefined, key: string): Shape | null 
   throw new AmbiguousJson(`the key ${JSON.stringify(key)}, which some runtimes take for ${field}`);
 }
 
-/** Keys that Go compares as equal: among them are U+212A for k and U+017F for s. */
+/** Folds a key as Go does, where U+212A equals k and U+017F equals s. */
 function fold(key: string): string {
   return key.toUpperCase().toLowerCase();
 }
 
-/** Position behind the string at `at`. */
+/** Checks a string. Returns the position after it. */
 function checkString(check: Check, from: number): number {
   const { text } = check;
   let at = from;

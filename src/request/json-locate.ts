@@ -1,4 +1,4 @@
-/** Where a value stands in a JSON text, for edits that leave every other byte as it is. Linear in the text. */
+/** Locates values in a JSON text, for edits that leave every other byte as it is. Linear in the text. */
 
 export interface Span {
   readonly start: number;
@@ -6,12 +6,12 @@ export interface Span {
 }
 
 /**
- * The value at `path` (keys and indexes) of a text that {@link parseUnambiguous} has taken; undefined where there is
- * none.
+ * Locates the value at `path` (keys and indexes) in a text that {@link parseUnambiguous} has accepted; undefined where
+ * there is none.
  */
 export function locate(text: string, path: readonly (string | number)[]): Span | undefined {
   let start = skipSpace(text, 0);
-  // nothing stands behind the document
+  // nothing but white space follows the document
   if (path.length === 0) return { start, end: start + text.slice(start).trimEnd().length };
   if (!path.every((step) => mayHave(text, step))) return undefined;
   for (const step of path) {
@@ -22,12 +22,12 @@ export function locate(text: string, path: readonly (string | number)[]): Span |
   return { start, end: valueEnd(text, start) };
 }
 
-/** Whether a key could occur: one that is written without a backslash stands in the text as it is. */
+/** Whether a key could occur: without backslashes in the text, keys appear literally. */
 function mayHave(text: string, step: string | number): boolean {
   return typeof step === "number" || text.includes(`"${step}"`) || text.includes("\\");
 }
 
-/** Where the value of an object's member begins. */
+/** The position where the value of an object's member begins. */
 function member(text: string, object: number, key: string): number | undefined {
   if (text[object] !== "{") return undefined;
   for (let at = skipSpace(text, object + 1); text[at] === '"'; ) {
@@ -52,7 +52,7 @@ function element(text: string, array: number, index: number): number | undefined
   return at;
 }
 
-/** The position behind the value that begins at `start`. */
+/** The position after the value that begins at `start`. */
 function valueEnd(text: string, start: number): number {
   const first = text[start];
   if (first === '"') return stringEnd(text, start);
@@ -73,7 +73,7 @@ function valueEnd(text: string, start: number): number {
 
 function stringEnd(text: string, start: number): number {
   for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
-    // only in a text that nobody parsed
+    // only in a text that was not parsed before
     if (at < 0) return text.length;
     let first = at;
     while (text[first - 1] === "\\") first--;
@@ -81,7 +81,7 @@ function stringEnd(text: string, start: number): number {
   }
 }
 
-/** The position of the first character from `from` on that is not white space. */
+/** The position of the first non-space character at or after `from`. */
 export function skipSpace(text: string, from: number): number {
   let at = from;
   while (" \t\r\n".includes(text[at] ?? "x")) at++;

@@ -1,4 +1,4 @@
-/** A container's configuration file as LXC reads it (lxc.container.conf(5)): line by line, includes in place. */
+/** A container's configuration file, read as LXC does (lxc.container.conf(5)): line by line, with includes in place. */
 
 import { isErrno } from "../sys/errno.ts";
 import { readText } from "../sys/fd.ts";
@@ -29,12 +29,12 @@ export interface Line {
   readonly file: string;
 }
 
-/** What is set on the command line (`-s`) is not in the file and cannot be seen. */
+/** Reads a configuration file and its includes. Does not see what `-s` on LXC's command line sets. */
 export function readLxcConfig(path: string): LxcConfig {
   return lxcConfigOf(path === "" ? [] : readLines(path, LINE));
 }
 
-/** What the lines of a file and of its includes come to. Pure. */
+/** The configuration that the lines of a file and its includes result in. Pure. */
 export function lxcConfigOf(lines: Iterable<Line>): LxcConfig {
   let rootfs = "";
   let idmap: LxcConfig["idmap"];
@@ -48,7 +48,7 @@ export function lxcConfigOf(lines: Iterable<Line>): LxcConfig {
     else if (key === "idmap") idmaps.push(value);
     else if (key === "hook.pre-mount") preMount = value !== "" && (preMount || isOurHook(value));
     else if (key === "rootfs.options") {
-      // the last line counts: an empty one takes back what LXD and Incus write
+      // the last line counts; an empty value resets what LXD and Incus write
       const isMapped = value.split(",").some((item) => item.startsWith("idmap="));
       idmap = isMapped ? { options: value, file } : undefined;
     } else if (key === "environment") {
@@ -61,14 +61,14 @@ export function lxcConfigOf(lines: Iterable<Line>): LxcConfig {
   return { rootfs, ephemeral, preMount, environment, ...(idmap && { idmap }), ...(map && { map }) };
 }
 
-/** Bounds a circle of includes, which LXC itself does not survive. */
+/** A limit for circular includes, which LXC itself does not survive. */
 const MAX_FILES = 256;
 
-/** Lines of the keys that count, found in one pass: common.conf is long and this is in the path of every start. */
+/** Finds the lines of relevant keys in one pass, because common.conf is long and every start reads it. */
 const LINE =
   /^[ \t]*lxc\.(include|rootfs\.path|rootfs\.options|ephemeral|environment|idmap|hook\.pre-mount)[ \t]*=(.*)$/gm;
 
-/** All lines of a file and of what it includes, in order. Not for the path of a start. */
+/** All lines of a file and its includes, in order. Too slow for a start. */
 export function readAllLines(path: string): Line[] {
   return [...readLines(path, /^[ \t]*lxc\.([A-Za-z0-9_.-]+)[ \t]*=(.*)$/gm)];
 }
@@ -87,7 +87,7 @@ function* readLines(path: string, pattern: RegExp, budget = { files: MAX_FILES }
   }
 }
 
-/** Undefined for a directory. What cannot be read is left out: LXC has read it before, or says so itself. */
+/** Undefined for a directory. Skips unreadable files: LXC has read them before, or reports them itself. */
 function readFile(path: string): string | undefined {
   try {
     return readText(path) ?? "";
@@ -98,7 +98,7 @@ function readFile(path: string): string | undefined {
   }
 }
 
-/** lxc.include takes a directory too, for all *.conf files in it. */
+/** The *.conf files of a directory, which lxc.include accepts as well. */
 function filesIn(directory: string): string[] {
   const path = directory.replace(/\/+$/, "");
   try {

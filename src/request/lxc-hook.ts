@@ -1,4 +1,4 @@
-/** What LXC tells a hook: in the environment, and with lxc.hook.version 0 in arguments (lxc.container.conf(5)). */
+/** What LXC passes to a hook: in the environment, and with lxc.hook.version 0 in arguments (lxc.container.conf(5)). */
 import { UsageError, VeneerError } from "../errors.ts";
 import type { Store } from "../store/paths.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -13,34 +13,39 @@ import { quote } from "../text/quote.ts";
 import { defaultPaths, ROOT_PATHS } from "./default-paths.ts";
 import type { LxcConfig } from "./lxc-config.ts";
 
-/** LXC's variables: all that a hook reads of its environment. */
+/** LXC's variables, the only part of the environment that a hook reads. */
 export type LxcEnvironment = Readonly<Record<string, string | undefined>>;
 
 export interface LxcHook {
   readonly name: string;
   /** pre-mount, post-stop, … */
   readonly type: string;
-  /** lxc.rootfs.path, for most storage without its type */
+  /** lxc.rootfs.path, without its type for most kinds of storage */
   readonly rootfs: string;
   /** the container's configuration file; empty when there is none */
   readonly config: string;
 }
 
-/** lxc.hook.clone: with lxc.hook.version 0 the words are NAME, `lxc`, `clone` and those of lxc-copy's command line. */
+/**
+ * Whether this is lxc.hook.clone. With lxc.hook.version 0, `extra` is NAME, `lxc`, `clone` and arguments of lxc-copy.
+ */
 export function isCloneHook(env: LxcEnvironment, extra: readonly string[]): boolean {
   return env.LXC_HOOK_TYPE === "clone" || (env.LXC_HOOK_TYPE === undefined && extra[2] === "clone");
 }
 
 const PLACE = "set it as lxc.hook.pre-mount and lxc.hook.post-stop in the container's configuration";
 
-/** `extra` are the words after the options: NAME, `lxc` and the type with lxc.hook.version 0, none with 1. */
+/**
+ * Reads what LXC passes to a hook. `extra` are the words after the options: NAME, `lxc` and the type with
+ * lxc.hook.version 0, none with version 1. Throws UsageError when LXC did not call this.
+ */
 export function readLxcHook(env: LxcEnvironment, extra: readonly string[]): LxcHook {
   const name = env.LXC_NAME;
   const type = env.LXC_HOOK_TYPE ?? extra.at(-1);
   if (!name || !type) {
     throw new UsageError("veneer hook lxc was called without a container's name or a hook's type", PLACE);
   }
-  // LXC hands the name to a shell there, and it may have been read as options above
+  // LXC passes the name to a shell in this version, and it may have been parsed as options above
   if (env.LXC_HOOK_TYPE === undefined && !isPlainName(name)) {
     throw new UsageError(
       `container name ${quote(name)} is not safe with lxc.hook.version 0`,
@@ -51,8 +56,8 @@ export function readLxcHook(env: LxcEnvironment, extra: readonly string[]): LxcH
 }
 
 /**
- * The directory that the overlay goes on: the one that LXC will use as the root or, for an ephemeral copy
- * (lxc-copy -e), the one on which LXC stacks an overlay of its own. Throws for storage without a directory.
+ * The directory to mount the overlay on: the one that LXC uses as the root or, for an ephemeral copy (lxc-copy -e), the
+ * one on which LXC mounts an overlay of its own. Throws for storage that is not a directory.
  */
 export function rootfsDirectory(hook: LxcHook, config: LxcConfig): string {
   const overlay = [hook.rootfs, config.rootfs].find((path) => /^overlay(fs)?:/.test(path));
@@ -75,7 +80,7 @@ function lowerOf(hook: LxcHook, path: string, config: LxcConfig): string {
   );
 }
 
-/** Whether the root has an overlay of ours already: pre-start has mounted it, on the host (hook/lxc-unprivileged.ts). */
+/** Whether pre-start has already mounted an overlay of ours on the root, on the host (hook/lxc-unprivileged.ts). */
 export function isMountedBefore(hook: LxcHook): boolean {
   const overlay = /^overlay(?:fs)?:(.*):[^:]*$/.exec(hook.rootfs)?.[1];
   const path = overlay ?? hook.rootfs.replace(/^dir:/, "");
@@ -84,7 +89,7 @@ export function isMountedBefore(hook: LxcHook): boolean {
   const id = Number(fstat(directory.number).mountId);
   const mount = parseMountinfo(readMountinfo("self") ?? "").find((entry) => entry.id === id);
   if (mount?.type !== "overlay" || !mount.source.startsWith("veneer:")) return false;
-  // records are out of reach in this user namespace: one that was mounted in such a namespace is none of root's
+  // this user namespace cannot read records; but an overlay that was mounted in a user namespace is not root's
   return upperHandle(directory) !== undefined || fileHandle(directory) === undefined;
 }
 
@@ -97,8 +102,8 @@ function isDirectory(path: string): boolean {
 }
 
 /**
- * Refuses an idmapped root: LXC then clones the directory below the overlay, and the container would silently
- * start on an empty root.
+ * Throws for an idmapped root: LXC would clone the directory below the overlay, and the container would silently start
+ * on an empty root.
  */
 export function refuseIdmappedRoot(hook: LxcHook, { idmap }: LxcConfig): void {
   if (!idmap) return;
@@ -113,9 +118,9 @@ export function refuseIdmappedRoot(hook: LxcHook, { idmap }: LxcConfig): void {
 }
 
 /**
- * Refuses a container with a user namespace in which the base's files would belong to nobody. One that a user
- * without root starts can have the user's own store, when the user is root in it: its files then have the ids
- * that they have in each namespace of the user's.
+ * Throws for a container with a user namespace in which the base's files would belong to nobody. A container that a
+ * user without root starts can use the user's own store if that user is mapped to root: the files of that store have
+ * the same ids in all of the user's namespaces.
  */
 export function refuseUserNamespace(hook: LxcHook, store: Store): void {
   if (!inUserNamespace() || isOwn(store)) return;
@@ -130,7 +135,7 @@ export function refuseUserNamespace(hook: LxcHook, store: Store): void {
   );
 }
 
-/** Whether this namespace's root owns the store, or is the user for whom it will be made. */
+/** Whether root of this namespace owns the store, or is the user for whom it will be created. */
 function isOwn(store: Store): boolean {
   try {
     const root = lstatMaybe(store.root);
@@ -143,12 +148,12 @@ function isOwn(store: Store): boolean {
 }
 
 /**
- * What to set where LXD or Incus writes the configuration, which is told by its place: in a user namespace it
- * cannot be read.
+ * The hint for containers whose configuration LXD or Incus writes. Recognizes them by the path of the file, which
+ * cannot be read in a user namespace.
  */
 function privilegedHint({ config }: LxcHook): string | undefined {
   const manager = /\/(lxd|incus)\/((logs|run)\/)?[^/]+\/lxc\.conf$/.exec(config)?.[1];
   if (manager === undefined) return undefined;
-  // LXD's client is called lxc; in a project, LXC's name of a container has the project in front
+  // LXD's client is called lxc; in a project, LXC's name for a container begins with the project
   return `'${manager === "lxd" ? "lxc" : "incus"} config set NAME security.privileged=true', for this container alone or in its profile, or the hooks of an unprivileged one (docs/lxd.md)`;
 }

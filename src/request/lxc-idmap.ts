@@ -2,8 +2,8 @@
 import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 
 /**
- * The maps that the values of these lines say, in their order; an empty value takes back those before it. Undefined
- * where there are none. What LXC would not take is left out: it does not start such a container.
+ * The maps from the values of these lines, in order; an empty value resets those before it. Undefined where there are
+ * none. Skips values that LXC rejects, since it does not start such a container.
  */
 export function idMapOfLines(values: readonly string[]): IdMap | undefined {
   const uids: IdRange[] = [];

@@ -1,21 +1,21 @@
-/** Lines of an LXC configuration file (lxc.container.conf(5)): what is not touched stays byte for byte. Pure. */
+/** Edits an LXC configuration file (lxc.container.conf(5)); all other lines stay the same, byte for byte. Pure. */
 
 function lines(text: string, key: string): RegExpMatchArray[] {
   const escaped = key.replaceAll(".", "\\.");
   return [...text.matchAll(new RegExp(`^([ \\t]*lxc\\.${escaped}[ \\t]*=[ \\t]*)(.*?)[ \\t]*$`, "gm"))];
 }
 
-/** Values of a key without `lxc.`, in their order. */
+/** The values of a key, which is given without `lxc.`, in order. */
 export function valuesOf(text: string, key: string): string[] {
   return lines(text, key).map((line) => line[2] as string);
 }
 
-/** A line at the end of the text, on a line of its own. */
+/** Appends a line to a text, whether or not the text ends with a newline. */
 function appendLine(text: string, line: string): string {
   return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${line}\n`;
 }
 
-/** Sets a key of which the last line counts: that line's value, or a new line at the end. */
+/** Sets a key of which the last line counts: changes the value of that line, or appends a line. */
 export function setValue(text: string, key: string, value: string): string {
   const last = lines(text, key).at(-1);
   if (!last) return appendLine(text, `lxc.${key} = ${value}`);
@@ -24,7 +24,7 @@ export function setValue(text: string, key: string, value: string): string {
   return `${text.slice(0, at)}${last[1]}${value}${text.slice(at + last[0].length)}`;
 }
 
-/** The text without the lines of a key whose value `drop` says yes to. */
+/** The text without the lines of a key for whose value `drop` returns true. */
 export function dropLines(text: string, key: string, drop: (value: string) => boolean): string {
   let result = text;
   for (const line of lines(text, key).reverse()) {
@@ -41,7 +41,7 @@ export function isOurHook(command: string): boolean {
   return /(^|\/)veneer'? (.* )?hook lxc( |$)/.test(command);
 }
 
-/** One hook of ours at a place of LXC's: the first that is there gets the command, others of ours go. */
+/** Sets our hook of a type: our first existing hook gets the command, and further ones of ours are removed. */
 export function setHook(text: string, type: string, command: string): string {
   const key = `hook.${type}`;
   const ours = valuesOf(text, key).filter(isOurHook);
@@ -49,7 +49,7 @@ export function setHook(text: string, type: string, command: string): string {
   return appendLine(dropLines(text, key, isOurHook), `lxc.${key} = ${command}`);
 }
 
-/** DefaultPaths of LXC's at which a hook of ours can be, in the order in which LXC comes to them. */
+/** The types of hooks that we use, in the order in which LXC calls them. */
 const PLACES = ["clone", "pre-start", "pre-mount", "start-host", "post-stop"] as const;
 
 /**
@@ -79,7 +79,7 @@ export function dropHooks(text: string): string {
   return PLACES.reduce((all, type) => dropLines(all, `hook.${type}`, isOurHook), text);
 }
 
-/** The text with other values of options that our hooks have; hooks without them stay as they are. */
+/** Changes the values of options in our hooks; hooks without these options stay as they are. */
 export function setHookOptions(text: string, values: Readonly<Record<string, string>>): string {
   return PLACES.reduce((all, type) => {
     const key = `hook.${type}`;
@@ -101,7 +101,7 @@ export function setHookOptions(text: string, values: Readonly<Record<string, str
   }, text);
 }
 
-/** A word as a shell takes it: LXC hands hooks to one. */
+/** Quotes a word for the shell to which LXC passes hooks. */
 export function shellWord(word: string): string {
   return /^[A-Za-z0-9_+./@=,:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

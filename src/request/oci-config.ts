@@ -1,4 +1,4 @@
-/** A bundle's config.json: the little that is used; all else passes unchanged. */
+/** The parts of a bundle's config.json that we use. Everything else passes through unchanged. */
 import { VeneerError } from "../errors.ts";
 import validateBundleConfig from "../generated/oci-config.js";
 import { checkDocument } from "../store/check-document.ts";
@@ -40,7 +40,7 @@ export interface BundleConfig {
   } | null;
 }
 
-/** What a runtime does to the root after everything is mounted (config-linux.md, config.md#root). */
+/** What a runtime applies to the root after everything is mounted (config-linux.md, config.md#root). */
 export interface RootOptions {
   readonly readonly: boolean;
   readonly cwd?: string;
@@ -48,7 +48,7 @@ export interface RootOptions {
   readonly readonlyPaths: readonly string[];
 }
 
-/** The text of a config.json. Throws VeneerError where there is none. */
+/** The text of a config.json. Throws VeneerError where the file does not exist. */
 export function readBundleText(path: string): string {
   const text = readText(path);
   if (text !== undefined) return text;
@@ -58,14 +58,14 @@ export function readBundleText(path: string): string {
 }
 
 /**
- * The part that is used, checked. Throws VeneerError naming `path` and the place in it, also where other parsers read
- * the text differently.
+ * Parses and validates the part that we use. Throws VeneerError with `path` and the invalid place in it, also when
+ * other parsers would read the text differently.
  */
 export function parseBundleConfig(text: string, path: string): BundleConfig {
   return checkBundleConfig(parseBundleText(text, path), path);
 }
 
-/** The data of a config.json, of whatever form. Throws VeneerError for a text that parsers do not all read alike. */
+/** Parses a config.json without validating it. Throws VeneerError for a text that parsers would read differently. */
 export function parseBundleText(text: string, path: string, hint?: string): unknown {
   try {
     return parseUnambiguous(text, CONFIG_SHAPE);
@@ -74,12 +74,12 @@ export function parseBundleText(text: string, path: string, hint?: string): unkn
   }
 }
 
-/** The part of a config.json that is used. Throws VeneerError naming `path` and the place in it that is wrong. */
+/** Validates the part of a config.json that we use. Throws VeneerError with `path` and the invalid place in it. */
 export function checkBundleConfig(data: unknown, path: string): BundleConfig {
   return checkDocument<BundleConfig>(data, path, validateBundleConfig);
 }
 
-/** The root's absolute path: root.path is relative to the bundle (config.md#root). */
+/** The absolute path of the root: root.path may be relative to the bundle (config.md#root). */
 export function rootPath(config: BundleConfig, bundle: string): string {
   return config.root.path.startsWith("/") ? config.root.path : `${bundle}/${config.root.path}`;
 }
@@ -94,7 +94,7 @@ export function rootOptions(config: BundleConfig): RootOptions {
   };
 }
 
-/** Whether the container is to have a user namespace (config-linux.md, "Namespaces"). */
+/** Whether the container gets a user namespace (config-linux.md, "Namespaces"). */
 export function hasUserNamespace(config: BundleConfig): boolean {
   const { linux } = config;
   return Boolean(linux?.uidMappings?.length || linux?.namespaces?.some(({ type }) => type === "user"));

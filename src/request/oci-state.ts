@@ -1,4 +1,4 @@
-/** The container's state as a runtime writes it to a hook's stdin. */
+/** The container's state, which a runtime writes to a hook's stdin. */
 import { VeneerError } from "../errors.ts";
 import validateState from "../generated/oci-state.js";
 import { parseDocument } from "../store/document.ts";
@@ -7,19 +7,19 @@ import { checkContainerId } from "../text/names.ts";
 
 export interface State {
   readonly id: string;
-  /** absent at some runtimes' poststop */
+  /** absent at poststop in some runtimes */
   readonly status?: string;
   readonly pid?: number;
   readonly bundle?: string;
   readonly annotations?: Readonly<Record<string, string>> | null;
 }
 
-/** Reads stdin to its end. Throws when it is no state; OCI runtime specification, runtime.md#state. */
+/** Reads the state from stdin. Throws when it is invalid (OCI runtime specification, runtime.md#state). */
 export function readState(): State {
   return parseState(new TextDecoder().decode(readAll(0, DOCUMENT_LIMIT, "the container's state on stdin")));
 }
 
-/** Like {@link readState}, of its text. */
+/** Like {@link readState}, but for its text. */
 export function parseState(text: string): State {
   const state = parseDocument<State>(
     text,
@@ -34,7 +34,7 @@ export function parseState(text: string): State {
   return state;
 }
 
-/** Whether the container is gone: the hook runs at poststop. */
+/** Whether the container has stopped, which means that the hook runs at poststop. */
 export function isStopped(state: State): boolean {
   return state.status === "stopped" || (state.status === undefined && !state.pid);
 }

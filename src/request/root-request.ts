@@ -1,4 +1,4 @@
-/** What a container asks for, from wherever it was said. */
+/** What a container asks for, from all sources. */
 import { UsageError, VeneerError } from "../errors.ts";
 import type { Owner } from "../store/owners.ts";
 import { matchesGlob } from "../text/glob.ts";
@@ -6,7 +6,7 @@ import { type BaseRef, checkInnerPath, checkName, parseBaseRef, parseSize } from
 import { quote } from "../text/quote.ts";
 import type { Config, Nameable } from "./config.ts";
 
-/** What one source (hook arguments, annotations) says; absent: it says nothing. */
+/** What one source (hook arguments, annotations) asks for; absent fields are not specified by it. */
 export interface RequestOptions {
   base?: BaseRef;
   instance?: string;
@@ -15,18 +15,20 @@ export interface RequestOptions {
   mask?: readonly string[];
   /** bytes */
   tmpfs?: number;
-  /** the image's own tree is a read-only layer above the base, instead of not being seen */
+  /** use the image's own tree as a read-only layer above the base, instead of hiding it */
   layered?: boolean;
-  /** copy the base where it cannot be idmapped to the container's user namespace: the administrator's to say */
+  /**
+   * copy the base where it cannot be idmapped to the container's user namespace; only the administrator can ask for it
+   */
   shiftedCopy?: boolean;
-  /** of LXC: the container for which all that was written; a copy of its configuration is refused */
+  /** LXC: the container for which the hook was configured; a copy of its configuration is refused */
   container?: string;
-  /** of LXC, persistent: refuse a container whose root directory was copied from another's */
+  /** LXC, persistent: refuse a container whose root directory was copied from another container */
   refuseCopies?: boolean;
 }
 
 export interface RootRequest {
-  /** absent when only an instance is named: it knows its base */
+  /** absent when only an instance is named, since the instance has its base */
   readonly base?: BaseRef;
   readonly instance?: string;
   readonly persistent: boolean;
@@ -36,24 +38,24 @@ export interface RootRequest {
   readonly layered?: boolean;
   /** absent: as configured */
   readonly shiftedCopy?: boolean;
-  /** with whose end the instance goes, where it is made for this start */
+  /** the owner of the instance if this start creates it */
   readonly owner?: Owner;
-  /** the name of the instance came with the container, or is its own; absent: the administrator said it */
+  /** how the container chose the name of the instance; absent: the administrator chose it */
   readonly claim?: Claim;
 }
 
-/** Named in an annotation or variable, or called after the container because its upper shall last. */
+/** `named` in an annotation or variable, or `implied`: named after the container because its upper is persistent. */
 export type Claim = "named" | "implied";
 
-/** Of config.json and of a container's state. */
+/** Annotations in config.json or in a container's state. */
 export type Annotations = Readonly<Record<string, string>> | null | undefined;
 
 const PREFIX = "run.veneer.";
 
-/** What containerd's CRI plugin and CRI-O call the container that holds a pod's namespaces. */
+/** The annotations by which containerd's CRI plugin and CRI-O mark the container that holds a pod's namespaces. */
 const SANDBOX = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
 
-/** Whether it is a pod's sandbox: it has the pod's annotations, but they are meant for the pod's containers. */
+/** Whether this is a pod's sandbox. It has the pod's annotations, but they are meant for the pod's containers. */
 export function isSandbox(annotations: Annotations): boolean {
   return SANDBOX.some((key) => annotations?.[key] === "sandbox");
 }
@@ -69,7 +71,7 @@ export function optionsOfAnnotations(annotations: Annotations): RequestOptions {
   return requested;
 }
 
-/** Reads `VENEER_BASE=…` and its kin, the annotations' keys in capitals. Throws like {@link optionsOfAnnotations}. */
+/** Reads variables like VENEER_BASE, one per annotation. Throws like {@link optionsOfAnnotations}. */
 export function optionsOfEnvironment(environment: Readonly<Record<string, string>>): RequestOptions {
   const requested: RequestOptions = {};
   for (const [name, value] of Object.entries(environment)) {
@@ -81,7 +83,7 @@ export function optionsOfEnvironment(environment: Readonly<Record<string, string
 
 /**
  * What a container's environment (`VENEER_BASE=…` in process.env of config.json) asks for. Undefined unless the
- * configuration lets it name something and it names a base or an instance. Throws when it may not name that.
+ * configuration allows such names and it names a base or an instance. Throws when it may not use that name.
  */
 export function optionsOfProcess(env: readonly string[], allowed: Nameable): RequestOptions | undefined {
   if (allowed.bases.length === 0 && allowed.instances.length === 0) return undefined;
@@ -89,13 +91,13 @@ export function optionsOfProcess(env: readonly string[], allowed: Nameable): Req
   for (const entry of env) {
     const [, name, value] = /^(VENEER_[A-Z]+)=(.*)$/s.exec(entry) ?? [];
     if (name === undefined || value === undefined) continue;
-    // getenv(3) finds the first of two, a shell keeps the last
+    // getenv(3) returns the first of two, a shell keeps the last
     if (name in environment && environment[name] !== value) {
       throw new UsageError(`environment variable ${name} occurs twice, with two values`, "set it once");
     }
     environment[name] = value;
   }
-  // other programs may have variables of that prefix too
+  // other programs may use variables with this prefix too
   if (!environment.VENEER_BASE && !environment.VENEER_INSTANCE) return undefined;
   const requested = optionsOfEnvironment(environment);
   checkAllowed("environment", "base", requested.base?.name, allowed.bases);
@@ -155,7 +157,7 @@ function readAnnotation(requested: RequestOptions, name: string, value: string):
   }
 }
 
-/** Paths in one annotation or variable: each pattern is compared with every name in its directory. */
+/** Most paths in an annotation or variable: each pattern is matched against every name in its directory. */
 const PATHS_LIMIT = 128;
 
 function pathList(what: string, value: string): string[] {
@@ -166,7 +168,7 @@ function pathList(what: string, value: string): string[] {
   return paths.map((path) => checkInnerPath(what, path));
 }
 
-/** The container's name as the name of its instance. */
+/** The container's name as a name for its instance. Throws when it is not a valid one. */
 function instanceNameOf(container: string): string {
   try {
     return checkName("instance", container);
@@ -179,7 +181,7 @@ function instanceNameOf(container: string): string {
   }
 }
 
-/** Throws when a container names what the administrator does not let it name. */
+/** Throws when a container uses a name that the administrator does not allow. */
 function checkAllowed(
   source: "annotations" | "environment",
   key: "base" | "instance",
@@ -197,9 +199,9 @@ function checkAllowed(
 }
 
 /**
- * The request that results, or undefined when nobody names a base or an instance. What the administrator
- * wrote wins over what came with the container; masks add up, so that none can be taken back. A persistent
- * upper without an instance's name gets the container's `name`. Annotations win over the `environment`.
+ * Merges all sources into a request; undefined when none names a base or an instance. The administrator's options take
+ * precedence over the container's annotations, and those over its `environment`. Masks add up, so that a container
+ * cannot remove any. A persistent upper without an instance name gets the container's `name`.
  */
 export function mergeOptions(
   administrator: RequestOptions,
@@ -219,7 +221,7 @@ export function mergeOptions(
     requested.instance !== undefined && administrator.instance === undefined ? "named" : undefined;
   if (requested.persistent && requested.instance === undefined && name !== undefined) {
     requested.instance = instanceNameOf(name);
-    // the name that results counts, however it came about: a container's id is its user's choice
+    // check the resulting name, wherever it comes from: users choose the id of their container
     if (administrator.persistent === undefined) {
       claim = "implied";
       const source = container.persistent === undefined ? "environment" : "annotations";

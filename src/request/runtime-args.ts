@@ -1,6 +1,6 @@
 /**
- * The command line of an OCI runtime, read as runc and crun read theirs. Pure. Words are strings that stand for any
- * bytes (text/file-names.ts), and are only read here: the real runtime gets the caller's own.
+ * The command line of an OCI runtime, parsed as runc and crun parse theirs. Pure. Words are strings that represent any
+ * bytes (text/file-names.ts). They are only read here: the real runtime gets the caller's own words.
  */
 import { type Dialect, dialectOf, ENDING, PREPARED, type RuntimeOption } from "./runtime-options.ts";
 
@@ -19,21 +19,21 @@ export interface RuntimeCall {
 }
 
 export type Reading =
-  /** of a container to prepare */
+  /** a call for which the container must be prepared */
   | { readonly kind: "call"; readonly call: RuntimeCall }
-  /** an option that is not known leaves it open what is called: one of these, or nothing */
+  /** because of an unknown option, the call may be any of these or none */
   | { readonly kind: "unclear"; readonly option: string; readonly calls: readonly RuntimeCall[] }
-  /** another command, help, or what every runtime refuses */
+  /** another command, help, or something that every runtime refuses */
   | { readonly kind: "other" };
 
 const OTHER: Reading = { kind: "other" };
 
-/** Unknown options on one line that are followed both ways, with a value and without. */
+/** Most unknown options in a command line for which both readings are tried, with a value and without. */
 const MOST_UNKNOWN = 8;
 
-/** Reads the words behind the program's name. */
+/** Parses the words after the program's name. */
 export function readRuntimeArguments(runtime: string, words: readonly string[]): Reading {
-  // the most frequent calls end here: another command in the first place
+  // the most frequent calls end here: the first word is another command
   const first = words[0];
   if (first === undefined || (!first.startsWith("-") && !PREPARED.has(first))) return OTHER;
   const dialect = dialectOf(runtime);
@@ -51,16 +51,16 @@ export function readRuntimeArguments(runtime: string, words: readonly string[]):
 
 interface State {
   readonly at: number;
-  /** undefined: still before the command */
+  /** absent: still before the command */
   readonly command?: string;
   readonly operands: readonly string[];
-  /** every further word is an operand */
+  /** all further words are operands */
   readonly ended?: boolean;
   readonly values: Readonly<Record<string, string>>;
   readonly unknown: number;
 }
 
-/** All that the words may mean: an option that is not known either takes the next word or does not. */
+/** All possible readings of the words: an unknown option may take the next word as its value or not. */
 function* readings(dialect: Dialect, words: readonly string[], unknown: string[]): Generator<RuntimeCall> {
   const open: State[] = [{ at: 0, operands: [], values: {}, unknown: 0 }];
   for (let state = open.pop(); state; state = open.pop()) {
@@ -76,7 +76,7 @@ function* readings(dialect: Dialect, words: readonly string[], unknown: string[]
 
 function isOption(dialect: Dialect, word: string): boolean {
   if (!word.startsWith("-") || word === "-") return false;
-  // runc from 1.6 on takes `-1` for an operand; before that it refuses it
+  // runc since 1.6 takes `-1` for an operand; earlier versions refuse it
   return dialect.style === "getopt" || /^-(-|[a-zA-Z])/.test(word);
 }
 
@@ -96,7 +96,7 @@ function finish(dialect: Dialect, { command, operands, values }: State): Runtime
   return {
     command,
     id,
-    // an empty one is none, to runc as to crun
+    // runc and crun treat an empty value as absent
     ...(bundle && { bundle }),
     ...(config !== undefined && { config }),
     ...(root !== undefined && { root }),
@@ -105,7 +105,7 @@ function finish(dialect: Dialect, { command, operands, values }: State): Runtime
   };
 }
 
-/** What follows an option word: no state where every runtime ends there. */
+/** The possible states after an option word; none where every runtime ends there. */
 function option(dialect: Dialect, state: State, words: readonly string[], unknown: string[]): State[] {
   const word = words[state.at] as string;
   const { style } = dialect;
@@ -116,7 +116,7 @@ function option(dialect: Dialect, state: State, words: readonly string[], unknow
   if (name === "") return [];
   const found = lookUp(dialect, state, name);
   if (found.length === 0) return bothWays(state, words, word, attached !== undefined, unknown);
-  // an abbreviation of several is an error to getopt_long(3), but not in every version
+  // an ambiguous abbreviation is an error in getopt_long(3), but not in every version
   if (found.length > 1 && unknown.length === 0) unknown.push(word);
   return found.flatMap((known) => {
     if (known.value) return take(state, words, known, attached);
@@ -126,7 +126,7 @@ function option(dialect: Dialect, state: State, words: readonly string[], unknow
   });
 }
 
-/** getopt's short options, joined: `-db DIR`, `-bDIR`. */
+/** Combined short options of getopt: `-db DIR`, `-bDIR`. */
 function letters(
   dialect: Dialect,
   state: State,
@@ -154,7 +154,7 @@ function table(dialect: Dialect, state: State): ReadonlyMap<string, RuntimeOptio
   return state.command === undefined ? dialect.global : dialect.command;
 }
 
-/** Long options of that name, or with that beginning where getopt_long(3) takes abbreviations. */
+/** The long options with that name, or beginning with it where getopt_long(3) accepts abbreviations. */
 function lookUp(dialect: Dialect, state: State, name: string): RuntimeOption[] {
   const known = table(dialect, state);
   const exact = known.get(name);

@@ -1,10 +1,10 @@
 /**
- * The options of runc and crun that stand before and behind the command, for the commands that veneer prepares. Taken
+ * The options of runc and crun before and after the command, for the commands that veneer prepares. Taken
  * from `--help` and the sources of runc 1.0 to 1.5 (main.go, create.go, run.go, restore.go, checkpoint.go) and of
  * crun 1.0 to 1.28 (crun.c, create.c, run.c, restore.c, checkpoint.c). Pure data.
  */
 
-/** An option's one name, and whether it takes a value. */
+/** An option's canonical name, and whether it takes a value. */
 export interface RuntimeOption {
   readonly name: string;
   readonly value: boolean;
@@ -19,14 +19,14 @@ export interface Dialect {
   readonly style: "go" | "getopt";
   readonly global: ReadonlyMap<string, RuntimeOption>;
   readonly command: ReadonlyMap<string, RuntimeOption>;
-  /** how many operands a command takes at most, the id among them */
+  /** the most operands that a command takes, including the id */
   readonly operands: ReadonlyMap<string, number>;
 }
 
 /** Options that print something and start nothing. */
 export const ENDING: ReadonlySet<string> = new Set(["help", "usage", "version"]);
 
-/** `values` and `flags`: names, those of one option joined by `|`, the one that counts first. */
+/** `values` and `flags` list names; the names of one option are joined by `|`, the canonical one first. */
 function options(values: string, flags: string): ReadonlyMap<string, RuntimeOption> {
   const all = new Map<string, RuntimeOption>();
   for (const [words, value] of [
@@ -41,7 +41,7 @@ function options(values: string, flags: string): ReadonlyMap<string, RuntimeOpti
   return all;
 }
 
-/** The commands that are read further, each with the number of its operands. */
+/** The commands that veneer prepares, with the number of their operands. */
 export const PREPARED: ReadonlyMap<string, number> = new Map([
   ["create", 1],
   ["run", 1],
@@ -55,7 +55,7 @@ const RUNC_GLOBAL_FLAGS = "debug systemd-cgroup";
 const runc = (): Dialect => ({
   style: "go",
   global: options(RUNC_GLOBAL_VALUES, `${RUNC_GLOBAL_FLAGS} help|h version|v`),
-  // from 1.6 on runc takes its global options behind the command too
+  // since 1.6, runc accepts its global options after the command too
   command: options(
     `bundle|b console-socket pidfd-socket pid-file preserve-fds image-path work-path parent-path manage-cgroups-mode \
 empty-ns lsm-profile lsm-mount-context status-fd page-server ${RUNC_GLOBAL_VALUES}`,
@@ -80,7 +80,7 @@ leave-running pre-dump network-lock help|? usage",
   operands: new Map([...PREPARED, ["restore", 2], ["checkpoint", 2]]),
 });
 
-/** That of a runtime by its name. Other runtimes are called by engines as runc is. */
+/** The dialect of a runtime, by its name. Engines call other runtimes as they call runc. */
 export function dialectOf(runtime: string): Dialect {
   return runtime === "crun" ? crun() : runc();
 }

@@ -1,19 +1,19 @@
-/** Whose container it is, as far as engines keep their users apart. */
+/** The tenant of a container, as far as engines separate their users. */
 import type { Annotations } from "./root-request.ts";
 
-/** Where containerd, and Docker through it, have their bundles: NAMESPACE/ID. */
+/** The bundles of containerd, and of Docker through it: NAMESPACE/ID. */
 const CONTAINERD = /\/io\.containerd\.runtime\.v2\.task\/([^/]+)\/[^/]+\/?$/;
 /** podman and CRI-O */
 const STORAGE = /\/overlay-containers\/[0-9a-f]{64}\/userdata\/?$/;
 
 /** containerd's namespace of Kubernetes. */
 const KUBERNETES = "k8s.io";
-/** A pod's namespace; written by the plugin, not by users. */
+/** A pod's namespace, which the CRI plugin sets, not the user. */
 const POD_NAMESPACES = ["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"] as const;
 
 /**
- * By the path of the bundle, which the engine chooses; in Kubernetes by the pod's namespace too. Annotations of a
- * container that no part of Kubernetes made are its user's, and say nothing here.
+ * The tenant, from the path of the bundle, which the engine chooses, and in Kubernetes also from the pod's namespace.
+ * Outside of Kubernetes, annotations come from the user and are not used here.
  */
 export function tenantOf(bundle: string, annotations: Annotations): string {
   const namespace = CONTAINERD.exec(bundle)?.[1];
