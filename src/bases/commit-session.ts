@@ -1,4 +1,4 @@
-/** Makes a session the next version of its base. */
+/** Publishes a session as the next version of its base. */
 import { VeneerError, withContext } from "../errors.ts";
 import { shortenLayers } from "../layers/flatten.ts";
 import { publishVersion } from "../layers/publish-version.ts";
@@ -18,9 +18,9 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { dropSession } from "./edit-session.ts";
 
 /**
- * Publishes a session, which is not mounted any more, as the next version; drops it where it changed nothing, times
- * aside. The caller holds {@link lockSession}. A kill at any point leaves the session as it was, or one that a second
- * commit finishes, or the new version. Throws MOVED where the base is at another version now.
+ * Publishes an unmounted session as the next version; drops it when it changed nothing but times. The caller holds
+ * {@link lockSession}. After a kill at any point there is the unchanged session, or one that a second commit finishes,
+ * or the new version. Throws MOVED when the current version of the base is no longer the one that was edited.
  */
 export async function commitSession(
   store: Store,
@@ -75,7 +75,7 @@ function isUnchanged(store: Store, name: string, base: BaseVersion): boolean {
   return changesNothing(paths.sessionUpper(store, name), layers.fds);
 }
 
-/** Says before the work what {@link publishVersion} would say after it. */
+/** Throws early what {@link publishVersion} would throw after all the work. */
 function requireGround(store: Store, name: string, { version }: Session): void {
   withContext(
     `the session stands on version ${version}`,

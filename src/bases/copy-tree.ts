@@ -9,8 +9,8 @@ import { copyTree } from "../trees/copy-tree.ts";
 import { Omissions } from "../trees/omissions.ts";
 
 /**
- * Copies a directory, all that is on its file system, to `tree`, which exists and is empty; by reflink where
- * the file system can. A store inside the directory is left out.
+ * Copies a directory, without other file systems mounted in it, to the existing, empty directory `tree`; with reflinks
+ * where the file system supports them. Leaves out a store inside the directory.
  */
 export async function copyDirectory(
   store: Store,
@@ -44,8 +44,8 @@ export async function copyDirectory(
 }
 
 /**
- * Copies the entries at `paths` (relative to `source`, a directory before what is in it) and nothing else to `tree`,
- * which exists and is empty. What vanishes meanwhile is left out.
+ * Copies only the entries at `paths` (relative to `source`, each directory before its contents) to the existing, empty
+ * directory `tree`. Leaves out entries that disappear in the meantime.
  */
 export async function copyEntries(
   source: string,

@@ -1,4 +1,4 @@
-/** What a version shows that another does not. Reads layers by descriptor, mounts nothing. */
+/** The differences between two versions. Reads layers by descriptor and mounts nothing. */
 
 import type { Change, Kind } from "../instances/changes.ts";
 import { walkParts } from "../instances/frozen-uppers-walk.ts";
@@ -45,7 +45,7 @@ export function diffVersions(store: Store, before: BaseVersion, after: BaseVersi
 
 const identityOf = ({ dev, ino }: { dev: string; ino: bigint }) => `${dev} ${ino}`;
 
-/** Every path that layers show, with what tells the same file from an equal one. */
+/** Every path in the merged layers, with what distinguishes the same file from an equal one. */
 function identities(trees: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
   walkParts(trees, (entry) => {

@@ -1,4 +1,4 @@
-/** Runs a command inside an editing session. */
+/** Runs a command inside an edit session. */
 import { constants } from "node:os";
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import type { Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
 
-/** What a command sees of the caller's environment: enough for a terminal and a proxy. */
+/** The variables that a command inherits from the caller: enough for a terminal and a proxy. */
 const PASSED = [
   "TERM",
   "LANG",
@@ -69,7 +69,7 @@ export async function runInSession(
   });
   // unshare blocks SIGTERM while it waits; its death takes its child along, and that the namespace
   const end = () => child.kill("SIGKILL");
-  // a terminal sends SIGINT and SIGQUIT to the command too: that decides
+  // a terminal sends SIGINT and SIGQUIT to the command too, which decides how to react
   const leave = () => {};
   const handlers = { SIGTERM: end, SIGHUP: end, SIGINT: leave, SIGQUIT: leave } as const;
   let ended: NodeJS.Signals | undefined;

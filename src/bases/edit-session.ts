@@ -1,4 +1,4 @@
-/** Editing sessions of bases: a writable upper on the current version that becomes the next version's layer. */
+/** Edit sessions of bases: a writable upper on the current version, which becomes the top layer of the next version. */
 
 import { VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
@@ -41,15 +41,15 @@ import { attach, umount2, umountQuietly } from "../sys/mount.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 
-/** Milliseconds for the kernel to end the mount namespace of a command that is over. */
+/** Milliseconds that the kernel may take to end the mount namespace of a command that has ended. */
 const END_WAIT = 10_000;
 
-/** What mountinfo shows as the source of a session's overlay. */
+/** The source of a session's overlay in mountinfo. */
 const sourceOf = (name: string) => mountSource(`edit:${name}`);
 
 export interface OpenSession {
   readonly session: Session;
-  /** as {@link lockSession} gives it */
+  /** the lock from {@link lockSession} */
   readonly lock: Fd;
 }
 
@@ -101,7 +101,7 @@ export function alreadyOpen(store: Store, name: string): VeneerError {
   });
 }
 
-/** The overlay of a session, detached. `more` are layers above those of the base, just below the upper. */
+/** Creates the overlay of a session, detached. `more` are further layers between the upper and those of the base. */
 export function mountSession(store: Store, name: string, session: Session, more: readonly Fd[] = []): Fd {
   if (!lstatMaybe(paths.sessionUpper(store, name))) {
     throw new VeneerError("INTERRUPTED", `a commit of base ${name} was interrupted`, {
@@ -121,7 +121,7 @@ export function mountSession(store: Store, name: string, session: Session, more:
   });
 }
 
-/** Mounts a session at its place below --run, unless it is mounted there; returns the place. */
+/** Mounts a session at its mount point below --run, unless it is mounted there already; returns the mount point. */
 export function attachSession(store: Store, name: string, session: Session): string {
   makeRun(store);
   const target = paths.editPoint(store, name);
@@ -133,7 +133,7 @@ export function attachSession(store: Store, name: string, session: Session): str
   return target;
 }
 
-/** Drops what a session, which is not mounted any more, changed at paths and below them. */
+/** Drops the changes of an unmounted session at and below the given paths. */
 export function discardFromSession(store: Store, name: string, paths_: readonly string[]): void {
   for (const path of paths_) discard(paths.sessionUpper(store, name), path);
 }
@@ -163,15 +163,15 @@ export function detachSession(store: Store, name: string, force = false): void {
 }
 
 /**
- * Lets a session outlast its command: whoever comes after a kill, or a commit that was refused, can commit or abort it.
- * Durable on return.
+ * Lets a session outlive its command, so that it can be committed or aborted after a kill or a refused commit. Durable
+ * on return.
  */
 export function keepSession(store: Store, name: string, session: Session): void {
   const { command: _1, volumes: _2, ...kept } = session;
   writeDocument(paths.sessionFile(store, name), kept, { sync: true });
 }
 
-/** Removes a session and what it holds. The caller holds {@link lockSession}. */
+/** Removes a session with its changes. The caller holds {@link lockSession}. */
 export async function dropSession(store: Store, name: string, session: Session): Promise<void> {
   const trash = moveToTrash(store, paths.session(store, name));
   syncDirectory(paths.base(store, name));

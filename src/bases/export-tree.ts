@@ -87,8 +87,8 @@ export async function exportTree(
 }
 
 /**
- * The merged tree as a detached mount, which nobody else sees. Overlayfs wants two layers: one is empty. A
- * directory in place alone needs none, and may have the store below it, where overlayfs would refuse it.
+ * The merged tree as a detached mount, which nobody else sees. Overlayfs requires two layers, so one is empty. A single
+ * directory in place needs no overlay; it may contain the store, and overlayfs would refuse it then.
  */
 function mountVersion(store: Store, base: BaseVersion, empty: string): Fd {
   const [top, ...others] = base.manifest.layers;

@@ -1,4 +1,4 @@
-/** Brings a version of a base out of the store. */
+/** Exports a version of a base. */
 import { VeneerError, withContextAsync } from "../errors.ts";
 import type { Destination } from "../images/destination.ts";
 import { type ExportOptions, exportImage } from "../images/export.ts";
@@ -43,7 +43,7 @@ export async function exportBase(
   });
 }
 
-/** What node's functions throw has the code of its system call too; programs tell of a full disk in a hint. */
+/** Errors of node have the code of the system call too; other programs mention a full disk in their hint. */
 function explained(error: unknown): unknown {
   const full = "no space on the destination's file system, or on the store's";
   if (error instanceof VeneerError && error.hint === explainStore("ENOSPC")) {

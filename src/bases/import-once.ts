@@ -1,4 +1,4 @@
-/** Importing an image from a registry once, however often it is asked for. */
+/** Imports an image from a registry only once, however often it is asked for. */
 import { withContextAsync } from "../errors.ts";
 import type { RegistryOptions } from "../images/fetch.ts";
 import { importedFrom, importImage } from "../images/import.ts";
@@ -28,7 +28,7 @@ export async function importOnce(
     );
     if (version === undefined) return { ...(await importImage(store, name, pinned, options)), found: false };
     using lock = changeBase(store, name);
-    // removed since we looked
+    // removed in the meantime
     if (!lock || !listVersions(store, name).includes(version)) continue;
     setCurrent(store, name, version);
     return { version, found: true };
@@ -53,7 +53,7 @@ function originOf(store: Store, name: string, version: number): string | undefin
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
-/** The reference by digest, without a tag: skopeo takes one of the two. */
+/** The reference with a digest and without a tag, because skopeo does not accept both. */
 async function pin(source: ImageSource, options: ImportOptions & RegistryOptions): Promise<ImageSource> {
   const { reference } = source;
   const at = reference.indexOf("@");

@@ -1,4 +1,4 @@
-/** Makes a base, or the next version of one, from a directory or a tar. */
+/** Creates a base, or the next version of one, from a directory or a tar. */
 
 import { UsageError, VeneerError, withContextAsync } from "../errors.ts";
 import { insideOf } from "../images/pack-layer.ts";
@@ -49,7 +49,7 @@ export async function importTree(
     makeLayerDirectory(layer);
     const tree = `${layer}/tree`;
     const all = { ...options, signal: interrupt.signal };
-    // the layers of the version below stay until the manifest that names them is published
+    // keeps the layers of the version below until the manifest that names them is published
     using _layers = lockLayers(store);
     const current = options.whole ? undefined : currentVersion(store, name);
     const directory = directoryOf(source);
@@ -68,7 +68,7 @@ export async function importTree(
     }
     if (difference) markRemoved(tree, difference);
     const below = difference ? current : undefined;
-    // awaited here: the staging directory goes when this scope ends
+    // awaited here, because the staging directory is removed when this scope ends
     return await publishTree(store, name, layer, { origin: `import of ${text}`, below }, all);
   });
 }
@@ -120,8 +120,8 @@ async function fill(store: Store, source: TreeSource, tree: string, options: Tre
 }
 
 /**
- * Takes a directory as it stands as the only layer of a version. Throws OVERLAY_MARKS, unless `force`, where it has of
- * another overlay what containers could neither read nor remove.
+ * Uses a directory in place as the only layer of a version. Throws OVERLAY_MARKS, unless `force`, when it has xattrs of
+ * another overlay, which containers could neither read nor remove.
  */
 export function importInPlace(store: Store, name: string, path: string, force: boolean): BaseVersion {
   const directory = realPath(path) ?? path;

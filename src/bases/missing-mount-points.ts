@@ -1,4 +1,4 @@
-/** Mount points that a base lacks, as a layer of their own: made in the upper they would become part of it. */
+/** A separate layer for mount points that a base lacks: in the upper they would become part of the next version. */
 import type { PathFact, UpperEntry } from "../overlay/upper-entries.ts";
 
 export interface MissingMountPoints {

@@ -51,7 +51,7 @@ function* readRpm(bytes: Uint8Array): Generator<readonly [string, string]> {
     database.run("PRAGMA trusted_schema = OFF");
     database.run("PRAGMA cell_size_check = ON");
     requirePlainTable(database);
-    // a damaged file can promise rows without end
+    // a damaged file can yield rows without end
     let left = bytes.length;
     for (const { blob } of database.query<{ blob: Uint8Array }, []>("SELECT blob FROM Packages").iterate()) {
       left -= blob.length;

@@ -1,4 +1,4 @@
-/** Versions of a base that nobody needs any more. */
+/** Finds and removes versions of a base that are no longer needed. */
 import { withContext } from "../errors.ts";
 import { removeBase } from "../inventory/remove-base.ts";
 import { listUses } from "../inventory/uses.ts";
@@ -21,8 +21,8 @@ export interface Pruned {
 }
 
 /**
- * The versions that may go: those whose check failed, and those older than the current one, but not among those kept, nor too young. With who uses those
- * of them that stay. Lowest first. Throws where there is no such base.
+ * The versions that may be removed, lowest first: those that failed their check, and those below the current one that
+ * are neither kept nor too young. For each that must stay, says who uses it. Throws where there is no such base.
  */
 export function planPrune(store: Store, name: string, options: PruneOptions): Pruned[] {
   const current = readBaseFile(store, name)?.current ?? readVersion(store, { name }).version;
@@ -41,7 +41,7 @@ export function planPrune(store: Store, name: string, options: PruneOptions): Pr
   });
 }
 
-/** Removes a version of a plan; returns what went to the trash. Throws where something began to use it meanwhile. */
+/** Removes a version of a plan; returns what went to the trash. Throws when it has come into use in the meantime. */
 export function pruneVersion(store: Store, name: string, version: number): string[] {
   return withContext(`remove ${formatBaseRef({ name, version })}`, () =>
     removeBase(store, { name, version }),

@@ -27,15 +27,15 @@ import type { IdMap } from "../sys/user-namespace.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { makeNamespace } from "../userns/create.ts";
 
-/** The ids that a user has, as a map from those of a base. */
+/** Maps the ids of a base to those of a user. */
 export type MapOf = (uid: number) => IdMap;
 
-/** Where what root of this store shares is. */
+/** The directory of root's shares. */
 export function sharePlace(store: Store): string {
   return `${store.run}-shared`;
 }
 
-/** Makes it where it is missing; throws where others can change it. */
+/** Creates the directory when missing; throws when others can change it. */
 export function makePlace(place: string): void {
   mkdirs(place, 0o755);
   using fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -48,7 +48,7 @@ export function makePlace(place: string): void {
   fchmodat(AT_FDCWD, place, 0o755);
 }
 
-/** The layers of a version that is to be shared. Throws for a base in place. */
+/** The layers of a version to share. Throws for a base in place. */
 export function requireLayers(name: string, version: number, layers: readonly LayerRef[]): string[] {
   return layers.map((layer) => {
     if ("id" in layer) return layer.id;
@@ -115,7 +115,7 @@ function writeOpen(path: string, data: object): void {
   fchmodat(AT_FDCWD, path, 0o644);
 }
 
-/** The directory of an audience: for one user, that one alone may enter (acl(5)); it stays root's. */
+/** The directory of an audience, owned by root. That of a single user can be entered by this user only (acl(5)). */
 function makeDoor(path: string, audience: Audience): void {
   mkdirMaybe(path, 0o700);
   if (audience === "all") fchmodat(AT_FDCWD, path, 0o755);

@@ -25,7 +25,7 @@ export function refuseUsed(name: string, dropped: ReadonlyMap<string, Audience>)
   }
 }
 
-/** Paths in the options of the overlays that a process sees. */
+/** The paths in the options of the overlays in a process's mount table. */
 function overlayPaths(pid: number): string[] {
   const overlays = parseMountinfo(gone(() => readMountinfo(pid)) ?? "").filter(
     ({ type }) => type === "overlay",

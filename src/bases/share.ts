@@ -121,8 +121,8 @@ function hasNotes(layer: string): boolean {
 }
 
 /**
- * Takes a share back: of one version or of all, from these audiences or from all. Refused while containers of users
- * are seen on it, unless `force`. Idempotent.
+ * Withdraws a share: of one version or all, from these audiences or all. Throws while containers of users are seen to
+ * use it, unless `force`. Idempotent.
  */
 export async function unshareBase(
   store: Store,
@@ -191,7 +191,7 @@ function neededBy(store: Store, audience: Audience): Set<string> {
   return needed;
 }
 
-/** Unmounts what an audience needs no more. */
+/** Unmounts what an audience no longer needs. */
 function sweep(store: Store, audience: Audience): void {
   const shared = sharedStore(sharePlace(store), audience);
   const needed = neededBy(store, audience);
@@ -203,7 +203,7 @@ function sweep(store: Store, audience: Audience): void {
   for (const path of [paths.layers(shared), paths.bases(shared), shared.root]) rmdirQuietly(path);
 }
 
-/** Paths that an audience has no longer. */
+/** The paths that are no longer shared with an audience. */
 function droppedBy(store: Store, name: string, before: Share, after: Share): Map<string, Audience> {
   const dropped = new Map<string, Audience>();
   for (const audience of before.audiences) {
