@@ -155,7 +155,7 @@ it("is refused where another process follows it already, and nothing is left", a
   const outcome = await hook(container);
   expect(outcome).toMatchObject({ status: 1, stdout: "" });
   expect(outcome.stderr).toMatch(
-    /^veneer: start .* opened the root before its hooks, and .* may not be followed .*: EPERM.*; hint: use the wrapping runtime veneer-runc [^\n]*$/,
+    /^veneer: start .* opened the root before its hooks, and .* cannot be traced .*: EPERM.*; hint: use the wrapping runtime veneer-runc [^\n]*$/,
   );
   expect(leftovers(host)).toEqual(before);
   process.kill(container.pid, "SIGKILL");
