@@ -8,7 +8,7 @@ import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { readSome, readText, writeAll } from "../sys/fd.ts";
 import { adoptOrphans, runInto, type Started } from "../sys/process/detached.ts";
-import { runForeground } from "../sys/process/foreground.ts";
+import { openFiles, runForeground } from "../sys/process/foreground.ts";
 import { pipe, waitFor } from "../sys/process/fork.ts";
 import { canRead } from "../sys/process/poll.ts";
 import { programPath, sleep } from "../sys/self.ts";
@@ -43,16 +43,10 @@ export function runContainer(
   options: ContainerOptions,
   stopTime?: number,
 ): number {
-  const limit = stopTime !== undefined && {
-    after: stopTime,
-    kill: () => signalContainer(place, id, "KILL"),
-  };
+  const kill = () => signalContainer(place, id, "KILL");
+  const limit = stopTime === undefined ? undefined : { after: stopTime, kill };
   return inBundle(place, id, options, ({ directory }) =>
-    runForeground(
-      runtimeWords(place, "run", "--bundle", directory, id),
-      variables(place),
-      limit || undefined,
-    ),
+    runForeground(runtimeWords(place, "run", "--bundle", directory, id), variables(place), limit),
   );
 }
 
@@ -60,20 +54,28 @@ export function runContainer(
 export function signalContainer(place: Omit<RunPlace, "runtime">, id: string, name: string): boolean {
   const runtime = runtimeOf(place.store, id);
   if (!runtime) return false;
-  return (
-    runToEnd(runtimeWords({ ...place, runtime }, "kill", id, name), { env: variables(place) }).status === 0
-  );
+  const words = runtimeWords({ ...place, runtime }, "kill", id, name);
+  return runToEnd(words, { env: variables(place) }).status === 0;
+}
+
+/** What is known of a container once its command runs. */
+export interface RunningFacts {
+  /** of its first process, in the pid namespace of the caller */
+  readonly pid: number;
+  readonly base: string;
+  readonly version: number;
 }
 
 /**
- * Like {@link runContainer}, without a terminal and with its output in the files of output.ts. Calls `started` when the
- * command runs; what the runtime says of a start that failed goes to standard error.
+ * Like {@link runContainer}, without a terminal and with its output in the files of output.ts. When the command runs
+ * it calls `tell`, then `started`; what the runtime says of a start that failed goes to standard error.
  */
 export function keepContainer(
   place: RunPlace,
   id: string,
   options: ContainerOptions,
   started: Started,
+  tell: (running: RunningFacts) => void,
 ): number {
   return inBundle(place, id, options, ({ directory, lock }) => {
     const { read, write } = pipe();
@@ -88,9 +90,12 @@ export function keepContainer(
       writeAll(2, said.subarray(0, length), "standard error");
       return status;
     }
+    const pid = Number(readText(pidFile(directory)));
+    const record = findRecords(place.store, id, directory)[0];
+    if (record) tell({ pid, base: record.base, version: record.version });
     started([lock, output]);
     keepOutput(place.store, id, output);
-    return waitFor(Number(readText(pidFile(directory))));
+    return waitFor(pid);
   });
 }
 
@@ -240,10 +245,4 @@ function settle(store: Store, id: string, directory: string): void {
     if (!findRecords(store, id, directory).some((record) => isLive(record))) return;
     sleep(20);
   }
-}
-
-/** The limits of this process, which are its caller's. */
-function openFiles(): { soft: number; hard: number } | undefined {
-  const limits = /^Max open files\s+([0-9]+)\s+([0-9]+)/m.exec(readText("/proc/self/limits") ?? "");
-  return limits ? { soft: Number(limits[1]), hard: Number(limits[2]) } : undefined;
 }

@@ -87,6 +87,29 @@ describe.each(["runc", "crun"])("a container in the background, with %s", (runti
     await waitFor(() => left(join(host.run, "logs")).length === 0);
   });
 
+  it("is described as JSON: its id, instance, version and first process", async () => {
+    const { id, pid, ...rest } = JSON.parse(await begin("echo ready; exec sleep 1000", "--json"));
+    expect(rest).toEqual({ base: "tree", version: 1 });
+    await says(id, "ready");
+    expect(readlinkSync(`/proc/${pid}/ns/pid`)).not.toBe(readlinkSync("/proc/self/ns/pid"));
+    const state = await must(runtime, ["--root", join(host.run, runtime), "state", id]);
+    expect(JSON.parse(state)).toMatchObject({ id, pid });
+    await host.ok("stop", id, "--time", "0");
+    // one that ends at once is described all the same
+    expect(JSON.parse(await begin("true", "--json", "--name", "brief"))).toEqual({
+      id: "brief",
+      instance: "brief",
+      base: "tree",
+      version: 1,
+      pid: expect.any(Number),
+    });
+    await waitFor(() => remains().length === 0);
+    await host.ok("rm", "brief");
+    const failed = await host.veneer("run", "tree", "-d", "--json", "--runtime", runtime, "--", "nope");
+    expect(failed.status).not.toBe(0);
+    expect(failed.stdout).toBe("");
+  });
+
   it("says why it did not start, and leaves nothing", async () => {
     const { status, stdout, stderr } = await host.veneer(
       "run",

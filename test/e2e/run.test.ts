@@ -55,6 +55,17 @@ async function started(options: readonly string[], text: string) {
 describe.each(["runc", "crun"])("run with %s", (runtime) => {
   const real = (text: string, ...options: string[]) => script(text, "--runtime", runtime, ...options);
 
+  it("with --json tells the end on a last line of standard error, and adds nothing to standard output", async () => {
+    const { status, stdout, stderr } = await real(
+      "echo '{\"id\":1}'; printf unfinished >&2; exit 7",
+      "--json",
+    );
+    expect({ status, stdout }).toEqual({ status: 7, stdout: '{"id":1}' });
+    const [first, last] = stderr.split("\n");
+    expect(first).toBe("unfinished");
+    expect(JSON.parse(last as string)).toEqual({ id: expect.stringMatching(/^tree-/), status: 7 });
+  });
+
   it("gives the status of the command, 128+N for a signal", async () => {
     expect(await real("exit 7")).toMatchObject({ status: 7 });
     const { child } = await started(["--runtime", runtime], "echo ready; exec sleep 60");

@@ -1,13 +1,21 @@
 import { sweepOutputs } from "../../containers/output.ts";
-import { keepContainer, noRuntime, RUNTIMES, type RuntimeName, runContainer } from "../../containers/run.ts";
+import {
+  keepContainer,
+  noRuntime,
+  RUNTIMES,
+  type RunningFacts,
+  type RuntimeName,
+  runContainer,
+} from "../../containers/run.ts";
 import { exitStatus, formatError, UsageError } from "../../errors.ts";
 import { removeInstance } from "../../instances/remove.ts";
 import { findRuntime } from "../../process/find-program.ts";
 import { deleteInBackground } from "../../store/delete-in-background.ts";
 import { readInstance } from "../../store/instances.ts";
 import type { Store } from "../../store/paths.ts";
-import { uniqueSuffix } from "../../sys/fd.ts";
+import { type Fd, readSome, uniqueSuffix, writeAll } from "../../sys/fd.ts";
 import { untilStarted } from "../../sys/process/detached.ts";
+import { pipe } from "../../sys/process/fork.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Context } from "../framework/command.ts";
 import { storeHint } from "../framework/context.ts";
@@ -29,6 +37,10 @@ export const command: Command = {
     { name: "--rm", help: "afterwards remove the instance that --name made" },
     { name: "--stop-time", value: "SECONDS", help: "kill it if it still runs so long after SIGTERM" },
     { name: "--detach", short: "-d", help: "run in the background; print the container's id" },
+    {
+      name: "--json",
+      help: "print JSON: with -d on standard output in place of the id, else after the end as the last line on standard error",
+    },
   ],
   rest: "COMMAND...",
   description: `
@@ -37,11 +49,16 @@ later run finds again. Without a COMMAND it runs the command of the image that t
 The exit status is the command's, 128+N when signal N ended it. Signals are passed on.
 
 With -d the container keeps running when the caller's session ends; use 'veneer exec ID', 'veneer logs ID' and 'veneer stop ID'
-with it. It has no input.`,
+with it. It has no input.
+
+With --json, -d prints {id, instance, base, version, pid}; pid is that of its first process, and instance is there with --name. In the
+foreground both outputs are the container's: after its end, the last line on standard error is {id, instance, status}; status is
+the exit status of 'veneer run' itself.`,
   examples: [
     "veneer run debian -t -- bash                a shell that forgets what it did",
     "veneer run debian --name web1 -- apt-get install -y nginx",
     "veneer run debian --name web1 -d -- nginx -g 'daemon off;'",
+    "veneer run debian -d --json -- sleep 1h | jq -r .pid",
     "veneer run debian@3 -v /srv/data:/data:ro -u www-data -- /data/start",
   ],
   run(context, input) {
@@ -83,19 +100,42 @@ with it. It has no input.`,
         sweepOutputs(store);
       }
     };
-    if (!detach) return runThen(() => runContainer(place, id, options, stopTime));
+    const json = input.has("--json");
+    const about = { id, ...(options.name !== undefined && { instance: options.name }) };
+    if (!detach) {
+      const ended = runThen(() => runContainer(place, id, options, stopTime));
+      if (json) tellEnd(context, { ...about, status: ended });
+      return ended;
+    }
+    const told = pipe();
+    using facts = told.read;
+    const tell = (running: RunningFacts) =>
+      writeAll(told.write.number, new TextEncoder().encode(JSON.stringify({ ...about, ...running })), "pipe");
     const status = untilStarted((started) => {
       try {
-        return runThen(() => keepContainer(place, id, options, started));
+        return runThen(() => keepContainer(place, id, options, started, tell));
       } catch (error) {
         context.note(`veneer: ${formatError(error, storeHint(error))}`);
         return exitStatus(error);
       }
     });
-    if (status === undefined) context.out(id);
+    told.write[Symbol.dispose]();
+    if (status === undefined) context.out(json ? readText(facts) || JSON.stringify(about) : id);
     return status;
   },
 };
+
+/** The container may have left its last line without an end. */
+function tellEnd(context: Context, end: object): void {
+  context.note("");
+  context.note(JSON.stringify(end));
+}
+
+/** What is in a pipe: less than it takes at once. */
+function readText(pipeEnd: Fd): string {
+  const bytes = new Uint8Array(4096);
+  return new TextDecoder().decode(bytes.subarray(0, readSome(pipeEnd.number, bytes, "pipe")));
+}
 
 /** Milliseconds. */
 function readStopTime(seconds: string | undefined): number | undefined {

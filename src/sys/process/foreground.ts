@@ -106,3 +106,9 @@ function inTerminalForeground(): boolean {
     return false;
   }
 }
+
+/** The limits of open files of this process, which are its caller's; undefined where /proc does not say. */
+export function openFiles(): { soft: number; hard: number } | undefined {
+  const limits = /^Max open files\s+([0-9]+)\s+([0-9]+)/m.exec(readText("/proc/self/limits") ?? "");
+  return limits ? { soft: Number(limits[1]), hard: Number(limits[2]) } : undefined;
+}
