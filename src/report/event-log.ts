@@ -13,10 +13,16 @@ export interface LogEvent {
   readonly container?: string | undefined;
   readonly instance?: string | undefined;
   readonly base?: string;
+  /** the version that a member of a rollout was on before its move */
+  readonly from?: string;
+  /** the rollout that moved a member, the same through interruptions: BASE@VERSION/TIME */
+  readonly rollout?: string;
   /** operands of a verb */
   readonly arguments?: string;
   /** exit status of a verb */
   readonly status?: number;
+  /** why a check failed; an error has its own */
+  readonly message?: string;
   readonly error?: unknown;
 }
 

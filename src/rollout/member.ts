@@ -11,6 +11,7 @@ import type { Settings } from "../request/config.ts";
 import type { Entry, MemberKind, Rollout } from "../store/rollouts.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type Check, runCheck } from "./check.ts";
+import { tellCheck, tellMove } from "./events.ts";
 
 /**
  * `planned`: not moved; `moved`, `checked`: on the version; `failed`: could not be moved, and is unchanged;
@@ -93,12 +94,12 @@ export async function moveForward(job: Job, entry: Entry): Promise<Entry | undef
   try {
     note(row, await retryWhileBusy(() => move(job, entry, job.rollout.to)));
     row.state = "moved";
+    tellMove(job, entry, row);
     return { ...entry, state: "moved" };
   } catch (error) {
-    Object.assign(row, {
-      state: hasCode(error, "NO_INSTANCE") ? "gone" : "failed",
-      message: formatError(error),
-    });
+    const gone = hasCode(error, "NO_INSTANCE");
+    if (!gone) tellMove(job, entry, row, error);
+    Object.assign(row, { state: gone ? "gone" : "failed", message: formatError(error) });
     return undefined;
   }
 }
@@ -109,17 +110,17 @@ export async function moveBack(job: Job, entry: Entry): Promise<Entry | undefine
   try {
     const { conflicts: _, ...live } = facts(await retryWhileBusy(() => move(job, entry, entry.from)));
     Object.assign(row, { state: "back", ...live });
+    tellMove(job, entry, { from: row.to, to: row.from });
     return { ...entry, state: "back" };
   } catch (error) {
     if (hasCode(error, "NO_INSTANCE")) {
       row.state = "gone";
       return { ...entry, state: "back" };
     }
+    tellMove(job, entry, { from: row.to, to: row.from }, error);
     const why = formatError(error);
-    Object.assign(row, {
-      state: "stuck",
-      message: row.message === undefined ? why : `${row.message}; back: ${why}`,
-    });
+    const message = row.message === undefined ? why : `${row.message}; back: ${why}`;
+    Object.assign(row, { state: "stuck", message });
     return undefined;
   }
 }
@@ -195,6 +196,7 @@ export async function checkAll(
       passed.push({ ...entry, state: "checked" });
     } else if (!job.stop.aborted) {
       Object.assign(row, { state: "refused", message: why, failure: why });
+      tellCheck(job, entry, why);
       failures++;
     }
   });

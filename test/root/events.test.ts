@@ -1,10 +1,11 @@
 /** The log: a line each start, end, change and failure, in a file or in the journal, and `veneer events`. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { plantBase } from "../helpers/base.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -48,6 +49,64 @@ describe("the log in a file", () => {
     expect(imported).toMatchObject({ arguments: `b ${join(host.dir, "tree")}` });
     expect(started).toMatchObject({ engine: "runtime", instance: "i", base: "b@1" });
     expect(failed).toMatchObject({ code: "NO_INSTANCE", message: expect.stringContaining("nobody") });
+  });
+
+  it("has each member that a rollout moved, and each move back", async () => {
+    const other = makeHost();
+    const own = join(other.dir, "config.json");
+    const file = join(other.dir, "log");
+    writeFileSync(own, JSON.stringify({ log: file, logFormat: "json" }));
+    makeTree(join(other.dir, "tree"));
+    plantBase(other, "b", join(other.dir, "tree"), 1);
+    plantBase(other, "b", join(other.dir, "tree"), 2);
+    const call = (...args: string[]) => other.veneer("--config", own, ...args);
+    const told = () =>
+      readFileSync(file, "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line))
+        .filter(({ event }) => event !== "start");
+    try {
+      for (const id of ["one", "two"]) await other.ok("create", id, "b@1");
+      await other.ok("mount", "two");
+      const back = await call("rollout", "b@2", "--batch", "2", "--check", "echo no; false");
+      expect(back.status).toBe(1);
+      const first = told();
+      const { rollout } = first[0];
+      expect(rollout).toMatch(/^b@2\/20[0-9-]+T[0-9:.]+Z$/);
+      const forward = { event: "rebase", from: "b@1", base: "b@2", status: 0, rollout };
+      const reverse = { event: "rebase", from: "b@2", base: "b@1", status: 0, rollout };
+      const failed = { event: "check", instance: "two", base: "b@2", status: 1, rollout };
+      expect(first).toMatchObject([
+        { ...forward, instance: expect.stringMatching(/^(one|two)$/) },
+        { ...forward, instance: expect.stringMatching(/^(one|two)$/) },
+        { ...failed, message: expect.stringContaining("no") },
+        { ...reverse, instance: expect.stringMatching(/^(one|two)$/) },
+        { ...reverse, instance: expect.stringMatching(/^(one|two)$/) },
+        { event: "rollout", arguments: "b@2", status: 1 },
+      ]);
+      rmSync(file);
+      // a member that something outside uses cannot be moved, and its event says why
+      const holder = spawn("unshare", ["-m", "sleep", "1000"]);
+      try {
+        await waitFor(() => readlinkSync(`/proc/${holder.pid}/ns/mnt`) !== readlinkSync("/proc/self/ns/mnt"));
+        await call("rollout", "b@2");
+        const second = told();
+        expect(second[0].rollout).not.toBe(rollout);
+        expect(second.find(({ instance }) => instance === "two")).toMatchObject({
+          event: "rebase",
+          status: 1,
+          message: expect.any(String),
+          code: expect.any(String),
+        });
+      } finally {
+        holder.kill("SIGKILL");
+        await once(holder, "exit");
+      }
+    } finally {
+      await other.veneer("umount", "two");
+      await other.remove();
+    }
   });
 
   it("is shown from a time on", async () => {

@@ -16,7 +16,7 @@ export const command: Command = {
   ],
   description: `
 Prints the log that "log" in the configuration names, one line for each event: the start or the end of a container, a verb that
-changed bases or instances with its exit status, a failure. A line begins with its time; with "logFormat": "json", and
+changed bases or instances with its exit status, each member that a rollout moved, a failure. A line begins with its time; with "logFormat": "json", and
 from the journal, it is a JSON object.`,
   examples: ["veneer events --since 1h", "veneer events --follow"],
   async run(context, input) {
