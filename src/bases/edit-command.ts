@@ -8,7 +8,7 @@ import { PROGRAM_ENVIRONMENT } from "../process/run-program.ts";
 import type { Store } from "../store/paths.ts";
 import { programPath } from "../sys/self.ts";
 
-/** The variables that a command inherits from the caller: enough for a terminal and a proxy. */
+/** The variables that the command inherits from the caller: what a terminal and a proxy need. */
 const PASSED = [
   "TERM",
   "LANG",
@@ -21,13 +21,14 @@ const PASSED = [
   "NO_PROXY",
 ];
 
-/** What {@link INIT} writes to descriptor 3 when the command begins; anything else is why it cannot. */
+/** {@link INIT} writes this to descriptor 3 just before the command starts; anything else there is an error message. */
 const BEGUN = "begun";
 
 /**
- * Process 1 of the pid namespace: it prepares the root and waits for the command, so that the command has no
- * part in the peculiarities of process 1 (signals are ignored there). When it ends, the kernel ends all
- * that is left. Bun raises the soft limit of open files. The HOME of the command is not that of our user.
+ * Process 1 of the pid namespace. It prepares the root and waits for the command: the command itself must not be
+ * process 1, because the kernel ignores signals there that have no handler. When process 1 ends, the kernel kills what
+ * is left in the namespace. The soft limit of open files is restored because Bun raises it. HOME is not that of our
+ * user.
  */
 const INIT = `cd /
 why=$(HOME=/ "$1" --root "$2" --run "$3" internal enter-session "$4" 2>&1) || { printf %s "$why" >&3; exit 1; }
@@ -41,9 +42,10 @@ exec 3>&-
 exit $?`;
 
 /**
- * Runs a command in the session of a base, with mount and pid namespaces of its own, the host's network,
- * /proc, /sys and a /dev of its own, and the caller's stdin, stdout and stderr. Returns its status, 128+N for a
- * signal. `extra` are further variables, `K=V`. Every process it started is gone on return. SIGTERM and SIGHUP end it. Throws when it cannot begin.
+ * Runs a command in the editing session of a base. It gets its own mount and pid namespaces, its own /proc, /sys and
+ * /dev, the host's network, and the caller's stdin, stdout and stderr. `extra` are additional variables, `K=V`. Returns
+ * the exit status, 128+N after signal N; every process that the command started is gone by then. SIGTERM and SIGHUP
+ * kill the command. Throws when the command cannot be started.
  */
 export async function runInSession(
   store: Store,
@@ -67,9 +69,9 @@ export async function runInSession(
     cleanup: false,
     stdio: ["inherit", "inherit", "inherit", "pipe"],
   });
-  // unshare blocks SIGTERM while it waits; its death takes its child along, and that the namespace
+  // unshare blocks SIGTERM while it waits, hence SIGKILL; its child dies with it, and the pid namespace with the child
   const end = () => child.kill("SIGKILL");
-  // a terminal sends SIGINT and SIGQUIT to the command too, which decides how to react
+  // a terminal sends SIGINT and SIGQUIT to the command as well: the command decides what to do
   const leave = () => {};
   const handlers = { SIGTERM: end, SIGHUP: end, SIGINT: leave, SIGQUIT: leave } as const;
   let ended: NodeJS.Signals | undefined;

@@ -1,6 +1,6 @@
 /**
- * Makes the surroundings of a command that edits a base: runs inside the command's own mount and pid
- * namespaces, before it, and leaves the process tree there in the session's root.
+ * Prepares the root for a command that edits a base. Runs in the command's mount and pid namespaces, before the
+ * command; afterwards every process there has the session as its root.
  */
 
 import type { Volume } from "../containers/volume.ts";
@@ -57,8 +57,8 @@ const DIRECTORIES = ["/proc", "/sys", "/dev"];
 const RESOLV_CONF = "/etc/resolv.conf";
 
 /**
- * Mounts the session of a base with /proc, /sys, a /dev of its own and the host's resolv.conf, and makes it the
- * root of every process in this mount namespace. The caller is alone in it.
+ * Mounts the editing session of a base, with /proc, /sys, its own /dev and the host's resolv.conf, and makes it the
+ * root of this mount namespace, which must belong to the caller alone. Throws NO_SESSION when the base has no session.
  */
 export function enterSession(store: Store, name: string): void {
   const session = readSession(store, name);
@@ -75,7 +75,7 @@ export function enterSession(store: Store, name: string): void {
     [...(hostResolvConf ? [RESOLV_CONF] : []), ...shown.of("file")].map(find),
   );
   using tmpfs = makeTmpfs({ mode: "0700" });
-  // before Linux 6.15 overlayfs takes no layer on a mount that is nowhere attached; it goes with the old root
+  // before Linux 6.15 overlayfs refuses layers on a detached mount; this one goes away with the old root
   attachAt(tmpfs, target);
   makeUpper(tmpfs, rootFact(layers.fds), points.entries);
   using more = openDirectory("upper", tmpfs.number);
@@ -83,13 +83,13 @@ export function enterSession(store: Store, name: string): void {
     openat(more.number, path, O_WRONLY | O_CREAT | O_EXCL, 0o644)[Symbol.dispose]();
   }
   const missing = points.entries.length + points.files.length > 0;
-  // on a full stack the mount points that are missing are made in the session after all
+  // when the overlay has no room for another layer, missing mount points are created in the session itself
   const used = missing && layers.fds.length < mostLayers();
   using root = mountSession(store, name, session, used ? [more] : []);
   attachAt(root, target);
   using proc = createMount(fsopen("proc"), "proc");
   putOn(root, proc, "/proc", "directory");
-  // a sysfs of one's own needs the right to the network namespace, which is the host's (sysfs(5))
+  // mounting a new sysfs needs CAP_SYS_ADMIN over the network namespace, which is the host's (sysfs(5))
   using sys = inUserNamespace() ? cloneTree(AT_FDCWD, "/sys") : createMount(fsopen("sysfs"), "sysfs");
   putOn(root, sys, "/sys", "directory");
   using devices = makeDevices();
@@ -98,7 +98,7 @@ export function enterSession(store: Store, name: string): void {
   addDeviceMounts(devices);
   if (hostResolvConf) {
     using file = cloneTree(hostResolvConf.number, "", false);
-    // the host's file is not the command's to change
+    // the command must not change the host's file
     setMountAttributes(file, { set: MOUNT_ATTR_RDONLY }, "/etc/resolv.conf");
     putOn(root, file, RESOLV_CONF, "file");
   }
@@ -114,7 +114,9 @@ function attachAt(mounted: Fd, path: string): void {
   attach(mounted, place, path);
 }
 
-/** What of the host the command sees, and where: never a part of the layer. Held before anything is mounted. */
+/**
+ * Opens the host paths that the command sees as volumes, before anything is mounted. They never become part of a layer.
+ */
 function openVolumes(volumes: readonly Volume[]) {
   const stack = new DisposableStack();
   try {
@@ -145,7 +147,7 @@ function putOn(root: Fd, mounted: Fd, path: string, kind: "directory" | "file"):
   attach(mounted, point, path);
 }
 
-/** name, major, minor: what the Linux Standard Base and the OCI runtime specification ask for */
+/** Name, major, minor: the devices that the Linux Standard Base and the OCI runtime specification require. */
 const DEVICES = [
   ["null", 1, 3],
   ["zero", 1, 5],
@@ -165,7 +167,7 @@ const LINKS = [
 
 function makeDevices(): Fd {
   const devices = makeTmpfs({ mode: "0755" });
-  // those of a user are bound later: device files can be made by root alone
+  // only root can create device files: without root, the host's devices are bind-mounted later
   for (const [name, major, minor] of inUserNamespace() ? [] : DEVICES) {
     mknodat(devices.number, name, S_IFCHR | 0o666, (major << 8) | minor);
     fchmodat(devices.number, name, 0o666);
@@ -175,7 +177,7 @@ function makeDevices(): Fd {
   return devices;
 }
 
-/** The host's own, on empty files. */
+/** Bind-mounts the host's devices on empty files. */
 function bindDevices(devices: Fd): void {
   for (const [name] of DEVICES) {
     using device = cloneTree(AT_FDCWD, `/dev/${name}`, false);
@@ -185,7 +187,10 @@ function bindDevices(devices: Fd): void {
   }
 }
 
-/** After /dev is in its place: a detached tree takes no mounts before Linux 6.15. */
+/**
+ * Mounts devpts and the like. Call it after /dev is attached: before Linux 6.15 nothing can be mounted on a detached
+ * tree.
+ */
 function addDeviceMounts(devices: Fd): void {
   using context = fsopen("devpts");
   for (const [key, value] of [

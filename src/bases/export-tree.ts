@@ -1,4 +1,4 @@
-/** Writes the merged tree of a version as a tar. */
+/** Writes the merged tree of a base version as a tar archive. */
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { Destination, TarCompression } from "../images/destination.ts";
@@ -33,8 +33,9 @@ const COMPRESS: Readonly<Record<TarCompression, readonly string[]>> = {
 };
 
 /**
- * Writes a file, whole or not at all, durable on return; or to standard output. ACLs are written in the form of GNU
- * tar (--acls) and, for Docker and podman, as attributes. Returns the number of sockets, which no tar can hold. Throws INTERRUPTED when `signal` says so.
+ * Writes the archive to standard output or to a file, which appears complete or not at all and is durable on return.
+ * ACLs are written twice: as GNU tar does with --acls and, for Docker and podman, as xattrs. Returns the number of
+ * sockets, which are left out because tar cannot store them. Throws INTERRUPTED when `signal` is aborted.
  */
 export async function exportTree(
   store: Store,
@@ -87,8 +88,9 @@ export async function exportTree(
 }
 
 /**
- * The merged tree as a detached mount, which nobody else sees. Overlayfs requires two layers, so one is empty. A single
- * directory in place needs no overlay; it may contain the store, and overlayfs would refuse it then.
+ * Mounts the merged tree as a detached mount, invisible to others. Overlayfs requires two layers, hence the `empty`
+ * one. A single directory in place is cloned instead: it may contain the store, and overlayfs refuses a layer that
+ * does.
  */
 function mountVersion(store: Store, base: BaseVersion, empty: string): Fd {
   const [top, ...others] = base.manifest.layers;

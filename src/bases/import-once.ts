@@ -1,4 +1,4 @@
-/** Imports an image from a registry only once, however often it is asked for. */
+/** Imports an image from a registry only if it was not imported before. */
 import { withContextAsync } from "../errors.ts";
 import type { RegistryOptions } from "../images/fetch.ts";
 import { importedFrom, importImage } from "../images/import.ts";
@@ -11,9 +11,9 @@ import { changeBase, listVersions, setCurrent } from "../store/versions.ts";
 import { quote } from "../text/quote.ts";
 
 /**
- * Makes the version of `name` that came from this very image the current one, or imports it where there is none;
- * `found` says which. The image is what its digest says: a tag is looked up first, a reference with a digest asks
- * nobody. Idempotent; durable on return.
+ * Makes the version of `name` that was imported from this image the current one, or imports the image when there is no
+ * such version; `found` tells which. The image is identified by its digest: a tag is resolved at the registry first, a
+ * reference with a digest needs no request. Idempotent; durable on return.
  */
 export async function importOnce(
   store: Store,
@@ -28,14 +28,16 @@ export async function importOnce(
     );
     if (version === undefined) return { ...(await importImage(store, name, pinned, options)), found: false };
     using lock = changeBase(store, name);
-    // removed in the meantime
+    // the base or the version was removed in the meantime
     if (!lock || !listVersions(store, name).includes(version)) continue;
     setCurrent(store, name, version);
     return { version, found: true };
   }
 }
 
-/** The image that a reference leads to now, by its digest, and the newest version of `name` that came from it. */
+/**
+ * Resolves a reference to the image it means now, by digest, and finds the newest version of `name` imported from it.
+ */
 export async function findImported(
   store: Store,
   name: string,
@@ -53,7 +55,7 @@ function originOf(store: Store, name: string, version: number): string | undefin
 
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
-/** The reference with a digest and without a tag, because skopeo does not accept both. */
+/** Returns the reference with a digest and without a tag: skopeo does not accept both. */
 async function pin(source: ImageSource, options: ImportOptions & RegistryOptions): Promise<ImageSource> {
   const { reference } = source;
   const at = reference.indexOf("@");
@@ -62,7 +64,7 @@ async function pin(source: ImageSource, options: ImportOptions & RegistryOptions
   return { ...source, reference: pinned, path: pinned };
 }
 
-/** `HOST:PORT/NAME:TAG` without the tag; a port is followed by a slash. */
+/** Removes the tag from `HOST:PORT/NAME:TAG`. A port is not mistaken for one, since a slash follows it. */
 function withoutTag(reference: string): string {
   return reference.replace(/:[^/:]*$/, "");
 }

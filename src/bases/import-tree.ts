@@ -28,10 +28,10 @@ import { copyDirectory, copyEntries } from "./copy-tree.ts";
 export type TreeSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "stdin" };
 
 /**
- * Imports a tree and publishes a version of `name` with it: whole or not at all, durable on return. Where little
- * differs from the current version the layer holds what differs and stands on that version's layers; where nothing
- * does (times aside) no version is published, unless `always`. What was made is removed on failure and on SIGINT and
- * SIGTERM; after a kill `gc` does it.
+ * Imports a tree and publishes it as a version of `name`: completely or not at all, durable on return. When the tree
+ * differs little from the current version, the new layer holds only the difference, on top of that version's layers.
+ * When nothing but times differs, no version is published, unless `always`. A failure, SIGINT or SIGTERM removes what
+ * was created; after SIGKILL `gc` does.
  */
 export async function importTree(
   store: Store,
@@ -49,7 +49,7 @@ export async function importTree(
     makeLayerDirectory(layer);
     const tree = `${layer}/tree`;
     const all = { ...options, signal: interrupt.signal };
-    // keeps the layers of the version below until the manifest that names them is published
+    // nobody frees the layers of the version below before the manifest that names them is published
     using _layers = lockLayers(store);
     const current = options.whole ? undefined : currentVersion(store, name);
     const directory = directoryOf(source);
@@ -68,7 +68,7 @@ export async function importTree(
     }
     if (difference) markRemoved(tree, difference);
     const below = difference ? current : undefined;
-    // awaited here, because the staging directory is removed when this scope ends
+    // await here: the staging directory is removed when this scope ends
     return await publishTree(store, name, layer, { origin: `import of ${text}`, below }, all);
   });
 }
@@ -78,7 +78,7 @@ function directoryOf(source: TreeSource): string | undefined {
   return realPath(source.path);
 }
 
-/** Fills `tree` with what differs of a directory; leaves it empty where too much does. */
+/** Copies what differs from the current version to `tree`; leaves `tree` empty when too much differs. */
 async function copyDifference(
   store: Store,
   current: BaseVersion,
@@ -120,8 +120,8 @@ async function fill(store: Store, source: TreeSource, tree: string, options: Tre
 }
 
 /**
- * Uses a directory in place as the only layer of a version. Throws OVERLAY_MARKS, unless `force`, when it has xattrs of
- * another overlay, which containers could neither read nor remove.
+ * Publishes a version whose only layer is a directory in place. Throws OVERLAY_MARKS, unless `force`, when the
+ * directory has xattrs of another overlay, which containers could neither read nor remove.
  */
 export function importInPlace(store: Store, name: string, path: string, force: boolean): BaseVersion {
   const directory = realPath(path) ?? path;
@@ -133,7 +133,7 @@ export function importInPlace(store: Store, name: string, path: string, force: b
   return publishVersion(store, name, { layers: [{ path: directory }], origin: `${directory} in place` });
 }
 
-/** Marks that are named. */
+/** How many files with such xattrs the error message names. */
 const NAMED = 3;
 
 function refuseMarks(store: Store, directory: string): void {

@@ -1,6 +1,6 @@
 /**
- * What an audience of shared bases sees: mounts of their layers, read-only, nosuid and nodev, and for a named user
- * idmapped to that user's ids, laid out as a store.
+ * What an audience of shared bases sees: mounts of the layers, laid out as a store. They are read-only, nosuid and
+ * nodev, and those for a named user are idmapped to the ids of that user.
  */
 import { VeneerError } from "../errors.ts";
 import { idmapped } from "../overlay/idmapped-trees.ts";
@@ -27,15 +27,15 @@ import type { IdMap } from "../sys/user-namespace.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { makeNamespace } from "../userns/create.ts";
 
-/** Maps the ids of a base to those of a user. */
+/** Returns the map from the ids of a base to those of a user. */
 export type MapOf = (uid: number) => IdMap;
 
-/** The directory of root's shares. */
+/** The directory that holds what root shares. */
 export function sharePlace(store: Store): string {
   return `${store.run}-shared`;
 }
 
-/** Creates the directory when missing; throws when others can change it. */
+/** Creates the directory if it is missing. Throws when others than root can change it. */
 export function makePlace(place: string): void {
   mkdirs(place, 0o755);
   using fd = openat(AT_FDCWD, place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -48,7 +48,7 @@ export function makePlace(place: string): void {
   fchmodat(AT_FDCWD, place, 0o755);
 }
 
-/** The layers of a version to share. Throws for a base in place. */
+/** Returns the layer ids of a version that is to be shared. Throws when a layer is a directory in place. */
 export function requireLayers(name: string, version: number, layers: readonly LayerRef[]): string[] {
   return layers.map((layer) => {
     if ("id" in layer) return layer.id;
@@ -58,7 +58,10 @@ export function requireLayers(name: string, version: number, layers: readonly La
   });
 }
 
-/** Mounts first: what names them comes when they are there. */
+/**
+ * Mounts the layers first and then writes the documents that name them, so that readers never find a name without a
+ * mount.
+ */
 export function publish(
   store: Store,
   name: string,
@@ -102,7 +105,7 @@ export function publish(
   }
 }
 
-/** Readable for whoever is let in by the door. */
+/** Makes directories that everyone may read who can enter the directory of the audience. */
 function makeOpen(directory: string, root: string): void {
   mkdirs(directory, 0o755);
   for (let path = directory; path !== root; path = path.slice(0, path.lastIndexOf("/"))) {
@@ -115,7 +118,7 @@ function writeOpen(path: string, data: object): void {
   fchmodat(AT_FDCWD, path, 0o644);
 }
 
-/** The directory of an audience, owned by root. That of a single user can be entered by this user only (acl(5)). */
+/** Creates the directory of an audience, owned by root. An ACL lets only the named user enter theirs (acl(5)). */
 function makeDoor(path: string, audience: Audience): void {
   mkdirMaybe(path, 0o700);
   if (audience === "all") fchmodat(AT_FDCWD, path, 0o755);

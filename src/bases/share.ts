@@ -1,6 +1,6 @@
 /**
- * Shares bases with users who have no root, by mounts beside RUN: read-only, nosuid and nodev, and for a named user
- * idmapped to that user's ids. What an audience sees is laid out as a store, so that it is read as one.
+ * Shares bases with users without root, by mounts beside RUN. They are read-only, nosuid and nodev, and those for a
+ * named user are idmapped to the ids of that user. An audience sees them laid out as a store, and reads them like one.
  */
 import { VeneerError } from "../errors.ts";
 import { deleteTrash } from "../gc/empty-trash.ts";
@@ -32,7 +32,7 @@ import { formatBaseRef } from "../text/names.ts";
 import { type MapOf, makePlace, publish, requireLayers, sharePlace } from "./share-mounts.ts";
 import { refuseUsed } from "./share-users.ts";
 
-/** Shares the current version of a base, and those that are shared already, with further audiences. Idempotent. */
+/** Shares the current version of a base, and the versions already shared, with more audiences. Idempotent. */
 export async function shareBase(
   store: Store,
   name: string,
@@ -48,7 +48,7 @@ export async function shareBase(
   await refresh(store, name, { ...known, audiences: all }, mapOf, progress);
 }
 
-/** Brings what users see of shared bases to the current versions, and back after a reboot. Idempotent. */
+/** Updates all shares to the current versions of their bases, and mounts them again after a reboot. Idempotent. */
 export async function refreshShares(store: Store, mapOf: MapOf, progress: Progress): Promise<void> {
   const shares = [...allShares(store)];
   if (shares.length === 0) return;
@@ -58,8 +58,8 @@ export async function refreshShares(store: Store, mapOf: MapOf, progress: Progre
 }
 
 /**
- * One at a time: what an audience sees is put together from all shares. The lock is in the store, where nobody else can
- * take it.
+ * Only one process at a time may change shares, because what an audience sees is computed from all of them. The lock is
+ * in the store, where users cannot take it.
  */
 function lockPlace(store: Store): Fd {
   makePlace(sharePlace(store));
@@ -90,8 +90,8 @@ async function refresh(
 }
 
 /**
- * Overlays of users do not see in which directories nothing of the layers below shall show, since that is noted in
- * trusted.*: such layers are made one, by hard links. The caller holds the layers until the share names the result.
+ * Overlays of users do not read trusted.* xattrs, where opaque directories are marked. Layers that have such marks are
+ * therefore merged into one, by hard links. The caller locks the layers until the share names the result.
  */
 async function prepare(
   store: Store,
@@ -114,15 +114,15 @@ async function prepare(
   return { flat };
 }
 
-/** Whether the listing of a layer has an opaque directory, or attributes of overlays of users. */
+/** Whether the listing of a layer has overlay xattrs: opaque directories, or those of users' overlays (user.*). */
 function hasNotes(layer: string): boolean {
   const listing = readText(listingFile(layer), AT_FDCWD, 2 ** 30);
   return listing === undefined || / (trusted|user)\.overlay\./.test(listing);
 }
 
 /**
- * Withdraws a share: of one version or all, from these audiences or all. Throws while containers of users are seen to
- * use it, unless `force`. Idempotent.
+ * Withdraws a share: of one version or all, from these audiences or all. Throws while containers of users visibly use
+ * it, unless `force`. Idempotent.
  */
 export async function unshareBase(
   store: Store,
@@ -182,7 +182,7 @@ function layersOf(store: Store, name: string, { versions }: Share): Set<string> 
   return new Set(ids);
 }
 
-/** Layers that an audience needs, of all bases. */
+/** The layers that an audience needs, of all bases. */
 function neededBy(store: Store, audience: Audience): Set<string> {
   const needed = new Set<string>();
   for (const [name, share] of allShares(store)) {
@@ -191,7 +191,7 @@ function neededBy(store: Store, audience: Audience): Set<string> {
   return needed;
 }
 
-/** Unmounts what an audience no longer needs. */
+/** Unmounts the layers that an audience no longer needs. */
 function sweep(store: Store, audience: Audience): void {
   const shared = sharedStore(sharePlace(store), audience);
   const needed = neededBy(store, audience);
@@ -203,7 +203,7 @@ function sweep(store: Store, audience: Audience): void {
   for (const path of [paths.layers(shared), paths.bases(shared), shared.root]) rmdirQuietly(path);
 }
 
-/** The paths that are no longer shared with an audience. */
+/** The layers that a change of a share takes from an audience, by path. */
 function droppedBy(store: Store, name: string, before: Share, after: Share): Map<string, Audience> {
   const dropped = new Map<string, Audience>();
   for (const audience of before.audiences) {

@@ -1,19 +1,20 @@
 /**
- * What the program uses of newer kernels: what for, since which Linux, and what it does without. Each feature is tried
- * (kernel-trials.ts), since distributions backport; versions are for the reader. Pure; docs/kernels.md shows the table.
+ * The features of newer kernels that the program uses: what for, since which Linux, and what it does without them.
+ * Since distributions backport, kernel-trials.ts tries each one; the versions are for readers only. Pure;
+ * docs/kernels.md shows the table.
  */
 export interface KernelFeature {
   readonly name: string;
   /** the first Linux that has it */
   readonly since: string;
   readonly use: string;
-  /** what is done where it is missing */
+  /** what the program does when it is missing */
   readonly without: string;
-  /** nothing works without it */
+  /** veneer does not work without it */
   readonly required?: true;
 }
 
-/** The oldest Linux that the tests boot. */
+/** The oldest Linux version that the tests boot. */
 export const OLDEST_TESTED = "6.1";
 
 export const KERNEL_FEATURES = [
@@ -98,7 +99,7 @@ export const KERNEL_FEATURES = [
 
 export type FeatureName = (typeof KERNEL_FEATURES)[number]["name"];
 
-/** The table of docs/kernels.md. */
+/** The table for docs/kernels.md, in Markdown. */
 export function featureTable(): string {
   const rows = KERNEL_FEATURES.map(({ name, since, use, without }) => [name, since, use, without]);
   const all = [["feature", "Linux", "what for", "without it"], ["---", "---", "---", "---"], ...rows];

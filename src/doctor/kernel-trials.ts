@@ -1,4 +1,4 @@
-/** Tries the features of kernel-features.ts by using them, in a mount namespace that goes when all is tried. */
+/** Tries the features of kernel-features.ts by using them, in a temporary mount namespace. */
 import { judgesOptions } from "../overlay/layer-form.ts";
 import { errno, SysError } from "../sys/errno.ts";
 import { Fd, mkdirat, openDirectory } from "../sys/fd.ts";
@@ -19,18 +19,21 @@ import { SYS } from "../sys/numbers.ts";
 import { setxattr } from "../sys/stat.ts";
 import type { FeatureName } from "./kernel-features.ts";
 
-/** What trials work with. */
+/** What the trials work with. */
 interface Ground {
-  /** a tmpfs of the scratch namespace, with the directories `a`, `b`, `upper` and `work` */
+  /** a tmpfs in the temporary mount namespace, with the directories `a`, `b`, `upper` and `work` */
   readonly tmpfs: Fd;
-  /** for idmapped mounts; undefined where none can be made */
+  /** for idmapped mounts; undefined when no user namespace can be created */
   readonly userns: Fd | undefined;
 }
 
-/** `true`, `false`, or why it cannot be told. */
+/** Whether the kernel has the feature, or why that is unknown. */
 export type Verdict = boolean | string;
 
-/** Tries everything. Nothing is left, and nothing is seen outside. Throws where no mount namespace can be made. */
+/**
+ * Tries all features. Leaves nothing behind, and nothing is visible outside meanwhile. Throws when no mount namespace
+ * can be created.
+ */
 export function tryFeatures(userns: Fd | undefined): Record<FeatureName, Verdict> {
   const absent = missingCalls();
   const verdicts = (ground: Ground | undefined) =>
@@ -126,12 +129,14 @@ const TRIALS: Record<FeatureName, (ground: Ground | undefined) => Verdict> = {
   }),
 };
 
-/** A trial that needs the calls of the mount API. */
+/** Makes a trial that needs the new mount API fail where the kernel lacks it. */
 function on(trial: (ground: Ground) => Verdict): (ground: Ground | undefined) => Verdict {
   return (ground) => (ground ? trial(ground) : false);
 }
 
-/** Bad descriptors tell EBADF from ENOSYS. */
+/**
+ * The system calls that the kernel lacks. Called with invalid descriptors, existing ones fail with EBADF, not ENOSYS.
+ */
 function missingCalls(): string[] {
   const empty = cstring("");
   const values = new BigUint64Array(4);
@@ -159,7 +164,7 @@ function option(context: Fd, key: string, value: string): void {
   if (result < 0) throw new SysError(-result, `fsconfig ${key}`);
 }
 
-/** Whether an overlay can be made with what `set` says of it. */
+/** Whether an overlay can be created with the options that `set` sets. */
 function withOverlay(tmpfs: Fd, set: (context: Fd) => boolean): boolean {
   using context = fsopen("overlay");
   option(context, "source", `veneer:doctor:${tmpfs.number}`);

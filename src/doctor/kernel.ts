@@ -1,4 +1,4 @@
-/** What the kernel can do: tried rather than looked up, since distributions backport. */
+/** What the kernel can do. Features are tried instead of derived from the version, since distributions backport. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { requireProgram } from "../process/find-program.ts";
@@ -53,7 +53,9 @@ function overlay(): Finding {
   return ok("there");
 }
 
-/** Only the machine's root may idmap: of that nothing is said in a user namespace. */
+/**
+ * The kernel's features. In a user namespace idmapped mounts are left out: only root of the machine may create them.
+ */
 function features(root: boolean, inside: boolean): Check[] {
   const shown = KERNEL_FEATURES.filter(({ name }) => !inside || !name.includes("idmapped"));
   const verdicts = tried(root, inside);
@@ -122,7 +124,7 @@ function controlGroups(): Finding {
   }
 }
 
-/** Whether control groups of both versions are mounted, which crun refuses. */
+/** Whether cgroup v1 and v2 are both mounted (the hybrid layout), which crun refuses. */
 export function isHybrid(): boolean {
   return cgroupLayout(parseMountinfo(readMountinfo("self") ?? "")) === "hybrid";
 }

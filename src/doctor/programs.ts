@@ -1,4 +1,4 @@
-/** Engines, helper programs and this program's own directory. */
+/** Checks engines, helper programs and the directory of this program. */
 import { execFileSync } from "node:child_process";
 import { lstatSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { programPath } from "../sys/self.ts";
 import { type Check, check, type Finding, not, ok } from "./check.ts";
 import { engineFinding, parseVersion } from "./version.ts";
 
-/** Name, program that tells the version, package on Debian. */
+/** Name, program that prints the version, Debian package. */
 const ENGINES = [
   ["runc", "runc", "runc"],
   ["crun", "crun", "crun"],
@@ -20,7 +20,7 @@ const ENGINES = [
   ["containerd", "containerd", "containerd"],
 ] as const;
 
-/** Name, what for; the first ones all other programs are run by. */
+/** Name, purpose, and whether it is required. */
 const PROGRAMS = [
   ["setpriv", "every other program, which ends with veneer", true],
   ["unshare", "commands in a base that is edited, and all work without root", true],
@@ -33,7 +33,7 @@ const PROGRAMS = [
   ["skopeo", "images from and to registries, docker archives", false],
 ] as const;
 
-/** Milliseconds in which a program must tell its version. */
+/** How long a program may take to print its version, in milliseconds. */
 const PATIENCE = 10_000;
 
 export function engineChecks(config: Config, path: string | undefined, hybrid: boolean): Check[] {
@@ -61,7 +61,7 @@ export function engineChecks(config: Config, path: string | undefined, hybrid: b
   return [one, ...checks];
 }
 
-/** What it says; undefined where it does not end in time. */
+/** What a program prints with --version; undefined when it does not end in time. */
 function versionOf(file: string): string | undefined {
   try {
     return execFileSync(file, ["--version"], {
@@ -99,7 +99,7 @@ export function installationChecks(): Check[] {
   ];
 }
 
-/** Engines run it as root: nobody else may write it, nor a directory on the way. */
+/** Engines run this file as root, so only root may be able to change it or a directory above it. */
 function trusted(file: string): Finding {
   for (let path = file; ; path = dirname(path)) {
     const stat = lstatSync(path);
@@ -108,7 +108,7 @@ function trusted(file: string): Finding {
     if (uid !== 0 && uid !== process.getuid?.()) {
       return not("limited", `${path} belongs to uid ${uid}`, "engines run it as root: chown root");
     }
-    // a link's own mode says nothing (symlink(7))
+    // the mode of a symbolic link itself means nothing (symlink(7))
     if ((mode & 0o022) !== 0 && !sticky && !stat.isSymbolicLink()) {
       return not("limited", `${path} can be written by others`, "engines run it as root: chmod go-w");
     }

@@ -1,4 +1,4 @@
-/** Whether the store's file system can hold uppers: a tiny overlay is mounted there, seen by nobody. */
+/** Checks whether the file system of the store can hold uppers, by mounting a tiny overlay that nobody else sees. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describeError } from "../errors.ts";
@@ -40,7 +40,7 @@ export function storeChecks(store: Store): Check[] {
     checks.push(
       check("store", "upper", true, () => upper(trial)),
       check("store", "extended attributes", true, () => attributes(trial)),
-      // only the machine's root may idmap
+      // only root of the machine may create idmapped mounts
       ...(inUserNamespace() ? [] : [check("store", "idmapped layers", false, () => idmapped(trial))]),
       check("store", "reflink", false, () => reflink(trial)),
     );
@@ -50,7 +50,7 @@ export function storeChecks(store: Store): Check[] {
   return checks;
 }
 
-/** The directory itself, or the nearest one above it that exists. */
+/** The directory itself, or its nearest ancestor that exists. */
 function nearest(path: string): string {
   return existsSync(path) ? path : nearest(dirname(path));
 }
@@ -66,7 +66,7 @@ function directory(root: string, place: string): Finding {
   );
 }
 
-/** File systems that overlayfs refuses as an upper whatever their options. */
+/** File systems that overlayfs always refuses as an upper, whatever their options. */
 const REFUSED = new Set(["overlay", "nfs", "nfs4", "vfat", "exfat", "squashfs", "erofs", "iso9660"]);
 
 function fileSystem(place: string): Finding {
@@ -84,7 +84,7 @@ function fileSystem(place: string): Finding {
   return ok(`${type} on ${mount?.target ?? place}`);
 }
 
-/** A whole overlay with a volatile upper; d_type is part of what the kernel asks for. */
+/** Mounts a complete overlay with a volatile upper. The kernel itself checks that the file system reports d_type. */
 function upper(trial: string): Finding {
   for (const name of ["lower", "upper", "work"]) mkdirSync(join(trial, name));
   using lower = openDirectory(join(trial, "lower"));
@@ -96,7 +96,7 @@ function upper(trial: string): Finding {
   return ok("overlay can be mounted, and there is d_type");
 }
 
-/** A whole overlay for a user namespace: an idmapped layer and an idmapped upper. */
+/** Mounts a complete overlay for a user namespace, with an idmapped layer and an idmapped upper. */
 function idmapped(trial: string): Finding {
   const ids = [{ containerID: 0, hostID: 100000, size: 65536 }];
   using userns = makeNamespace({ uids: ids, gids: ids });
@@ -120,7 +120,7 @@ function attributes(trial: string): Finding {
   return getxattr(trial, name)?.[0] === 0x79 ? ok(name) : not("missing", `${name} is not kept`);
 }
 
-/** ioctl_ficlone(2) */
+/** Tries to clone a file (ioctl_ficlone(2)). */
 function reflink(trial: string): Finding {
   writeFileSync(join(trial, "a"), "x".repeat(4096));
   writeFileSync(join(trial, "b"), "");

@@ -1,4 +1,4 @@
-/** What a user without root needs: looked at outside of the user namespace that its commands make. */
+/** Checks what a user without root needs. Runs outside of the user namespace that the user's commands create. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { accountName, requireRunDirectory, subordinateRanges } from "../process/account.ts";
@@ -9,7 +9,7 @@ import { type Check, check, type Finding, not, ok } from "./check.ts";
 export interface UserFacts {
   readonly uid: number;
   readonly run: string;
-  /** the directory for records is not one that somebody named */
+  /** whether the directory for records is the default */
   readonly defaultRun: boolean;
   readonly env: NodeJS.ProcessEnv;
 }
@@ -27,7 +27,7 @@ export function userChecks(facts: UserFacts): Check[] {
   ];
 }
 
-/** Switches that keep users from namespaces: file, the value that does, and what to do as root. */
+/** Sysctls that can deny users namespaces: the file, the value that denies, and what to do as root. */
 const SWITCHES = [
   ["kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"],
   ["user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"],
@@ -89,7 +89,7 @@ function helpers(): Finding {
   return ok(programs.map(({ file }) => file).join(", "));
 }
 
-/** Set-user-ID root, or with a file capability. */
+/** Whether a program is set-user-ID root or has file capabilities. */
 function isPrivileged(file: string): boolean {
   const { mode, uid } = statSync(file);
   if (uid === 0 && (mode & 0o4000) !== 0) return true;
@@ -103,7 +103,7 @@ function isPrivileged(file: string): boolean {
   }
 }
 
-/** As many as an image's files have. */
+/** How many subordinate ids are enough for the files of an image. */
 const ENOUGH = 65535;
 
 function subordinate(): Finding {

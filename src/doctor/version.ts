@@ -1,7 +1,7 @@
-/** Versions of programs, as far as they decide what works. Pure. */
+/** What works with which version of an engine. Pure. */
 import { type Finding, not, ok } from "./check.ts";
 
-/** The first dotted number in a text: `[1, 1, 5]` of "runc version 1.1.5+ds1". */
+/** Finds the first dotted number in a text: `[1, 1, 5]` in "runc version 1.1.5+ds1". */
 export function parseVersion(text: string): number[] | undefined {
   const match = /(?:^|[^0-9.])v?([0-9]+(?:\.[0-9]+)+)/.exec(text);
   return match?.[1]?.split(".").map(Number);
@@ -19,8 +19,8 @@ export function isAtLeast(version: readonly number[], least: readonly number[]):
 const WRAPPER = "the wrapping runtime";
 
 /**
- * Whether this runc pivots into a root that it opened before its hooks (libcontainer/rootfs_linux.go,
- * prepareRootfs): from 1.5.0 on, and in the older lines from 1.4.3 and 1.3.6 on.
+ * Whether this version of runc pivots into a root that it opened before it ran the hooks (prepareRootfs in
+ * libcontainer/rootfs_linux.go): 1.5.0 and later, 1.4.3 and later 1.4.x, 1.3.6 and later 1.3.x.
  */
 function holdsRoot(version: readonly number[]): boolean {
   const [major = 0, minor = 0] = version;
@@ -29,13 +29,13 @@ function holdsRoot(version: readonly number[]): boolean {
 }
 
 export interface HostFacts {
-  /** control groups of version 1 and 2 side by side */
+  /** cgroup v1 and v2 are both mounted */
   readonly hybrid: boolean;
   /** root may trace other processes (ptrace(2)) */
   readonly mayTrace: boolean;
 }
 
-/** What can be used with an engine of this version. */
+/** What of veneer works with this version of an engine. */
 export function engineFinding(
   name: string,
   version: readonly number[],
