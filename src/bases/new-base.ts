@@ -1,4 +1,4 @@
-/** New bases without an import: empty, or on a version of another. */
+/** Creates bases without an import: empty, or on top of a version of another base. */
 
 import { publishVersion } from "../layers/publish-version.ts";
 import { sealLayer } from "../layers/seal.ts";
@@ -8,7 +8,10 @@ import { makeStore, type Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
 import { type BaseRef, formatBaseRef } from "../text/names.ts";
 
-/** A base of one empty directory, 0755. Durable on return; throws EXISTS. A kill in between leaves what `gc` frees. */
+/**
+ * Creates a base that is one empty directory, 0755. Durable on return. Throws EXISTS when the name is taken. `gc`
+ * removes what a kill in between leaves behind.
+ */
 export function makeEmptyBase(store: Store, name: string): BaseVersion {
   makeStore(store);
   using staging = makeStaging(store);
@@ -22,7 +25,7 @@ export function makeEmptyBase(store: Store, name: string): BaseVersion {
   return publishVersion(store, name, { layers: [{ id: sealed.id }], origin }, "new");
 }
 
-/** A base with the layers of another's version. Durable on return; throws EXISTS. */
+/** Creates a base with the layers of a version of another. Durable on return. Throws EXISTS when the name is taken. */
 export function stackBase(store: Store, name: string, ref: BaseRef): BaseVersion {
   using _lock = lockBase(store, ref);
   const below = readVersion(store, ref);

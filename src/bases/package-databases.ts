@@ -1,20 +1,20 @@
-/** The databases of package managers to names and versions. Pure. */
+/** Parses the databases of package managers into names and versions. Pure. */
 
 type Entry = readonly [name: string, version: string];
 
-/** dpkg's status file (deb-control(5), dpkg(1) "Package states"): what is installed, or was left half way. */
+/** Parses dpkg's status file (deb-control(5), dpkg(1) "Package states"): packages installed or partly installed. */
 export function* parseDpkg(text: string): Generator<Entry> {
   for (const paragraph of text.split(/\n\n+/)) {
     const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, "m").exec(paragraph)?.[1]?.trim();
     const [name, version, state] = [field("Package"), field("Version"), field("Status")];
     if (name === undefined || version === undefined) continue;
-    // status.d of images without dpkg has no states
+    // the files in status.d of images without dpkg have no Status field
     if (state !== undefined && /\s(not-installed|config-files)$/.test(state)) continue;
     yield [`${name}:${field("Architecture") ?? "all"}`, version];
   }
 }
 
-/** apk's list (apk-tools, doc/apk-v2.5.scd): `P:` name, `V:` version, `A:` architecture. */
+/** Parses apk's database (apk-tools, doc/apk-v2.5.scd): `P:` name, `V:` version, `A:` architecture. */
 export function* parseApk(text: string): Generator<Entry> {
   for (const paragraph of text.split(/\n\n+/)) {
     const field = (letter: string) => new RegExp(`^${letter}:(.*)$`, "m").exec(paragraph)?.[1]?.trim();
@@ -26,8 +26,9 @@ export function* parseApk(text: string): Generator<Entry> {
 const TAG = { name: 1000, version: 1001, release: 1002, epoch: 1003, arch: 1022 } as const;
 
 /**
- * A header of rpm as its database keeps it (rpm, docs/manual/format_header.md, without the magic): two counts, then
- * entries of tag, type, offset and count, then the data. Undefined where it is none, and for keys (gpg-pubkey).
+ * Parses an rpm header as the database stores it (rpm, docs/manual/format_header.md, without the magic): two counts,
+ * then entries of tag, type, offset and count, then the data. Undefined when it is malformed, and for keys
+ * (gpg-pubkey).
  */
 export function parseRpmHeader(bytes: Uint8Array): Entry | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -54,7 +55,9 @@ export interface PackageDiff {
   readonly changed: readonly { readonly name: string; readonly from: string; readonly to: string }[];
 }
 
-/** By name; the architecture is part of a name only where a name has several. */
+/**
+ * Sorted by name. The architecture is part of the name only when several architectures of the package are installed.
+ */
 export function diffPackages(
   before: ReadonlyMap<string, string>,
   after: ReadonlyMap<string, string>,
@@ -76,7 +79,7 @@ export function diffPackages(
   return result;
 }
 
-/** Lines for people: `added nginx 1.22`. */
+/** Formats the difference for people, one line per package: `added nginx 1.22`. */
 export function packageLines({ added, removed, changed }: PackageDiff): string[] {
   return [
     ...added.map(({ name, version }) => `added ${name} ${version}`),

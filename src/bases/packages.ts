@@ -1,4 +1,4 @@
-/** Packages that a version has installed, as the databases of dpkg, rpm and apk in it say. */
+/** The packages installed in a base version, read from its databases of dpkg, rpm and apk. */
 import { Database } from "bun:sqlite";
 import { VeneerError } from "../errors.ts";
 import { expandAll, readMergedBytes } from "../overlay/merged-lookup.ts";
@@ -7,10 +7,12 @@ import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
 import { diffPackages, type PackageDiff, parseApk, parseDpkg, parseRpmHeader } from "./package-databases.ts";
 
-/** Versions by `name:architecture`. */
+/** Package versions by `name:architecture`. */
 export type Packages = ReadonlyMap<string, string>;
 
-/** Larger databases are refused: of rpm, and of the others, which are text. */
+/**
+ * The largest databases that are read, in bytes: LIMIT for rpm, TEXT_LIMIT for dpkg and apk, whose databases are text.
+ */
 const LIMIT = 512 * 2 ** 20;
 const TEXT_LIMIT = 64 * 2 ** 20;
 
@@ -18,7 +20,7 @@ const DPKG = ["/var/lib/dpkg/status", "/var/lib/dpkg/status.d/*"];
 const APK = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
 const RPM = ["/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite"];
 
-/** Undefined where the version has no such database, or one of a form that is not read (rpm's before SQLite). */
+/** Undefined when the version has no database, or only one in a format we do not read (rpm's before SQLite). */
 function readPackages(store: Store, base: BaseVersion): Packages | undefined {
   using layers = openLayers(store, base);
   const found = new Map<string, string>();
@@ -43,7 +45,7 @@ function readPackages(store: Store, base: BaseVersion): Packages | undefined {
 
 function* readRpm(bytes: Uint8Array): Generator<readonly [string, string]> {
   try {
-    // a database with a write-ahead log says so in its header, and needs a file of its own then
+    // with write-ahead logging in the header SQLite wants a second file; 1 in both bytes says that there is no such log
     const copy = Buffer.from(bytes);
     copy[18] = 1;
     copy[19] = 1;
@@ -51,7 +53,7 @@ function* readRpm(bytes: Uint8Array): Generator<readonly [string, string]> {
     database.run("PRAGMA trusted_schema = OFF");
     database.run("PRAGMA cell_size_check = ON");
     requirePlainTable(database);
-    // a damaged file can yield rows without end
+    // a damaged file can yield endless rows
     let left = bytes.length;
     for (const { blob } of database.query<{ blob: Uint8Array }, []>("SELECT blob FROM Packages").iterate()) {
       left -= blob.length;
@@ -64,7 +66,9 @@ function* readRpm(bytes: Uint8Array): Generator<readonly [string, string]> {
   }
 }
 
-/** As rpm makes it (lib/backend/sqlite.c): a view or a column that is computed would be a program of the image's. */
+/**
+ * The table as rpm creates it (lib/backend/sqlite.c). Views and computed columns would run SQL that the image supplies.
+ */
 const PLAIN_TABLE =
   /^CREATE TABLE ['"]?Packages['"]? ?\(\s*hnum INTEGER PRIMARY KEY( AUTOINCREMENT)?,\s*blob BLOB NOT NULL\s*\)$/;
 
@@ -76,7 +80,7 @@ function requirePlainTable(database: Database): void {
   throw new Error("its table of packages is not one that rpm makes");
 }
 
-/** What differs in packages between two versions; undefined where neither has a database. */
+/** The difference in packages between two versions; undefined when neither has a database. */
 export function packagesBetween(
   store: Store,
   before: BaseVersion,

@@ -1,4 +1,4 @@
-/** Who uses what is shared. */
+/** Finds out who uses shared layers. */
 import { VeneerError } from "../errors.ts";
 import type { Audience } from "../store/shared.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
@@ -6,9 +6,9 @@ import { gone, listPids } from "../sys/process/processes.ts";
 import { ownerOfUserns } from "../sys/user-namespace.ts";
 
 /**
- * Throws where a process of an audience uses one of its `dropped` layers. The kernel says of which paths an overlay is
- * made from Linux 6.13 on: before, none is seen. That is text, which whoever mounts may choose; so those are heard alone
- * to whom the layer is shared, who could use it as well.
+ * Throws when a process of an audience uses one of its `dropped` layers. Mount tables show the layers of such overlays
+ * since Linux 6.13; on older kernels no use is found. Whoever mounts can choose these paths, so only the mount tables
+ * of users count with whom the layer is shared: they could just as well use it.
  */
 export function refuseUsed(name: string, dropped: ReadonlyMap<string, Audience>): void {
   for (const pid of listPids()) {
@@ -25,7 +25,7 @@ export function refuseUsed(name: string, dropped: ReadonlyMap<string, Audience>)
   }
 }
 
-/** The paths in the options of the overlays in a process's mount table. */
+/** The paths in the options of all overlays in the mount table of a process. */
 function overlayPaths(pid: number): string[] {
   const overlays = parseMountinfo(gone(() => readMountinfo(pid)) ?? "").filter(
     ({ type }) => type === "overlay",

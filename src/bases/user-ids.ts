@@ -1,4 +1,7 @@
-/** Which ids a user of this machine has. Not for the hot path: it asks programs, since accounts may be anywhere. */
+/**
+ * The ids of a user of this machine. Not for the hot path: runs programs, since accounts may come from any source
+ * (NSS).
+ */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.ts";
@@ -6,7 +9,7 @@ import type { IdMap, IdRange } from "../sys/user-namespace.ts";
 import { quote } from "../text/quote.ts";
 import { parseSubordinate } from "../userns/subordinate-ids.ts";
 
-/** The id of a user by name or number. Throws UsageError for one that is not there, and for root. */
+/** The uid of a user given by name or number. Throws UsageError for an unknown user and for root. */
 export function uidOf(user: string): number {
   const uid = Number(ask("-u", user) ?? (/^[0-9]+$/.test(user) ? user : Number.NaN));
   if (Number.isNaN(uid)) throw new UsageError(`user ${quote(user)} is not known on this machine`);
@@ -14,7 +17,7 @@ export function uidOf(user: string): number {
   return uid;
 }
 
-/** The map from ids of a base to those that are the user's in its namespace: as `veneer` and podman map them. */
+/** The map from the ids of a base to those in the user's namespace, as `veneer` and podman map them. */
 export function mapOfUser(uid: number): IdMap {
   const name = ask("-un", String(uid));
   const gid = Number(ask("-g", String(uid)) ?? uid);

@@ -1,4 +1,4 @@
-/** Everything known about a version, for people and programs. */
+/** Describes bases and their versions, for people and programs. */
 
 import { type FailedVersion, type LayerRef, readVersion } from "../store/bases.ts";
 import { readLayer } from "../store/layers.ts";
@@ -14,9 +14,9 @@ export interface LayerDescription {
   readonly id?: string;
   readonly path: string;
   readonly digest?: string;
-  /** absent for a directory in place, and when the layer's description is gone */
+  /** absent for a directory in place, and when the description of the layer is missing */
   readonly bytes?: number;
-  /** bytes of files that are one with those of other layers */
+  /** bytes of files that are hard links to files of other layers */
   readonly shared?: number;
   readonly entries?: number;
   readonly origin?: string;
@@ -31,15 +31,15 @@ export interface VersionDescription {
   readonly origin: string;
   readonly digest: string;
   readonly from?: { readonly name: string; readonly version: number };
-  /** of its layers in the store, shared ones too */
+  /** of its layers in the store, including those that other versions use too */
   readonly bytes: number;
-  /** top first */
+  /** top layer first */
   readonly layers: readonly LayerDescription[];
   readonly config?: object;
   readonly uses: readonly string[];
 }
 
-/** Throws where there is no such version. */
+/** Throws when there is no such version. */
 export function describeVersion(store: Store, ref: BaseRef): VersionDescription {
   const { name, version, manifest } = readVersion(store, ref);
   const layers = manifest.layers.map((layer): LayerDescription => {
@@ -79,10 +79,10 @@ export function describeVersion(store: Store, ref: BaseRef): VersionDescription 
 export interface LineEntry {
   readonly version: number;
   readonly current: boolean;
-  /** when and why its check failed */
+  /** when and why its check failed; absent: it did not */
   readonly failed?: FailedVersion;
   readonly created: string;
-  /** of the layers that the version before it does not have; absent when one of them is in place */
+  /** of the layers that the previous version does not have; absent when one of them is a directory in place */
   readonly bytes?: number;
   readonly layers: number;
   readonly origin: string;
@@ -92,7 +92,7 @@ export interface LineEntry {
 
 const layerKey = (layer: LayerRef) => ("id" in layer ? layer.id : layer.path);
 
-/** All versions of a base, newest first. Throws where there is no such base. */
+/** All versions of a base, newest first. Throws when there is no such base. */
 export function describeLine(store: Store, name: string): LineEntry[] {
   const holder = storeOfBase(store, name);
   const { current, failed } = readBaseFile(holder, name) ?? {
@@ -108,7 +108,7 @@ export function describeLine(store: Store, name: string): LineEntry[] {
     if (below.size === 0 && from) below = new Set(readVersion(store, from).manifest.layers.map(layerKey));
     const own = manifest.layers.filter((_, index) => !below.has(keys[index] as string));
     below = new Set(keys);
-    // a further version of the same directory in place has no layer of its own, and its size is not known either
+    // another version of the same directory in place adds no layer, and its size is not known either
     const inPlace = (own.length > 0 ? own : manifest.layers.slice(0, 1)).some((layer) => !("id" in layer));
     const bytes = own.map((layer) => ("id" in layer ? (readLayer(store, layer.id)?.bytes ?? 0) : 0));
     return {
@@ -128,21 +128,21 @@ export function describeLine(store: Store, name: string): LineEntry[] {
 
 export interface BaseSummary {
   readonly name: string;
-  /** the current one */
+  /** the current version */
   readonly version: number;
   readonly versions: number;
   /** of the current version */
   readonly layers: number;
-  /** of all layers of all versions, each once */
+  /** of all layers of all versions, each layer counted once */
   readonly bytes: number;
   readonly created: string;
   readonly origin: string;
   readonly editing: boolean;
-  /** by root: with users; of a user: by root */
+  /** for root: whether it is shared with users; for a user: whether root shares it */
   readonly shared: boolean;
 }
 
-/** A base in one line. Throws when the current version cannot be read. */
+/** Summarizes a base in one row. Throws when the current version cannot be read. */
 export function describeBase(store: Store, name: string): BaseSummary {
   const { version, manifest } = readVersion(store, { name });
   const versions = listVersions(storeOfBase(store, name), name);

@@ -1,4 +1,4 @@
-/** Everything that is known of an instance or container, as one document. */
+/** Everything known about an instance or container, as one document. */
 import { formatError } from "../errors.ts";
 import { layerPaths, readVersion } from "../store/bases.ts";
 import { type Parts, partDirectories, partUppers } from "../store/frozen-uppers.ts";
@@ -9,7 +9,7 @@ import type { UseRecord } from "../store/records.ts";
 import { listRunning, withProcesses } from "./running.ts";
 import { type InstanceView, ownBytes, viewInstance } from "./view.ts";
 
-/** Undefined where there is no such instance. */
+/** Undefined when there is no such instance. */
 export function inspectInstance(store: Store, id: string): object | undefined {
   const view = viewInstance(store, id);
   if (!view) return undefined;
@@ -56,7 +56,7 @@ function ownUpper(store: Store, id: string, instance: Generation & { tmpfs?: num
   return { ...uppersOf(directory, instance), work: `${top}/work` };
 }
 
-/** The upper that is written to, and the read-only ones that live rebases left below it, top first. */
+/** The upper that is written to, and the read-only parts that live rebases left below it, top first. */
 function uppersOf(directory: string, parts: Parts): object {
   const [upper, ...lower] = partUppers(directory, parts);
   return { upper, ...(lower.length > 0 && { parts: lower }) };
@@ -80,7 +80,7 @@ function describeRecord(record: UseRecord): object {
   return { engine, container, bundle, placement, target, source, idmap, shifted, since: created };
 }
 
-/** A running container that has no named instance of that name; undefined where there is none. */
+/** Describes a running container by its own name, for names that no instance has; undefined when there is none. */
 export function inspectContainer(store: Store, container: string): object | undefined {
   const running = listRunning(store).find(({ record }) => record.container === container);
   if (!running) return undefined;

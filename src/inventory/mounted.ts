@@ -1,4 +1,4 @@
-/** Which uppers are mounted, read once for many records. Not for the hot path, which asks about one. */
+/** Tells which uppers are mounted. Reads once for many records; the hot path, which asks about one, does not use it. */
 
 import { isUpperInUse } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
@@ -7,20 +7,23 @@ import type { UseRecord } from "../store/records.ts";
 import { parseMountLine, upperOf } from "../sys/mountinfo.ts";
 import { rootUppers } from "./root-processes.ts";
 
-/** Whether records and uppers are in use. What it has read goes stale: made for one listing, and not kept. */
+/**
+ * Tells whether records and uppers are in use. What it has read goes stale: use it for one listing and then drop it.
+ */
 export interface LiveTest {
   isLive(record: UseRecord): boolean;
   isInUse(upper: string): boolean;
   /**
-   * Whether an overlay on it lives that no process has as its root: in a mount namespace that was left, or that
-   * copied this one. Asks the kernel only about what some mount table shows, which is a hint and no proof.
+   * Whether the upper is mounted in an overlay that is not the root of any process: in a mount namespace that its
+   * container has left, or that was copied from ours. Mount tables are only a hint; the kernel decides about uppers
+   * that they show.
    */
   isLeftMounted(upper: string): boolean;
 }
 
 /**
- * Each probe of an upper ({@link isUpperInUse}) leaves a line in the kernel's log; so the roots of processes are
- * looked at first, and the kernel is asked about the rest alone.
+ * Looks at the roots of processes first and probes only the remaining uppers ({@link isUpperInUse}), because each probe
+ * leaves a line in the kernel log.
  */
 export function makeLiveTest(): LiveTest {
   const isRoot = rootUppers();
@@ -36,7 +39,7 @@ export function makeLiveTest(): LiveTest {
   };
 }
 
-/** The upper directories that mount tables name: text, which anyone who mounts may choose. */
+/** The upper directories that mount tables name. Not trustworthy: whoever mounts chooses this text. */
 function shownUppers(): ReadonlySet<string> {
   const uppers = new Set<string>();
   for (const { table } of mountTables()) for (const upper of uppersOf(table)) uppers.add(upper);

@@ -1,4 +1,4 @@
-/** A base's policy: where its versions come from, and how they become the current one. */
+/** The policy of a base: where its versions come from, and how one becomes the current version. */
 import { VeneerError } from "../errors.ts";
 import validatePolicy from "../generated/policy.js";
 import { readDocument } from "../store/document.ts";
@@ -39,7 +39,7 @@ export interface RolloutPolicy {
   readonly force?: boolean;
 }
 
-/** With the values of keys that nobody sets; the schema says the same. */
+/** A policy with defaults for the keys that are not set. The schema documents the same defaults. */
 export interface Policy extends PolicyFile {
   readonly schedule: string;
   readonly rollout: false | RolloutPolicy;
@@ -48,14 +48,14 @@ export interface Policy extends PolicyFile {
 export const POLICY_DEFAULTS = { schedule: "daily", rollout: {} } as const;
 export const CHECK_SECONDS = 300;
 
-/** The directory of policies beside a configuration file. */
+/** The directory of policies, next to the configuration file. */
 export function policyDirectory(configFile: string): string {
   return `${configFile.slice(0, configFile.lastIndexOf("/"))}/bases.d`;
 }
 
 export const policyPath = (directory: string, name: string): string => `${directory}/${name}.json`;
 
-/** Throws where the base has no policy, or one that is not valid. */
+/** Reads the policy of a base, with defaults and as `given`. Throws when there is none or it is invalid. */
 export function readPolicy(directory: string, name: string): { policy: Policy; given: PolicyFile } {
   const path = policyPath(directory, name);
   const given = readDocument<PolicyFile>(path, validatePolicy);
@@ -65,7 +65,7 @@ export function readPolicy(directory: string, name: string): { policy: Policy; g
   });
 }
 
-/** Names of the bases that have a policy, sorted. */
+/** The names of the bases that have a policy, sorted. */
 export function listPolicies(directory: string): string[] {
   try {
     return list(directory)

@@ -1,4 +1,4 @@
-/** Removes bases and versions, and the layers that nothing needs any more. */
+/** Removes bases and versions, and the layers that nothing needs afterwards. */
 import { VeneerError } from "../errors.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
@@ -14,14 +14,14 @@ import { type BaseRef, formatBaseRef } from "../text/names.ts";
 import { listUses } from "./uses.ts";
 
 /**
- * Removes a version, or without one the whole base, and moves the layers that nothing else needs to the
- * trash. Refused while anything uses it, naming who. Returns what went to the trash, for the caller to
- * delete. A kill in between leaves layers that `gc` frees.
+ * Removes a version, or the whole base when `ref` has no version, and moves the layers that nothing else needs to the
+ * trash. Throws while anything uses it; the error names who. Returns the paths in the trash, which the caller deletes.
+ * `gc` frees the layers that a kill in between leaves behind.
  */
 export function removeBase(store: Store, ref: BaseRef): string[] {
   refuseShared(store, ref.name);
   using lock = changeBase(store, ref.name);
-  // says what is not there
+  // throws the error that says what does not exist
   if (!lock || ref.version !== undefined) readVersion(store, ref);
   const all = listVersions(store, ref.name);
   const removed = ref.version === undefined ? all : [ref.version];
@@ -36,7 +36,7 @@ export function removeBase(store: Store, ref: BaseRef): string[] {
   return [...trash, ...freeLayers(store, layers)];
 }
 
-/** Layers of a version that are in the store. */
+/** The ids of the layers of a version that are in the store. */
 function layerIds(store: Store, ref: BaseRef): string[] {
   return readVersion(store, ref).manifest.layers.flatMap((layer) => ("id" in layer ? [layer.id] : []));
 }
@@ -55,7 +55,10 @@ function refuseUsed(store: Store, ref: BaseRef, versions: readonly number[]): vo
   });
 }
 
-/** Ids of all layers that a manifest, or a session whose commit was interrupted, names, sessions of the bases `without` aside. Throws when one cannot be read: nothing may be freed then. */
+/**
+ * The ids of all layers that are named by a manifest or by a session whose commit was interrupted, except sessions of
+ * the bases in `without`. Throws when one of these documents cannot be read: then nothing may be freed.
+ */
 export function referencedLayers(store: Store, without: ReadonlySet<string> = new Set()): Set<string> {
   const ids = new Set<string>();
   for (const { manifest } of allVersions(store)) {
@@ -69,8 +72,8 @@ export function referencedLayers(store: Store, without: ReadonlySet<string> = ne
 }
 
 /**
- * Moves those of the given layers that no manifest names to the trash; returns their new places. Does nothing
- * while an import is between a layer and its manifest: `gc` frees them later.
+ * Moves the given layers that no manifest names to the trash; returns their paths there. Does nothing while an import
+ * has published a layer but not yet the manifest that names it: `gc` frees the layers later.
  */
 export function freeLayers(store: Store, candidates: Iterable<string>): string[] {
   using lock = lockLayers(store, LOCK_EX | LOCK_NB);

@@ -1,4 +1,4 @@
-/** The processes of containers that have no pid in their record, found by the overlay that is their root. */
+/** Finds the processes of containers whose record has no pid, by the overlay that is their root. */
 
 import { type Identified, upperHandleOf } from "../store/mounts/identity.ts";
 import { readMountTable, readNamespace } from "../store/mounts/mount-tables.ts";
@@ -10,20 +10,20 @@ import { mountStatus } from "../sys/file-place.ts";
 import { identify, isAlive, type ProcessIdentity } from "../sys/process.ts";
 import { list } from "../sys/stat.ts";
 
-/** A mount namespace whose root is an overlay, of whosoever. */
+/** A mount namespace whose root is an overlay, ours or not. */
 export interface RootProcess {
   readonly device: string;
-  /** the first that there is in the namespace */
+  /** the first process found in the namespace */
   readonly process: ProcessIdentity;
 }
 
-/** Found before: one who moves many containers asks for each, and the machine has many processes. */
+/** Kept from earlier calls: moving many containers asks once for each, and there are many processes to search. */
 let found: RootsByDevice = new Map();
 
 /**
- * The first process of each record's container. The wrapping runtime leaves no pid, since the container's process
- * comes after it; a runtime that waits in the namespace that it was prepared in has the overlay elsewhere than at
- * its root.
+ * Finds the first process of the container of each record. The wrapping runtime cannot record a pid, since the process
+ * of the container starts after it. A runtime that still waits in the namespace prepared for it is not found: the
+ * overlay is not its root yet.
  */
 export function findRootProcesses(records: readonly UseRecord[]): Map<UseRecord, number> {
   const before = new Map(
@@ -48,7 +48,7 @@ type RootsByDevice = ReadonlyMap<string, readonly RootProcess[]>;
 
 function match(roots: RootsByDevice, record: UseRecord): (readonly [UseRecord, number])[] | undefined {
   const device = record.overlay?.device;
-  // one of version 0.1, and an instance that LXC mounts, have no device of their overlay: the upper alone tells
+  // records of version 0.1 and of instances that LXC mounts name no device: only the upper identifies the overlay
   const candidates = device === undefined ? [...roots.values()].flat() : (roots.get(device) ?? []);
   const first = candidates
     .filter(({ process }) => isAlive(process) && isRootOf(process.pid, record))
@@ -56,7 +56,7 @@ function match(roots: RootsByDevice, record: UseRecord): (readonly [UseRecord, n
   return first && [[record, first.process.pid]];
 }
 
-/** A process in each mount namespace whose root is an overlay. */
+/** Finds one process in each mount namespace whose root is an overlay. */
 function findRoots(): RootProcess[] {
   const roots = new Map<string, string | undefined>();
   const first = new Map<string, RootProcess>();
@@ -79,7 +79,7 @@ function findRoots(): RootProcess[] {
   return [...first.values()];
 }
 
-/** Which uppers are below the root of some process, told by their handles; read once for many questions. */
+/** Tells whether an upper belongs to the root of some process, by file handle. Reads once, for many questions. */
 export function rootUppers(): (record: Identified) => boolean {
   let known: ReadonlyMap<string, ReadonlySet<string>> | undefined;
   return (record) => {
@@ -93,7 +93,7 @@ export function rootUppers(): (record: Identified) => boolean {
   };
 }
 
-/** The devices of the overlays of each upper. */
+/** The devices of the overlays on each upper, by the handle of the upper. */
 function handlesOf(roots: readonly RootProcess[]): Map<string, Set<string>> {
   const devices = new Map<string, Set<string>>();
   for (const { process } of roots) {

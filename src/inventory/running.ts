@@ -1,4 +1,4 @@
-/** What runs on the store now: live records, and the processes behind them. */
+/** What runs on the store now: live records and their processes. */
 
 import { listInstances, readInstance } from "../store/instances.ts";
 import { lxcConfigOf, lxcMountRecord } from "../store/lxc-mount.ts";
@@ -11,11 +11,14 @@ import { findRootProcesses } from "./root-processes.ts";
 
 export interface Running {
   readonly record: UseRecord;
-  /** the container's first process; absent where there is none (mounted by hand) or none yet */
+  /** the first process of the container; absent for a mount by hand, and before the process has started */
   readonly pid?: number;
 }
 
-/** Live records that are `wanted`, oldest first, with their processes; `report` is told of damaged ones. */
+/**
+ * Lists the live records that are `wanted`, oldest first, with their processes. Passes errors of damaged ones to
+ * `report`.
+ */
 export function listRunning(
   store: Store,
   report?: (error: unknown) => void,
@@ -31,7 +34,9 @@ export function listRunning(
   return withProcesses(live).sort((a, b) => (a.record.created < b.record.created ? -1 : 1));
 }
 
-/** A name of each that begins with `begun`: one thing with two names that do is no choice. */
+/**
+ * One name of each that begins with `begun`: a container and its instance that both do count once, not as ambiguous.
+ */
 export function runningNames(running: readonly Running[], begun: string): string[] {
   return running.flatMap(({ record: { container, instance } }) => {
     const names = [container, instance].filter((name) => name?.startsWith(begun)) as string[];
@@ -39,7 +44,7 @@ export function runningNames(running: readonly Running[], begun: string): string
   });
 }
 
-/** A live rebase may end after a record was read: what was in use then is free, and the record names something else. */
+/** Reads the record again when its upper is not in use: a live rebase may have replaced both since it was read. */
 function liveState(
   store: Store,
   record: UseRecord,
@@ -50,7 +55,7 @@ function liveState(
   return now && now.upper !== record.upper && isLive(now) ? now : undefined;
 }
 
-/** Containers that LXC gave their root itself: there is no record of them. Damaged instances are left out. */
+/** Containers whose root LXC mounted itself, so that they have no record. Leaves out damaged instances. */
 function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): UseRecord[] {
   return listInstances(store).flatMap((id) => {
     if (lxcConfigOf(store, id) === undefined) return [];
@@ -63,7 +68,7 @@ function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): UseRec
   });
 }
 
-/** Adds to live records the process of each: from the record where it has one, else found by its root. */
+/** Adds the process to each live record: the recorded one, else the one whose root is the overlay. */
 export function withProcesses(records: readonly UseRecord[]): Running[] {
   const unknown = records.filter((record) => record.engine !== "mount" && !record.process);
   const processes = findRootProcesses(unknown);
@@ -74,7 +79,7 @@ export function withProcesses(records: readonly UseRecord[]): Running[] {
   });
 }
 
-/** When a process began, ISO 8601 (proc_stat(5) btime); clock ticks are hundredths of a second. */
+/** The start time of a process, ISO 8601 (btime in proc_stat(5)); a clock tick is 10 ms. */
 function startOf(pid: number): string {
   const boot = Number(/^btime ([0-9]+)$/m.exec(readText("/proc/stat") ?? "")?.[1]);
   const ticks = identify(pid)?.startTime;

@@ -1,4 +1,4 @@
-/** Bases, their versions, the instances on them and what runs: as one tree. */
+/** Bases, their versions, the instances on them and what runs, as one tree. */
 
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
@@ -32,7 +32,7 @@ export interface TreeBase {
   readonly versions: readonly TreeVersion[];
 }
 
-/** A base that cannot be read is left out; `base ls` names it. */
+/** Leaves out bases that cannot be read; `base ls` reports them. */
 export function baseTree(store: Store): TreeBase[] {
   const running = listRunning(store);
   const instances = viewInstances(store);

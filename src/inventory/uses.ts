@@ -1,4 +1,4 @@
-/** Who uses a version: what `base rm` asks and `base log` shows. */
+/** Who uses a version: checked by `base rm`, shown by `base log`. */
 
 import { listInstances, readInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
@@ -17,11 +17,11 @@ export interface Use {
   readonly kind: "instance" | "container" | "mount" | "session" | "rollout" | "share" | "base";
   /** `instance web1`, `container 4f2a (oci)`, `base apps@1` */
   readonly who: string;
-  /** for a base: which */
+  /** for a base that uses another: which one */
   readonly user?: BaseRef;
 }
 
-/** Everything in use, of all bases or of one. A record whose container is gone uses nothing. */
+/** Lists all uses of all bases or of one. Records of containers that are gone do not count. */
 export function listUses(store: Store, base?: string): Use[] {
   const uses = [
     ...instanceUses(store),
@@ -48,7 +48,7 @@ function* instanceUses(store: Store): Generator<Use> {
 function* recordUses(store: Store, base: string | undefined): Generator<Use> {
   const { isLive, isInUse } = makeLiveTest();
   for (const record of listRecords(store)) {
-    // processes of a container that was moved may still be on the version of before
+    // after a live rebase, processes of the container may still use the former version
     for (const left of formerRootsInUse(record, isInUse)) {
       const who = `processes of ${describeRecord(record)} that need a restart`;
       yield { base: left.base, version: left.version, kind: "container", who };
@@ -72,7 +72,7 @@ function* sessionUses(store: Store): Generator<Use> {
   }
 }
 
-/** The versions that a rollout which has not ended may still lead to, forward or back. */
+/** The versions to which an unfinished rollout may still move its members, forward or back. */
 function* rolloutUses(store: Store): Generator<Use> {
   for (const [base, { to, begun, entries }] of allRollouts(store)) {
     for (const version of new Set([to, ...entries.map(({ from }) => from)])) {
@@ -89,7 +89,7 @@ function* shareUses(store: Store): Generator<Use> {
   }
 }
 
-/** A line of versions that was begun on another base's version. */
+/** Bases that were created on a version of another base. */
 function* baseUses(store: Store): Generator<Use> {
   for (const { name, version, manifest } of allVersions(store)) {
     const { from } = manifest;

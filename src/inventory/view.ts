@@ -1,4 +1,4 @@
-/** Named instances as people look at them. */
+/** Named instances as listings show them. */
 import { formatError } from "../errors.ts";
 import { measure } from "../overlay/walk.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
@@ -10,27 +10,27 @@ import { findHolder, type UseRecord } from "../store/records.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
 
-/** `in-use`: an overlay on it lives on in a mount namespace of others, so that nothing may use it, and no record says so */
+/** `in-use`: no record names it, but its upper is still mounted in some mount namespace, so nothing may use it. */
 export type State = "running" | "mounted" | "in-use" | "stopped" | "damaged";
 
 export interface InstanceView {
   readonly id: string;
   readonly state: State;
-  /** absent where it is damaged */
+  /** absent when it is damaged */
   readonly instance?: Instance;
-  /** what holds it now */
+  /** the record of what uses it now */
   readonly holder?: UseRecord;
   /** why it is damaged */
   readonly error?: string;
 }
 
-/** One damaged instance hides no other. An instance that is removed meanwhile is left out. */
+/** Lists damaged instances too, with the error. Leaves out instances that are removed meanwhile. */
 export function viewInstances(store: Store): InstanceView[] {
   const live = makeLiveTest();
   return listInstances(store).flatMap((id) => viewInstance(store, id, live) ?? []);
 }
 
-/** Undefined where there is no such instance. */
+/** Undefined when there is no such instance. */
 export function viewInstance(
   store: Store,
   id: string,
@@ -64,7 +64,7 @@ function stateOf(holder: UseRecord | undefined): State | undefined {
   return holder.engine === "mount" ? "mounted" : "running";
 }
 
-/** What the uppers of an instance take on disk, by generation; undefined for one that cannot be read. */
+/** The bytes on disk of the uppers of an instance, by generation; undefined for a generation that cannot be read. */
 export function ownBytes(store: Store, id: string, instance: Instance): Map<number, number | undefined> {
   return new Map(
     [instance, ...(instance.kept ?? [])].map((one) => [
@@ -74,7 +74,7 @@ export function ownBytes(store: Store, id: string, instance: Instance): Map<numb
   );
 }
 
-/** Of all parts; they share files. */
+/** The bytes of all parts. Files that parts share by hard links count once. */
 function uppersBytes(parts: readonly string[]): number | undefined {
   const linked = new Set<bigint>();
   const uppers = parts.map((part) => `${part}/upper`).filter((upper) => lstatMaybe(upper));
@@ -85,7 +85,7 @@ function uppersBytes(parts: readonly string[]): number | undefined {
   }
 }
 
-/** The sum of {@link ownBytes}; undefined when part of it is not known. */
+/** The sum of {@link ownBytes}; undefined when one generation is unknown. */
 export function totalBytes(bytes: ReadonlyMap<number, number | undefined>): number | undefined {
   let total = 0;
   for (const value of bytes.values()) {
