@@ -5,7 +5,7 @@ import { lxcConfigOf, lxcMountRecord } from "../store/lxc-mount.ts";
 import type { Store } from "../store/paths.ts";
 import { listRecords, readRecord, type UseRecord } from "../store/records.ts";
 import { readText } from "../sys/fd.ts";
-import { identify } from "../sys/process.ts";
+import { identify, isAlive } from "../sys/process.ts";
 import { makeLiveTest } from "./mounted.ts";
 import { findRootProcesses } from "./root-processes.ts";
 
@@ -68,12 +68,20 @@ function mountedByLxc(store: Store, isInUse: (upper: string) => boolean): UseRec
   });
 }
 
-/** Adds the process to each live record: the recorded one, else the one whose root is the overlay. */
+/**
+ * Adds the process to each live record: the recorded one if it is still that process, else the one whose root is the
+ * overlay. Another process of the container may keep a record alive while a stranger has the first one's pid.
+ */
 export function withProcesses(records: readonly UseRecord[]): Running[] {
-  const unknown = records.filter((record) => record.engine !== "mount" && !record.process);
+  const known = new Map(
+    records.flatMap((record) =>
+      record.process && isAlive(record.process) ? [[record, record.process.pid]] : [],
+    ),
+  );
+  const unknown = records.filter((record) => record.engine !== "mount" && !known.has(record));
   const processes = findRootProcesses(unknown);
   return records.map((record) => {
-    const pid = record.process?.pid ?? processes.get(record);
+    const pid = known.get(record) ?? processes.get(record);
     const since = record.created === "" && pid !== undefined ? { created: startOf(pid) } : {};
     return { record: { ...record, ...since }, ...(pid !== undefined && { pid }) };
   });

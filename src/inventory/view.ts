@@ -7,6 +7,7 @@ import { lxcMountRecord } from "../store/lxc-mount.ts";
 import { partsOnDisk } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder, type UseRecord } from "../store/records.ts";
+import { isErrno } from "../sys/errno.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 import { type LiveTest, makeLiveTest } from "./mounted.ts";
 
@@ -42,6 +43,8 @@ export function viewInstance(
   try {
     instance = readInstance(store, id);
   } catch (error) {
+    // another user's store, which is not damaged
+    if (isErrno(error, "EACCES")) throw error;
     return { id, state: "damaged", error: formatError(error), ...holder };
   }
   if (!instance) {
