@@ -1,4 +1,4 @@
-/** Takes over what an overlay of somebody else's holds: its upper becomes a new instance's, on a base that is its lower. */
+/** Adopts an overlay that another program made: copies its upper to a new instance, on a base equal to its lowers. */
 
 import { VeneerError, withContext } from "../errors.ts";
 import { compareListings } from "../layers/compare-listings.ts";
@@ -24,9 +24,9 @@ import { quote } from "../text/quote.ts";
 import { copyOverlay } from "../trees/copy-tree.ts";
 
 export interface ForeignOverlay {
-  /** what uses it, for messages */
+  /** names the user of the overlay in messages */
   readonly who: string;
-  /** top first */
+  /** top layer first */
   readonly lowers: readonly string[];
   readonly upper: string;
 }
@@ -34,13 +34,14 @@ export interface ForeignOverlay {
 export interface AdoptOptions {
   readonly base: BaseRef;
   readonly id: string;
-  /** take it although the base is not what the upper was written on */
+  /** adopt although the base differs from the lowers on which the upper was written */
   readonly force: boolean;
 }
 
 /**
- * Throws unless the upper can stand on the base: nothing uses it, the base holds what its lower layers hold, and
- * overlayfs will read it without the options under which it was written. Changes nothing.
+ * Checks that the upper can be used on the base; changes nothing. Throws EXISTS when the instance exists, RUNNING while
+ * an overlay uses the upper, and NOT_ADOPTABLE when the base differs from the lowers or the upper needs mount options
+ * that veneer does not set.
  */
 export function checkAdoptable(store: Store, foreign: ForeignOverlay, options: AdoptOptions): void {
   const { who, upper } = foreign;
@@ -56,8 +57,8 @@ export function checkAdoptable(store: Store, foreign: ForeignOverlay, options: A
 }
 
 /**
- * Copies the upper to a new instance, by reflink where the file system can; the original stays as it is. The
- * instance appears whole and is durable on return. Throws like {@link checkAdoptable}.
+ * Copies the upper to a new instance, with reflinks where the file system supports them; does not change the original.
+ * The instance appears complete or not at all, and is durable on return. Throws like {@link checkAdoptable}.
  */
 export async function adoptUpper(
   store: Store,
@@ -76,7 +77,7 @@ export async function adoptUpper(
   const target = `${staging.path}/1/upper`;
   await copyOverlay(foreign.upper, target, "layer");
   mkdirat(AT_FDCWD, `${staging.path}/1/work`, 0o700);
-  // the same view as before: nothing of the base starts empty or hidden
+  // no opaque and no masked directories, so that the merged view stays what it was
   const instance = newDefinition(base, new Date().toISOString(), { opaque: [], mask: [] });
   createFile(`${staging.path}/instance.json`, `${JSON.stringify(instance)}\n`, { sync: true });
   progress.step("syncing");
@@ -86,13 +87,13 @@ export async function adoptUpper(
   return instance;
 }
 
-/** Throws while any overlay has the upper. */
+/** Throws RUNNING while any overlay uses the upper. */
 export function refuseRunning({ who, upper }: ForeignOverlay): void {
   if (!isUpperInUse(upper)) return;
   throw new VeneerError("RUNNING", `${who} is running: ${quote(upper)} is in use`, { hint: "stop it first" });
 }
 
-/** Notes of overlayfs without which a file or directory of the upper is not what it was. */
+/** Attributes of overlayfs that change what an entry shows, and that veneer's mounts do not follow. */
 const NEEDED = new Map([
   ["redirect", "a directory that was renamed (redirect_dir=on)"],
   ["metacopy", "a file whose content is in the lower layer (metacopy=on)"],
@@ -114,7 +115,7 @@ function refuseForeignXattrs(upper: string): void {
   walk(upper, ({ dir, name, path }) => check(`/proc/self/fd/${dir}/${name}`, `/${path}`));
 }
 
-/** Differences that an error names. */
+/** The number of differences that an error lists. */
 const SHOWN = 3;
 
 function refuseOtherLower(store: Store, { who, lowers }: ForeignOverlay, ref: BaseRef): void {
@@ -146,7 +147,7 @@ function sameDirectories(a: readonly Fd[], b: readonly Fd[]): boolean {
   return a.length === b.length && a.every((fd, index) => identity(fd) === identity(b[index] as Fd));
 }
 
-/** The layers merged, mounted nowhere; one alone needs no overlay. */
+/** The merged layers as a detached mount; a single layer needs no overlay. */
 function view(layers: readonly Fd[]): Fd {
   if (layers.length === 1) return openDirectory((layers[0] as Fd).path);
   return mountOverlay({ layers, source: "veneer", volatile: false });

@@ -1,14 +1,14 @@
-/** What an instance changed, as lines A, C and D. Pure: facts of an upper in, changes out. */
+/** Computes the changes of an instance as lines A, C and D from facts about its upper. Pure. */
 
-/** An entry of an upper, and what the instance started with at its path. Paths are relative. */
+/** An entry of an upper, compared with what the instance started with at its path. Paths are relative. */
 export interface UpperFact {
   readonly path: string;
   readonly own: "whiteout" | "directory" | "other";
-  /** absent: nothing */
+  /** what was there at first; absent: nothing */
   readonly start?: "directory" | "other";
-  /** a directory that has the attributes that it started with */
+  /** a directory whose attributes did not change */
   readonly same: boolean;
-  /** names that the directory started with and no longer shows */
+  /** names in the directory at first that no longer show */
   readonly gone: readonly string[];
 }
 
@@ -22,8 +22,8 @@ export interface Change {
 }
 
 /**
- * The changes, sorted by path. As with `docker diff` a directory in which anything changed counts as changed;
- * of what was deleted with its directory only the directory is named.
+ * Returns the changes, sorted by path. As with `docker diff`, a directory in which anything changed counts as changed,
+ * and a deleted directory stands for everything that was in it.
  */
 export function changes(facts: readonly UpperFact[]): Change[] {
   const kinds = new Map<string, Kind>();
@@ -49,7 +49,7 @@ function kindOf({ path, own, start, same }: UpperFact): Kind | undefined {
   return own === "directory" && start === "directory" && same ? undefined : "C";
 }
 
-/** A directory before what is in it, and that before its siblings. */
+/** Sorts a directory before its contents, and these before its siblings. */
 function byPath(a: Change, b: Change): number {
   const left = a.path.replaceAll("/", "\0");
   const right = b.path.replaceAll("/", "\0");

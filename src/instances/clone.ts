@@ -1,4 +1,4 @@
-/** Copies of an instance's upper: another instance of the same kind, or a version of a base. */
+/** Copies the upper of an instance: to another instance, or as a layer of a version of a base. */
 
 import { VeneerError, withContext } from "../errors.ts";
 import { discard } from "../layers/discard.ts";
@@ -36,16 +36,16 @@ import { mergedInstance } from "./frozen-uppers-merge.ts";
 import { holdLxc } from "./lxc-mount.ts";
 import { refuseMounted } from "./while-unmounted.ts";
 
-/** An upper that can be copied, held meanwhile. */
+/** An upper to copy, held until it is disposed so that nothing changes it. */
 export interface CopySource extends Disposable {
-  /** what it is called in messages */
+  /** its name in messages */
   readonly id: string;
   readonly definition: Instance;
-  /** Makes `target` the changes, as `overlay` says ({@link copyOverlay}). Called once at most. */
+  /** Copies the changes to `target`; `overlay` is that of {@link copyOverlay}. Called at most once. */
   copy(target: string, overlay: "all" | "layer", progress: Progress): Promise<void>;
 }
 
-/** An instance that nothing uses, whose upper is copied. Throws while anything holds it. */
+/** Holds an unused instance so that its upper can be copied. Throws while anything holds the instance. */
 export function holdUnused(store: Store, id: string): CopySource {
   const lock = requireLock(store, id);
   let lxc: Disposable | undefined;
@@ -70,8 +70,9 @@ export function holdUnused(store: Store, id: string): CopySource {
 }
 
 /**
- * Makes `name` with the definition of `source` and the changes that it has now, by reflink where the file system can.
- * The copy appears whole and is durable on return.
+ * Creates the instance `name` with the definition of `source` and a copy of its current changes, with reflinks where
+ * the file system supports them. The copy appears complete or not at all, and is durable on return. Throws EXISTS when
+ * the name is taken.
  */
 export async function cloneInstance(
   store: Store,
@@ -99,7 +100,7 @@ function exists(name: string): VeneerError {
   });
 }
 
-/** Earlier generations stay with the original, and so does its mount point. The upper is copied as one part. */
+/** The definition of a copy: without the kept generations and the mount point, and with all parts copied as one. */
 function cloned(instance: Instance, now: string): Instance {
   const {
     kept: _1,
@@ -130,10 +131,10 @@ async function copyUpper(
 }
 
 /**
- * Publishes what the instance changed as a layer: of the next version of its own base where `name` is that base and the
- * instance stands on the current version (or any, with `force`), else of a new base. The next version is not published
- * where the instance changed nothing, times aside, unless `always`. The instance stays as it is. Durable on return; a
- * kill in between leaves no version.
+ * Publishes the changes of an instance as a layer. When `name` is the base of the instance, that is the top layer of
+ * its next version, provided the instance is on the current version (on any, with `force`); otherwise of a new base.
+ * Publishes no next version when only times changed, unless `always`. Does not change the instance. Durable on return;
+ * a kill before that leaves no version. Throws EXISTS when `name` is another existing base.
  */
 export async function commitInstance(
   store: Store,
@@ -183,7 +184,7 @@ function isUnchanged(store: Store, ground: BaseVersion, tree: string): boolean {
   return changesNothing(tree, layers.fds);
 }
 
-/** Says before the copy what {@link publishVersion} would say after it. */
+/** Throws before the copy what {@link publishVersion} would throw after it. */
 function requireRoom(store: Store, id: string, name: string, ground: BaseVersion, force = false): void {
   const ref = formatBaseRef(ground);
   if (name !== ground.name && readBaseFile(store, name)) {

@@ -1,4 +1,4 @@
-/** What an instance changed. */
+/** The changes of an instance. */
 import { withContext } from "../errors.ts";
 import { readVersion } from "../store/bases.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
@@ -9,8 +9,8 @@ import { type Change, changes } from "./changes.ts";
 import { upperFacts } from "./upper-facts.ts";
 
 /**
- * The changes of the generation in use against what the instance started with. One that runs may change
- * meanwhile. Throws where the upper is in memory.
+ * Compares the current generation with what the instance started with. A running instance may change during the
+ * comparison. Throws when the upper is in memory.
  */
 export function diffInstance(store: Store, id: string): Change[] {
   return withContext(`diff ${id}`, () => {

@@ -1,4 +1,4 @@
-/** Parts below the highest merged while that is in use: the upper of a container that runs. */
+/** Merges the parts below the top one while a running container uses them. */
 import { withContext } from "../errors.ts";
 import { type Parts, partUppers } from "../store/frozen-uppers.ts";
 import { requireInstance, requireLock, writeInstance } from "../store/instances.ts";
@@ -9,11 +9,12 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { Leftovers, layAll, never, syncUpper } from "./lay-parts.ts";
 
 /**
- * Merges all parts but the highest, which an overlay may write to: a tree of links takes the place of part 0 in
- * one step. The parts stay for the overlays that have them, and for what a process on an earlier root still writes
- * there: {@link mergeInstance} begins with them, part 0 then being `parts/0`. Returns what the definition must say
- * from now on; until it does, the stack shows the same. `directory` is that of a generation or ephemeral upper; the
- * caller holds the instance's lock. Takes as long as the lower parts have entries.
+ * Merges all parts but the top one, which an overlay may write to, into a tree of hard links that atomically replaces
+ * part 0. The old parts remain for overlays that use them and for processes that still write through an earlier root;
+ * {@link mergeInstance} merges them first, with the original part 0 at `parts/0`. Returns the parts for the new
+ * definition; the stack shows the same before and after that is written. `directory` belongs to a generation or an
+ * ephemeral upper. The caller holds the lock of the instance. Takes time in proportion to the entries of the lower
+ * parts.
  */
 export function foldParts(store: Store, directory: string, current: Parts): Parts {
   const { parts = 0, folded = 0 } = current;
@@ -23,7 +24,7 @@ export function foldParts(store: Store, directory: string, current: Parts): Part
   const [cover, ...lower] = partUppers(directory, { parts });
   const sources = [...lower.slice(0, -1), known ? `${first}/upper` : `${directory}/upper`].reverse();
   const leftovers = new Leftovers();
-  // not in staging, from where `gc` would take what the exchange leaves there
+  // not in staging, where `gc` would delete what the exchange leaves behind
   let place = `${directory}/parts/fold-${uniqueSuffix()}`;
   mkdirat(AT_FDCWD, place, 0o700);
   mkdirat(AT_FDCWD, `${place}/upper`, 0o700);
@@ -40,7 +41,7 @@ export function foldParts(store: Store, directory: string, current: Parts): Part
   return { parts, folded: parts - 1 };
 }
 
-/** Makes the original part 0 that one again: with all parts above it, either shows the same. */
+/** Undoes {@link foldParts}: exchanges the original part 0 back. With all parts above, both show the same. */
 export function unfold(directory: string): void {
   const first = `${directory}/parts/0`;
   if (!lstatMaybe(first)) return;
@@ -48,7 +49,7 @@ export function unfold(directory: string): void {
   rename(first, `${directory}/parts/fold-${uniqueSuffix()}`);
 }
 
-/** {@link foldParts} of an instance, which may run; durable. */
+/** Applies {@link foldParts} to an instance, which may be running, and updates its definition; durable on return. */
 export function foldInstance(store: Store, id: string): void {
   using _lock = requireLock(store, id);
   const instance = requireInstance(store, id);

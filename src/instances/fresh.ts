@@ -1,4 +1,4 @@
-/** Instances that are made for one mount by hand and go with it. */
+/** Instances that `veneer mount` creates for one mount, and that are removed with it. */
 import { VeneerError } from "../errors.ts";
 import { readVersion } from "../store/bases.ts";
 import { type InstanceOptions, makeInstance } from "../store/create-instance.ts";
@@ -12,7 +12,10 @@ export interface FreshOptions extends InstanceOptions {
   readonly base: BaseRef;
 }
 
-/** What an earlier mount of that kind left after a crash is made anew. Throws where there is an instance that keeps its writes. */
+/**
+ * Creates such an instance, in place of one that a crash left over. Throws EXISTS when an ordinary instance has the
+ * name.
+ */
 export function makeFresh(store: Store, id: string, { base, ...options }: FreshOptions): void {
   const known = readInstance(store, id);
   if (known && !known.fresh) {
@@ -25,11 +28,11 @@ export function makeFresh(store: Store, id: string, { base, ...options }: FreshO
   makeInstance(store, id, base, { ...options, fresh: true });
 }
 
-/** What cannot be removed is left to `gc`. */
+/** Removes such an instance; `gc` removes what remains. */
 export function removeFresh(store: Store, id: string): void {
   try {
     deleteInBackground(removeInstance(store, id));
   } catch {
-    // somebody else has it
+    // something else uses it
   }
 }

@@ -1,4 +1,4 @@
-/** A further part of an upper, for a live rebase. */
+/** Adds a part to an upper, for a live rebase. */
 import { VeneerError } from "../errors.ts";
 import { markImpure } from "../overlay/marks.ts";
 import { partDirectory } from "../store/frozen-uppers.ts";
@@ -12,9 +12,10 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { copyAttributes } from "../trees/copy-attributes.ts";
 
 /**
- * Makes part `number` in the directory of a generation or ephemeral upper, empty, its root with the attributes
- * that the root of the part below it (`below`, its upper) has now; returns its directory. It appears whole. What
- * a killed rebase left under the number is removed; throws while an overlay has that as its upper. Not synced.
+ * Creates the empty part `number` in the directory of a generation or ephemeral upper and returns the directory of the
+ * part. Its root gets the current attributes of `below`, the upper of the part under it. The part appears complete or
+ * not at all, and is not yet durable. Removes a part that a killed rebase left under that number; throws IN_USE while
+ * an overlay uses it.
  */
 export function makePart(store: Store, directory: string, number: number, below: string): string {
   const place = partDirectory(directory, number);
@@ -23,7 +24,7 @@ export function makePart(store: Store, directory: string, number: number, below:
   mkdirat(AT_FDCWD, `${staging.path}/upper`, 0o700);
   mkdirat(AT_FDCWD, `${staging.path}/work`, 0o700);
   copyAttributes(below, `${staging.path}/upper`);
-  // files that come to it later may be copies of the base's: their inode numbers in a listing are to be looked up
+  // files that are moved here later may be copy-ups of the base: readdir(3) must then look up their inode numbers
   markImpure(`${staging.path}/upper`);
   if (lstatMaybe(place)) {
     if (isUpperInUse(`${place}/upper`)) {

@@ -1,4 +1,4 @@
-/** The parts of an upper made one again, when nothing uses them. */
+/** Merges the parts of an unused upper into one. */
 
 import { VeneerError, withContext } from "../errors.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
@@ -19,8 +19,9 @@ import { Leftovers, layAll, never, syncUpper } from "./lay-parts.ts";
 import { holdLxc } from "./lxc-mount.ts";
 
 /**
- * The definition of an instance that nothing has mounted, its parts merged; durable. The caller holds the instance's
- * lock. Throws when a part cannot be merged; then, and after a kill, the parts are there as before and show the same.
+ * Merges the parts of an unmounted instance and returns its new definition, durable on return. The caller holds the
+ * lock of the instance. Throws when a part cannot be merged, IN_USE when something uses it. After an error or a kill
+ * all parts are still there and show the same together.
  */
 export function mergedInstance(store: Store, id: string, instance: Instance): Instance {
   if (instance.parts === undefined) return instance;
@@ -34,7 +35,7 @@ export function mergedInstance(store: Store, id: string, instance: Instance): In
   });
 }
 
-/** Whether parts are to be merged, or are left of what was merged. */
+/** Whether there are parts to merge, or leftovers of merged ones. */
 function hasParts(store: Store, id: string, instance: Instance): boolean {
   return [instance, ...(instance.kept ?? [])].some(
     ({ parts, generation }) =>
@@ -42,7 +43,7 @@ function hasParts(store: Store, id: string, instance: Instance): boolean {
   );
 }
 
-/** Each generation of which nothing uses a part; `stopped` may end it early. The definition tells what is left. */
+/** Merges each generation of which no part is in use, until `stopped`. The returned definition has what remains. */
 function mergeLocked(
   store: Store,
   id: string,
@@ -66,7 +67,7 @@ function mergeLocked(
         writeInstance(store, id, current);
       }
       unfold(directory);
-      // into part 0, from below: what is laid over it is hidden by the parts above until they are no longer named
+      // from the bottom up into part 0: the parts above hide the changes there until the definition omits them
       const uppers = partUppers(directory, { parts });
       const what = `merge the parts of instance ${id}, generation ${number}`;
       const done = withContext(what, () => mergeUppers(store, uppers, leftovers, stopped));
@@ -81,8 +82,8 @@ function mergeLocked(
 }
 
 /**
- * Makes the lowest of some uppers (top first) show what they show together. False where `stopped` ended it: then they
- * show the same as before, together.
+ * Merges uppers (top first) into the lowest one. Returns false when `stopped` ended it early; all uppers together still
+ * show what they did.
  */
 export function mergeUppers(
   store: Store,
@@ -96,23 +97,23 @@ export function mergeUppers(
 }
 
 /**
- * Where part 0 is empty, as a live rebase leaves it, the lowest part that is not takes its place in one step: the stack
- * shows the same before and after.
+ * When part 0 is empty, as a live rebase leaves it, exchanges it atomically with the lowest part that is not instead of
+ * linking every entry. The stack shows the same before and after.
  */
 function liftInto(bottom: string, higher: readonly string[]): void {
   const full = higher.find((upper) => list(upper).length > 0);
   if (full === undefined || list(bottom).length > 0) return;
-  // where it is the highest part, its root is the one that shows
+  // the root of the top part is the one that shows
   copyAttributes(full, bottom);
   rename(full, bottom, RENAME_EXCHANGE);
 }
 
-/** How {@link mergeInstance} ended; `used`: something uses a part, or changes the instance. */
+/** The result of {@link mergeInstance}; `used`: something uses a part or changes the instance. */
 export type MergeResult = "merged" | "nothing" | "used" | "stopped";
 
 /**
- * Merges the parts of an instance when it is not in use. Gives way at once to whoever wants the instance meanwhile
- * ({@link lockInstance}). Throws when a part cannot be merged, which changes nothing.
+ * Merges the parts of an instance that is not in use. Stops early when another process wants the instance
+ * ({@link lockInstance}). Throws when a part cannot be merged; the instance then shows what it did.
  */
 export function mergeInstance(store: Store, id: string): MergeResult {
   const leftovers = new Leftovers();
@@ -123,12 +124,12 @@ export function mergeInstance(store: Store, id: string): MergeResult {
   }
 }
 
-/** Milliseconds between looks; a runtime runs its poststop hooks before the container's last mounts are gone. */
+/** Milliseconds between attempts: a runtime runs poststop hooks before the last mounts of the container are gone. */
 const LOOKS = [10, 20, 50, 100, 200, 500, 1000, 2000, 4000];
 
 /**
- * Like {@link mergeInstance}, for an instance whose container has just ended: waits for its overlay to go, and for
- * whoever wants the instance meanwhile, another merge too, unless that is the next container.
+ * Does what {@link mergeInstance} does for an instance whose container has just ended. Retries, for about 8 seconds,
+ * while its overlay still exists or another process has the instance, but gives up once the next container holds it.
  */
 export function mergeWhenFree(store: Store, id: string): MergeResult {
   for (const pause of LOOKS) {
@@ -144,8 +145,8 @@ function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
   if (!known || !hasParts(store, id, known)) return "nothing";
   const marker = paths.merging(store, id);
   const stopped = () => !lstatMaybe(marker);
-  // before the lock, so that nobody meets the one without the other; one that is there is another merge's, which
-  // must not lose it, or was left by one that was killed
+  // before the lock, so that nobody sees the lock without the marker; an existing marker belongs to another merge,
+  // which needs it, or was left by a killed one
   const own = placeMarker(marker);
   let locked = false;
   try {
@@ -166,7 +167,7 @@ function tryMerge(store: Store, id: string, leftovers: Leftovers): MergeResult {
   }
 }
 
-/** False where there is one. */
+/** Returns false when the marker exists already. */
 function placeMarker(path: string): boolean {
   try {
     createFile(path, "");

@@ -1,4 +1,4 @@
-/** Walks the parts of an upper as one tree, as overlayfs merges them. By descriptor, like store/walk.ts. */
+/** Walks the parts of an upper as the one tree that overlayfs shows; by descriptor, like overlay/walk.ts. */
 import { VeneerError } from "../errors.ts";
 import { isOpaque, isWhiteout } from "../overlay/marks.ts";
 import { type Entry, MAX_DEPTH } from "../overlay/walk.ts";
@@ -6,16 +6,16 @@ import { type Fd, openat } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe } from "../sys/stat.ts";
 
-/** `stat`, `dir` and `name` are those of the highest part that has it. */
+/** An entry of the merged parts; `stat`, `dir` and `name` are those of the topmost part that has it. */
 export interface PartEntry extends Entry {
-  /** a directory that shows nothing of what is below all parts */
+  /** a directory that hides the base below all parts */
   readonly opaque: boolean;
 }
 
 /**
- * Calls `visit` for each entry of the parts (uppers, top first), sorted by name, a directory before what is in it.
- * A whiteout that hides nothing below all parts is left out, and so is what vanishes meanwhile. Throws SysError, and
- * VeneerError where the tree is too deep.
+ * Calls `visit` for each entry of the merged parts (uppers, top first), sorted by name, each directory before its
+ * contents. Leaves out whiteouts that hide nothing below the parts, and entries that disappear in the meantime. Throws
+ * SysError, and TOO_DEEP.
  */
 export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) => void): void {
   const mounts = new Set<bigint>();
@@ -45,7 +45,7 @@ export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) =
   }
 }
 
-/** What the parts show under a name, and the directories of those that take part. */
+/** Looks up a name in the parts: the topmost entry, and the directories that merge under it. */
 function look(dirs: readonly Fd[], name: string, mounts: ReadonlySet<bigint>) {
   let top: ReturnType<typeof lstatMaybe>;
   const merged: Fd[] = [];

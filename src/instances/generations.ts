@@ -1,8 +1,8 @@
-/** What becomes of an instance's definition. Pure: a definition and a wish in, a definition out. */
+/** Changes the generations in the definition of an instance: takes a definition and returns a new one. Pure. */
 import { VeneerError } from "../errors.ts";
 import type { Generation, Instance } from "../store/instances.ts";
 
-/** The version that a generation stands on. */
+/** The version that a generation uses. */
 export type Ground = Pick<Generation, "base" | "version" | "digest">;
 
 function generationOf(instance: Instance): Generation {
@@ -33,8 +33,8 @@ function withGeneration(instance: Instance, next: Generation, kept: readonly Gen
 }
 
 /**
- * A fresh generation on another version, the one that was prepared there if there is one; the one in use is kept. `now`
- * is ISO 8601.
+ * Switches to a fresh generation on another version, the prepared one when there is one; keeps the current generation.
+ * `now` is ISO 8601.
  */
 export function cutOver(instance: Instance, ground: Ground, now: string): Instance {
   const { prepared: _, ...next } = findPrepared(instance, ground) ?? newGeneration(instance, ground, now);
@@ -45,14 +45,14 @@ export function cutOver(instance: Instance, ground: Ground, now: string): Instan
   ]);
 }
 
-/** The generation that waits for a cutover onto this very version. */
+/** The generation that is prepared for a cutover to exactly this version. */
 export function findPrepared(instance: Instance, { base, version, digest }: Ground): Generation | undefined {
   return instance.kept?.find(
     (one) => one.prepared && one.base === base && one.version === version && one.digest === digest,
   );
 }
 
-/** With one more generation, of this number, that waits for a cutover; the one in use stays in use. */
+/** Adds a generation with this number that is prepared for a cutover; the current one stays current. */
 export function prepare(
   instance: Instance,
   ground: Ground,
@@ -69,8 +69,8 @@ function newGeneration(instance: Instance, { base, version, digest }: Ground, no
 }
 
 /**
- * Back to the generation that the one in use took the place of, or to `wanted`; the one in use is kept.
- * Throws where there is none.
+ * Switches back to the generation before the current one, or to `wanted`; keeps the current one. Throws NO_GENERATION
+ * when there is none.
  */
 export function fallBack(id: string, instance: Instance, wanted?: number): Instance {
   const kept = instance.kept ?? [];
@@ -98,7 +98,10 @@ function noGeneration(id: string, instance: Instance, wanted: number | undefined
   return new VeneerError("NO_GENERATION", what, { hint });
 }
 
-/** Forgets a generation that is kept; a fallback to it then leads further back. Throws where there is none. */
+/**
+ * Removes a kept generation; a fallback that would lead to it leads to the one before. Throws NO_GENERATION when there
+ * is none, IN_USE for the current one.
+ */
 export function dropGeneration(id: string, instance: Instance, number: number): Instance {
   if (number === instance.generation) {
     throw new VeneerError("IN_USE", `generation ${number} is the one that instance ${id} uses`, {
@@ -117,12 +120,12 @@ export function dropGeneration(id: string, instance: Instance, number: number): 
   return withGeneration(instance, relink(generationOf(instance)), others);
 }
 
-/** One generation with its parts merged into one. */
+/** Records that the parts of a generation were merged into one. */
 export function withoutParts(instance: Instance, number: number): Instance {
   return changeGeneration(instance, number, ({ parts: _parts, folded: _folded, ...rest }) => rest);
 }
 
-/** One generation with all its parts in use. */
+/** Records that all parts of a generation are in use again, none folded. */
 export function unfolded(instance: Instance, number: number): Instance {
   return changeGeneration(instance, number, ({ folded: _folded, ...rest }) => rest);
 }
@@ -136,12 +139,12 @@ function changeGeneration(
   return withGeneration(instance, changed(generationOf(instance)), (instance.kept ?? []).map(changed));
 }
 
-/** The same generation on another version. */
+/** Moves the current generation to another version. */
 export function rebased(instance: Instance, { base, version, digest }: Ground): Instance {
   return withGeneration(instance, { ...generationOf(instance), base, version, digest }, instance.kept ?? []);
 }
 
-/** The same generation on another version, with a further part that is written to. */
+/** Moves the current generation to another version, with `part` as the new top part, which is written to. */
 export function onPart(instance: Instance, { base, version, digest }: Ground, part: number): Instance {
   const next = { ...generationOf(instance), base, version, digest, parts: part };
   return withGeneration(instance, next, instance.kept ?? []);

@@ -1,4 +1,4 @@
-/** Parts of an upper laid over one another, and what that leaves. */
+/** Lays the parts of an upper over one another, and deletes what that leaves over. */
 import { deleteInBackground } from "../store/delete-in-background.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStaging } from "../store/staging.ts";
@@ -7,7 +7,7 @@ import { mkdirat, openat, openDirectory, syncfs } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
 import { type LayOptions, layOver } from "./merge-down.ts";
 
-/** What a merge leaves in the trash. */
+/** What a merge left in the trash. */
 export class Leftovers {
   readonly #parts: string[] = [];
   readonly #replaced: string[] = [];
@@ -17,26 +17,27 @@ export class Leftovers {
   }
 
   /**
-   * Until this is done, files of the parts have more links than a container made, and one that starts would go on
-   * to see that: done before the instance's lock is given back, unless somebody waits for it.
+   * Deletes merged parts. Until then their files have more hard links than the container created, and a container that
+   * starts would see that; so the caller does this before it releases the lock of the instance. Ends early when
+   * `stopped`.
    */
   deleteParts(stopped: () => boolean): void {
     for (const trash of this.#parts) while (removeTree(trash, DELETED_AT_ONCE) < 0) if (stopped()) return;
   }
 
-  /** What the parts had replaced, of any size. */
+  /** Adds a directory of replaced entries, of any size. */
   addReplaced(trash: string | undefined): void {
     if (trash !== undefined) this.#replaced.push(trash);
   }
 
-  /** Deletes the rest, when the lock is given back. */
+  /** Deletes the rest, after the lock is released. */
   delete(): void {
     for (const trash of this.#parts.splice(0)) removeTree(trash);
     for (const trash of this.#replaced.splice(0)) deleteInBackground(trash);
   }
 }
 
-/** Entries between two looks at whether somebody waits. */
+/** Entries deleted between two checks whether another process waits. */
 const DELETED_AT_ONCE = 512;
 
 export const never = () => false;
@@ -46,7 +47,7 @@ export function syncUpper(upper: string): void {
   syncfs(fd.number, upper);
 }
 
-/** Lays trees over `bottom`, the lowest first. */
+/** Lays trees over `bottom`, in the given order, lowest first. Returns false when `options.stopped` ended it early. */
 export function layAll(
   store: Store,
   trees: readonly string[],

@@ -1,4 +1,4 @@
-/** Keeps the line by which LXC mounts an instance itself in step with the instance. */
+/** Keeps the configuration of a container whose instance LXC mounts itself up to date with the instance. */
 import { VeneerError, withContext } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { withProcesses } from "../inventory/running.ts";
@@ -27,10 +27,10 @@ import { stat } from "../sys/stat.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 
-/** mount(2) takes one page of options. */
+/** Bytes: mount(2) takes one page of options, with a NUL. */
 const OPTION_LIMIT = 4095;
 
-/** `lxc.rootfs.path` for a generation. Throws where LXC could not mount it. */
+/** Returns `lxc.rootfs.path` for a generation. Throws LXC_MOUNTS when LXC cannot mount it. */
 export function lxcRootLine(store: Store, id: string, generation: Generation, base: BaseVersion): string {
   const parts = partUppers(paths.generation(store, id, generation.generation), generation).slice(1);
   const lowers = [...parts, ...layerPaths(store, base.manifest)];
@@ -40,7 +40,7 @@ export function lxcRootLine(store: Store, id: string, generation: Generation, ba
     new VeneerError("LXC_MOUNTS", `LXC cannot mount ${id} on ${formatBaseRef(base)} itself: ${what}`, {
       hint: "set the container up without --hookless",
     });
-  // LXC and the kernel take these apart at colons and commas
+  // LXC and the kernel split the options at colons and commas
   const odd = [...lowers, upper].find((path) => !/^\/[^:,\\\s'"]*$/.test(path));
   if (odd !== undefined)
     throw refuse(`${quote(odd)} has a character with a special meaning in mount options`);
@@ -53,7 +53,7 @@ export function lxcRootLine(store: Store, id: string, generation: Generation, ba
   return `overlay:${lowers.join(":")}:${upper}`;
 }
 
-/** Throws where an instance that LXC mounts itself could not be mounted by it any more on that version. */
+/** Throws LXC_MOUNTS when LXC mounts the instance itself and could not do so on that version. */
 export function checkLxcFits(store: Store, id: string, generation: Generation, base: BaseVersion): void {
   if (lxcConfigOf(store, id) === undefined) return;
   const { name, version } = base;
@@ -61,14 +61,14 @@ export function checkLxcFits(store: Store, id: string, generation: Generation, b
 }
 
 /**
- * Keeps LXC from mounting an instance until the scope ends; then the container's configuration follows what the
- * instance is by then. Throws when the container runs. The caller holds the instance's lock.
+ * Prevents LXC from mounting an instance until the scope ends, and then updates the configuration of the container to
+ * the instance. Throws HELD when the container runs. The caller holds the lock of the instance.
  */
 export function holdLxc(store: Store, id: string): Disposable {
   const config = lxcConfigOf(store, id);
   if (config === undefined) return { [Symbol.dispose]() {} };
   const settle = () => settleLxc(store, id);
-  // first shut out what is about to start, then look at what has started: in the other order one could slip in
+  // first block new starts, then look for running ones: in the other order a start could slip through
   blockViews(store, id);
   try {
     refuseLxcRunning(store, id, config);
@@ -79,7 +79,7 @@ export function holdLxc(store: Store, id: string): Disposable {
   return { [Symbol.dispose]: settle };
 }
 
-/** Milliseconds that a container which has just ended is given to let go. */
+/** Milliseconds to wait for a container that has just ended to release its mounts. */
 const RELEASE_WAIT = 2000;
 
 function refuseLxcRunning(store: Store, id: string, config: string): void {
@@ -99,9 +99,9 @@ function refuseLxcRunning(store: Store, id: string, config: string): void {
 }
 
 /**
- * Puts right what a change of the instance, or a killed process, left: the view that LXC mounts and the line in
- * the container's configuration; a container with another root by now is forgotten. Idempotent. Returns whether
- * anything was changed in the configuration. The caller holds the instance's lock.
+ * Updates the view that LXC mounts and the line in the configuration of the container after a change of the instance or
+ * after a process was killed. Forgets a container that has another root by now. Idempotent. Returns whether it changed
+ * the configuration. The caller holds the lock of the instance.
  */
 export function settleLxc(store: Store, id: string): boolean {
   const config = lxcConfigOf(store, id);
@@ -138,7 +138,7 @@ function writeLine(store: Store, id: string, config: string, line: string): bool
   return true;
 }
 
-/** The instance that a root of LXC's is; undefined where it is none of this store. */
+/** The id of the instance that `lxc.rootfs.path` names; undefined when that is no instance of this store. */
 export function instanceOfRoot(store: Store, root: string | undefined): string | undefined {
   const upper = root?.startsWith("overlay:/") ? root.slice(root.lastIndexOf(":/") + 1) : "";
   const start = `${paths.instances(store)}/`;
@@ -146,7 +146,7 @@ export function instanceOfRoot(store: Store, root: string | undefined): string |
   return /^([^/]+)\/lxc\/[^/]+\/upper$/.exec(upper.slice(start.length))?.[1];
 }
 
-/** What an instance that is to be mounted by LXC must be. */
+/** Throws IN_MEMORY for an instance that LXC cannot mount because its upper is in memory. */
 export function refuseUnmountable(id: string, instance: Pick<Instance, "tmpfs">): void {
   if (instance.tmpfs === undefined) return;
   throw new VeneerError(

@@ -1,11 +1,11 @@
 /**
- * Lays one part of an upper over the part below it, so that the lower one shows what both showed together. The
- * higher part stays as it is: files are linked, directories made anew. So a stack with the higher part still on
- * top shows the same at every moment, whatever is done by then; a kill leaves work to be done again, no damage.
+ * Merges one part of an upper into the part below it, so that the lower part shows what both showed together. The
+ * higher part does not change: files are hard-linked, directories created. A stack that still has the higher part on
+ * top therefore shows the same at every moment, and after a kill the merge is simply repeated.
  *
- * What the lower part must keep in mind of the base below it (overlayfs.rst, "whiteouts and opaque directories"):
- * a directory that takes the place of a file, a whiteout or an opaque directory is opaque, and inside of one that
- * hides the base there are no whiteouts, which a listing would show there.
+ * Rules for the lower part because of the base below it (overlayfs.rst, "whiteouts and opaque directories"): a
+ * directory that replaces a file, a whiteout or an opaque directory becomes opaque, and a directory that hides the base
+ * contains no whiteouts, because a listing would show them there.
  */
 import { VeneerError } from "../errors.ts";
 import { isOpaque, isWhiteout, makeWhiteout, markOpaque } from "../overlay/marks.ts";
@@ -27,14 +27,14 @@ import { check } from "../sys/libc.ts";
 import { fstat, isType, listFd, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { copyAttributes } from "../trees/copy-attributes.ts";
 
-/** Entries between two looks at whether to go on. */
+/** Entries between two checks of `stopped`. */
 const STRIDE = 64;
 
-/** Of the tree that hides names of the others: a directory of it, or undefined where it has none. */
+/** A directory of the covering tree, which hides names of the others; undefined where that tree has none. */
 type Cover = Fd | undefined;
 
 interface Work {
-  /** an empty directory on the same file system: what is made here is renamed to its place, what is replaced ends here */
+  /** on the same file system: new entries are prepared here and renamed into place, replaced entries end up here */
   readonly stagingDir: Fd;
   readonly stopped: () => boolean;
   readonly mountId: bigint;
@@ -42,21 +42,21 @@ interface Work {
 }
 
 export interface LayOptions {
-  /** says when to end early */
+  /** returns true to end early */
   readonly stopped: () => boolean;
   /**
-   * A tree above both, which may be written to meanwhile: what it hides is left out. The file that one of its own
-   * was copied from must not get another link: by its only name overlayfs knows the inode number to show
-   * (ovl_getattr in fs/overlayfs/inode.c), which a database takes for another file when it changes.
+   * A tree above both, which may be written to in the meantime; entries that it hides are left out. The origin of a
+   * copied-up file in it must not get a second link: overlayfs shows the inode number of the origin only while that has
+   * a single link (ovl_getattr in fs/overlayfs/inode.c), and a database takes a changed number for another file.
    */
   readonly cover?: string | undefined;
 }
 
 /**
- * Lays the tree `higher` over the tree `lower`, whose file system is the same. `stagingDir` is a staging directory,
- * in which what was replaced is left. Returns false when `stopped` said so before all was done: then, or after an
- * error, it is done again from the beginning. Nothing may write to either tree, and no overlay may have `lower`
- * as a layer. Throws SysError, and VeneerError where the tree is too deep or holds a mount.
+ * Merges the tree `higher` into the tree `lower` on the same file system. Replaced entries are left in `stagingDir`, a
+ * staging directory. Returns false when `stopped` ended it early; then, and after an error, the caller repeats it from
+ * the beginning. Nothing may write to either tree, and no overlay may have `lower` as a layer. Throws SysError,
+ * TOO_DEEP, and BUSY when something is mounted in the tree.
  */
 export function layOver(
   higher: string,
@@ -73,22 +73,22 @@ export function layOver(
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
-/** Whether nothing of that name shows below the cover, whose own overlay keeps it so from then on. */
+/** Whether the covering tree hides that name; its own overlay keeps it hidden from then on. */
 function isHidden(over: Cover, name: string): boolean {
   const top = over && lstatMaybe(name, over.number);
   if (!over || !top) return false;
   if (!isType(top, S_IFDIR)) return true;
   try {
-    // one that is not opaque shows what is below, and needs a file there to hide what is further below
+    // a directory that is not opaque merges with what is below, and a file there hides what is further below
     return isOpaque(`${over.path}/${name}`);
   } catch (error) {
-    // removed at this moment, which leaves a whiteout
+    // removed just now, which left a whiteout
     if (isErrno(error, "ENOENT")) return true;
     throw error;
   }
 }
 
-/** `hides`: the directory `to` shows nothing of the base. */
+/** `hides`: the directory `to` hides the base. */
 function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean, depth: number): boolean {
   if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
   for (const name of listFd(from.number, from.path)) {
@@ -104,7 +104,7 @@ function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean,
     if (isWhiteout(stat, `${from.path}/${name}`)) layWhiteout(work, to, name, below, hides);
     else if (!isType(stat, S_IFDIR)) {
       layFile(work, from, to, name, stat, below);
-      // it was copied up meanwhile
+      // copied up in the meantime
       if (isHidden(over, name)) unlink(name, to.number);
     } else {
       using inner = over && openDirectoryMaybe(name, over.number);
@@ -121,8 +121,8 @@ function layDirectory(work: Work, from: Fd, to: Fd, over: Cover, hides: boolean,
 }
 
 /**
- * That a directory holds files with an origin is true of the lower one from now on; its own origin says that it may hold
- * whiteouts.
+ * Attributes that must also hold for the merged directory: `impure` says that it contains files with an origin, and
+ * `origin` that it may contain whiteouts.
  */
 const isNote = (name: string) => name === overlayXattr("impure") || name === overlayXattr("origin");
 
@@ -161,7 +161,7 @@ function laySubdirectory(
   const opaque = isOpaque(`${from.path}/${name}`);
   const replaces = below !== undefined && (opaque || !isType(below, S_IFDIR));
   if (replaces) {
-    // one step: without what was there before, the directory would merge with the base's
+    // atomically: with nothing in its place for a moment, the directory of the base would show
     const staged = uniqueSuffix();
     mkdirat(work.stagingDir.number, staged, 0o700);
     markOpaque(`${work.stagingDir.path}/${staged}`);
@@ -176,7 +176,7 @@ function laySubdirectory(
   return layDirectory(work, inner, target, over, closed, depth + 1);
 }
 
-/** Puts what is staged in the place of `below`, in one step; that is then in the staging directory, unless it was replaced. */
+/** Atomically replaces `below` by the staged entry; after an exchange `below` is in the staging directory. */
 function replace(work: Work, staged: string, to: Fd, name: string, below: Stat, exchange = true): void {
   const flags = exchange || isType(below, S_IFDIR) ? RENAME_EXCHANGE : 0;
   rename(staged, name, flags, work.stagingDir.number, to.number);

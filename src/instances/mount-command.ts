@@ -1,18 +1,18 @@
-/** The mount(8) command that shows an instance, for people with scripts of their own. */
+/** The mount(8) command that mounts an instance, for the scripts of administrators. */
 import { layerPaths, readVersion } from "../store/bases.ts";
 import { partDirectories, partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
 
-/** As overlayfs reads a path in its options (overlayfs.rst: a colon, and mount(8)'s comma, follow a backslash). */
+/** Escapes a path for the options of overlayfs: colons (overlayfs.rst), commas (mount(8)) and backslashes. */
 const escapeOption = (path: string) => path.replace(/[\\:,]/g, "\\$&");
 
 const shellWord = (word: string) =>
   /^[A-Za-z0-9_+./@=,:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /**
- * Mounts nothing, and knows nothing of who has the instance: two overlays on one upper are undefined, so that is for
- * the script to see to. Throws where the upper is in memory.
+ * Returns the command and mounts nothing. Does not check whether the instance is in use: the script has to make sure of
+ * that, because two overlays on one upper are undefined behaviour. Throws when the upper is in memory.
  */
 export function mountCommand(store: Store, id: string, directory: string): string {
   const instance = requireInstance(store, id);

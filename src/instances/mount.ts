@@ -1,4 +1,4 @@
-/** Instances mounted on the host by hand. */
+/** Mounts instances on the host for `veneer mount`. */
 
 import { VeneerError, withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
@@ -28,20 +28,20 @@ import { type FreshOptions, makeFresh, removeFresh } from "./fresh.ts";
 import { removeLocked } from "./remove.ts";
 
 export interface MountOptions {
-  /** absent: RUN/mnt/ID, which is made */
+  /** absent: RUN/mnt/ID, which is created */
   readonly directory?: string | undefined;
-  /** heed set-user-ID bits: for a root that a container or chroot(1) will use */
+  /** honour set-user-ID bits: for a root that a container or chroot(1) will use */
   readonly suid: boolean;
-  /** heed device files */
+  /** honour device files */
   readonly dev: boolean;
-  /** make the instance for this mount, on this base: {@link umountInstance} removes it */
+  /** create the instance for this mount, on this base; {@link umountInstance} removes it */
   readonly fresh?: FreshOptions;
 }
 
 /**
- * Mounts an instance on the host, nosuid and nodev unless asked otherwise, and remembers it for
- * {@link mountAll}. Returns the mount point without symbolic links. Idempotent, unless `fresh`: what is mounted there
- * in that way stays as it is.
+ * Mounts an instance on the host, by default with nosuid and nodev, and records the mount for {@link mountAll}. Returns
+ * the mount point without symbolic links. Idempotent, unless `fresh`: an existing mount of that kind at that place
+ * stays. Throws MOUNT_POINT when the directory cannot be used or created.
  */
 export function mountInstance(settings: Settings, id: string, options: MountOptions): string {
   if (!options.fresh) return mountExisting(settings, id, options);
@@ -78,7 +78,7 @@ function mountExisting(settings: Settings, id: string, options: MountOptions): s
   return target;
 }
 
-/** Whether it is mounted by hand there already, in this mount namespace. The caller holds the instance's lock. */
+/** Whether it is mounted there already, in this mount namespace. The caller holds the lock of the instance. */
 function isAsWished(store: Store, id: string, instance: Instance, mounted: Mounted): boolean {
   const holder = findHolder(store, id);
   if (holder?.engine !== "mount" || holder.target !== mounted.target || !isMountedAtTarget(holder))
@@ -87,7 +87,7 @@ function isAsWished(store: Store, id: string, instance: Instance, mounted: Mount
   return target === mounted.target && suid === (mounted.suid ?? false) && dev === (mounted.dev ?? false);
 }
 
-/** Makes the mount point where it is missing; returns whether it was. A directory above one of the caller's is not made. */
+/** Creates a missing mount point, but no directory above one that the caller named; returns whether it did. */
 function makeTarget(store: Store, id: string, directory: string | undefined): boolean {
   if (directory === undefined) {
     mkdirs(paths.mountPoint(store, id), 0o700);
@@ -113,7 +113,7 @@ function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
 
 export type Mounted = NonNullable<Instance["mounted"]>;
 
-/** Mounts an instance whose lock the caller holds. */
+/** Mounts an instance. The caller holds its lock. */
 export function mountLocked(settings: Settings, id: string, instance: Instance, mounted: Mounted): void {
   startLocked(settings, id, instance, {
     engine: "mount",
@@ -127,7 +127,7 @@ function mountKey(id: string): string {
   return recordKey("mount", id, "");
 }
 
-/** The directory's path without symbolic links, as mountinfo will show it. */
+/** Resolves symbolic links in the path of a directory, so that it is the path that mountinfo shows. */
 function canonical(directory: string): string {
   return withContext("mount point", () => {
     using fd = openDirectory(directory);
@@ -135,7 +135,7 @@ function canonical(directory: string): string {
   });
 }
 
-/** Notes in the definition where it is mounted. The caller holds the instance's lock. */
+/** Records in the definition where the instance is mounted. The caller holds the lock of the instance. */
 function remember(store: Store, id: string, mounted: Instance["mounted"]): void {
   const instance = readInstance(store, id);
   if (!instance || JSON.stringify(instance.mounted) === JSON.stringify(mounted)) return;
@@ -143,7 +143,7 @@ function remember(store: Store, id: string, mounted: Instance["mounted"]): void 
   writeInstance(store, id, { ...rest, ...(mounted && { mounted }) });
 }
 
-/** Mounts again every instance that was mounted by hand and is not now. Calls `failed` for those that cannot. */
+/** Mounts again all instances that `veneer mount` mounted and that are not mounted now; calls `failed` on errors. */
 export function mountAll(
   settings: Settings,
   ids: readonly string[],
@@ -172,9 +172,9 @@ export function mountAll(
 }
 
 /**
- * Unmounts an instance that was mounted by hand, and forgets that it was: also one that is remembered but was
- * unmounted otherwise. One that was made for its mount is removed. Throws when it is neither, when something uses it, or
- * when it is mounted elsewhere than in `directory`, where that is given.
+ * Unmounts an instance that `veneer mount` mounted and removes the record of the mount, also when something else has
+ * unmounted it. Removes an instance that was created for its mount. Throws NOT_MOUNTED when there is neither a mount
+ * nor a record, or when it is mounted elsewhere than in the given `directory`; BUSY when a process uses the mount.
  */
 export function umountInstance(store: Store, id: string, directory?: string): "kept" | "removed" {
   using _lock = requireLock(store, id);
@@ -216,7 +216,7 @@ function notMountedHere(id: string, holder: UseRecord | undefined): VeneerError 
   );
 }
 
-/** Throws BUSY when a process uses the mount. */
+/** Unmounts `target`. Throws BUSY when a process uses the mount. */
 export function unmount(id: string, target: string): void {
   try {
     umount2(target, UMOUNT_NOFOLLOW);

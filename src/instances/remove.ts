@@ -1,4 +1,4 @@
-/** Removes a named instance: gone by one rename, whatever its size. */
+/** Removes a named instance with a single rename, whatever its size. */
 
 import { refuseHeld, refuseInUse } from "../start/refuse-held.ts";
 import { noSuchInstance, requireLock } from "../store/instances.ts";
@@ -10,15 +10,15 @@ import { unlinkQuietly } from "../sys/fd.ts";
 import { list } from "../sys/stat.ts";
 
 /**
- * Moves an instance with all its generations to the trash and returns where it is there. Atomic. Throws, and
- * names the holder, while something uses it.
+ * Atomically moves an instance with all its generations to the trash and returns its path there. Throws while something
+ * uses the instance; the error names the holder.
  */
 export function removeInstance(store: Store, id: string): string {
   using _lock = requireLock(store, id);
   return removeLocked(store, id);
 }
 
-/** Like {@link removeInstance}, for one whose lock the caller holds. */
+/** Does what {@link removeInstance} does. The caller holds the lock of the instance. */
 export function removeLocked(store: Store, id: string): string {
   refuseHeld(store, id);
   refuseLxcMounted(store, id);
@@ -28,7 +28,7 @@ export function removeLocked(store: Store, id: string): string {
   }
   const trash = moveToTrash(store, directory);
   if (trash === undefined) throw noSuchInstance(store, id);
-  // the link by which its last holder was found
+  // the link that named its last holder
   unlinkQuietly(paths.held(store, id));
   return trash;
 }

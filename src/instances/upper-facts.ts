@@ -1,4 +1,4 @@
-/** What an upper holds, compared with what it started with. Reads by descriptor, follows no symbolic link. */
+/** Compares an upper with what it started with; reads by descriptor and follows no symbolic links. */
 
 import { isWhiteout } from "../overlay/marks.ts";
 import { type Found, listMerged, lookupName, xattrs } from "../overlay/merged-lookup.ts";
@@ -11,7 +11,7 @@ import { isType } from "../sys/stat.ts";
 import type { UpperFact } from "./changes.ts";
 import { walkParts } from "./frozen-uppers-walk.ts";
 
-/** What is compared of a directory. */
+/** The attributes of a directory that are compared. */
 interface Attributes {
   readonly mode: number;
   readonly uid: number;
@@ -20,20 +20,20 @@ interface Attributes {
   readonly xattrs: XattrMap;
 }
 
-/** What the instance started with at a path: the base, changed by a fresh upper. */
+/** What the instance started with at a path: the base under a fresh upper. */
 interface Start {
   readonly kind: "directory" | "other";
-  /** layers that merge in the directory; none where it started empty */
+  /** the layers that merge in the directory; empty when it started empty */
   readonly layers: readonly Fd[];
-  /** of a directory */
+  /** for a directory */
   readonly attributes?: () => Attributes;
-  /** made with the fresh upper, where the base has nothing */
+  /** created with the fresh upper where the base has nothing */
   readonly made: boolean;
 }
 
 /**
- * Facts of every entry of an upper (its parts, top first) on `layers`, the root (path "") first; `fresh` is what a fresh upper of
- * that instance holds. Throws SysError, and VeneerError where the tree is too deep.
+ * Returns facts about every entry of an upper (its parts, top first) on `layers`, the root (path "") first. `fresh`
+ * lists the entries of a fresh upper of the instance. Throws SysError, and TOO_DEEP.
  */
 export function upperFacts(
   uppers: readonly string[],
@@ -68,7 +68,7 @@ export function upperFacts(
     }
     starts.set(path, start);
     if (hidden.has(parent) || start?.kind !== "directory" || entry.opaque) hidden.add(path);
-    // what the directory started with shows only where the upper has it
+    // of the original contents only those show that the upper has, too
     if (hidden.has(path) && start?.kind === "directory") names.set(path, new Set());
     const same = start?.attributes !== undefined && equal(start.attributes(), ownAttributes(entry));
     const shown = same && start?.made ? {} : base;
@@ -118,7 +118,7 @@ function ownAttributes(entry: Entry): Attributes {
   return { mode: mode & 0o7777, uid, gid, mtime, xattrs: xattrs(entryPath(entry)) };
 }
 
-/** Times count where both are known. */
+/** Compares times only when both are known. */
 function equal(a: Attributes, b: Attributes): boolean {
   if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid || a.xattrs.size !== b.xattrs.size)
     return false;
@@ -129,7 +129,7 @@ function equal(a: Attributes, b: Attributes): boolean {
   return sameXattrs(a.xattrs, b.xattrs);
 }
 
-/** Names that a directory started with. */
+/** The names that a directory contained at first. */
 function startNames(
   path: string,
   start: Start | undefined,

@@ -1,4 +1,4 @@
-/** Changes of instances that nothing may use meanwhile. */
+/** Changes instances that must not be in use in the meantime. */
 
 import { withContext } from "../errors.ts";
 import type { Settings } from "../request/config.ts";
@@ -14,9 +14,9 @@ import { holdLxc } from "./lxc-mount.ts";
 import { mountLocked, unmount } from "./mount.ts";
 
 /**
- * Changes an instance that is mounted nowhere, or by hand: then it is unmounted for the change and mounted
- * again where it was, on what `change` returns or, when that throws, as before. The caller holds the
- * instance's lock. Throws when a container holds it, or a process uses what is mounted.
+ * Runs `change` while the instance is not mounted. A mount of `veneer mount` is unmounted for that and mounted again in
+ * the same place: with the definition that `change` returns or, when that throws, as before. The caller holds the lock
+ * of the instance. Throws when a container holds the instance, or when a process uses the mount.
  */
 export function changeUnmounted(
   settings: Settings,
@@ -33,7 +33,7 @@ export function changeUnmounted(
     refuseMounted(store, id, instance);
     return change();
   }
-  // before anything is unmounted: what is refused is unchanged
+  // before anything is unmounted, so that a refusal changes nothing
   const keeper = holder.overlay?.device && keeperOfCopy(holder.overlay.device, target);
   if (keeper) throw inUse(id, keeper);
   const mounted = instance.mounted?.target === target ? instance.mounted : { target };
@@ -51,7 +51,7 @@ export function changeUnmounted(
   return changed;
 }
 
-/** Refuses an instance that anything has mounted. The caller holds the instance's lock. */
+/** Throws when the instance is mounted anywhere. The caller holds the lock of the instance. */
 export function refuseMounted(store: Store, id: string, instance: Instance): void {
   refuseHeld(store, id);
   refuseInUse(id, partDirectories(paths.generation(store, id, instance.generation), instance));
