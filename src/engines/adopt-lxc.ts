@@ -1,4 +1,4 @@
-/** Adopts an LXC container that has an overlay of LXC's own: its changes become an instance's. */
+/** Adopts a container whose overlay LXC itself mounts: its changes become those of an instance. */
 import { type AdoptOptions, adoptUpper, checkAdoptable, refuseRunning } from "../instances/adopt.ts";
 import { removeInstance } from "../instances/remove.ts";
 import type { Progress } from "../process/progress.ts";
@@ -11,21 +11,21 @@ import { carryOutSetup, carryOutUnsetup, type Edit, planSetup, planUnsetup } fro
 
 export interface LxcAdoption extends AdoptOptions {
   readonly container: LxcContainer;
-  /** options before the command in the hooks */
+  /** options that stand before the command in the hooks */
   readonly globals: readonly string[];
   readonly request: SetupRequest;
 }
 
-/** What {@link adoptLxc} would write. Throws where it would. */
+/** What {@link adoptLxc} would write, and the errors it would throw. Changes nothing. */
 export function planAdoption(store: Store, adoption: LxcAdoption): Edit[] {
   checkAdoptable(store, readLxcOverlay(adoption.container), adoption);
   return planSetup(store, engineOf(adoption), adoption.request);
 }
 
 /**
- * Copies the container's changes to a new instance, then lets its configuration start it on that. A kill in
- * between leaves the container as it was. The container's own upper stays as it is. Throws, and leaves
- * everything as it was, when the container is started meanwhile. Returns the changed files.
+ * Copies the changes of a container to a new instance, then changes its configuration so that it starts on that
+ * instance. The container's own upper is not touched, and a kill in between leaves the container as it was. Throws and
+ * reverts everything when the container is started meanwhile. Returns the changed files.
  */
 export async function adoptLxc(store: Store, adoption: LxcAdoption, progress: Progress): Promise<Edit[]> {
   const foreign = readLxcOverlay(adoption.container);
@@ -35,7 +35,7 @@ export async function adoptLxc(store: Store, adoption: LxcAdoption, progress: Pr
   try {
     carryOutSetup(store, engine, edits);
     try {
-      // from here on it starts with the hook; one that was started before has changes that the copy lacks
+      // from here on it starts with the hook, but if it was started before, it has changes that the copy lacks
       refuseRunning(foreign);
     } catch (error) {
       carryOutUnsetup(store, engine, planUnsetup(store, engine, adoption.request));

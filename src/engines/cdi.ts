@@ -1,6 +1,6 @@
 /**
- * A CDI specification (Container Device Interface, SPEC.md): a device for each base, whose "edits" are our hooks. Engines
- * that know CDI then take a base as they take a device, with the runtime and the annotations that they have.
+ * The CDI specification (Container Device Interface, SPEC.md): one device per base, whose "edits" are our hooks.
+ * Engines with CDI then accept a base like any device, without another runtime or annotations.
  */
 
 import { VeneerError } from "../errors.ts";
@@ -13,19 +13,19 @@ import { type EngineSetup, ownFile } from "./engine.ts";
 
 const KIND = "veneer.run/base";
 
-/** hooks came with 0.3.0, names that begin with a digit with 0.5.0, which podman 4.3 knows */
+/** 0.3.0 introduced hooks and 0.5.0 device names that begin with a digit; podman 4.3 knows 0.5.0. */
 const VERSION = "0.5.0";
 const JOURNAL = "cdi";
 
-/** How a hook is called. */
+/** How to call a hook. */
 export interface HookProgram {
-  /** the program's path */
+  /** path of the program */
   readonly path: string;
-  /** words before the command */
+  /** options before the command */
   readonly globals: readonly string[];
 }
 
-/** Whether a base's name may be a device's: it must end in a letter or digit. */
+/** Whether the name of a base is valid for a device, which must end in a letter or digit. */
 function isDeviceName(base: string): boolean {
   return /[a-z0-9]$/.test(base);
 }
@@ -34,7 +34,7 @@ export function namesWithoutDevice(store: Store): string[] {
   return listBases(store).filter((base) => !isDeviceName(base));
 }
 
-/** The specification; undefined without bases: one without devices is not valid. */
+/** The text of the specification; undefined without bases, because a specification without devices is invalid. */
 function devicesFile(bases: readonly string[], { path, globals }: HookProgram): string | undefined {
   const devices = bases.filter(isDeviceName).map((base) => {
     const args = ["veneer", ...globals, "hook", "oci", "--base", base];
@@ -52,7 +52,7 @@ function devicesFile(bases: readonly string[], { path, globals }: HookProgram): 
 
 const fileIn = (etc: string) => `${etc}/cdi/veneer.json`;
 
-/** CDI as an engine to set up. */
+/** CDI as an engine for `setup`. */
 export function cdi(store: Store, program: HookProgram): EngineSetup {
   return {
     name: JOURNAL,
@@ -73,7 +73,7 @@ export function cdi(store: Store, program: HookProgram): EngineSetup {
   };
 }
 
-/** Brings the specification to the bases that there are now, where `setup cdi` has made one. Idempotent. */
+/** Updates the specification to the present bases, if `setup cdi` has written one. Idempotent. */
 export function refreshDevices(store: Store, program: HookProgram): void {
   const { files } = readJournal(store, JOURNAL);
   const text = devicesFile(listBases(store).sort(), program);

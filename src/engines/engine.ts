@@ -1,57 +1,59 @@
-/** What `setup` changes for an engine: files, each by a function from its text to the new text. */
+/** What `setup` changes for an engine: files, each with a function from the present text to the new text. */
 
 import type { FsIds } from "../sys/credentials.ts";
 
 export interface SetupRequest {
-  /** where the engine's configuration is: /etc, or another directory for a look or a test */
+  /** directory of the engine's configuration: /etc, or another one for a preview or a test */
   readonly etc: string;
-  /** directory that holds veneer, veneer-runc and veneer-crun */
+  /** directory of veneer, veneer-runc and veneer-crun */
   readonly bin: string;
-  /** words before the command by which a hook finds a user's store; absent: root's engine */
+  /** options before the command by which a hook finds the store of a user; absent: the engine of root */
   readonly user?: readonly string[];
 }
 
 export interface FileChange {
   readonly path: string;
   /**
-   * The new text; `text` is undefined where there is no file. Everything else in it stays as it is. Returns the
-   * text itself when nothing is to be done. Throws VeneerError when the file cannot be understood.
+   * Returns the new text of the file, with everything that is not ours unchanged, or `text` itself when nothing has to
+   * change. `text` is undefined when there is no file. Throws VeneerError when the file cannot be understood.
    */
   add(text: string | undefined): string;
   /**
-   * The text without what {@link add} put in; undefined to remove the file. `before` is what was there before the
-   * first `setup`, null for no file, where that is known.
+   * Returns the text without what {@link add} added; undefined to remove the file. `before` is the text before the
+   * first `setup`, null when there was no file, absent when that is not known.
    */
   remove(text: string, before?: string | null): string | undefined;
-  /** permissions of a new file, 0644 unless given */
+  /** permissions of a new file; absent: 0644 */
   readonly mode?: number;
-  /** the command by which the change takes effect, beside what the engine needs */
+  /** a command that makes the change take effect, in addition to `restart` of the engine */
   readonly reload?: string;
 }
 
-/** A directory that `setup` makes. `unsetup` removes it where it is empty, with the files or, when `ours`, in any case. */
+/**
+ * A directory that `setup` creates. `unsetup` removes it if it is empty: with its files or, when `ours`, in any case.
+ */
 export interface NewDirectory {
   readonly path: string;
   readonly mode: number;
-  /** root, unless given */
+  /** absent: root */
   readonly owner?: FsIds;
   readonly ours?: boolean;
 }
 
 export interface EngineSetup {
   readonly name: string;
-  /** what `setup` remembers it by; its name unless given */
+  /** name of the journal in which `setup` remembers what was there; absent: `name` */
   readonly journal?: string;
   /** outermost first */
   readonly directories?: readonly NewDirectory[];
   readonly changes: (request: SetupRequest) => readonly FileChange[];
-  /** what to do for it to take effect; veneer never restarts an engine itself */
+  /** what the user must do to make the changes take effect; veneer never restarts an engine itself */
   readonly restart: string;
-  /** how to start a container on a base then */
+  /** how to start a container on a base afterwards */
   readonly use: string;
 }
 
-/** A drop-in file of ours: it is there with this text, or not at all. */
+/** A drop-in file that is entirely ours: `setup` writes it with this content, `unsetup` removes it. */
 export function ownFile(path: string, content: string): FileChange {
   return { path, add: () => content, remove: () => undefined };
 }

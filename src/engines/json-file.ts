@@ -1,11 +1,11 @@
-/** Keys in a JSON file of somebody else's: order and spacing of the rest stay (jsonc-parser). */
+/** Edits keys in a JSON file that is not ours; jsonc-parser keeps the order and spacing of everything else. */
 import { applyEdits, modify, type ParseError, parse, printParseErrorCode } from "jsonc-parser";
 import type { FileChange } from "./engine.ts";
 import { notUnderstood } from "./not-understood.ts";
 
 type Document = { [key: string]: unknown };
 
-/** `key` set to `value`; for a file that is strict JSON. */
+/** Sets `key` to `value`, in a file that is strict JSON. */
 export function jsonKey(path: string, key: readonly string[], value: unknown): FileChange {
   return {
     path,
@@ -24,7 +24,7 @@ function edit(path: string, text: string, key: readonly string[], value: unknown
   }
   const now = parent[key.at(-1) as string];
   if (JSON.stringify(now) === JSON.stringify(value)) return text;
-  // formatting what is inserted would format what is beside it as well
+  // with formatting options, modify would reformat the neighbours of what it inserts too
   const empty = Object.keys(read(path, text)).length === 0;
   const options = empty ? { formattingOptions: { tabSize: 2, insertSpaces: true, eol: "\n" } } : {};
   const changed = applyEdits(text, modify(text, [...key], value, options));

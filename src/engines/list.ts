@@ -30,8 +30,8 @@ const containerd: EngineSetup = {
 };
 
 /**
- * The handler is runc's with another program and our annotations: above all SystemdCgroup must be the same, or
- * pods are not in the control groups that kubelet made for them.
+ * Copies the handler of runc, with another program and our annotations. SystemdCgroup above all must be the same, or
+ * pods run outside of the cgroups that kubelet created for them.
  */
 function likeRunc(runc: unknown, program: string): { [key: string]: unknown } {
   const table = isTable(runc) ? runc : {};
@@ -66,7 +66,7 @@ BinaryName = "${bin}/veneer-runc"
 `;
 }
 
-/** The CRI plugin's name by the version of the file (containerd, docs/cri/config.md). */
+/** The name of the CRI plugin, which depends on the version of the file (containerd, docs/cri/config.md). */
 function criPlugin(document: { readonly version?: unknown }, etc: string): string {
   switch (document.version) {
     case 2:

@@ -1,10 +1,12 @@
-/** What AppArmor's profiles of LXC let hooks mount on: what is below /var/lib/lxc, and what `setup` adds. */
+/** Where LXC's AppArmor profiles let hooks mount: below /var/lib/lxc, and where `setup` adds a rule. */
 import { lstatMaybe } from "../sys/stat.ts";
 import type { FileChange } from "./engine.ts";
 
 const MARK = "# added by 'veneer setup lxc'";
 
-/** Lets the hooks mount roots in another directory of containers, where AppArmor's profiles of LXC are installed. */
+/**
+ * Lets hooks mount roots in another directory of containers. Nothing to change where LXC's profiles are not installed.
+ */
 export function mountRules(etc: string, directory: string): FileChange[] {
   const path = `${etc}/apparmor.d/abstractions/lxc/start-container`;
   if (`${directory}/`.startsWith("/var/lib/lxc/") || !lstatMaybe(path)) return [];
@@ -25,7 +27,7 @@ export function mountRules(etc: string, directory: string): FileChange[] {
   ];
 }
 
-/** The directory and all below it, as a pattern of apparmor.d(5). */
+/** A pattern for the directory and everything below it (apparmor.d(5)). */
 function quoted(directory: string): string {
   return `"${directory.replace(/[\\"*?[\]{}^,]/g, "\\$&")}/{**,}"`;
 }

@@ -1,4 +1,4 @@
-/** Containers of LXC that cannot have a base, and what to do. */
+/** Refuses LXC containers that cannot have a base, and says what to do. */
 import { VeneerError } from "../errors.ts";
 import { isOurHook } from "../request/lxc-text.ts";
 import { readText } from "../sys/fd.ts";
@@ -36,7 +36,7 @@ export function refuseUnfit(
     );
   }
   if (isPlainName(container.name) || last("hook.version")?.value === "1") return;
-  // those of included files come with LXC's packages and read the environment
+  // hooks in included files come with LXC's packages and take the root from the environment
   const own = containerConfig(container);
   const other = lines.find(({ key, value, file }) => file === own && isForeignHook(key, value));
   if (!other) return;

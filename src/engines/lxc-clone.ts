@@ -1,4 +1,4 @@
-/** `lxc.hook.clone`: a copy of a container gets a copy of its instance, and hooks that name it. */
+/** `lxc.hook.clone`: gives the copy of a container a copy of its instance, and hooks that name this instance. */
 
 import { VeneerError, withContext } from "../errors.ts";
 import { cloneInstance, holdUnused } from "../instances/clone.ts";
@@ -14,10 +14,10 @@ import { checkName, displayName } from "../text/names.ts";
 import { instanceName } from "./lxc-root.ts";
 
 /**
- * Runs when lxc-copy or lxc-snapshot has made the copy's configuration, which is rewritten: its hooks name the copy and
- * its instance, its root is an empty directory (of a snapshot LXC made it an overlay of its own on nothing). Throws
- * where the instance is in use: then there is no copy. An ephemeral copy keeps the original's configuration, since LXC
- * writes it once more after this hook.
+ * Runs after lxc-copy or lxc-snapshot has written the configuration of the copy, and rewrites it: the hooks name the
+ * copy and its instance, and the root is an empty directory (for a snapshot LXC had set an overlay of its own on
+ * nothing). Throws when the instance is in use, which makes LXC give up the copy. The configuration of an ephemeral
+ * copy is left alone, since LXC writes it again after this hook.
  */
 export async function cloneForLxc(
   { store }: Settings,
@@ -52,7 +52,7 @@ export async function cloneForLxc(
   });
 }
 
-/** The container's own name where it is free; a snapshot's has that of its container in front. */
+/** The name of the container if it is free, for a snapshot with the name of its container in front. */
 function freeName(store: Store, directory: string, name: string): string {
   const owner = /\/([^/]+)\/snaps\/[^/]+$/.exec(directory)?.[1];
   const wanted = instanceName(owner === undefined ? name : `${owner}.${name}`);

@@ -1,4 +1,4 @@
-/** A container of LXC: its name, its configuration, its root. */
+/** An LXC container: its name, its configuration, its root. */
 import { UsageError, VeneerError } from "../errors.ts";
 import type { ForeignOverlay } from "../instances/adopt.ts";
 import { readAllLines } from "../request/lxc-config.ts";
@@ -10,17 +10,17 @@ import { quote } from "../text/quote.ts";
 
 export interface LxcContainer {
   readonly name: string;
-  /** directory of the containers, absolute */
+  /** absolute path of the directory that holds the containers */
   readonly path: string;
 }
 
-/** Where LXC keeps containers (lxc.system.conf(5)). */
+/** The directory in which LXC keeps containers (lxc.system.conf(5)). */
 export function lxcPath(etc: string): string {
   const text = readText(`${etc}/lxc/lxc.conf`) ?? "";
   return valuesOf(text, "lxcpath").at(-1) || "/var/lib/lxc";
 }
 
-/** Throws UsageError for a name that LXC would not take. */
+/** Returns the name. Throws UsageError when LXC would not accept it. */
 export function checkLxcName(name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what cannot stand in a line or a path
   if (name !== "" && name !== "." && name !== ".." && !/[/\u0000-\u001f]/.test(name)) return name;
@@ -30,7 +30,7 @@ export function checkLxcName(name: string): string {
 export const containerDirectory = ({ path, name }: LxcContainer): string => `${path}/${name}`;
 export const containerConfig = (container: LxcContainer): string => `${containerDirectory(container)}/config`;
 
-/** What `lxc.rootfs.path` of a container says; undefined where nothing does. */
+/** The value of `lxc.rootfs.path` of a container; undefined when it is not set. */
 export function lxcRootOf(container: LxcContainer): string | undefined {
   const path = containerConfig(container);
   if (!lstatMaybe(path)) return undefined;
@@ -41,7 +41,7 @@ export function startLine({ name, path }: LxcContainer): string {
   return `lxc-start${path === "/var/lib/lxc" ? "" : ` -P ${shellWord(path)}`} -n ${shellWord(name)}`;
 }
 
-/** The overlay that LXC itself mounts for a container. Throws where its root is of another kind. */
+/** The overlay that LXC itself mounts for a container. Throws when the root is of another kind. */
 export function readLxcOverlay(container: LxcContainer): ForeignOverlay {
   const who = `container ${displayName(container.name)}`;
   const path = containerConfig(container);
@@ -51,7 +51,7 @@ export function readLxcOverlay(container: LxcContainer): ForeignOverlay {
     });
   }
   const root = readAllLines(path).findLast(({ key }) => key === "rootfs.path")?.value ?? "";
-  // as LXC reads it: the last part is the upper (storage/overlay.c)
+  // like LXC (storage/overlay.c): the last part is the upper
   const parts = /^overlay(?:fs)?:(\/.*)$/.exec(root)?.[1]?.split(/:(?=\/)/) ?? [];
   const upper = parts.pop();
   if (upper !== undefined && parts.length > 0) return { who, lowers: parts, upper };

@@ -1,4 +1,4 @@
-/** What `setup lxc NAME` shall give a container, looked up in the store before anything is written. */
+/** Determines the root that `setup lxc NAME` gives a container, before anything is written. */
 
 import { UsageError } from "../errors.ts";
 import { holdLxc, instanceOfRoot, lxcRootLine, refuseUnmountable } from "../instances/lxc-mount.ts";
@@ -22,7 +22,7 @@ export interface LxcOptions {
   readonly options?: UpperOptions;
 }
 
-/** Throws where the base is missing, or the instance is on another one. */
+/** Throws when the base does not exist, or the instance is on another base. */
 export function lxcRoot(store: Store, container: string, wishes: LxcOptions): UpperRoot {
   const { base, instance, persistent, options } = wishes;
   const id = instance ?? (persistent ? instanceName(container) : undefined);
@@ -48,14 +48,14 @@ export function lxcRoot(store: Store, container: string, wishes: LxcOptions): Up
   return id === undefined ? { base, ...more } : { instance: id, missing: { name, version }, ...more };
 }
 
-/** Makes the instance where it is not there yet. Idempotent. */
+/** Creates the instance if it does not exist yet. Idempotent. */
 export function makeMissing({ store, config }: Settings, root: UpperRoot): void {
   if (!("missing" in root) || !root.missing || readInstance(store, root.instance)) return;
   const { opaque, mask } = config;
   makeInstance(store, root.instance, root.missing, { opaque, mask, ...root.options });
 }
 
-/** The container's name, as the hook would take it for `--persistent`. */
+/** The instance name that the hook derives from the name of a container for `--persistent`. */
 export function instanceName(container: string): string {
   try {
     return checkName("instance", container);
@@ -65,7 +65,7 @@ export function instanceName(container: string): string {
   }
 }
 
-/** What LXC shall mount as the root of an instance, which may not be there yet. Throws where it cannot. */
+/** The root that LXC mounts itself for an instance, which may not exist yet. Throws when LXC cannot mount it. */
 export function lxcLine(store: Store, root: UpperRoot): string {
   if ("base" in root) throw new UsageError("--hookless needs --persistent or --instance ID");
   const id = root.instance;
@@ -78,8 +78,8 @@ export function lxcLine(store: Store, root: UpperRoot): string {
 }
 
 /**
- * Keeps the instances that LXC mounts or shall mount itself for a container from being started by anything until
- * the scope ends; then what the container's configuration says by that time counts. Throws when one is in use.
+ * Locks the instances that LXC mounts or will mount itself for a container, so that nothing starts on them until the
+ * scope ends; by then the configuration of the container must be written. Throws when one is in use.
  */
 export function holdRoots(store: Store, container: LxcContainer, to?: string): Disposable {
   const config = containerConfig(container);

@@ -1,4 +1,4 @@
-/** LXC: a container's configuration file, or what every new container's is made from. */
+/** LXC: the configuration file of one container, or the one that new containers are created from. */
 
 import { UsageError } from "../errors.ts";
 import { readAllLines } from "../request/lxc-config.ts";
@@ -22,13 +22,13 @@ import {
 } from "./lxc-container.ts";
 import { type UpperRoot, wordsOf } from "./upper-root.ts";
 
-/** A line of the configuration ends a word. */
+/** Quotes a word for a hook. Throws UsageError for a line break, which would end the line of the configuration. */
 function lineWord(word: string): string {
   if (word.includes("\n")) throw new UsageError(`${quote(word)} cannot stand in a configuration of LXC`);
   return shellWord(word);
 }
 
-/** `globals` are options that stand before the command: `--root DIR`. */
+/** The command of a hook. `globals` are options before the command, such as `--root DIR`. */
 export function hookCommand(
   bin: string,
   globals: readonly string[],
@@ -38,8 +38,8 @@ export function hookCommand(
 }
 
 /**
- * The hooks for containers that are made from now on; each says in `lxc.environment` whether it wants a base.
- * lxc-create copies the lines: a container keeps them whatever becomes of the file.
+ * The hooks for containers created from now on; `lxc.environment` of a container says whether it gets a base.
+ * lxc-create copies the lines, so a container keeps them whatever happens to this file.
  */
 export function lxcDefaults(globals: readonly string[]): EngineSetup {
   return {
@@ -61,8 +61,8 @@ export function lxcDefaults(globals: readonly string[]): EngineSetup {
 }
 
 /**
- * The hooks and the root of one container; `line`: without hooks, what LXC shall mount itself. `replaces` says of
- * an overlay that the container has whether it may go. Throws when the container cannot have a base.
+ * The hooks and the root of one container. `line` is a root that LXC mounts itself, without hooks. `replaces` decides
+ * whether an overlay that the container has now may be replaced. Throws when the container cannot have a base.
  */
 export function lxcContainer(
   container: LxcContainer,
@@ -77,7 +77,7 @@ export function lxcContainer(
   const lines = exists ? readAllLines(path) : [];
   const all = exists ? lines : defaultFiles(etc).flatMap(readAllLines);
   const map = idMapOfLines(all.filter(({ key }) => key === "idmap").map(({ value }) => value));
-  // lxc-create has it own the container's directory
+  // lxc-create makes the container's root the owner of its directory
   const owner = map && rootOf(map);
   refuseUnfit(container, lines, replaces);
   if ("line" in root) refuseHooklessUnfit(container, all);
@@ -115,7 +115,7 @@ export function lxcContainer(
 
 const journalOf = ({ name, path }: LxcContainer) => lxcJournal(name, path);
 
-/** The engine for `unsetup`, which needs to know nothing of the root. */
+/** One container as an engine for `unsetup`, which does not need to know the root. */
 export function lxcContainerRemoval(container: LxcContainer): EngineSetup {
   const directory = containerDirectory(container);
   return {
@@ -138,7 +138,7 @@ export function lxcContainerRemoval(container: LxcContainer): EngineSetup {
   };
 }
 
-/** What `setup` wrote is taken out; the root becomes what it was, where that is known. */
+/** Removes what `setup` wrote, and restores the former root if it is known. */
 function withoutOurs(text: string, before: string | null | undefined, directory: string): string {
   let next = dropHooks(text);
   const root = valuesOf(next, "rootfs.path").at(-1);
@@ -155,10 +155,10 @@ function withoutOurs(text: string, before: string | null | undefined, directory:
   return next;
 }
 
-/** Name of the directory for the root in a container whose own has files in it. */
+/** Name of the directory for the root when the container's own rootfs has files in it. */
 const OWN = "veneer";
 
-/** The directory that `lxc.rootfs.path` must be set to; undefined where an empty one is set already. */
+/** The directory to set `lxc.rootfs.path` to; undefined when it is set to an empty directory already. */
 function placeOf(
   directory: string,
   exists: boolean,
@@ -176,14 +176,14 @@ function isEmptyDirectory(path: string): boolean {
   return isType(lstatMaybe(path), S_IFDIR) && list(path).length === 0;
 }
 
-/** Those of LXC's packages and of the administrator from which lxc-create makes a container. */
+/** The files, of LXC's packages and of the administrator, from which lxc-create creates a container. */
 function defaultFiles(etc: string, mapped = false): string[] {
   const packaged = mapped ? ["common.conf", "userns.conf"] : ["common.conf"];
   const files = [...packaged.map((name) => `/usr/share/lxc/config/${name}`), `${etc}/lxc/default.conf`];
   return files.filter((path) => lstatMaybe(path) !== undefined);
 }
 
-/** What lxc-create would begin with. */
+/** The configuration with which lxc-create starts. */
 function freshConfig({ name }: LxcContainer, etc: string, mapped: boolean): string {
   const includes = defaultFiles(etc, mapped);
   return [...includes.map((path) => `lxc.include = ${path}`), `lxc.uts.name = ${name}`, ""].join("\n");

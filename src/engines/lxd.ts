@@ -1,4 +1,4 @@
-/** LXD and Incus: the hooks in `raw.lxc` of a profile, which the daemon's own client reads and writes. */
+/** LXD and Incus: hooks in `raw.lxc` of a profile, which is read and written through the daemon's own client. */
 
 import { execa } from "execa";
 import { UsageError, VeneerError } from "../errors.ts";
@@ -16,13 +16,13 @@ export type LxdKind = keyof typeof CLIENTS;
 export const isKind = (word: string | undefined): word is LxdKind =>
   word !== undefined && Object.hasOwn(CLIENTS, word);
 
-/** A profile of the daemon that the client of `kind` speaks to. */
+/** A profile of LXD or Incus. */
 export interface ProfileName {
   readonly kind: LxdKind;
   readonly name: string;
 }
 
-/** Throws UsageError for what would be a remote, an option or a path. */
+/** Returns the name. Throws UsageError for what the client would take for a remote, an option or a path. */
 export function checkProfileName(name: string): string {
   if (/^[A-Za-z0-9_.][^\s/:]*$/.test(name)) return name;
   throw new UsageError(`${quote(name)} is not a profile's name`);
@@ -34,12 +34,12 @@ interface Profile {
 }
 
 const journalOf = ({ kind, name }: ProfileName) => `${kind}-${name}`;
-/** as the API has it: what the journal calls it by */
+/** The path in the API, under which the journal keeps the profile. */
 const pathOf = ({ name }: ProfileName) => `/1.0/profiles/${encodeURIComponent(name)}`;
 
 /**
- * What `setup` would change, nothing where it is right already. `first` is the command of the
- * hooks that mount the root, `other` of the rest.
+ * What `setup` would change; nothing when the profile is right already. `first` is the command of the hooks that mount
+ * the root, `other` that of all other hooks.
  */
 export async function planProfile(
   profile: ProfileName,
@@ -52,7 +52,7 @@ export async function planProfile(
   return after === before ? undefined : { path: pathOf(profile), before, after };
 }
 
-/** What `unsetup` would change; `after` is null where the profile goes. */
+/** What `unsetup` would change; `after` is null when the profile is removed. */
 export async function planProfileRemoval(
   store: Store,
   profile: ProfileName,
@@ -107,8 +107,8 @@ async function readProfile(profile: ProfileName, env: NodeJS.ProcessEnv): Promis
 }
 
 /**
- * Hooks for containers with and without a user namespace: each does nothing in a container of the other kind. LXD's idmapped
- * root goes, below which LXC would bypass the overlay.
+ * Adds hooks for containers with and without a user namespace; each does nothing in a container of the other kind.
+ * Removes LXD's idmapped root, with which LXC would bypass the overlay.
  */
 function withHooks(text: string, first: string, other: string): string {
   const ours = [

@@ -1,6 +1,6 @@
 /**
- * A machine of systemd-nspawn: a drop-in for its unit mounts an instance where machinectl(1) looks for images, before the
- * machine starts, and unmounts it after the machine has ended.
+ * A machine of systemd-nspawn. A drop-in for its unit mounts an instance where machinectl(1) looks for images before
+ * the machine starts, and unmounts it after the machine has stopped.
  */
 
 import { UsageError, VeneerError } from "../errors.ts";
@@ -15,10 +15,10 @@ import { notUnderstood } from "./not-understood.ts";
 import { unitWords } from "./unit-words.ts";
 import { type UpperRoot, wordsOf } from "./upper-root.ts";
 
-/** Where machinectl(1) looks for images, each a directory of the machine's name. */
+/** Where machinectl(1) looks for images: directories with the names of the machines. */
 const MACHINES = "/var/lib/machines";
 
-/** Throws UsageError for a name that systemd takes for no machine (hostname_is_valid). */
+/** Returns the name. Throws UsageError when systemd does not accept it for a machine (hostname_is_valid). */
 export function checkMachineName(name: string): string {
   const label = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
   if (name.length <= 64 && new RegExp(`^${label}(?:\\.${label})*$`).test(name)) return name;
@@ -30,12 +30,12 @@ export function checkMachineName(name: string): string {
 
 const machineDirectory = (name: string): string => `${MACHINES}/${name}`;
 
-/** Id of what a machine without an instance of its own has between its start and its end. */
+/** The id of the temporary instance that a machine without a persistent one has while it runs. */
 const freshId = (name: string) => `machine.${name.toLowerCase()}`;
 
 /**
- * The drop-in, the settings and the directory of a machine. Throws where the directory holds files of another kind: they
- * would be hidden.
+ * The drop-in, the settings and the directory of a machine. Throws when the directory holds other files, which the
+ * mount would hide.
  */
 export function nspawn(store: Store, name: string, root: UpperRoot, globals: readonly string[]): EngineSetup {
   const directory = machineDirectory(name);
@@ -63,7 +63,9 @@ ExecStopPost=-${unitWords([...program, "umount", id, directory])}
   };
 }
 
-/** For `unsetup`. Throws while the machine's root is mounted: then nothing would unmount it. */
+/**
+ * A machine as an engine for `unsetup`. Throws while its root is mounted, since nothing would unmount it afterwards.
+ */
 export function nspawnRemoval(name: string, etc: string): EngineSetup {
   const directory = machineDirectory(name);
   if (mountedThere(directory)) {
@@ -98,8 +100,9 @@ const dropIn = (etc: string, name: string) =>
 const OURS = "# of veneer: a user namespace of nspawn's choice would have every file of the base copied\n";
 
 /**
- * The unit of systemd runs machines with -U: where the root cannot be idmapped, and an overlay cannot, nspawn changes the
- * owner of every file (systemd.nspawn(5), PrivateUsersOwnership=), which copies the whole base into the upper.
+ * Turns off user namespaces. The unit of systemd runs machines with -U, and when the root cannot be idmapped, as an
+ * overlay cannot, nspawn changes the owner of every file (systemd.nspawn(5), PrivateUsersOwnership=). That would copy
+ * the whole base to the upper.
  */
 function settings(etc: string, name: string): FileChange {
   const path = `${etc}/systemd/nspawn/${name}.nspawn`;

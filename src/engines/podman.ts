@@ -1,4 +1,4 @@
-/** podman: a runtime by the name of veneer, and the hook for containers of every other one. */
+/** podman: a runtime with the name veneer, and the hook for containers of all other runtimes. */
 import { readdirSync, readFileSync } from "node:fs";
 import { parse } from "@decimalturn/toml-patch";
 import { VeneerError } from "../errors.ts";
@@ -7,10 +7,12 @@ import { type EngineSetup, ownFile, type SetupRequest } from "./engine.ts";
 import { notUnderstood } from "./not-understood.ts";
 
 const DROP_IN = "veneer.conf";
-/** containers.conf(5); the directory in /etc that oci-hooks(5) speaks of is not among the defaults */
+/** The default in containers.conf(5), which lacks the directory in /etc that oci-hooks(5) mentions. */
 const DEFAULT_HOOKS = ["/usr/share/containers/oci/hooks.d"];
 
-/** OCI hook configuration, oci-hooks(5): matched on the annotation, so that no other container calls us. */
+/**
+ * The OCI hook configuration (oci-hooks(5)). It matches our annotations, so that other containers do not run the hook.
+ */
 function hooksFile({ bin, user = [] }: SetupRequest): string {
   const hook = { path: `${bin}/veneer`, args: ["veneer", ...user, "hook", "oci"], env: MINIMAL_ENVIRONMENT };
   const when = { annotations: { "^run\\.veneer\\.(base|instance)$": ".*" } };
@@ -19,8 +21,8 @@ function hooksFile({ bin, user = [] }: SetupRequest): string {
 }
 
 /**
- * The drop-in. A list in one of podman's files replaces that of the files before it, so ours names again what
- * they name. Throws when a file after ours would take our directory out.
+ * The drop-in. A list in one of podman's files replaces the list of earlier files, so ours repeats what they name.
+ * Throws when a later file would drop our directory.
  */
 function dropIn({ etc, bin, user }: SetupRequest): string {
   const own = `${etc}/containers/oci/hooks.d`;
@@ -47,7 +49,7 @@ veneer = ["${bin}/veneer-runc"]
 `;
 }
 
-/** What podman reads before a user's own files. */
+/** The files that podman reads before those of a user. */
 function filesOfRoot(): string[] {
   const drops = "/etc/containers/containers.conf.d";
   const dropped = entries(drops).filter((name) => name.endsWith(".conf"));
@@ -62,7 +64,7 @@ function entries(directory: string): string[] {
   }
 }
 
-/** The file's hooks_dir; undefined where there is none. */
+/** The hooks_dir in a file; undefined when there is none. */
 function hooksIn(path: string): string[] | undefined {
   let text: string;
   try {

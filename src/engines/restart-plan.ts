@@ -1,19 +1,19 @@
-/** How a container is stopped and started again by the engine that it is of. Pure. */
+/** How to stop and start a container with the commands of its engine. Pure. */
 import type { UseRecord } from "../store/records.ts";
 
 export interface RestartPlan {
-  /** for messages: `podman` */
+  /** name for messages: `podman` */
   readonly engine: string;
   /** program and arguments */
   readonly stop: readonly string[];
   readonly start: readonly string[];
-  /** prints `true` for a container that goes when it stops */
+  /** a command that prints `true` when the engine removes the container as soon as it stops */
   readonly autoRemove?: readonly string[];
 }
 
 /**
- * Told by the record: LXC by the configuration file, podman and Docker by where they keep their bundles. Undefined
- * for containers of a runtime alone, and of engines that are told from outside what to start.
+ * Recognizes LXC by the configuration file in the record, podman and Docker by where they keep bundles. Undefined for
+ * containers of a bare runtime, and for engines that another program tells what to start.
  */
 export function restartPlan({ engine, container, bundle = "" }: UseRecord): RestartPlan | undefined {
   if (container === undefined) return undefined;

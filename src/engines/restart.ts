@@ -1,4 +1,4 @@
-/** Cutover of what runs: its engine stops it, and starts it on the fresh upper. */
+/** Cutover of a running container: its engine stops it and starts it again on the fresh upper. */
 import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { cutover } from "../rebase/generations.ts";
@@ -10,13 +10,13 @@ import type { UseRecord } from "../store/records.ts";
 import type { BaseRef } from "../text/names.ts";
 import { type RestartPlan, restartPlan } from "./restart-plan.ts";
 
-/** Milliseconds between the engine's word that a container has stopped and the end of its overlay. */
+/** How long the overlay may outlive the engine's stop command, in milliseconds. */
 const END_TIME = 20_000;
 
 /**
- * Like {@link cutover}, for an instance on which a container may run: that is stopped and started by its engine's
- * own commands. Throws before it is stopped when the engine is not known, or would remove it. When the cutover
- * fails it is started again as it was.
+ * Like {@link cutover}, for an instance on which a container may be running: its engine's commands stop and start it.
+ * Throws before it is stopped when the engine is not known or would remove the container. When the cutover fails, the
+ * container is started again as it was.
  */
 export async function cutoverRestarting(
   settings: Settings,

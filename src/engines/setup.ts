@@ -1,4 +1,4 @@
-/** Carries out `setup` and `unsetup`: plans first, writes whole files by rename, remembers what was there. */
+/** Carries out `setup` and `unsetup`: plans first, replaces files by rename, remembers their former contents. */
 import { createTwoFilesPatch } from "diff";
 import { makeStore, type Store } from "../store/paths.ts";
 import { readJournal, removeJournal, writeJournal } from "../store/setup-journal.ts";
@@ -7,20 +7,20 @@ import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "../sys/flags.ts";
 import { statMaybe } from "../sys/stat.ts";
 import type { EngineSetup, SetupRequest } from "./engine.ts";
 
-/** A file as it is and as it shall be; null: absent. */
+/** The present and the new text of a file; null: no file. */
 export interface Edit {
   readonly path: string;
   readonly before: string | null;
   readonly after: string | null;
-  /** of `setup`: the file as it is, without what an earlier `setup` put in */
+  /** only for `setup`: the present text without what an earlier `setup` added */
   readonly plain?: string | null;
   /** permissions of a new file */
   readonly mode?: number;
-  /** the command by which it takes effect */
+  /** the command that makes it take effect */
   readonly reload?: string;
 }
 
-/** What `setup` would change; files that are right already are left out. Throws before anything is written. */
+/** What `setup` would change, without the files that are right already. Writes nothing. */
 export function planSetup(store: Store, engine: EngineSetup, request: SetupRequest): Edit[] {
   const journal = readJournal(store, journalName(engine));
   return engine.changes(request).flatMap(({ path, add, remove, mode, reload }) => {
@@ -35,8 +35,8 @@ export function planSetup(store: Store, engine: EngineSetup, request: SetupReque
 }
 
 /**
- * What `unsetup` would change: a file that is as `setup` left it becomes byte for byte what it was before; from
- * one that somebody has changed since, only what `setup` put in is taken out.
+ * What `unsetup` would change. A file that is still as `setup` left it becomes what it was before, byte for byte; from
+ * a file that was edited since, only what `setup` added is removed.
  */
 export function planUnsetup(store: Store, engine: EngineSetup, request: SetupRequest): Edit[] {
   const journal = readJournal(store, journalName(engine));
@@ -49,13 +49,13 @@ export function planUnsetup(store: Store, engine: EngineSetup, request: SetupReq
   });
 }
 
-/** Writes the files, each whole; what was there before the first `setup` is kept for `unsetup`. Idempotent. */
+/** Writes the files, each atomically, and keeps their text from before the first `setup` for `unsetup`. Idempotent. */
 export function carryOutSetup(store: Store, engine: EngineSetup, edits: readonly Edit[]): void {
   makeStore(store);
   const known = readJournal(store, journalName(engine)).files;
   const files = edits.map(({ path, before, after, plain = before }) => {
     const earlier = known.find((file) => file.path === path);
-    // somebody else changed it since: what they left is what was there, ours taken out
+    // if somebody edited the file since, their text without our additions is the original
     const original = earlier === undefined ? before : earlier.after === before ? earlier.before : plain;
     return { path, before: original, after: after as string };
   });
@@ -69,7 +69,7 @@ export function carryOutSetup(store: Store, engine: EngineSetup, edits: readonly
   for (const edit of edits) write(edit);
 }
 
-/** Writes the files and forgets what was there. Idempotent. */
+/** Writes the files and forgets their former contents. Idempotent. */
 export function carryOutUnsetup(store: Store, engine: EngineSetup, edits: readonly Edit[]): void {
   for (const edit of edits) write(edit);
   const gone = edits.some(({ after }) => after === null);
@@ -78,12 +78,12 @@ export function carryOutUnsetup(store: Store, engine: EngineSetup, edits: readon
   removeJournal(store, journalName(engine));
 }
 
-/** What is to be done for the edits to take effect, in one line. */
+/** One line that says what the user must do to make the edits take effect. */
 export function whatNow(engine: EngineSetup, edits: readonly Edit[]): string {
   return [...edits.flatMap(({ reload }) => reload ?? []), engine.restart].join("; ");
 }
 
-/** The edits as a unified diff. */
+/** Formats the edits as a unified diff. */
 export function formatEdits(edits: readonly Edit[]): string {
   const name = (path: string, text: string | null) => (text === null ? "/dev/null" : path);
   return edits
@@ -99,7 +99,7 @@ function write({ path, after, mode = 0o644 }: Edit): void {
     unlink(path);
     return;
   }
-  // a link stays one: the file that it leads to is replaced
+  // a symbolic link stays: the file it points to is replaced
   const real = realPath(path) ?? path;
   const like = statMaybe(real);
   mkdirs(path.slice(0, path.lastIndexOf("/")), 0o755);

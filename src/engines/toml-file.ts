@@ -1,4 +1,6 @@
-/** Tables in a TOML file of somebody else's: comments, order and spacing of the rest stay (toml-patch). */
+/**
+ * Edits tables in a TOML file that is not ours; toml-patch keeps the comments, order and spacing of everything else.
+ */
 import { isDeepStrictEqual } from "node:util";
 import { parse, patch } from "@decimalturn/toml-patch";
 import type { FileChange } from "./engine.ts";
@@ -7,9 +9,9 @@ import { notUnderstood } from "./not-understood.ts";
 type Table = { [key: string]: unknown };
 
 /**
- * A table at a path that depends on the document, set to `value`, given what is beside it. `fresh` is the whole text where there is no
- * file; `defaults` stand beside the table when its parent is new: an engine whose own defaults for the parent
- * end where the file has one would lose them.
+ * Sets the table at `key`, which depends on the document, to `value`, which depends on the neighbours of the table.
+ * `fresh` is the whole text for a missing file. `defaults` are added next to the table when its parent is new: as soon
+ * as the file has the parent, the engine's own defaults for it no longer apply.
  */
 export function tomlTable(
   path: string,
@@ -58,14 +60,14 @@ function edit(
   if (wish !== undefined) table[last] = wish;
   else removeAndPrune(tables, key);
   const changed = patch(text, wanted);
-  // structuredClone: the parser's tables have no prototype
+  // structuredClone because the parser's tables have no prototype
   if (!isDeepStrictEqual(structuredClone(read(path, changed)), structuredClone(wanted))) {
     throw notUnderstood(path, "it could not be edited in place");
   }
   return changed;
 }
 
-/** Deletes the last key, and each table above it that is empty then. */
+/** Deletes the last key, and each table above it that becomes empty. */
 function removeAndPrune(tables: readonly Table[], key: readonly string[]): void {
   for (let depth = key.length - 1; depth >= 0; depth--) {
     delete (tables[depth] as Table)[key[depth] as string];

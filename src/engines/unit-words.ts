@@ -1,7 +1,7 @@
-/** Words of a command in a unit of systemd (systemd.service(5), "Command lines"). */
+/** Writes the words of a command into a systemd unit (systemd.service(5), "Command lines"). */
 import { VeneerError } from "../errors.ts";
 
-/** Throws BAD_PATH for a word that would need quoting. */
+/** Joins the words. Throws BAD_PATH for a word that would need quoting. */
 export function unitWords(words: readonly string[]): string {
   for (const word of words) {
     if (word === "" || /[\s"'\\%$;]/.test(word))

@@ -1,11 +1,11 @@
-/** systemd's timer and service for updates of bases by their policies. */
+/** The systemd timer and service that update bases according to their policies. */
 
 import { VeneerError } from "../errors.ts";
 import { listPolicies, readPolicy } from "../inventory/policy.ts";
 import { type EngineSetup, type FileChange, ownFile } from "./engine.ts";
 import { unitWords } from "./unit-words.ts";
 
-/** `globals` are options that stand before the command. Each base with a policy has its schedule in a drop-in file. */
+/** `globals` are options before the command. Each base with a policy gets a drop-in file with its schedule. */
 export function updates(directory: string, globals: readonly string[]): EngineSetup {
   return {
     name: "updates",

@@ -1,19 +1,20 @@
-/** What `setup` gives one container as its root. */
+/** The root that `setup` gives one container. */
 import type { BaseRef } from "../text/names.ts";
 
 /**
- * Fresh on a base at each start, or an instance, whose base the hook is not told: a cutover or rebase changes it.
+ * A fresh upper on a base at each start, or an instance. The hook is not told the base of an instance, because a
+ * cutover or rebase changes it.
  */
 export type UpperRoot =
   | { readonly base: BaseRef; readonly options?: UpperOptions }
   | {
       readonly instance: string;
-      /** it is not there yet: what it will stand on */
+      /** the base for an instance that does not exist yet */
       readonly missing?: BaseRef;
       readonly options?: UpperOptions;
     };
 
-/** What a fresh upper shall be; absent: as configured. */
+/** The options of a fresh upper; absent ones are as configured. */
 export interface UpperOptions {
   readonly opaque?: readonly string[];
   readonly mask?: readonly string[];
@@ -21,7 +22,7 @@ export interface UpperOptions {
   readonly tmpfs?: number;
 }
 
-/** As options of a hook or of `mount --fresh`. */
+/** The same as options of a hook or of `mount --fresh`. */
 export function wordsOf({ opaque, mask = [], tmpfs }: UpperOptions = {}): string[] {
   return [
     ...(opaque?.length === 0 ? ["--opaque", "none"] : (opaque ?? []).flatMap((path) => ["--opaque", path])),
