@@ -249,7 +249,10 @@ describe("mounts made inside", () => {
   it("something over the root is refused", async () => {
     const live = await run();
     await live.exec("mount -t tmpfs over /");
-    expect(await rebase("b@2")).toMatchObject({ status: 1, stderr: expect.stringContaining("another mount covers") });
+    expect(await rebase("b@2")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("another mount covers"),
+    });
     await expect.poll(() => readFileSync(`/proc/${live.pid}/root/seen`, "utf8")).toBe("1\n");
   });
 });
