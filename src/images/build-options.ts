@@ -1,13 +1,15 @@
-/** How the tree of a layer is built. */
+/** Options for building the tree of a layer. */
 import type { Fd } from "../sys/fd.ts";
 import type { Omissions } from "../trees/omissions.ts";
 
 export interface BuildOptions {
-  /** `.wh.NAME` and `.wh..wh..opq` are markers, as in a layer of an image; else files like others */
+  /** treat `.wh.NAME` and `.wh..wh..opq` as markers, as in a layer of an image; otherwise as ordinary files */
   readonly markers: boolean;
-  /** every file becomes root's */
+  /** root owns every file */
   readonly squash: boolean;
   readonly omissions: Omissions;
-  /** The layers below, top first, whole; called where something depends on them. They stay the caller's. */
+  /**
+   * Returns the complete layers below, top first; called only when something depends on them. The caller closes them.
+   */
   readonly below: () => Promise<readonly Fd[]>;
 }

@@ -1,4 +1,4 @@
-/** Where a base is exported to, as the command line names it. */
+/** Parses the destination of an export, as given on the command line. */
 import { UsageError } from "../errors.ts";
 import { quote } from "../text/quote.ts";
 import { type ImageSource, parseImage } from "./source.ts";
@@ -18,10 +18,10 @@ const SUFFIXES: readonly (readonly [suffix: RegExp, compression: TarCompression]
   [/\.(tar\.zst|tzst)$/, "zstd"],
 ];
 
-/** What a registry takes for a tag; other tools look for the same after a colon. */
+/** The tags that registries accept; other tools look for the same form after a colon. */
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
-/** Throws UsageError. A relative path is taken from `directory`; `exists` asks the file system. */
+/** Parses a destination. Resolves relative paths against `directory`; `exists` tests for a path. Throws UsageError. */
 export function parseDestination(
   text: string,
   directory: string,

@@ -1,4 +1,6 @@
-/** An image that differs little, or not at all, from the current version of a base: its own layers are not kept. */
+/**
+ * Imports an image that differs little or not at all from the current version of a base, without keeping its layers.
+ */
 import { isSame } from "../layers/compare-trees.ts";
 import { differenceFrom, markRemoved, openMerged, pathsOfDelta } from "../layers/delta.ts";
 import type { ImportOptions } from "../layers/owners.ts";
@@ -12,9 +14,9 @@ import { openAll } from "../sys/files/open-all.ts";
 import { copyTree } from "../trees/copy-tree.ts";
 import { Omissions } from "../trees/omissions.ts";
 
-/** An image whose layers are unpacked, or in the store. */
+/** An image whose layers are unpacked or in the store. */
 export interface UnpackedImage {
-  /** trees of its layers, top first */
+  /** the trees of its layers, top first */
   readonly trees: readonly string[];
   /** those among them that are not in the store yet */
   readonly fresh: readonly string[];
@@ -22,15 +24,16 @@ export interface UnpackedImage {
   readonly config: object | undefined;
 }
 
-/** What a layer of the difference may take of what the image's own new layers take. */
+/** The largest size of a difference layer, as a share of the size of the new layers of the image. */
 const MOST = 0.5;
-/** Bytes: the image's own layers, which other bases with that image have too, are kept where less is to be saved. */
+/** Bytes. When less can be saved, the layers of the image are kept, because other bases may share them. */
 const LEAST = 2 ** 20;
 
 /**
- * Publishes a version of `name` that shows the image, as a layer of what differs on those of the current version, where
- * that takes less than the image's own layers; none where nothing differs (times aside), unless `always`. Undefined
- * where the image is better kept as it is, or its layers are gone. `directory`, in staging, does not exist.
+ * Publishes the image as a version of `name`: a layer with the differences on the layers of the current version, when
+ * that takes less than the layers of the image. Publishes nothing when only times differ, unless `always`. Returns
+ * undefined when the layers of the image are the better choice, or are gone. `directory` is a path in staging that does
+ * not exist.
  */
 export async function publishDifference(
   store: Store,
@@ -39,7 +42,7 @@ export async function publishDifference(
   directory: string,
   options: ImportOptions & { readonly signal: AbortSignal },
 ): Promise<Published | undefined> {
-  // the layers of the version below stay until the manifest that names them is published
+  // `gc` must not remove the layers of the version below before the new manifest names them
   using _layers = lockLayers(store);
   const current = options.whole ? undefined : currentVersion(store, name);
   if (!current || trees.length === 0) return undefined;

@@ -1,20 +1,20 @@
-/** The directories of a layer that is being built, and what its markers say of them. */
+/** The directories of a layer that is being built, with what markers say about them. */
 import type { Fd } from "../sys/fd.ts";
 import type { Attributes } from "../trees/entry-attributes.ts";
 
 export class DirectoryNode {
   readonly children = new Map<string, DirectoryNode>();
-  /** it is in the layer's own tree; else only layers below have it, and a marker is about something in it */
+  /** it is in the tree of this layer; otherwise only layers below have it, and a marker names something in it */
   exists = false;
-  /** what its entry says; absent: it has none, and shows what layers below have */
+  /** the attributes of its entry; absent: the layer has no entry for it, and the attributes of the layers below show */
   attributes?: Attributes;
-  /** of one without an entry that no layer below has, in a set-group-ID directory: the group that mkdir(2) gives it */
+  /** without an entry here or below, in a set-group-ID directory: the group that mkdir(2) gives it */
   inheritedGroup?: number;
-  /** nothing of layers below shows in it */
+  /** it hides the contents of the layers below */
   opaque = false;
-  /** names of layers below that are deleted in it, and when */
+  /** names of layers below that are deleted in it, with the times of their markers */
   whiteouts?: Map<string, Attributes["mtime"]>;
-  /** directories of layers below that merge with it, top first, whatever markers say; absent: not looked up */
+  /** directories of layers below that merge with it, top first, regardless of markers; absent: not looked up yet */
   lower?: readonly Fd[];
 
   private constructor(
@@ -30,7 +30,7 @@ export class DirectoryNode {
     return root;
   }
 
-  /** The path of an entry of this directory. */
+  /** The path of an entry in this directory. */
   pathOf(name: string): string {
     return this.parent ? `${this.path}/${name}` : name;
   }

@@ -1,13 +1,16 @@
-/** Names in archives to paths below a root, and numbers of devices. */
+/** Converts names in archives to paths below a root, and device numbers to those of mknod(2). */
 
 import { VeneerError } from "../errors.ts";
 import { encodeName } from "../text/file-names.ts";
 import { quote } from "../text/quote.ts";
 
-/** PATH_MAX of linux/limits.h, the NUL aside */
+/** PATH_MAX of linux/limits.h without the NUL, in bytes */
 const PATH_LIMIT = 4095;
 
-/** Relative, without `.`, `..` and empty parts: `..` does not lead out. Throws BAD_IMAGE where it is too long or holds a NUL. */
+/**
+ * Returns the name as a relative path without `.`, `..` and empty parts; `..` never leads out of the root. Throws
+ * BAD_IMAGE when it is too long or contains a NUL.
+ */
 export function cleanPath(name: string): string {
   if (!/(^|\/)(\.{0,2})(\/|$)|\0/.test(name) && name.length < 1024) return name;
   const parts: string[] = [];
@@ -26,7 +29,9 @@ export function cleanPath(name: string): string {
   return path;
 }
 
-/** As mknod(2) takes it (new_encode_dev in linux/kdev_t.h). */
+/**
+ * Encodes a device number for mknod(2) (new_encode_dev in linux/kdev_t.h). Throws BAD_IMAGE when it is out of range.
+ */
 export function device(major: number, minor: number): number {
   if (major >= 0 && major < 4096 && minor >= 0 && minor < 1 << 20) {
     return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);

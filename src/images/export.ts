@@ -1,4 +1,4 @@
-/** Writes a version as an image: each of its layers is a layer of the image. */
+/** Exports a version as an image: each of its layers becomes a layer of the image. */
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { VeneerError } from "../errors.ts";
 import { throwIfInterrupted } from "../process/interrupt.ts";
@@ -19,7 +19,7 @@ import { copyImage, type RegistryOptions } from "./fetch.ts";
 import { type ExportedLayer, exportLayer, type LayerCompression, openLayer } from "./pack-layer.ts";
 import { type ImageDescriptor, tagImage, writeImage, writeLayoutFile } from "./write-layout.ts";
 
-/** Packed at once: compression keeps a processor busy. */
+/** Layers packed at the same time: compression keeps a processor busy. */
 const AT_ONCE = 2;
 
 export interface ExportOptions extends RegistryOptions {
@@ -30,7 +30,10 @@ export interface ExportOptions extends RegistryOptions {
 
 export type ImageDestination = Exclude<Destination, { readonly kind: "tar" | "stdout" }>;
 
-/** Returns the digest of the image's manifest. Whole or not at all; a file or directory is durable on return. */
+/**
+ * Exports a version and returns the digest of the manifest of the image. The image appears complete or not at all; in a
+ * file or directory it is durable on return. Throws BAD_IMAGE when the destination exists and is no layout.
+ */
 export async function exportImage(
   store: Store,
   base: BaseVersion,
@@ -42,7 +45,7 @@ export async function exportImage(
   using staging = makeStaging(store);
   switch (destination.kind) {
     case "oci:": {
-      // on the file system where it shall be: in the layout, or beside what will be one
+      // on the file system of the destination: in the layout, or next to where it will be
       const exists = existsSync(destination.path);
       if (exists) checkLayout(destination.path);
       const suffix = uniqueSuffix();
@@ -80,7 +83,7 @@ export async function exportImage(
   }
 }
 
-/** Makes a layout of this one image at `path`. */
+/** Writes a layout with this one image to `path`. */
 async function makeLayout(
   store: Store,
   base: BaseVersion,
@@ -91,7 +94,7 @@ async function makeLayout(
   const blobs = `${path}/blobs/sha256`;
   mkdirSync(path);
   mkdirSync(blobs, { recursive: true });
-  // images have the bottom layer first
+  // images list the bottom layer first
   const layers = [...base.manifest.layers].reverse();
   const exported: (ExportedLayer & { created: string })[] = [];
   let bytes = 0;
@@ -129,7 +132,7 @@ function checkLayout(path: string): void {
   });
 }
 
-/** Blobs first, then the index that names them: a kill between leaves blobs that nothing names. */
+/** Adds the blobs first, then the index entry: a kill in between leaves only unreferenced blobs. */
 function addToLayout(made: string, layout: string, image: ImageDescriptor, tag: string): void {
   using lock = openat(AT_FDCWD, layout, O_RDONLY | O_DIRECTORY);
   lockLayout(lock, layout);
@@ -142,10 +145,10 @@ function addToLayout(made: string, layout: string, image: ImageDescriptor, tag: 
   tagImage(layout, image, tag, true);
 }
 
-/** Milliseconds: what is done under this lock takes a moment. */
+/** Milliseconds; work under this lock is short. */
 const LOCK_WAIT = 5000;
 
-/** Whoever may read the layout can lock it, for ever. */
+/** Locks a layout, with a time limit: every process that can read the layout could hold the lock forever. */
 function lockLayout(fd: Fd, layout: string): void {
   for (const end = Date.now() + LOCK_WAIT; !flock(fd.number, LOCK_EX | LOCK_NB, layout); sleep(20)) {
     if (Date.now() < end) continue;

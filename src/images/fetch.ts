@@ -1,4 +1,4 @@
-/** Brings an image to a directory that its blobs can be read from. */
+/** Fetches an image to a directory from which its blobs can be read. */
 
 import { existsSync, mkdirSync, realpathSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { UsageError, VeneerError } from "../errors.ts";
@@ -15,9 +15,9 @@ import type { ImageSource } from "./source.ts";
 import { unpackFile } from "./unpack-file.ts";
 
 export interface RegistryOptions {
-  /** false: plain HTTP, and certificates that nobody vouches for */
+  /** false: accept plain HTTP and unverified certificates */
   readonly tlsVerify: boolean;
-  /** what skopeo may see of the caller's environment: {@link registryEnvironment} */
+  /** the environment of skopeo, from {@link registryEnvironment} */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -26,7 +26,7 @@ export interface FetchedImage {
   readonly tag?: string | undefined;
 }
 
-/** The variables by which a user tells skopeo of credentials, proxies, certificates, and where engines keep images. */
+/** The variables that tell skopeo about credentials, proxies, certificates and the storage of engines. */
 export function registryEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
   const names =
     /^(HOME|XDG_(RUNTIME_DIR|CONFIG_HOME|DATA_HOME)|REGISTRY_AUTH_FILE|DOCKER_(CONFIG|CERT_PATH|HOST)|CONTAINERS_[A-Z_]+|STORAGE_[A-Z]+|SSL_CERT_(FILE|DIR)|https?_proxy|no_proxy|all_proxy)$/i;
@@ -38,17 +38,17 @@ export function registryEnvironment(env: NodeJS.ProcessEnv): Record<string, stri
 }
 
 /**
- * A layout is read where it is; an archive of one is unpacked into `staging`, all else is copied there by
- * skopeo, blobs as they are.
+ * Fetches an image. Reads a layout in place and unpacks an archive of one into `staging`; skopeo copies everything else
+ * there, with unchanged blobs. Throws NO_IMAGE when the path does not exist.
  */
 export async function fetchImage(
   source: ImageSource,
   staging: string,
   options: RegistryOptions & {
     readonly progress: Progress;
-    /** ends the work */
+    /** aborts the work */
     readonly signal: AbortSignal;
-    /** digests of those layers of an image that need not be fetched */
+    /** returns the digests of layers that need not be fetched */
     readonly spared: (image: Image) => readonly string[];
   },
 ): Promise<FetchedImage> {
@@ -72,7 +72,7 @@ export async function fetchImage(
     }
     case "docker-archive:": {
       const { path, tag } = splitTag(source, "an archive", (at) => statSync(at).isFile());
-      // skopeo takes what follows a colon for a name: it gets a path without one
+      // skopeo takes text after a colon for a name, so give it a path without colons
       symlinkSync(realpathSync(path), `${staging}/archive`);
       await copyImage(`docker-archive:archive${tag === undefined ? "" : `:${tag}`}`, "dir:image", {
         ...options,
@@ -96,7 +96,7 @@ export async function fetchImage(
       return { directory: new ImageDirectory(target, "dir") };
     }
     case "docker://":
-      // skopeo does not fetch a blob that is there already: an empty file stands for one that nobody will read
+      // skopeo does not fetch blobs that exist already: an empty file stands in for one that will not be read
       mkdirSync(`${target}/blobs/sha256`, { recursive: true });
       for (const digest of await sparedBlobs(source, staging, options)) {
         writeFileSync(`${target}/blobs/sha256/${hex(digest)}`, "");
@@ -106,13 +106,13 @@ export async function fetchImage(
   }
 }
 
-/** As skopeo wants it: of a name without tag and digest Docker means the tag `latest`. */
+/** The reference for skopeo: for Docker, a name without tag and digest means the tag `latest`. */
 function fullReference({ transport, reference }: ImageSource): string {
   const named = /[:@][^/]*$/.test(reference);
   return transport === "docker-daemon:" && !named ? `${reference}:latest` : reference;
 }
 
-/** The image that podman means by a name, which may be short, in its storage. */
+/** Resolves a name, which may be short, to an image in the storage of podman. Throws NO_IMAGE. */
 async function askPodman(
   name: string,
   options: RegistryOptions & { readonly progress: Progress },
@@ -124,7 +124,7 @@ async function askPodman(
   throw new VeneerError("NO_IMAGE", `podman gave no id of ${quote(name)}`);
 }
 
-/** None where the registry does not tell: fetching the image then says why. */
+/** The digests that need not be fetched; none when the registry fails, as fetching the image then reports the error. */
 async function sparedBlobs(
   source: ImageSource,
   cwd: string,
@@ -156,7 +156,7 @@ async function sparedBlobs(
   }
 }
 
-/** `PATH[:TAG]`: a colon may be part of the path, so the longest that exists is the path. */
+/** Splits `PATH[:TAG]`. A path may contain colons, so the longest existing path wins. Throws NO_IMAGE. */
 function splitTag(source: ImageSource, what: string, isOne: (path: string) => boolean) {
   const { path: text } = source;
   const digest = /^(.+)@(sha256:[0-9a-f]{64})$/.exec(text);
@@ -180,11 +180,11 @@ function splitTag(source: ImageSource, what: string, isOne: (path: string) => bo
 
 interface CopyOptions extends RegistryOptions {
   readonly progress: Progress;
-  /** a directory on the file system that may be filled */
+  /** the working directory, on a file system with room for temporary files */
   readonly cwd: string;
 }
 
-/** skopeo copy, blobs as they are; paths are relative to `cwd`. */
+/** Runs `skopeo copy` with unchanged blobs; paths are relative to `cwd`. */
 export async function copyImage(from: string, to: string, options: CopyOptions): Promise<void> {
   const daemon = options.env.DOCKER_HOST;
   const flags = from.startsWith("docker-daemon:")
@@ -204,12 +204,12 @@ export async function copyImage(from: string, to: string, options: CopyOptions):
   const format = to.startsWith("docker://") ? [] : ["--format", "oci"];
   await runProgram("skopeo", ["copy", "--quiet", ...format, ...flags, "--", from, to], {
     cwd: options.cwd,
-    // its temporary files go with the staging directory
+    // temporary files are removed with the staging directory
     env: { ...options.env, TMPDIR: options.cwd },
   });
 }
 
-/** Of the files in a directory; 0 where there is none yet. */
+/** The total size in bytes of the files in a directory; 0 when it does not exist yet. */
 function sizeOf(directory: string): number {
   return namesIn(directory).reduce((sum, name) => sum + (lstatMaybe(`${directory}/${name}`)?.size ?? 0), 0);
 }

@@ -1,4 +1,4 @@
-/** Ends the building of a layer: markers become what overlayfs has for them, and directories get their attributes. */
+/** Completes a layer: converts markers to the form of overlayfs and sets the attributes of directories. */
 
 import { makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { directoryFact } from "../overlay/merged-lookup.ts";
@@ -9,7 +9,7 @@ import type { BuildOptions } from "./build-options.ts";
 import type { DirectoryNode } from "./directory-node.ts";
 import { lookBelow, makeImplied, merging } from "./merged-path.ts";
 
-/** Of a directory that has no entry and that no layer below has. */
+/** The attributes of a directory that neither the archive nor a layer below has. */
 const PLAIN: Attributes = {
   mode: 0o755,
   uid: 0,
@@ -19,9 +19,9 @@ const PLAIN: Attributes = {
 };
 
 /**
- * A whiteout is about the layers below, wherever in the archive it stands: a name that they do not show needs none,
- * and would be a device in a directory that overlayfs does not merge; a directory of this layer under the name is
- * opaque. Returns whether the layers below mattered.
+ * Applies whiteouts to the layers below, wherever in the archive they are. A name that no layer below shows gets no
+ * whiteout, because in a directory that overlayfs does not merge it would show as a device. A directory of this layer
+ * under a whiteout becomes opaque. Returns whether the result depends on the layers below.
  */
 export async function finishLayer(tree: Fd, root: DirectoryNode, options: BuildOptions): Promise<boolean> {
   const depends = dependsOnBelow(root);
@@ -50,7 +50,7 @@ function finishDirectory(tree: Fd, node: DirectoryNode, below: readonly Fd[], op
       child.opaque = true;
       child.lower = [];
     } else if (!node.exists || !lstatMaybe(at, tree.number)) {
-      // what markers say of its content is said already
+      // the markers in it were applied already
       node.children.delete(name);
       if (!lookBelow(node, name, below)) continue;
       makeImplied(tree, node);
@@ -71,7 +71,7 @@ function plain({ inheritedGroup }: DirectoryNode): Attributes {
   return inheritedGroup === undefined ? PLAIN : { ...PLAIN, mode: 0o2755, gid: inheritedGroup };
 }
 
-/** A merged directory shows the attributes of its topmost layer: those of the next one, unless the archive has some. */
+/** The attributes that a merged directory shows without this layer: those in the topmost layer below. */
 function attributesBelow(node: DirectoryNode, lower: readonly Fd[]): Attributes | undefined {
   const top = lower[0];
   const stat = top && (node.parent ? lstatMaybe(node.path, top.number) : fstat(top.number));

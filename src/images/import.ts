@@ -33,37 +33,37 @@ import type { Image } from "./layout.ts";
 import { type ImageDirectory, readImage } from "./layout.ts";
 import type { ImageSource } from "./source.ts";
 
-/** Unpacked at once: decompression keeps a processor busy, hashing and the disk another. */
+/** Layers unpacked at the same time: decompression keeps a processor busy, hashing and the disk another. */
 const AT_ONCE = 2;
 
-/** A layer of the image on its way into the store. */
+/** A layer of the image during the import. */
 interface Part {
   readonly digest: string;
   readonly diffId: string;
   readonly size: number;
-  /** ids that it may have in the store */
+  /** the ids that it can have in the store */
   readonly ids: { readonly own: string; readonly chain: string };
-  /** it is in the store */
+  /** set once it is in the store: its id */
   stored?: string;
-  /** it is unpacked: where, and whether it depends on the layers below it */
+  /** set once it is unpacked: where, and whether it depends on the layers below it */
   unpacked?: { readonly directory: string; readonly dependsOnBelow: boolean };
   /** settles when it is stored or unpacked */
   ready: PromiseWithResolvers<void>;
-  /** bytes of files that are one with those of other layers */
+  /** bytes of files that it shares with other layers */
   shared?: number;
   sealed?: SealedLayer;
 }
 
-/** What a version's manifest says of its origin. */
+/** The origin of an import, for the manifest of the version. */
 export function importedFrom(source: ImageSource): string {
   return `import of ${source.transport}${source.reference}`;
 }
 
 /**
- * Imports an image and publishes a version of `name` made of its layers; those that the store has are neither
- * unpacked nor kept twice. Where it differs from the current version in little or nothing see {@link publishDifference}.
- * Whole or not at all, durable on return; nothing is published before every digest
- * has been checked. What was made is removed on failure and on SIGINT and SIGTERM; after a kill `gc` does it.
+ * Imports an image and publishes its layers as a version of `name`. Reuses layers that are in the store already; see
+ * {@link publishDifference} for images that differ little from the current version. Checks every digest before it
+ * publishes anything. The version appears complete or not at all, and is durable on return. Cleans up on errors, SIGINT
+ * and SIGTERM; after a kill `gc` does.
  */
 export async function importImage(
   store: Store,
@@ -99,7 +99,7 @@ export async function importImage(
       const made = await publishDifference(store, name, unpacked, `${staging.path}/difference`, all);
       if (made) return made;
       await sealAll(store, missing, staging.path, all);
-      // `gc` may have taken a layer that was counted on: then once more
+      // repeat when `gc` has removed a layer that this import relied on
       const content = {
         origin,
         config: described.config,
@@ -112,12 +112,12 @@ export async function importImage(
 }
 
 /**
- * Bottom layer first. `own` is the diff_id; a layer that depends on those below has the ChainID of the image
- * specification.
+ * The layers of the image, bottom layer first. A layer has an id from its diff_id (`own`), or from its ChainID (image
+ * specification) when it depends on the layers below.
  */
 function listParts(image: Image, squash = false): Part[] {
   let chain = "";
-  // with other owners it is another layer
+  // other owners make it a different layer
   const kind = squash ? "squashed-" : "";
   return image.layers.map((layer): Part => {
     chain =
@@ -139,7 +139,7 @@ function storedAs(store: Store, part: Part): string | undefined {
   return [part.ids.own, part.ids.chain].find((id) => hasLayer(store, id));
 }
 
-/** The trees of all layers that show anything, top first; none where one of them is gone. */
+/** The trees of all layers that are visible, top first; none when one of them is gone. */
 function treesOf(store: Store, parts: readonly Part[]): string[] {
   if (parts.some((part) => !part.unpacked && !hasLayer(store, part.stored ?? ""))) return [];
   const trees = parts.map((part) => treeOf(store, part)).reverse();
@@ -148,7 +148,7 @@ function treesOf(store: Store, parts: readonly Part[]): string[] {
   return bottom < 0 ? upper : upper.slice(0, bottom + 1);
 }
 
-/** Returns the layers that are not in the store. */
+/** Unpacks the layers that are not in the store, and returns them. */
 async function unpack(
   store: Store,
   image: ImageDirectory,
@@ -167,7 +167,7 @@ async function unpack(
   let done = 0;
   options.progress.step("unpacking", () => `${done}/${missing.length} layers, ${formatAmount(bytes)}`);
   const omissions = new Omissions();
-  // bottom layers first: one that needs those below waits for them
+  // bottom layers first, because a layer may wait for those below it
   await inParallel(AT_ONCE, missing, async (part) => {
     const index = parts.indexOf(part);
     const directory = `${staging}/${index}`;
@@ -188,7 +188,7 @@ async function unpack(
       });
       part.ready.resolve();
     } catch (error) {
-      // those above that wait for it fail of the same
+      // layers above that wait for this one fail with the same error
       part.ready.promise.catch(() => {});
       part.ready.reject(error);
       throw error;
@@ -199,7 +199,7 @@ async function unpack(
   return missing;
 }
 
-/** On disk on return. */
+/** Seals layers; they are durable on return. */
 async function sealAll(
   store: Store,
   missing: readonly Part[],
@@ -222,7 +222,7 @@ async function sealAll(
   }
 }
 
-/** The layers below one, top first: open from when they are asked for to the end of the scope. */
+/** The layers below a layer, top first; opened on first use and closed at the end of the scope. */
 class Below implements Disposable {
   #open: Promise<readonly Fd[]> | undefined;
   readonly #fds: Fd[] = [];
@@ -262,7 +262,7 @@ function treeOf(store: Store, part: Part): string {
   return `${part.unpacked?.directory}/tree`;
 }
 
-/** An image may have no layers: a version has at least one. */
+/** Publishes an empty layer, because an image may have no layers but a version has at least one. */
 function publishNothing(store: Store, staging: string): string {
   const directory = `${staging}/nothing`;
   makeLayerDirectory(directory);
@@ -271,7 +271,7 @@ function publishNothing(store: Store, staging: string): string {
   return sealed.id;
 }
 
-/** Undefined when a layer that was counted on has gone meanwhile. */
+/** Publishes the version; undefined when a layer that it relied on has disappeared. */
 async function publish(
   store: Store,
   name: string,
@@ -286,13 +286,13 @@ async function publish(
     for (const part of parts) {
       if (!part.sealed) continue;
       const same = findSameLayer(store, part.sealed);
-      // a version takes no layer twice
+      // a version must not list a layer twice
       const taken = parts.some((other) => other !== part && other.stored === same);
       if (same === undefined || taken) publishLayer(store, part.sealed);
       else part.stored = same;
     }
     const all = parts.map((part) => part.stored ?? (part.sealed?.id as string));
-    // the same layer twice adds nothing: the upper one has all that the lower one shows, and overlayfs refuses it
+    // drop lower repetitions of a layer: the upper one hides them, and overlayfs refuses the same layer twice
     const ids = all.filter((id, index) => all.lastIndexOf(id) === index);
     const bottom = Math.max(
       0,
@@ -300,7 +300,7 @@ async function publish(
     );
     if (ids.length === 0) ids.push(publishNothing(store, staging));
     const refs = ids.slice(bottom).map((id) => ({ id }));
-    // a kernel may not take as many layers as images can have
+    // images can have more layers than the kernel supports
     const layers = await shortenLayers(store, refs.reverse(), progress);
     const { config, ...about } = content;
     return publishVersion(store, name, { layers, ...about, ...(config && { config }) });
@@ -309,7 +309,7 @@ async function publish(
   }
 }
 
-/** Whether a layer hides everything below it: its root is opaque, which overlayfs itself does not heed. */
+/** Whether the root of a layer is opaque and so hides everything below, which overlayfs itself ignores. */
 function isBottom(tree: string): boolean {
   return isOpaque(`${tree}/.`);
 }

@@ -1,9 +1,9 @@
 /**
  * (More than 250 lines: one class, whose parts share its state.)
  * Builds the tree of a layer from the entries of an archive, one by one, by descriptor (layer.md of the image
- * specification, "Applying Changesets"). Paths are resolved inside the root as the layers below and what was applied
- * so far show it. Where an entry is there already the later one counts; a directory over a directory changes only its
- * attributes. Directories get theirs at the end, so that no entry meets their modes or default ACLs.
+ * specification, "Applying Changesets"). Resolves paths inside the root, as the layers below and the entries applied so
+ * far show it. A later entry replaces an earlier one; a directory over a directory changes only its attributes. Sets
+ * the attributes of directories at the end, so that their modes and default ACLs do not affect the entries in them.
  */
 
 import { VeneerError } from "../errors.ts";
@@ -49,19 +49,19 @@ export class LayerBuilder implements Disposable {
   readonly #tree: Fd;
   readonly #root = DirectoryNode.root();
   readonly #options: BuildOptions;
-  /** hard links whose target has not come yet: by their path */
+  /** hard links whose target has not appeared yet, by path */
   readonly #waiting = new Map<
     string,
     { readonly place: DirectoryNode; readonly name: string; readonly target: string }
   >();
-  /** files of layers below that came along with a hard link: they are no entries, so markers take them away */
+  /** files copied from layers below for a hard link: they are no entries of this layer, so markers remove them */
   readonly #copied = new Map<string, DirectoryNode>();
-  /** the directory of the entry before, open: most entries follow others of their directory */
+  /** the directory of the previous entry, open, because the next entry is usually in the same one */
   #last: (Place & { readonly path: string }) | undefined;
   #dependsOnBelow = false;
   #entries = 0;
 
-  /** `tree` exists and is empty. */
+  /** `tree` is an existing, empty directory. */
   constructor(tree: string, options: BuildOptions) {
     this.#tree = openDirectory(tree);
     this.#options = options;
@@ -76,7 +76,7 @@ export class LayerBuilder implements Disposable {
     return this.#entries;
   }
 
-  /** Applies an entry; what it does not read of the entry's data is the reader's to skip. */
+  /** Applies an entry. The reader skips whatever of the entry's data is not read here. Throws BAD_IMAGE, SysError. */
   async apply(entry: TarEntry, reader: TarReader): Promise<void> {
     this.#entries++;
     for (let count = 0; count < entry.unreadAcls; count++) this.#options.omissions.add("acl", entry.name);
@@ -91,7 +91,7 @@ export class LayerBuilder implements Disposable {
       return;
     }
     if (this.#options.markers && path.includes(WHITEOUT_PREFIX)) {
-      // what is below a marker is nobody's
+      // ignore entries below a marker
       if (
         path
           .split("/")
@@ -120,11 +120,11 @@ export class LayerBuilder implements Disposable {
   }
 
   /**
-   * Applies what had to wait for the end. Returns whether the tree depends on the layers below: directories that have
-   * no entry of their own show theirs, and markers are about what they have.
+   * Completes the layer: waiting hard links, markers, attributes of directories. Returns whether the tree depends on
+   * the layers below, because it has directories without an entry of their own, or markers for names in those layers.
    */
   async finish(): Promise<{ readonly dependsOnBelow: boolean }> {
-    // one that leads through another that is a symbolic link has to wait for that: a round for each
+    // a link may lead through a waiting one that becomes a symbolic link: one round for each
     for (let left = -1, round = 0; this.#waiting.size !== left && round < MAX_LINKS; round++) {
       left = this.#waiting.size;
       for (const path of [...this.#waiting.keys()]) await this.#linkChain(path);
@@ -139,7 +139,7 @@ export class LayerBuilder implements Disposable {
     return { dependsOnBelow: depends || this.#dependsOnBelow };
   }
 
-  /** Makes a link that waits, after those to which it leads: each is looked at once, however long the chain. */
+  /** Creates a waiting link after the links that it leads to; visits each once, however long the chain is. */
   async #linkChain(path: string): Promise<void> {
     const chain = new Set([path]);
     for (let next = await this.#targetOf(path); next !== undefined; next = await this.#targetOf(next)) {
@@ -155,13 +155,13 @@ export class LayerBuilder implements Disposable {
     }
   }
 
-  /** Where the target of a link that waits is in the tree; undefined where it is in no directory. */
+  /** The path of a waiting link's target in the tree; undefined when its directory does not exist. */
   async #targetOf(path: string): Promise<string | undefined> {
     const found = await this.#findTarget(this.#waiting.get(path)?.target ?? "");
     return found?.node.pathOf(found.last);
   }
 
-  /** The directory to which the name of a hard link's target leads, and the name in it. */
+  /** Resolves the target of a hard link to its directory and the name in it. */
   async #findTarget(link: string): Promise<{ node: DirectoryNode; last: string } | undefined> {
     const target = cleanPath(link);
     const slash = target.lastIndexOf("/");
@@ -177,7 +177,7 @@ export class LayerBuilder implements Disposable {
     return this.#options.below();
   }
 
-  /** The directory at a path that this layer has itself, without a symbolic link on the way. */
+  /** The directory at a path within this layer, without following symbolic links. */
   #nodeNow(path: string): DirectoryNode | undefined {
     let node: DirectoryNode | undefined = this.#root;
     if (path !== "") for (const part of path.split("/")) node = node?.children.get(part);
@@ -216,7 +216,7 @@ export class LayerBuilder implements Disposable {
     const node =
       this.#nodeNow(directory) ??
       resolveDirectory(this.#tree, this.#root, directory, await this.#below(), false);
-    // of a directory that is nowhere there is nothing to delete
+    // a directory that does not exist has nothing to delete
     if (!node) return;
     if (name === OPAQUE_MARKER) node.opaque = true;
     else node.addWhiteout(hidden, entry.mtime);
@@ -225,7 +225,7 @@ export class LayerBuilder implements Disposable {
     else this.#forgetCopies(node.pathOf(hidden));
   }
 
-  /** Removes what came along at `top` or below it, and the directories there that were made for it alone. */
+  /** Removes files copied for hard links at or below `top`, and the directories that were created only for them. */
   #forgetCopies(top: string): void {
     const isThere = (path: string) => path === top || path.startsWith(top.endsWith("/") ? top : `${top}/`);
     const tree = this.#tree.number;
@@ -273,7 +273,7 @@ export class LayerBuilder implements Disposable {
       const made = mkdirResult(fd.number, name, 0o700);
       node = directory.child(name);
       if (made === -(errno.EEXIST as number)) {
-        // what stood here hid all that layers below have
+        // the file that it replaces hid everything that layers below have here
         this.#copied.delete(directory.pathOf(name));
         unlink(name, fd.number);
         check(mkdirResult(fd.number, name, 0o700), "mkdir", entry.name);
@@ -313,7 +313,7 @@ export class LayerBuilder implements Disposable {
     });
   }
 
-  /** Returns false where nothing is at the target yet. */
+  /** Creates a hard link; returns false when the target does not exist yet. */
   async #link({ directory, fd }: Place, name: string, link: string): Promise<boolean> {
     const found = await this.#findTarget(link);
     if (!found) return false;
@@ -325,7 +325,7 @@ export class LayerBuilder implements Disposable {
       const found = lookBelow(node, last, below);
       if (!found || isType(found.stat, S_IFDIR)) return false;
       const lower = found.layers[0] as Fd;
-      // both names shall be one file: the lower one comes along, as by a copy-up
+      // both names must be one file, so copy the lower one into this layer, as a copy-up does
       resolveDirectory(this.#tree, this.#root, node.path, below, true);
       copyEntry(lower, from, this.#tree, from, this.#options);
       this.#copied.set(from, node);
@@ -341,14 +341,14 @@ export class LayerBuilder implements Disposable {
       this.#clear(directory, fd, name);
       made = linkat(this.#tree.number, from, fd.number, name);
     }
-    // the file has as many names as the file system gives one: this one gets a file of its own
+    // the file has reached the link limit of the file system: this name gets a file of its own
     if (made === -(errno.EMLINK as number))
       copyEntry(this.#tree, from, this.#tree, directory.pathOf(name), this.#options);
     else check(made, "link", `${directory.pathOf(name)} -> ${link}`);
     return true;
   }
 
-  /** Removes what this layer has under a name, so that another entry can take it. */
+  /** Removes what this layer has under a name, to make room for another entry. */
   #clear(directory: DirectoryNode, fd: Fd, name: string): void {
     const node = directory.children.get(name);
     const path = directory.pathOf(name);

@@ -1,7 +1,7 @@
 /**
- * Images as directories: an OCI image layout (image-layout.md of the image specification), or what skopeo's
- * `dir:` transport writes. Every blob is checked against its digest before it is believed.
- * (More than 250 lines: what a layout, an index and a manifest say is read together.)
+ * Reads images from directories: an OCI image layout (image-layout.md of the image specification), or the output of
+ * skopeo's `dir:` transport. Checks every blob against its digest before using it.
+ * (More than 250 lines: reading a layout, an index and a manifest belongs together.)
  */
 import { VeneerError } from "../errors.ts";
 import validateConfig from "../generated/image-config.js";
@@ -34,11 +34,11 @@ export interface Image {
   /** bottom layer first, as the specification has it */
   readonly layers: readonly (Descriptor & { readonly diffId: string })[];
   readonly architecture: string;
-  /** what containers of it run with: Env, Entrypoint, Cmd, User, WorkingDir, … */
+  /** the settings for its containers: Env, Entrypoint, Cmd, User, WorkingDir, … */
   readonly config: object | undefined;
 }
 
-/** A directory that holds an image's blobs. */
+/** A directory with the blobs of an image. */
 export class ImageDirectory implements Disposable {
   readonly #directory: Fd;
 
@@ -53,14 +53,14 @@ export class ImageDirectory implements Disposable {
     this.#directory[Symbol.dispose]();
   }
 
-  /** Opens a file of it; never a symbolic link out of the directory, a device or a pipe. */
+  /** Opens a regular file in it; never follows a symbolic link out of it. Throws BAD_IMAGE for other types. */
   open(name: string): Fd {
     const fd = openRegular(this.#directory.number, name, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
     if (fd) return fd;
     throw new VeneerError("BAD_IMAGE", `${quote(name)} in ${quote(this.path)} is not a file`);
   }
 
-  /** Opens a blob of the right size; its content is not checked yet. */
+  /** Opens a blob and checks its size, but not its content. Throws BAD_IMAGE. */
   openBlob({ digest, size }: Descriptor): Fd {
     const name = this.kind === "dir" ? hex(digest) : `blobs/sha256/${hex(digest)}`;
     let fd: Fd;
@@ -78,7 +78,7 @@ export class ImageDirectory implements Disposable {
     });
   }
 
-  /** A JSON blob, checked. */
+  /** Reads a JSON blob, at most DOCUMENT_LIMIT bytes, and checks its digest. Throws BAD_IMAGE. */
   readJson(descriptor: Descriptor): string {
     using fd = this.openBlob(descriptor);
     const bytes = readAll(fd.number, DOCUMENT_LIMIT, descriptor.digest);
@@ -101,7 +101,9 @@ export function checkDigest(expected: string, actual: string): void {
   });
 }
 
-/** The digits of a digest, as blobs' names have them; nothing else gets into a path. Throws VeneerError. */
+/**
+ * The hexadecimal digits of a digest, as in names of blobs, so that nothing else gets into a path. Throws BAD_IMAGE.
+ */
 export function hex(digest: string): string {
   const found = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
   if (found !== undefined) return found;
@@ -115,7 +117,7 @@ interface ImageManifest {
 
 const NO_IMAGE = "it is not a container image, or has an outdated format";
 
-/** Reads an image's manifest and config. `tag`: which image of a layout; absent: its only one, or `latest`. */
+/** Reads the manifest and config of an image. `tag` selects an image of a layout; absent: its only one, or `latest`. */
 export function readImage(directory: ImageDirectory, tag?: string): Image {
   const text =
     directory.kind === "dir"
@@ -124,7 +126,7 @@ export function readImage(directory: ImageDirectory, tag?: string): Image {
   return parseImage(text, ({ config }) => directory.readJson(config));
 }
 
-/** What a manifest and its config say. `readConfig` gives the text of the config that the manifest names. */
+/** Parses a manifest and its config. `readConfig` returns the text of the config that the manifest names. */
 export function parseImage(text: string, readConfig: (manifest: ImageManifest) => string): Image {
   const manifest = parseDocument<ImageManifest>(text, "the image's manifest", validateManifest, NO_IMAGE);
   const config = parseDocument<ImageConfig>(
@@ -171,7 +173,7 @@ export function parseIndex(text: string, name: string): readonly IndexEntry[] {
 
 const REF_NAME = "org.opencontainers.image.ref.name";
 
-/** `tag`: as in the index, or a digest; absent: the layout's only image, or `latest`. */
+/** Selects a manifest. `tag`: a tag in the index, or a digest; absent: the only image of the layout, or `latest`. */
 function pickManifest(directory: ImageDirectory, entries: readonly IndexEntry[], tag?: string): Descriptor {
   const tagOf = (entry: IndexEntry) => entry.annotations?.[REF_NAME];
   const named = (name: string) =>
@@ -197,7 +199,7 @@ function pickManifest(directory: ImageDirectory, entries: readonly IndexEntry[],
 
 const isThere = (entry: IndexEntry | undefined): entry is IndexEntry => entry !== undefined;
 
-/** All entries where they are one image: a single one, or one for each of several platforms. */
+/** The entries, when they belong to one image: a single entry, or one for each of several platforms. */
 function oneImage(entries: readonly IndexEntry[]): readonly IndexEntry[] | undefined {
   const images = entries.filter((entry) => !isAttestation(entry));
   if (images.length < 2) return images.length === 0 ? entries : images;
@@ -210,7 +212,7 @@ function oneImage(entries: readonly IndexEntry[]): readonly IndexEntry[] | undef
     : undefined;
 }
 
-/** An image of an index that the layout's own index names. */
+/** Finds an image in an index that the index of the layout names. */
 function findDeeper(
   directory: ImageDirectory,
   entries: readonly IndexEntry[],
@@ -225,7 +227,7 @@ function findDeeper(
   return undefined;
 }
 
-/** The image for this machine, when a descriptor is of an index of images for several. */
+/** Resolves an index of images for several platforms to the image for this machine. Throws BAD_IMAGE. */
 function resolveIndex(directory: ImageDirectory, entry: IndexEntry, depth: number): Descriptor {
   if (!isIndex(entry)) return entry;
   if (depth > 3) throw new VeneerError("BAD_IMAGE", "image indexes are nested too deeply");
@@ -233,7 +235,7 @@ function resolveIndex(directory: ImageDirectory, entry: IndexEntry, depth: numbe
   return resolveIndex(directory, pickForHost(entries), depth + 1);
 }
 
-/** Of several entries that are one image; of those that say no platform the config does. */
+/** Chooses among the entries of one image; for entries without a platform, the config has it. */
 function choose(directory: ImageDirectory, entries: readonly IndexEntry[]): IndexEntry {
   const last = entries.at(-1) as IndexEntry;
   if (entries.length === 1) return last;

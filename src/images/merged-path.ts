@@ -1,6 +1,6 @@
 /**
- * Finds directories in a layer that is being built as they will show over the layers below it: symbolic links are
- * followed inside the root, whichever layer has them.
+ * Resolves directories in a layer that is being built, as they will show over the layers below. Follows symbolic links
+ * of all layers, inside the root.
  */
 import { VeneerError } from "../errors.ts";
 import { type Found, lookupName } from "../overlay/merged-lookup.ts";
@@ -10,13 +10,13 @@ import { isType, lstatMaybe } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import type { DirectoryNode } from "./directory-node.ts";
 
-/** symlink(7): the number of links that the kernel follows in one path */
+/** the number of symbolic links that the kernel follows in one path (path_resolution(7)) */
 export const MAX_LINKS = 40;
 
 /**
- * The directory that `path` leads to from `root`. With `create` what is missing on the way is made in the layer's own
- * tree (open as `tree`), as a directory without attributes yet; else undefined where there is none. `below` are the
- * layers below, top first. Throws BAD_IMAGE where the way leads through a file of this layer.
+ * Resolves `path` from `root` to a directory. With `create`, creates missing directories in the layer's own tree (open
+ * as `tree`), without attributes for now; otherwise returns undefined when there is none. `below` are the layers below,
+ * top first. Throws BAD_IMAGE when the path leads through a file of this layer or through too many symbolic links.
  */
 export function resolveDirectory(
   tree: Fd,
@@ -66,7 +66,7 @@ export function resolveDirectory(
   return node;
 }
 
-/** The group that a set-group-ID directory gives to what is made in it now (inode(7)). */
+/** The group that a set-group-ID directory gives to new entries (inode(7)). */
 function inheritedGroup(node: DirectoryNode, below: readonly Fd[]): number | undefined {
   if (!node.attributes && node.inheritedGroup !== undefined) return node.inheritedGroup;
   const top = node.attributes ? undefined : merging(node, below)[0];
@@ -74,7 +74,7 @@ function inheritedGroup(node: DirectoryNode, below: readonly Fd[]): number | und
   return mode & 0o2000 ? gid : undefined;
 }
 
-/** A directory that has no entry of its own, with those that it needs above it. Idempotent. */
+/** Creates a directory that has no entry of its own, and its parents. Idempotent. */
 export function makeImplied(tree: Fd, node: DirectoryNode): void {
   if (node.exists) return;
   if (node.parent) makeImplied(tree, node.parent);
@@ -82,18 +82,18 @@ export function makeImplied(tree: Fd, node: DirectoryNode): void {
   node.exists = true;
 }
 
-/** What the layers below show under a name of a directory, as far as the markers seen so far let them. */
+/** Looks up a name of a directory in the layers below, as far as the markers so far do not hide it. */
 export function lookBelow(node: DirectoryNode, name: string, below: readonly Fd[]): Found | undefined {
   if (node.whiteouts?.has(name)) return undefined;
   return lookupName(contributors(node, below), node.pathOf(name));
 }
 
-/** The directories of layers below whose content shows in a directory, top first. */
+/** The directories of layers below whose contents show in a directory, top first. */
 function contributors(node: DirectoryNode, below: readonly Fd[]): readonly Fd[] {
   return node.opaque ? [] : merging(node, below);
 }
 
-/** The directories of layers below that merge with a directory, top first: its own content aside. */
+/** The directories of layers below that merge with a directory, top first, regardless of its opaque marker. */
 export function merging(node: DirectoryNode, below: readonly Fd[]): readonly Fd[] {
   const { parent } = node;
   if (!parent) return below;

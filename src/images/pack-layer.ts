@@ -1,4 +1,4 @@
-/** Writes one layer of a base as a layer of an image. */
+/** Packs one layer of a base as a layer of an image. */
 
 import { createWriteStream, renameSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -19,7 +19,7 @@ export type LayerCompression = "gzip" | "zstd" | "none";
 export interface ExportedLayer extends Descriptor {
   readonly mediaType: string;
   readonly diffId: string;
-  /** entries that no tar can hold */
+  /** number of sockets, which tar cannot hold */
   readonly sockets: number;
 }
 
@@ -29,15 +29,15 @@ const COMPRESS: Readonly<Record<LayerCompression, readonly [suffix: string, ...c
   none: [""],
 };
 
-/** Open, and what is left out of it: the store itself, for a base in place around it. */
+/** An open layer, with the paths to leave out: the store itself, for a base in place that contains it. */
 export interface LayerTree extends Disposable {
   readonly fd: Fd;
   readonly without: readonly string[];
-  /** a living directory: files may change while they are read */
+  /** files may change while they are read */
   readonly inPlace: boolean;
 }
 
-/** A layer's tree, open; of a directory in place what is on its own file system, also below other mounts. */
+/** Opens the tree of a layer; for a base in place, its own file system, also what other mounts hide there. */
 export function openLayer(store: Store, layer: LayerRef): LayerTree {
   if ("id" in layer) {
     const fd = openDirectory(paths.layerTree(store, layer.id));
@@ -52,7 +52,7 @@ export function openLayer(store: Store, layer: LayerRef): LayerTree {
   };
 }
 
-/** What of the store lies below a directory, relative to that. */
+/** The paths of the store that lie below a directory, relative to it. */
 export function insideOf(store: Store, directory: string): string[] {
   const prefix = directory === "/" ? "/" : `${directory}/`;
   return [store.root, store.run]
@@ -61,9 +61,9 @@ export function insideOf(store: Store, directory: string): string[] {
 }
 
 /**
- * Writes a layer's blob into `blobs` under its digest; nothing is durable yet. `count` is told of the bytes that have
- * been packed. The same tree gives the same bytes. ACLs are written as the attributes that they are, as the tools for
- * images do. Throws INTERRUPTED when `signal` says so.
+ * Writes the blob of a layer into `blobs` under its digest; not durable yet. Calls `count` with the number of bytes
+ * packed. The same tree gives the same bytes. Writes ACLs as raw extended attributes, like other image tools. Throws
+ * INTERRUPTED when `signal` aborts.
  */
 export async function exportLayer(
   tree: LayerTree,

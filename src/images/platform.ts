@@ -1,4 +1,4 @@
-/** Which of an image's manifests is the one for this machine (image-index.md of the image specification). */
+/** Selects the manifest of an image for this machine (image-index.md of the image specification). */
 import { VeneerError } from "../errors.ts";
 import { quote } from "../text/quote.ts";
 
@@ -14,7 +14,7 @@ export interface IndexEntry extends Descriptor {
   readonly platform?: { readonly os?: string; readonly architecture?: string; readonly variant?: string };
 }
 
-/** Names in GOARCH, as images have them. */
+/** Names of architectures in images, which are those of GOARCH. */
 const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 export const HOST_ARCHITECTURE = ARCHITECTURE[process.arch] ?? process.arch;
 
@@ -22,7 +22,7 @@ export function isIndex({ mediaType }: Descriptor): boolean {
   return /\.(index\.v1|list\.v2)\+json$/.test(mediaType ?? "");
 }
 
-/** What buildx adds beside images: provenance and lists of packages, for no platform. */
+/** Whether an entry is one that buildx adds for provenance or a package list, which runs on no platform. */
 export function isAttestation({ annotations, platform }: IndexEntry): boolean {
   return (
     annotations?.["vnd.docker.reference.type"] === "attestation-manifest" ||
@@ -31,8 +31,8 @@ export function isAttestation({ annotations, platform }: IndexEntry): boolean {
 }
 
 /**
- * The entry of an image index that is for this machine: of several variants of the architecture the least demanding,
- * of several that are equal the last. An entry without a platform is taken where no other one fits. Throws NO_IMAGE.
+ * Selects the entry of an image index for this machine: the least demanding variant of the architecture, the last of
+ * equal ones. Takes an entry without a platform only when no other one fits. Throws NO_IMAGE when there is none.
  */
 export function pickForHost(entries: readonly IndexEntry[]): IndexEntry {
   const usable = entries.filter(
@@ -55,7 +55,7 @@ export function pickForHost(entries: readonly IndexEntry[]): IndexEntry {
   });
 }
 
-/** arm64/v8 and no variant are one, and so are amd64/v1 and none. */
+/** The variant, "" for the default one: arm64/v8 equals arm64, and amd64/v1 equals amd64. */
 function variantOf({ platform }: IndexEntry): string {
   const variant = platform?.variant ?? "";
   return (HOST_ARCHITECTURE === "arm64" && variant === "v8") || variant === "v1" ? "" : variant;

@@ -1,4 +1,4 @@
-/** What a tree holds that is not the root of a system: an image, by its files, or a root one directory further down. */
+/** Recognizes a tree that is not the root of a system: an image, or a root one directory further down. */
 import { VeneerError } from "../errors.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
@@ -6,15 +6,15 @@ import { quote } from "../text/quote.ts";
 
 type Recognized = "oci-archive:" | "docker-archive:" | "oci:" | "dir:" | "root below";
 
-/** What a directory of the root is seldom missing. */
+/** Directories that a root seldom lacks. */
 const OF_A_ROOT = ["bin", "etc", "usr", "sbin", "lib"];
 
-/** Undefined where the tree looks like a root, or like nothing known. `archive`: it came out of a tar. */
+/** Returns undefined for a root, or for a tree of unknown kind. `archive`: the tree came out of a tar. */
 function recognize(tree: string, archive: boolean): Recognized | undefined {
   const has = (name: string) => lstatMaybe(`${tree}/${name}`) !== undefined;
   const names = list(tree);
   if (OF_A_ROOT.some((name) => names.includes(name))) return undefined;
-  // newer docker save writes a layout too: the older form says more about its tags
+  // newer versions of docker save also write a layout, but the older form has more about tags
   if (has("manifest.json") && archive) return "docker-archive:";
   if (has("oci-layout") && has("index.json")) return archive ? "oci-archive:" : "oci:";
   if (has("manifest.json") && has("version")) return "dir:";
@@ -25,7 +25,10 @@ function recognize(tree: string, archive: boolean): Recognized | undefined {
   return OF_A_ROOT.filter((name) => inner.includes(name)).length > 1 ? "root below" : undefined;
 }
 
-/** Throws IS_IMAGE or NOT_ROOT_TREE, with what to write, where `tree` is something else than a root. `text`: the source as given. */
+/**
+ * Throws IS_IMAGE or NOT_ROOT_TREE, with the right command, when `tree` is recognized as something other than a root.
+ * `text`: the source as given.
+ */
 export function refuseRecognized(tree: string, text: string, archive: boolean): void {
   const found = recognize(tree, archive);
   if (found === undefined) return;

@@ -1,4 +1,4 @@
-/** What a base is imported from, as the command line names it. */
+/** Parses the source of an import, as given on the command line. */
 import { UsageError } from "../errors.ts";
 import { quote } from "../text/quote.ts";
 
@@ -13,7 +13,7 @@ const TRANSPORTS = [
   "podman:",
 ] as const;
 
-/** Those whose reference is a name, not a path. */
+/** Transports whose reference is a name, not a path. */
 const NAMES: readonly string[] = ["docker://", "docker-daemon:", "containers-storage:", "podman:"];
 
 export type Transport = (typeof TRANSPORTS)[number];
@@ -23,7 +23,7 @@ export interface ImageSource {
   readonly transport: Transport;
   /** as given */
   readonly reference: string;
-  /** the reference with its path made absolute; where it is no path the reference as it is */
+  /** the reference with an absolute path; unchanged when it is not a path */
   readonly path: string;
 }
 
@@ -32,7 +32,7 @@ export type Source =
   | { readonly kind: "stdin" }
   | ImageSource;
 
-/** Throws UsageError. A relative path is taken from `directory`. */
+/** Parses a source; resolves relative paths against `directory`. Throws UsageError. */
 export function parseSource(text: string, directory: string): Source {
   if (text === "-") return { kind: "stdin" };
   const image = parseImage("source", text, directory);
@@ -42,7 +42,7 @@ export function parseSource(text: string, directory: string): Source {
   return { kind: "path", path: absolute(text, directory) };
 }
 
-/** An image by its transport; undefined where `text` begins with none. Throws UsageError. */
+/** Parses an image reference with a transport; undefined when `text` starts with none. Throws UsageError. */
 export function parseImage(what: string, text: string, directory: string): ImageSource | undefined {
   const transport = TRANSPORTS.find((prefix) => text.startsWith(prefix));
   if (transport === undefined) return undefined;

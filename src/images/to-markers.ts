@@ -1,4 +1,6 @@
-/** What of overlayfs's forms a layer of an image has markers for (layer.md of the image specification, "Whiteouts"). */
+/**
+ * Converts whiteouts and opaque directories of overlayfs to markers (layer.md of the image specification, "Whiteouts").
+ */
 import { VeneerError } from "../errors.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import { S_IFCHR, S_IFDIR, S_IFREG } from "../sys/flags.ts";
@@ -8,8 +10,8 @@ import type { Marker, PackedEntry } from "../trees/pack-tree.ts";
 import { OPAQUE_MARKER, WHITEOUT_PREFIX } from "./markers.ts";
 
 /**
- * Whiteouts, 0/0 devices and regular files with `overlay.whiteout` alike, become `.wh.NAME` with the whiteout's time;
- * an opaque directory gets `.wh..wh..opq`. Throws NO_IMAGE for what an image cannot hold.
+ * Turns a whiteout, whether a 0/0 device or a regular file with `overlay.whiteout`, into `.wh.NAME` with the time of
+ * the whiteout, and adds `.wh..wh..opq` to an opaque directory. Throws NO_IMAGE for entries that an image cannot hold.
  */
 export function toMarkers(entry: PackedEntry): { instead?: Marker; inside?: Marker } | undefined {
   const { path, name, stat, xattrs } = entry;
@@ -34,7 +36,7 @@ export function toMarkers(entry: PackedEntry): { instead?: Marker; inside?: Mark
   return isOpaque ? { inside: { name: `${path}/${OPAQUE_MARKER}`, mtime: stat.mtime } } : undefined;
 }
 
-/** The second form: overlayfs.rst, "Whiteouts and opaque directories". */
+/** Recognizes both forms of whiteouts (overlayfs.rst, "Whiteouts and opaque directories"). */
 function isWhiteout({ stat, xattrs }: PackedEntry): boolean {
   if (isType(stat, S_IFCHR)) return stat.rdevMajor === 0 && stat.rdevMinor === 0;
   return isType(stat, S_IFREG) && stat.size === 0 && xattrs.has(overlayXattr("whiteout"));

@@ -1,4 +1,4 @@
-/** Unpacks a tar of a tree, from a file or a stream. */
+/** Unpacks a tar of a root tree, from a file or a stream. */
 
 import type { Readable } from "node:stream";
 import { UsageError, VeneerError } from "../errors.ts";
@@ -14,17 +14,17 @@ import { unpackTar } from "./unpack-tar.ts";
 
 export interface TreeOptions {
   readonly progress: Progress;
-  /** told what is left out */
+  /** receives a line about each kind of entry that is left out */
   readonly note: (line: string) => void;
-  /** every file becomes root's */
+  /** root owns every file */
   readonly squash?: boolean;
-  /** ends the work */
+  /** aborts the work */
   readonly signal: AbortSignal;
 }
 
-/** Unpacks a tar file, compressed or not, to `tree`, which exists and is empty. */
+/** Unpacks a tar file, compressed or not, to the existing, empty directory `tree`. Throws like {@link unpackTar}. */
 export async function unpackFile(path: string, tree: string, options: TreeOptions): Promise<void> {
-  // not blocking: a FIFO may have taken its place
+  // non-blocking, because a FIFO may have taken its place
   using fd = openat(AT_FDCWD, path, O_RDONLY | O_NONBLOCK);
   const stat = fstat(fd.number);
   if (!isType(stat, S_IFREG)) throw new UsageError(`${quote(path)} is not a file`);
@@ -47,7 +47,7 @@ export async function unpackFile(path: string, tree: string, options: TreeOption
   );
 }
 
-/** Unpacks a tar stream, compressed or not. */
+/** Unpacks a tar stream, compressed or not, like {@link unpackFile}. */
 export async function unpackStream(stream: Readable, tree: string, options: TreeOptions): Promise<void> {
   let bytes = 0;
   options.progress.step("unpacking", () => formatAmount(bytes));
@@ -66,12 +66,12 @@ export async function unpackStream(stream: Readable, tree: string, options: Tree
       options,
     );
   } catch (error) {
-    // the end of the stream was our own doing
+    // the stream ended because of the interrupt
     throwIfInterrupted(options.signal);
     throw error;
   } finally {
     options.signal.removeEventListener("abort", stop);
-    // whoever still writes shall not keep this process waiting
+    // a writer that continues must not keep this process waiting
     stream.destroy();
   }
 }

@@ -1,4 +1,4 @@
-/** Unpacks one layer of an image from its blob, which is read once: size and digests are checked as it passes. */
+/** Unpacks one layer of an image from its blob, in a single pass that also checks its size and digests. */
 
 import { VeneerError } from "../errors.ts";
 import { throwIfInterrupted } from "../process/interrupt.ts";
@@ -8,23 +8,23 @@ import { checkDigest, type ImageDirectory } from "./layout.ts";
 import type { Descriptor } from "./platform.ts";
 import { type Unpacked, unpackTar } from "./unpack-tar.ts";
 
-/** Bytes read and hashed at once before others get a turn. */
+/** Bytes read and hashed before other work gets a turn. */
 const CHUNK = 256 * 1024;
 
 export interface LayerOptions {
   readonly squash: boolean;
   readonly omissions: Omissions;
   readonly signal: AbortSignal;
-  /** the layers below, top first, when they are whole */
+  /** resolves to the layers below, top first, once they are complete */
   readonly below: () => Promise<readonly Fd[]>;
-  /** told of the bytes that have been unpacked */
+  /** called with the number of bytes unpacked */
   readonly count: (bytes: number) => void;
 }
 
 /**
- * Unpacks a layer's blob to `tree`, which exists and is empty. When this returns, the blob has its digest and what
- * came out of it the one that the image's config says (`diffId`); on a failure the tree is the caller's to remove.
- * Throws BAD_IMAGE where a digest is another, and what {@link unpackTar} throws.
+ * Unpacks the blob of a layer to the existing, empty directory `tree`. On return the digests of the blob and of the
+ * uncompressed archive (`diffId`) are verified. After an error the caller removes the tree. Throws BAD_IMAGE when a
+ * digest does not match, and whatever {@link unpackTar} throws.
  */
 export async function unpackLayer(
   image: ImageDirectory,
@@ -51,7 +51,7 @@ export async function unpackLayer(
     });
   } catch (error) {
     if (error instanceof VeneerError && error.code === "INTERRUPTED") throw error;
-    // damage shows in the digest of the blob: that says more than where the damage was met
+    // when the blob is damaged, a wrong digest is a better error than the place where reading failed
     for await (const _ of readBlob(fd, layer, blob, options.signal));
     checkDigest(layer.digest, blob.digest("hex"));
     throw error;
@@ -61,7 +61,7 @@ export async function unpackLayer(
   return unpacked;
 }
 
-/** What is left of the blob. */
+/** Reads the rest of the blob. */
 async function* readBlob(
   fd: Fd,
   { digest, size }: Descriptor,
@@ -71,7 +71,7 @@ async function* readBlob(
   let read = 0;
   for (;;) {
     throwIfInterrupted(signal);
-    // never the buffer of the piece before: a decompressor may still read that
+    // a new buffer each time, because a decompressor may still read the previous one
     const buffer = new Uint8Array(CHUNK);
     const length = readSome(fd.number, buffer, digest);
     if (length === 0) return;

@@ -1,4 +1,4 @@
-/** Unpacks a tar to a tree, in one pass, however it is compressed. */
+/** Unpacks a tar to a tree, in one pass, with any compression. */
 
 import { VeneerError } from "../errors.ts";
 import { throwIfInterrupted } from "../process/interrupt.ts";
@@ -10,26 +10,26 @@ import { type TarEntry, TarReader } from "../tar/reader.ts";
 import type { BuildOptions } from "./build-options.ts";
 import { LayerBuilder } from "./layer-builder.ts";
 
-/** More entries are refused. */
+/** The largest number of entries; archives with more are refused. */
 const MOST_ENTRIES = 10_000_000;
 
 export interface UnpackOptions extends BuildOptions {
-  /** ends the work */
+  /** aborts the work */
   readonly signal: AbortSignal;
-  /** called with each piece of what the compression held */
+  /** called with each piece of the uncompressed archive */
   readonly see?: (piece: Uint8Array) => void;
 }
 
 export interface Unpacked {
-  /** the tree shows what layers below have, or is about it */
+  /** the tree has directories that take their attributes from layers below, or whiteouts for them */
   readonly dependsOnBelow: boolean;
   readonly entries: number;
 }
 
 /**
- * Unpacks a stream to `tree`, which exists and is empty; on a failure it is the caller's to remove. The stream is read
- * to its end, beyond the end of the archive too. Throws BAD_TAR, TRUNCATED, BAD_COMPRESSION, BOMB, BAD_IMAGE, SysError
- * of the tree's file system, and INTERRUPTED.
+ * Unpacks a stream to the existing, empty directory `tree`, which the caller removes after an error. Reads the stream
+ * to its end, also past the end of the archive. Throws BAD_TAR, TRUNCATED, BAD_COMPRESSION, BOMB, BAD_IMAGE, TOO_LARGE,
+ * INTERRUPTED, and SysError or WRITE_FAILED when the file system of the tree fails.
  */
 export async function unpackTar(
   stream: AsyncIterable<Uint8Array>,
@@ -47,7 +47,7 @@ export async function unpackTar(
       }
       await builder.apply(entry, reader);
     }
-    // nothing but zeros: whoever still writes may have nothing to say
+    // nothing but zeros so far: do not wait for the end of a stream that may never end
     if (builder.entries === 0 && !options.markers) return { dependsOnBelow: false, entries: 0 };
     while (await bytes.some(Number.POSITIVE_INFINITY));
     return { ...(await builder.finish()), entries: builder.entries };
@@ -70,7 +70,7 @@ async function first(reader: TarReader): Promise<TarEntry | undefined> {
   }
 }
 
-/** Here every piece passes: a small archive may hold a large file, and goes on for long after it has been read. */
+/** Checks `signal` on every piece: a small archive may expand to a large file and take long after it was read. */
 async function* tap(
   source: AsyncIterable<Uint8Array>,
   { signal, see }: UnpackOptions,

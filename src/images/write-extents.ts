@@ -1,10 +1,10 @@
-/** Writes the data of a sparse file where it belongs. */
+/** Writes the data of a sparse file. */
 
 import { writeAll } from "../sys/fd.ts";
 import { ftruncate, lseek, SEEK_SET } from "../sys/files/data.ts";
 import { check } from "../sys/libc.ts";
 import type { TarEntry, TarReader } from "../tar/reader.ts";
-/** Its holes stay holes. */
+/** Writes the extents of an entry at their offsets and keeps its holes. */
 export async function writeExtents(fd: number, entry: TarEntry, reader: TarReader): Promise<void> {
   const extents = entry.extents ?? [];
   let index = 0;

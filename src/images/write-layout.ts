@@ -14,8 +14,8 @@ export interface ImageDescriptor {
 }
 
 /**
- * Writes config and manifest of an image into the blobs of a layout, bottom layer first. The same version of
- * a base gives the same digests. Nothing is durable yet.
+ * Writes the config and manifest of an image into the blobs of a layout, bottom layer first. The same version of a base
+ * gives the same digests. Not durable yet.
  */
 export function writeImage(
   blobs: string,
@@ -46,8 +46,8 @@ function writeBlob(blobs: string, mediaType: string, data: object): ImageDescrip
 }
 
 /**
- * Names an image in a layout, in place of one of the same tag; other images stay. Atomic. The caller keeps
- * others from doing the same at the same time.
+ * Adds an image to the index of a layout, in place of one with the same tag; keeps other images. Atomic. The caller
+ * excludes concurrent changes.
  */
 export function tagImage(layout: string, image: ImageDescriptor, tag: string, sync = false): void {
   const name = "org.opencontainers.image.ref.name";
