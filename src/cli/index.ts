@@ -1,4 +1,4 @@
-/** The command line for people: everything but what engines call. */
+/** The command line for people: everything except what engines call. */
 import { exitStatus, formatError, UsageError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
 import { MINIMAL_PATH } from "../sys/environment.ts";
@@ -76,7 +76,7 @@ async function dispatch(
   return status;
 }
 
-/** What is shared with users follows the base. A failure leaves what they had, and the command is done all the same. */
+/** Updates shares with users after a base has changed. A failure leaves them as they were, and the command succeeds. */
 async function shareAgain(context: Context): Promise<void> {
   const { allShares } = await import("../store/shares.ts");
   if (allShares(context.settings.store).next().done) return;
@@ -90,7 +90,7 @@ async function shareAgain(context: Context): Promise<void> {
   }
 }
 
-/** Devices of CDI follow the bases that there are. A failure leaves those of before. */
+/** Updates the CDI devices to the present bases. A failure leaves them as they were. */
 async function devicesAgain(context: Context): Promise<void> {
   const { store } = context.settings;
   if (!lstatMaybe(`${store.root}/setup/cdi.json`)) return;
@@ -105,7 +105,7 @@ async function devicesAgain(context: Context): Promise<void> {
   }
 }
 
-/** The same command line once more, as root of a user namespace: a new one, or that of a process. */
+/** Runs the same command line again as root of a user namespace: a new one, or that of process `join`. */
 async function again(context: Context, join: number | undefined): Promise<number> {
   const { requireRunDirectory } = await import("../process/account.ts");
   const { runInside } = await import("./framework/user-namespace.ts");
@@ -113,7 +113,7 @@ async function again(context: Context, join: number | undefined): Promise<number
   return runInside(programPath(), process.argv.slice(2), context.env, "command", join);
 }
 
-/** Before anything else: the container of a rebase that was killed may still be frozen. */
+/** Recovers from killed rebases before anything else, because their containers may still be frozen. */
 async function recoverRebases({ settings }: Context): Promise<void> {
   const words = recoveryCommand(settings.store);
   if (words === undefined) return;
@@ -124,13 +124,13 @@ async function recoverRebases({ settings }: Context): Promise<void> {
   });
   await Promise.race([child.exited, Bun.sleep(RECOVERY_TIME)]);
   if (child.exitCode !== null || child.signalCode !== null) return;
-  // it may wait in the kernel, out of reach of signals: it is not waited for
+  // do not wait for it: it may be blocked in the kernel, where signals do not reach it
   child.kill("SIGKILL");
   child.unref();
   note(NOT_RECOVERED);
 }
 
-/** The longest verb that the words begin with, and what follows it. */
+/** Finds the longest command that the words begin with, and what follows it. */
 function findCommand(words: readonly string[]) {
   for (const length of [2, 1]) {
     const load = findVerb(words.slice(0, length).join(" "));
@@ -139,7 +139,7 @@ function findCommand(words: readonly string[]) {
   const [first = ""] = words;
   const group = isGroup(first);
   const both = words.slice(0, 2).join(" ");
-  // what follows a word that is no group is an operand
+  // after a word that is not a group, the next word is an operand
   const unknown = group ? both : first;
   const near = nearest(both, verbNames()) ?? (group ? undefined : nearest(first, verbNames()));
   const list = `'veneer ${group ? `${first} ` : ""}--help' lists the commands`;

@@ -1,6 +1,6 @@
 /**
- * The verbs that people and scripts call in loops, as the small program runs them. All others, every help text, and what a
- * user without root must do in a user namespace first, are the large program's.
+ * Runs the commands that people and scripts call in loops, in the small program. All other commands, help texts, and
+ * commands for which a user without root needs a user namespace are left to the large program.
  */
 import { exitStatus, formatError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
@@ -29,7 +29,7 @@ declare const VERSION: string;
 
 const VERBS: Readonly<Record<string, Command>> = { create, mount, umount, rm, ls, ps, run, exec, stop, logs };
 
-/** A command line's exit status; undefined where it is the large program's. */
+/** Runs a command line and returns its exit status; undefined when the large program must run it. */
 export function runSmall(
   options: GlobalOptions,
   word: string,
@@ -64,7 +64,7 @@ function runVerb(
   return Number(runLogged(command, context, input));
 }
 
-/** Before anything else: the container of a rebase that was killed may still be frozen. */
+/** Recovers from killed rebases before anything else, because their containers may still be frozen. */
 function recoverRebases({ settings }: Context): void {
   const words = recoveryCommand(settings.store);
   if (words === undefined) return;

@@ -113,7 +113,7 @@ async function editBy(
   const discarded = readDiscarded(input);
   const { session, lock } = openSession(store, name, words, volumes);
   using _lock = lock;
-  // awaited here: the lock goes when this scope ends
+  // await here: the lock is released when this scope ends
   return await withContextAsync(`edit ${name}`, async () => {
     let status = -1;
     try {
@@ -140,7 +140,7 @@ async function editBy(
     };
     const version = await commitSession(store, name, session, words.join(" "), progress, options).catch(
       (error) => {
-        // what the command did is not lost when the base got another version meanwhile
+        // keep the changes of the command when another version was published meanwhile
         if (hasMoved(error)) keepSession(store, name, session);
         throw error;
       },
@@ -155,7 +155,7 @@ function hasMoved(error: unknown): boolean {
   return [...causes(error)].some((frame) => frame instanceof VeneerError && frame.code === "MOVED");
 }
 
-/** Throws UsageError. */
+/** The values of --env. Throws UsageError when one is not `K=V`. */
 function readVariables(input: Input): string[] {
   for (const text of input.values("--env")) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*=/.test(text))

@@ -7,7 +7,7 @@ import type { Command } from "../framework/command.ts";
 import { type Column, formatBytes, JSON_OPTION, printRows, shorten } from "../framework/table.ts";
 
 interface Row extends LineEntry {
-  /** how many packages are others than in the version before; absent: not known */
+  /** how many packages differ from the previous version; absent: not known */
   readonly packages?: { readonly added: number; readonly removed: number; readonly changed: number };
 }
 
@@ -50,7 +50,7 @@ const PACKAGES: Column<Row> = {
   cell: ({ packages }) => (packages ? `+${packages.added} -${packages.removed} ~${packages.changed}` : ""),
 };
 
-/** A database that cannot be read says nothing here. */
+/** Adds the changes of packages to the rows. Leaves them out when a database cannot be read. */
 function withPackages(store: Store, name: string, rows: readonly LineEntry[]): Row[] {
   return rows.map((row, index) => {
     const before = rows[index + 1];

@@ -1,4 +1,4 @@
-/** What the verbs that speak with registries share. */
+/** Shared by the commands that talk to registries. */
 
 import { UsageError } from "../../errors.ts";
 import { type RegistryOptions, registryEnvironment } from "../../images/fetch.ts";

@@ -1,13 +1,13 @@
-/** The session that a verb is about. */
+/** The editing session that a command works on. */
 import { VeneerError } from "../../errors.ts";
 import { readVersion } from "../../store/bases.ts";
 import type { Store } from "../../store/paths.ts";
 import { lockSession, readSession, type Session } from "../../store/sessions.ts";
 import type { Fd } from "../../sys/fd.ts";
 
-/** The session of a base, held. Throws where there is none, and while another process has it. */
+/** Locks and reads the session of a base. Throws when there is none, and while another process has locked it. */
 export function takeSession(store: Store, name: string): { session: Session; lock: Fd } {
-  // says when there is no such base
+  // throws when there is no such base
   readVersion(store, { name });
   const lock = lockSession(store, name);
   const session = lock && readSession(store, name);

@@ -5,7 +5,7 @@ import type { Command } from "../framework/command.ts";
 import { drawProgress } from "../framework/progress.ts";
 import { formatBytes, JSON_OPTION } from "../framework/table.ts";
 
-/** Differences shown of a layer. */
+/** How many differences are shown per layer. */
 const SHOWN = 20;
 
 export const command: Command = {

@@ -1,4 +1,4 @@
-/** The container of `veneer run` that an operand names, by the beginning of its id too. */
+/** Finds the container of `veneer run` that an operand names, by its id or the beginning of it. */
 import { bundleIds } from "../../containers/bundle.ts";
 import { isUp } from "../../containers/run.ts";
 import { restartPlan } from "../../engines/restart-plan.ts";
@@ -11,15 +11,15 @@ import { checkContainerId } from "../../text/names.ts";
 import { byPrefix } from "../../text/prefix.ts";
 import type { Context, Input } from "../framework/command.ts";
 
-/** What a verb is called by engines: `podman stop`, `lxc-stop`. */
+/** What engines call a command: `podman stop`, `lxc-stop`. */
 export interface EngineWords {
   readonly client: string;
   readonly lxc?: string;
 }
 
 /**
- * The id of a container of `veneer run` that is up, or one of `others`. Throws VeneerError where there is none, with the
- * engine's own command where it is another engine's.
+ * Returns the id of a running container of `veneer run`, or one of `others`. Throws VeneerError when there is none; for
+ * a container of another engine, the hint gives that engine's command.
  */
 export function findContainer(
   store: Store,
@@ -56,7 +56,7 @@ function refuseForeign(record: UseRecord, wanted: string, words: EngineWords): V
   });
 }
 
-/** For a user without root: the first process of the container. */
+/** The first process of the container, whose user namespace a user without root joins. */
 export function processOfContainer({ settings: { store } }: Context, input: Input): number | undefined {
   const id = byPrefix(bundleIds(store), input.operands[0] ?? "");
   if (id === undefined) return undefined;

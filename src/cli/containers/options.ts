@@ -1,4 +1,4 @@
-/** The options that `run` and `bundle` share: what the container is to be. */
+/** The options that `run` and `bundle` share: they describe the container. */
 import type { ContainerOptions } from "../../containers/facts.ts";
 import { parseVolume, type Volume } from "../../containers/volume.ts";
 import { UsageError } from "../../errors.ts";
@@ -44,7 +44,7 @@ export const CONTAINER_OPTIONS: readonly Option[] = [
   { name: "--tmpfs", value: "SIZE", help: "keep its writes in memory, at most SIZE" },
 ];
 
-/** Reads operands and options. Throws UsageError. */
+/** Reads operands and options. Throws UsageError when they are invalid or contradict each other. */
 export function readContainer(context: Context, input: Input): ContainerOptions {
   const name = input.value("--name");
   const network = input.value("--network") ?? "host";
@@ -90,7 +90,7 @@ function readIdMap(input: Input): IdMap | undefined {
   return map ?? subordinateMap();
 }
 
-/** All that belongs to root in subuid(5) and subgid(5), from id 0 on. */
+/** Maps all ids of root in subuid(5) and subgid(5), from id 0 upwards. */
 function subordinateMap(): IdMap {
   const { uid, gid } = subordinateRanges();
   const map = { uids: lineUp(uid), gids: lineUp(gid) };
@@ -106,13 +106,13 @@ function readOpaque(values: readonly string[]): string[] {
   return paths.map((path) => checkAnnotated(checkInnerPath("opaque path", path)));
 }
 
-/** The paths travel in an annotation, separated by commas. */
+/** Refuses a path with a comma, since an annotation carries the paths separated by commas. */
 function checkAnnotated(path: string): string {
   if (!path.includes(",")) return path;
   throw new UsageError(`path ${quote(path)} has a comma`, "make the instance first: 'veneer create --help'");
 }
 
-/** `K=V` as it is, `K` with the caller's value; empty when the caller has none. */
+/** Returns `K=V` as it is, and `K` with the value that the caller's environment has, empty when it has none. */
 export function readVariable(word: string, env: Environment): string {
   const name = word.split("=", 1)[0] as string;
   if (name === "" || word.includes("\0")) {
@@ -131,7 +131,7 @@ function readVolume(text: string): Volume {
   throw new UsageError(`volume's source ${quote(volume.source)} does not exist`, "make it first");
 }
 
-/** Throws UsageError for options that decide what a new upper holds: this instance has its upper. */
+/** Throws UsageError for options that only apply to a new upper: an existing instance has one. */
 export function refuseForExisting(options: ContainerOptions): void {
   if (options.opaque === undefined && options.mask.length === 0 && options.tmpfs === undefined) return;
   throw new UsageError(

@@ -137,14 +137,14 @@ function readText(pipeEnd: Fd): string {
   return new TextDecoder().decode(bytes.subarray(0, readSome(pipeEnd.number, bytes, "pipe")));
 }
 
-/** Milliseconds. */
+/** Converts seconds to milliseconds. Throws UsageError when the text is not a positive integer. */
 function readStopTime(seconds: string | undefined): number | undefined {
   if (seconds === undefined) return undefined;
   if (/^[1-9][0-9]{0,5}$/.test(seconds)) return Number(seconds) * 1000;
   throw new UsageError(`time ${quote(seconds)} is not valid`, "give whole seconds: --stop-time 10");
 }
 
-/** An instance that a failed start did not make is no error. */
+/** Removes the instance if it exists: a start that failed may not have created it. */
 function removeAfterwards(store: Store, id: string): void {
   if (readInstance(store, id)) deleteInBackground(removeInstance(store, id));
 }

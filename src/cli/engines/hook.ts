@@ -2,7 +2,7 @@ import { UsageError } from "../../errors.ts";
 import { isCloneHook } from "../../request/lxc-hook.ts";
 import type { Command } from "../framework/command.ts";
 
-/** Described here for help and completion; main.ts runs it without this file. */
+/** Only for help and completion: main.ts runs hooks without this file. */
 export const command: Command = {
   name: "hook",
   outside: true,

@@ -1,7 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import type { Command } from "../framework/command.ts";
 
-/** Described here for help and completion; the small program runs it (runtime/wrap.ts). */
+/** Only for help and completion: the small program runs it (runtime/wrap.ts). */
 export const command: Command = {
   name: "runtime",
   outside: true,

@@ -1,4 +1,4 @@
-/** What `setup` and `unsetup` share. */
+/** Shared by `setup` and `unsetup`. */
 
 import { dirname } from "node:path";
 import { cdi, type HookProgram } from "../../engines/cdi.ts";
@@ -40,14 +40,14 @@ export const LXCPATH_OPTION: Option = {
   complete: "directory",
 };
 
-/** What is made from the store or the configuration. */
+/** The engines whose files depend on the store or the configuration. */
 function ownEngine(context: Context, word: string): EngineSetup | undefined {
   if (word === "cdi") return cdi(context.settings.store, hookProgram(context));
   if (word === "updates") return updates(policyDirectory(context.configFile), hookGlobals(context));
   return undefined;
 }
 
-/** The engine that is named, lxc aside. */
+/** The engine that the first operand names, except lxc. */
 export function engineOf(context: Context, input: Input): EngineSetup {
   const word = input.operands[0] as string;
   const engine = ownEngine(context, word) ?? ENGINES.find(({ name }) => name === word);
@@ -75,7 +75,10 @@ export function setupRequest(context: Context, input: Input): SetupRequest {
   };
 }
 
-/** Where the wrapping runtimes are beside the program: where its links are, when those are on the usual path. */
+/**
+ * The directory of the program and the wrapping runtimes: the one in the usual PATH that links to them, if there is
+ * one.
+ */
 function programDirectory(): string {
   const own = programPath().slice(0, programPath().lastIndexOf("/"));
   const linked = ["/usr/bin", "/usr/local/bin"].find((dir) => {
@@ -85,7 +88,7 @@ function programDirectory(): string {
   return linked ?? own;
 }
 
-/** The container that is named; undefined where none is. */
+/** The container that is named; undefined when none is. */
 export function lxcContainerOf(
   input: Input,
   name: string | undefined,
@@ -100,19 +103,19 @@ export function lxcContainerOf(
   return { name: checkLxcName(name), path };
 }
 
-/** The machine of systemd-nspawn that is named. */
+/** The systemd-nspawn machine that is named. */
 export function machineOf(input: Input): string {
   const name = input.operands[1];
   if (name !== undefined) return checkMachineName(name);
   throw new UsageError("nspawn needs the NAME of a machine", "'veneer setup nspawn NAME --base BASE'");
 }
 
-/** How a hook of this call's store is called. */
+/** How to call a hook for the store of this call. */
 export function hookProgram(context: Context): HookProgram {
   return { path: `${programDirectory()}/veneer`, globals: hookGlobals(context) };
 }
 
-/** Options before the command that a hook needs to find the store of this call. */
+/** The options before the command that a hook needs to find the store of this call. */
 export function hookGlobals({ settings, origins, handedConfig, user }: Context): string[] {
   const words: string[] = handedConfig === "" ? [] : ["--config", handedConfig];
   if (origins.root !== undefined || user !== undefined) words.push("--root", settings.store.root);

@@ -1,4 +1,4 @@
-/** `setup` and `unsetup` of a profile of LXD or Incus. */
+/** `setup` and `unsetup` for a profile of LXD or Incus. */
 import { hookCommand } from "../../engines/lxc.ts";
 import { lxcRoot } from "../../engines/lxc-root.ts";
 import {

@@ -21,7 +21,7 @@ import {
 } from "./setup-common.ts";
 import { isLxdKind, setupLxd } from "./setup-lxd.ts";
 
-/** Of what is given a base: a container, a machine, a profile. */
+/** The options for a container, a machine or a profile that is given a base. */
 const ROOT_OPTIONS: readonly Option[] = [
   { name: "--base", value: "BASE[@V]", help: "with NAME: the base", complete: "base" },
   { name: "--persistent", help: "with NAME: keep the writes, in an instance of the container's name" },
@@ -94,7 +94,7 @@ are made and removed.`,
 
 interface Prepared {
   readonly engine: EngineSetup;
-  /** makes what must be there before the engine is told of it, and holds it until it is */
+  /** creates what must exist before the engine's files name it, and locks it until they are written */
   readonly begin?: () => Disposable;
 }
 
@@ -121,7 +121,7 @@ function refuseNameOptions(input: Input): void {
   refuse(LXC_OPTIONS, input, "lxc NAME");
 }
 
-/** What the options say of the root of `name`. */
+/** Reads the options that describe the root of `name`. */
 function rootOf({ settings }: Context, input: Input, name: string, persistent = input.has("--persistent")) {
   const base = input.value("--base");
   const instance = input.value("--instance");

@@ -1,7 +1,7 @@
-/** What a verb is: data for help and completion, and the function that runs it. */
+/** What defines a command: data for help and completion, and the function that runs it. */
 import type { Settings } from "../../request/config.ts";
 
-/** What the shell can complete a word to. */
+/** The kinds of words that the shell can complete. */
 export type Completion =
   | "base"
   | "instance"
@@ -26,7 +26,7 @@ export interface Option {
 }
 
 export interface Operand {
-  /** as help shows it: `NAME[@V]` */
+  /** as shown in help: `NAME[@V]` */
   readonly name: string;
   readonly optional?: boolean;
   readonly repeated?: boolean;
@@ -42,28 +42,28 @@ export interface Command {
   readonly options: readonly Option[];
   /** paragraphs below the usage */
   readonly description?: string;
-  /** a user without root needs no user namespace for it: it touches no upper, and mounts nothing */
+  /** a user without root runs it outside of a user namespace: it neither touches uppers nor mounts anything */
   readonly outside?: boolean;
-  /** a process in whose user namespace a user without root must run it; none: in a new one */
+  /** returns the process whose user namespace a user without root must join for it; undefined: a new namespace */
   readonly joins?: (context: Context, input: Input) => number | undefined;
-  /** it can make another version of a base the current one: users that the base is shared with get that */
+  /** it can change the current version of a base, so shares with users are updated afterwards */
   readonly publishes?: boolean;
-  /** it changes bases, instances or what runs on them: a line in the log says how it ended */
+  /** it changes bases, instances or what runs on them, so the event log gets a line with its result */
   readonly changes?: boolean;
-  /** words after `--` are a command: its name in help */
+  /** what help calls the command after `--`; absent: it takes none */
   readonly rest?: string;
-  /** whether the small program leaves a call of this verb to the large one */
+  /** whether the small program leaves this call to the large one */
   readonly large?: (input: Input) => boolean;
   /** lines with a command and what it does */
   readonly examples?: readonly string[];
-  /** Returns the exit status, 0 when it returns nothing. Throws UsageError, VeneerError or SysError. */
+  /** Returns the exit status; undefined means 0. Throws UsageError, VeneerError or SysError. */
   run(
     context: Context,
     input: Input,
   ): Promise<number | undefined> | number | undefined | Promise<void> | void;
 }
 
-/** What the command line said. */
+/** The parsed command line. */
 export interface Input {
   readonly operands: readonly string[];
   /** words after `--`; undefined when there is no `--` */
@@ -76,27 +76,27 @@ export interface Input {
   values(name: string): readonly string[];
 }
 
-/** Variables by name. */
+/** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The surroundings of a verb. */
+/** What a command gets from its caller. */
 export interface Context {
   readonly settings: Settings;
-  /** where a setting comes from that neither the configuration file nor a default gave: `--root`, `VENEER_ROOT` */
+  /** the origins of settings that come from neither the configuration file nor a default: `--root`, `VENEER_ROOT` */
   readonly origins: Readonly<Record<string, string>>;
-  /** path of the configuration file, which may be absent */
+  /** path of the configuration file, which need not exist */
   readonly configFile: string;
-  /** the same for programs that we start; empty: they find it by themselves, or there is none */
+  /** the same for programs that we start; empty: they find it without help, or it does not exist */
   readonly handedConfig: string;
-  /** the directory for records is the one that it is by itself */
+  /** whether the directory for records is the default */
   readonly defaultRun: boolean;
-  /** the user without root for whom the command runs; absent: root */
+  /** uid of the user without root for whom the command runs; absent: root */
   readonly user?: number | undefined;
   readonly env: Environment;
-  /** data */
+  /** prints a line of data to standard output */
   readonly out: (line: string) => void;
-  /** messages */
+  /** prints a message to standard error */
   readonly note: (line: string) => void;
-  /** stderr is a terminal: progress may be drawn there */
+  /** whether progress may be drawn, because stderr is a terminal */
   readonly progress: boolean;
 }

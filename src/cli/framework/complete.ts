@@ -1,4 +1,4 @@
-/** What can stand at the end of a command line: pure, from the descriptions of the commands. */
+/** Completes a command line from the descriptions of the commands. Pure. */
 import type { Command, Completion, Operand, Option } from "./command.ts";
 
 export interface Candidate {
@@ -6,14 +6,14 @@ export interface Candidate {
   readonly help?: string;
 }
 
-/** Words that fit, or something that only the store or the shell knows. */
+/** The words that fit, or the kind of word when only the store or the shell knows them. */
 export type Wanted =
   | { readonly kind: "words"; readonly candidates: readonly Candidate[] }
   | {
       readonly kind: Exclude<Completion, readonly string[]>;
-      /** what stands before the value in the same word: `--base=` */
+      /** what precedes the value in the same word: `--base=` */
       readonly prefix: string;
-      /** the beginning of the value */
+      /** the part of the value that was typed */
       readonly begun: string;
     };
 
@@ -27,7 +27,7 @@ interface Described {
 
 const NOTHING: Wanted = { kind: "words", candidates: [] };
 
-/** Words before the command: global options with their values. Returns how many there are. */
+/** Counts the words before the command: global options and their values. */
 export function countGlobals(words: readonly string[], globals: readonly Described[]): number {
   let index = 0;
   while (words[index]?.startsWith("-")) {
@@ -38,8 +38,8 @@ export function countGlobals(words: readonly string[], globals: readonly Describ
 }
 
 /**
- * `words` stand behind the program's name; the last is the one that is being typed, empty after a space.
- * `commands` are all, in the order of help.
+ * Returns what can stand in place of the last word. `words` are those after the program's name; the last one is being
+ * typed and is empty after a space. `commands` are all commands, in the order of help.
  */
 export function complete(
   words: readonly string[],
@@ -70,7 +70,7 @@ function findCommand(typed: readonly string[], commands: readonly Command[]): Co
   return undefined;
 }
 
-/** `base` once for all its verbs. */
+/** The possible first words; `base` occurs once for all its commands. */
 function firstWords(commands: readonly Command[]): Candidate[] {
   const found = new Map<string, Candidate>([["help", { value: "help", help: "Print help for a command" }]]);
   for (const { name, summary } of commands) {
@@ -81,7 +81,7 @@ function firstWords(commands: readonly Command[]): Candidate[] {
   return [...found.values()];
 }
 
-/** Behind `base`, and behind `help`, which takes the words of any command. */
+/** The possible second words after a first word such as `base`. `help` takes the words of any command. */
 function secondWords(typed: readonly string[], commands: readonly Command[], current: string): Wanted {
   if (typed.length === 0) return fitting(firstWords(commands), current);
   if (typed.length > 1) return NOTHING;
@@ -123,7 +123,7 @@ function findOption(known: readonly Described[], word: string): Described | unde
   return known.find(({ name, short }) => name === word || short === word);
 }
 
-/** Whether the word is an option whose value is the next word. */
+/** Whether the word is an option that takes the next word as its value. */
 function takesNext(known: readonly Described[], word: string): boolean {
   return findOption(known, word)?.value !== undefined;
 }

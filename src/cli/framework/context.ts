@@ -1,4 +1,4 @@
-/** The surroundings of a verb, from the options before it and the environment of the person who calls it. */
+/** Makes the context of a command from the options before it and the caller's environment. */
 import { causes, UsageError } from "../../errors.ts";
 import { type GlobalOptions, readSettings } from "../../request/config.ts";
 import { actingUser, homeOf, pathsOfEnvironment, ROOT_PATHS } from "../../request/default-paths.ts";
@@ -11,10 +11,10 @@ import type { Context, Environment } from "./command.ts";
 import { isTerminal, note, out, STANDARD_OUTPUT } from "./output.ts";
 import { NAMESPACE_MARK } from "./transient-mount.ts";
 
-/** What the errno of a failed system call means for the store, where nobody has said more. */
+/** A hint for a failed system call on the store, by its errno; undefined when there is none. */
 export function storeHint(error: unknown): string | undefined {
   for (const frame of causes(error)) {
-    // what is full there is not the store
+    // ENOSPC on standard output does not mean that the store is full
     const isStore = frame instanceof SysError && frame.object !== STANDARD_OUTPUT;
     const hint = isStore ? explainStore(frame.code) : undefined;
     if (hint !== undefined) return hint;
@@ -22,7 +22,7 @@ export function storeHint(error: unknown): string | undefined {
   return undefined;
 }
 
-/** The environment names the store for people; hooks never read it. */
+/** Reads the settings. People may name the store in the environment; hooks never read it from there. */
 export function makeContext(options: GlobalOptions, env: Environment): Context {
   const withEnvironment: GlobalOptions = { ...options };
   const origins: Record<string, string> = {};
@@ -55,7 +55,7 @@ export function makeContext(options: GlobalOptions, env: Environment): Context {
   };
 }
 
-/** A uid that is not root's: our own, or who is root in a user namespace that we or podman made for a user. */
+/** The uid of a user without root: our own, or that of the user for whom we or podman created the user namespace. */
 function personWithoutRoot(env: Environment): number | undefined {
   const uid = actingUser();
   if (uid === undefined || geteuid() !== 0) return uid;

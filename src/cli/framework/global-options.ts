@@ -1,4 +1,4 @@
-/** What may stand before the command. */
+/** The options before the command. */
 export const GLOBAL_OPTIONS = [
   {
     name: "--root",

@@ -1,10 +1,10 @@
-/** Help texts, made from the descriptions of the commands. */
+/** Makes help texts from the descriptions of the commands. */
 import type { Command } from "./command.ts";
 import { GLOBAL_OPTIONS } from "./global-options.ts";
 import { HELP, usage } from "./parse.ts";
 import { GROUPS, loadCommands } from "./verbs.ts";
 
-/** Two columns, the first as wide as its widest cell. */
+/** Formats two columns; the first is as wide as its widest cell. */
 function columns(rows: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(0, ...rows.map(([left]) => left.length));
   return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd());
@@ -12,7 +12,7 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
 
 const WIDTH = 96;
 
-/** Paragraphs filled to {@link WIDTH} characters; those with an indented line stay as they are. */
+/** Wraps paragraphs at {@link WIDTH} characters; those with an indented line stay as they are. */
 export function wrapText(text: string): string {
   return text
     .split(/\n{2,}/)
@@ -43,7 +43,7 @@ export function commandHelp(command: Command): string {
   return lines.join("\n");
 }
 
-/** The verbs that begin with one word, such as `base`. */
+/** The help text for the commands that begin with one word, such as `base`. */
 export async function groupHelp(group: string): Promise<string> {
   const commands = (await loadCommands()).filter(({ name }) => name.startsWith(`${group} `));
   const rows = commands.map(({ name, summary }): [string, string] => [name, summary]);

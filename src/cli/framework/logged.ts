@@ -1,9 +1,11 @@
-/** Runs verbs; those that make a change leave a line in the log. */
+/** Runs commands, and writes a line to the event log for those that change something. */
 import { exitStatus } from "../../errors.ts";
 import { logEvent } from "../../report/event-log.ts";
 import type { Command, Context, Input } from "./command.ts";
 
-/** Runs a verb and logs how it ended. Returns its status, as a promise where the verb does; throws what the verb throws. */
+/**
+ * Runs a command and logs its result. Returns its exit status, as a promise if the command does; throws what it throws.
+ */
 export function runLogged(command: Command, context: Context, input: Input): number | Promise<number> {
   const succeed = (result: number | undefined) => {
     const status = result ?? 0;

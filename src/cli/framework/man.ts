@@ -1,9 +1,9 @@
-/** Manual pages, man(7), made from the descriptions of the commands. */
+/** Makes manual pages (man(7)) from the descriptions of the commands. */
 import type { Command } from "./command.ts";
 import { GLOBAL_OPTIONS } from "./global-options.ts";
 import { HELP, usage } from "./parse.ts";
 
-/** Text as it is: backslashes, and dots and quotes at the beginning of a line, mean something to roff. */
+/** Escapes what roff would interpret: backslashes, and dots and quotes at the beginning of a line. */
 function escapeRoff(text: string): string {
   return text
     .replaceAll("\\", "\\e")
@@ -15,7 +15,7 @@ function header(name: string, section: number, version: string): string {
   return `.TH ${name.toUpperCase()} ${section} "" "veneer ${version}" "veneer"`;
 }
 
-/** Filled paragraphs; one with indented lines (a list, a table) keeps its lines as they stand. */
+/** Formats paragraphs; those with indented lines (lists, tables) keep their lines. */
 function paragraphs(text: string): string[] {
   return text
     .trim()
@@ -33,12 +33,12 @@ function tagged(rows: readonly (readonly [string, string])[]): string[] {
   return rows.flatMap(([term, text]) => [".TP", `\\fB${escapeRoff(term)}\\fR`, escapeRoff(text)]);
 }
 
-/** veneer-base-import(1) for `base import`. */
+/** The name of the page of a command: `veneer-base-import` for `base import`. */
 export function pageName(command: Command): string {
   return `veneer-${command.name.replaceAll(" ", "-")}`;
 }
 
-/** The page of one command. */
+/** The manual page of one command. */
 export function commandPage(command: Command, version: string): string {
   const options = [...command.options, HELP].map(({ name, short, value, help }): [string, string] => [
     `${short === undefined ? "" : `${short}, `}${name}${value === undefined ? "" : ` ${value}`}`,
@@ -58,7 +58,7 @@ export function commandPage(command: Command, version: string): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** veneer(1): the groups of commands and the options before them. */
+/** The page veneer(1): the groups of commands, and the options before the command. */
 export function generalPage(
   groups: readonly { readonly title: string; readonly commands: readonly Command[] }[],
   version: string,
@@ -97,7 +97,7 @@ export function generalPage(
   return `${lines.join("\n")}\n`;
 }
 
-/** veneer-runc(1), which is veneer-crun(1) too. */
+/** The page veneer-runc(1), which is also veneer-crun(1). */
 export function runtimePage(version: string): string {
   const lines = [
     header("veneer-runc", 1, version),

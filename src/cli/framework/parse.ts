@@ -1,13 +1,13 @@
-/** Words to options and operands, by a command's description. */
+/** Parses words into options and operands, by the description of a command. */
 import { UsageError } from "../../errors.ts";
 import { Arguments } from "../../request/arguments.ts";
 import { quote } from "../../text/quote.ts";
 import type { Command, Input, Option } from "./command.ts";
 
-/** Every listing and every verb knows these. */
+/** An option of every command. */
 export const HELP: Option = { name: "--help", short: "-h", help: "show this text" };
 
-/** Throws UsageError. `help` is true when --help is among the words. */
+/** Parses the words after the command. `help` is true when --help is one of them. Throws UsageError. */
 export function parseInput(command: Command, words: readonly string[]): { input: Input; help: boolean } {
   const operands: string[] = [];
   const values = new Map<string, string[]>();
@@ -65,7 +65,7 @@ function checkOperands(command: Command, input: Input): void {
   }
 }
 
-/** `base import NAME SOURCE [--in-place]` */
+/** The usage line: `base import NAME SOURCE [--in-place]`. */
 export function usage(command: Command): string {
   const operands = command.operands.map(({ name, optional, repeated }) => {
     const text = repeated ? `${name}...` : name;

@@ -1,10 +1,10 @@
-/** One line on a terminal that is drawn again and again while long work runs, and nothing elsewhere. */
+/** Redraws one line of progress on a terminal while long work runs; does nothing without a terminal. */
 import type { Progress } from "../../process/progress.ts";
 import type { Context } from "./command.ts";
 
 const INTERVAL = 200;
 
-/** The line is gone when the scope ends. */
+/** Erases the line when the scope ends. */
 export function drawProgress(context: Context): Progress & Disposable {
   if (!context.progress) return { step() {}, [Symbol.dispose]() {} };
   let label = "";

@@ -1,4 +1,4 @@
-/** How the verbs that publish versions tell of it. */
+/** How commands report the versions that they publish. */
 import type { Published } from "../../layers/published.ts";
 import { checkInnerPath, formatBaseRef } from "../../text/names.ts";
 import type { Context, Input, Option } from "./command.ts";
@@ -19,12 +19,12 @@ export const DISCARD: Option = {
   help: "leave out what was changed there and below; may be given several times",
 };
 
-/** Throws UsageError. */
+/** The paths given with the option. Throws UsageError for an invalid one. */
 export function readDiscarded(input: Input): string[] {
   return input.values(DISCARD.name).map((path) => checkInnerPath("discarded path", path));
 }
 
-/** Prints NAME@VERSION, or with --json an object; a note where nothing was published, unless `silent`. */
+/** Prints NAME@VERSION, or with --json an object. Notes that nothing was published, unless `silent`. */
 export function tellPublished(context: Context, input: Input, made: Published, silent = false): void {
   const { name, version, unchanged } = made;
   const ref = formatBaseRef(made);

@@ -1,4 +1,4 @@
-/** Listings: columns for people, JSON for programs. */
+/** Prints listings: columns for people, JSON for programs. */
 
 import type { Context, Input, Option } from "./command.ts";
 import { terminalWidth } from "./output.ts";
@@ -11,7 +11,7 @@ export interface Column<Row> {
   readonly right?: boolean;
 }
 
-/** Prints rows as a table with a heading, or with --json as an array of the rows themselves. */
+/** Prints rows as a table with a heading, or with --json as an array of the rows. */
 export function printRows<Row>(
   context: Context,
   input: Input,
@@ -38,10 +38,10 @@ export function printRows<Row>(
   }
 }
 
-/** No column becomes narrower than this. */
+/** The least width of a column that is narrowed. */
 const NARROWEST = 8;
 
-/** Widths of columns, two spaces apart, for a line of `most` characters: the widest become narrower first. */
+/** Fits columns, two spaces apart, into a line of `most` characters; narrows the widest first. */
 function fitColumns(widths: readonly number[], most: number): number[] {
   const fitted = [...widths];
   const total = () => fitted.reduce((sum, width) => sum + width, 0) + 2 * (fitted.length - 1);
@@ -53,14 +53,14 @@ function fitColumns(widths: readonly number[], most: number): number[] {
   return fitted;
 }
 
-/** A text of any origin for a cell: one line, at most `length` characters. */
+/** Makes untrusted text fit a cell: one line, at most `length` characters. */
 export function shorten(text: string, length = 48): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is replaced
   const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
-/** `12.3 MiB` */
+/** Formats a size: `12.3 MiB`. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;

@@ -1,13 +1,13 @@
-/** What a user without root mounts lives in a namespace. */
+/** Mounts of a user without root, which live only as long as their namespace. */
 import { VeneerError } from "../../errors.ts";
 
-/** Variable of the environment inside a namespace that veneer made: what ends it. */
+/** The environment variable that tells, inside a namespace that veneer created, which kind it is. */
 export const NAMESPACE_MARK = "VENEER_USER_NAMESPACE";
 
-/** `command`: one command of veneer's; `shell`: what `veneer unshare` runs. */
+/** What the namespace is for, and ends with: `command`: one command of veneer; `shell`: what `veneer unshare` runs. */
 export type NamespaceKind = "command" | "shell";
 
-/** Refuses what would be gone at once: a mount in a namespace that ends with this very command. */
+/** Refuses a mount in a namespace that ends with this command, since the mount would be gone at once. */
 export function refuseTransientMount(what: string, env: NodeJS.ProcessEnv): void {
   if (env[NAMESPACE_MARK] !== "command") return;
   throw new VeneerError(

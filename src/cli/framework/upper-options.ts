@@ -1,4 +1,4 @@
-/** What a fresh upper shall be, as options of `create`, `setup lxc` and others. */
+/** The options of `create`, `setup lxc` and others that describe a fresh upper. */
 import type { RequestOptions } from "../../request/root-request.ts";
 import { checkInnerPath, parseSize } from "../../text/names.ts";
 import type { Input, Option } from "./command.ts";
@@ -13,7 +13,7 @@ export const UPPER_OPTIONS: readonly Option[] = [
   { name: "--tmpfs", value: "SIZE", help: "keep the writes in memory, anew at each start: 64m, 2g" },
 ];
 
-/** Throws UsageError. */
+/** Reads these options; `tmpfs` in bytes. Throws UsageError for an invalid value. */
 export function readUpperOptions(input: Input): Pick<RequestOptions, "opaque" | "mask" | "tmpfs"> {
   const options: RequestOptions = {};
   if (input.has("--opaque")) {

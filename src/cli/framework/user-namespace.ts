@@ -1,4 +1,4 @@
-/** Runs a command of a user without root again inside a user namespace and a mount namespace of its own. */
+/** Runs a command of a user without root again, in its own user and mount namespaces. */
 import { type ChildProcess, execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
@@ -12,13 +12,14 @@ import { quote } from "../../text/quote.ts";
 import { mapArguments } from "../../userns/subordinate-ids.ts";
 import { NAMESPACE_MARK, type NamespaceKind } from "./transient-mount.ts";
 
-/** Told by the child that it is in its namespaces; it goes on when it is told so. */
+/** The child reports that it is in its namespaces, and continues when it is told to. */
 const WAIT = `echo ready >&3 && read -r go <&3 && [ "$go" = go ] || exit 1
 exec 2>&4 4>&- 3>&- "$@"`;
 
 /**
- * Runs a program inside, as root there, with all ids that belong to the user; returns its exit status. With `join` the
- * user namespace is that of this process. Throws when the kernel gives no namespace.
+ * Runs a program in a user namespace, as root there, with all ids that belong to the user; returns its exit status.
+ * With `join` it enters the user namespace of this process instead of a new one. Throws when the kernel denies the
+ * namespace.
  */
 export async function runInside(
   file: string,
@@ -28,7 +29,7 @@ export async function runInside(
   join?: number,
 ): Promise<number> {
   const unshare = requireProgram("unshare");
-  // a signal that kills this process, which only waits, is meant for the command
+  // this process only waits: a signal that kills it is meant for the command, so the command dies with it
   const tied = findProgram("setpriv") === undefined ? [] : withDeathSignal("KILL", []).flat();
   const own = ["--mount", "--propagation", "slave", "--", ...tied, "/bin/sh", "-c", WAIT, "sh"];
   const [enter, ...words] =
@@ -64,7 +65,7 @@ export async function runInside(
       }
     });
   };
-  // descriptor 2 is where unshare complains; the program gets the caller's stderr, as 4
+  // descriptor 2 collects the errors of unshare; the program gets the caller's stderr from descriptor 4
   const status = await runForeground(
     enter as string,
     [...words, file, ...args],
@@ -83,7 +84,7 @@ export async function runInside(
   );
 }
 
-/** user_namespaces(7): newuidmap(1) for the subordinate ids; without it or them, the user's own id alone. */
+/** Maps subordinate ids with newuidmap(1); without them or it, only the user's own id (user_namespaces(7)). */
 function mapIds(pid: number): void {
   const uid = process.getuid?.() as number;
   const gid = process.getgid?.() as number;

@@ -1,4 +1,4 @@
-/** All verbs, by name in the order of help. A verb's file is read when the verb is called. */
+/** All commands by name, in the order of help. The file of a command is only loaded when the command is called. */
 import type { Command } from "./command.ts";
 
 type Loader = () => Promise<{ command: Command }>;
@@ -95,18 +95,18 @@ export function verbNames(): string[] {
   return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
 }
 
-/** Whether it is the first word of verbs, as `base` is, and none by itself. */
+/** Whether the word begins other commands, as `base` does. */
 export function isGroup(word: string): boolean {
   return verbNames().some((name) => name.startsWith(`${word} `));
 }
 
-/** The descriptions of all commands, in the order of help. */
+/** Loads the descriptions of all commands, in the order of help. */
 export async function loadCommands(): Promise<Command[]> {
   const loaded = await Promise.all(GROUPS.flatMap(({ verbs }) => Object.values(verbs).map((load) => load())));
   return loaded.map(({ command }) => command);
 }
 
-/** Called by veneer itself: in no help. */
+/** Commands that only veneer itself calls; help does not list them. */
 const INTERNAL: Readonly<Record<string, Loader>> = {
   "internal complete": () => import("../internal/complete.ts"),
   "internal doctor": () => import("../internal/doctor.ts"),
@@ -116,7 +116,7 @@ const INTERNAL: Readonly<Record<string, Loader>> = {
   "internal enter-session": () => import("../internal/enter-session.ts"),
 };
 
-/** Names of the verbs that veneer itself calls. */
+/** The names of the commands that only veneer itself calls. */
 export const INTERNAL_VERBS: readonly string[] = Object.keys(INTERNAL);
 
 export function findVerb(name: string): Loader | undefined {

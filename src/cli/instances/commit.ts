@@ -70,7 +70,7 @@ changes of that moment are committed; ID may then also be a container that has n
     const base = checkName("base", name);
     const instance = checkName("instance", id);
     const made = await (async () => {
-      // held until it is published, and no longer: a cutover holds it anew
+      // the lock ends once the version is published, because a cutover takes it again
       using source =
         limit === undefined ? holdUnused(store, instance) : holdRunning(settings, instance, limit);
       const published = await commitInstance(store, source, base, progress, options);

@@ -4,13 +4,13 @@ import { formatBaseRef } from "../../text/names.ts";
 import { quote } from "../../text/quote.ts";
 import type { Context } from "../framework/command.ts";
 
-/** Says which generation an instance is on now. */
+/** Prints a note with the current generation of an instance. */
 export function noteGeneration(context: Context, id: string, instance: Instance): void {
   const ref = formatBaseRef({ name: instance.base, version: instance.version });
   context.note(`veneer: instance ${id} is on ${ref}, generation ${instance.generation}`);
 }
 
-/** Throws UsageError. */
+/** Parses the number of a generation; undefined when none is given. Throws UsageError. */
 export function parseGeneration(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);

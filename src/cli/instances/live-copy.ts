@@ -1,4 +1,4 @@
-/** Options of verbs that copy what runs, and what they say of it. */
+/** The options and messages of commands that copy running containers. */
 import { UsageError } from "../../errors.ts";
 import type { CopySource } from "../../instances/clone.ts";
 import { PAUSE_LIMIT } from "../../live/pause.ts";
@@ -11,7 +11,7 @@ export const LIVE_OPTIONS: readonly Option[] = [
   PAUSE_OPTION,
 ];
 
-/** Milliseconds; undefined without --live. Throws UsageError. */
+/** The longest pause in milliseconds; undefined without --live. Throws UsageError. */
 export function liveLimit(input: Input): number | undefined {
   const limit = pauseLimitOf(input);
   if (input.has("--live")) return limit ?? PAUSE_LIMIT;
@@ -19,7 +19,7 @@ export function liveLimit(input: Input): number | undefined {
   throw new UsageError("--pause-limit is for --live", "give both, or neither");
 }
 
-/** Says for how long what was copied stood still. */
+/** Prints a note that says how long the copied container was paused. */
 export function noteCopied(context: Context, source: CopySource | RunningSource): void {
   const report = "report" in source ? source.report() : undefined;
   if (!report) return;

@@ -6,7 +6,7 @@ import type { LiveReport } from "../../live/switch-root.ts";
 import { printablePath } from "../../text/file-names.ts";
 import type { Context } from "../framework/command.ts";
 
-/** Says what a live rebase or fallback did to a container. */
+/** Prints notes on what a live rebase or fallback did to a container. */
 export function noteLive(
   context: Context,
   id: string,
@@ -22,7 +22,7 @@ export function noteLive(
   context.note(`veneer: ${id} was paused for ${pause.toFixed(1)} ms`);
 }
 
-/** Says what a live rebase would meet, and what it could not keep. */
+/** Prints notes on what would block a live rebase, and on what it could not preserve. */
 export function noteOutlook(context: Context, { blockers, stale, stays }: LiveOutlook): void {
   for (const blocker of blockers) context.note(`veneer: in the way: ${printablePath(blockerLine(blocker))}`);
   noteLeft(context, { stale, stays });
@@ -36,12 +36,12 @@ function noteLeft(
   for (const line of staleSummary(stale)) context.note(`veneer: needs a restart: ${line}`);
 }
 
-/** What is not kept when the changes of a container stay in their old upper. */
+/** Says what is not preserved when the changes of a container stay in their old upper. */
 export function staysLine(why: string): string {
   return `until it is restarted, its own hard links are separated when they are written, and its own directories cannot be renamed: ${printablePath(why)}`;
 }
 
-/** A line for each process: `process 12, nginx: worker: /usr/sbin/nginx (program), 14 libraries, /var/log/x`. */
+/** One line per process: `process 12, nginx: worker: /usr/sbin/nginx (program), 14 libraries, /var/log/x`. */
 export function staleSummary(stale: readonly StaleUse[]): string[] {
   const processes = new Map<number, StaleUse[]>();
   for (const use of stale) processes.set(use.pid, [...(processes.get(use.pid) ?? []), use]);

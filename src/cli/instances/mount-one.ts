@@ -1,4 +1,4 @@
-/** The verb as the small program has it: one instance. */
+/** `mount` as the small program has it: one instance. */
 import { UsageError } from "../../errors.ts";
 import { type MountOptions, mountInstance } from "../../instances/mount.ts";
 import { mergeOptions } from "../../request/root-request.ts";

@@ -1,4 +1,4 @@
-/** The verb as the large program has it: all that is to be mounted, shares with users included. */
+/** `mount` as the large program has it: also mounts everything with --all, including shares with users. */
 import { formatError, UsageError } from "../../errors.ts";
 import { mountAll } from "../../instances/mount.ts";
 import { mountCommand } from "../../instances/mount-command.ts";

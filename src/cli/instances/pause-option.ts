@@ -1,4 +1,4 @@
-/** The longest pause of a container: an option of the verbs that move running containers. */
+/** The option for the longest pause of a container, for commands that move running containers. */
 import { UsageError } from "../../errors.ts";
 import { PAUSE_LIMIT } from "../../live/pause.ts";
 import { quote } from "../../text/quote.ts";
@@ -10,7 +10,7 @@ export const PAUSE_OPTION = {
   help: `longest pause of a container (default ${PAUSE_LIMIT}): what takes longer is refused or reverted`,
 } as const;
 
-/** Undefined where the option is not given. */
+/** The longest pause in milliseconds; undefined when the option is not given. Throws UsageError. */
 export function pauseLimitOf(input: Input): number | undefined {
   const text = input.value(PAUSE_OPTION.name);
   if (text === undefined) return undefined;

@@ -118,7 +118,7 @@ function readOptions(context: Context, input: Input): RolloutOptions {
   };
 }
 
-/** Throws UsageError. */
+/** The value of an option that takes a number; undefined when it is not given. Throws UsageError. */
 function count(input: Input, name: string): number | undefined {
   const text = input.value(name);
   if (text === undefined) return undefined;
@@ -126,12 +126,12 @@ function count(input: Input, name: string): number | undefined {
   throw new UsageError(`${name} ${quote(text)} is not a number of 1 or more`);
 }
 
-/** A dry run in which every member could be looked at. */
+/** Whether this was a dry run that could examine every member. */
 function isPlanned({ outcome, rows }: RolloutResult): boolean {
   return outcome === "planned" && rows.every(({ state }) => state !== "failed");
 }
 
-/** All was taken back, as it was asked for. */
+/** Whether every member went back, as requested. */
 function isBack({ outcome, rows }: RolloutResult, { back }: RolloutOptions): boolean {
   return back && outcome === "back" && rows.every(({ state }) => state !== "stuck");
 }
@@ -196,7 +196,7 @@ function printTable(context: Context, input: Input, rows: readonly Row[]): void 
   }
 }
 
-/** What the version has of other packages than those that the members came from. */
+/** Prints how the packages of the version differ from those of the versions that the members came from. */
 function printPackages(context: Context, { to, rows }: RolloutResult): void {
   const { store } = context.settings;
   for (const from of new Set(rows.map((row) => row.from))) {

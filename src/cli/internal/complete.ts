@@ -13,8 +13,8 @@ import { GLOBAL_OPTIONS } from "../framework/global-options.ts";
 import { loadCommands } from "../framework/verbs.ts";
 
 /**
- * Prints what can stand at the end of the command line, for the scripts of `completion`: a first line `words`,
- * `files` or `directories`, then for words one line each, with a tab and a description.
+ * Prints completions of a command line for the scripts of `completion`. The first line is `words`, `files` or
+ * `directories`; after `words` each line is a word, a tab and a description.
  */
 export const command: Command = {
   name: "internal complete",
@@ -31,7 +31,7 @@ export const command: Command = {
   },
 };
 
-/** --root among the words before the command. */
+/** The value of --root among the words before the command. */
 function storeOption(words: readonly string[]): { root?: string } {
   const globals = words.slice(0, countGlobals(words, GLOBAL_OPTIONS));
   const index = globals.findIndex((word) => word === "--root" || word.startsWith("--root="));
@@ -66,7 +66,7 @@ function lines(answer: Wanted, store: Store): string[] {
 
 const ENGINES = ["lxc", "podman", "docker", "containerd", "crio"];
 
-/** What fits; nothing when the store cannot be read, as by a user who is not root. */
+/** The candidates that fit; none when the store cannot be read, for example by a user without root. */
 function known(list: () => Candidate[], answer: { prefix: string; begun: string }): readonly Candidate[] {
   try {
     const candidates = list().map(({ value, help }) => ({
@@ -80,7 +80,7 @@ function known(list: () => Candidate[], answer: { prefix: string; begun: string 
   }
 }
 
-/** Names, and behind an @ the versions of one. */
+/** The names of bases; after an @, the versions of the base before it. */
 function bases(store: Store, begun: string): Candidate[] {
   const at = begun.indexOf("@");
   if (at < 0) return namesOfBases(store).map((value) => ({ value }));

@@ -2,7 +2,7 @@ import { kernelChecks } from "../../doctor/kernel.ts";
 import { storeChecks } from "../../doctor/store.ts";
 import type { Command } from "../framework/command.ts";
 
-/** The checks that need privilege, for `doctor` of a user without root: this runs in its user namespace. */
+/** The checks that need privileges. `doctor` of a user without root runs them in a user namespace. */
 export const command: Command = {
   name: "internal doctor",
   summary: "Check the kernel and the store from inside a user namespace",

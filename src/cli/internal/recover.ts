@@ -3,10 +3,12 @@ import { listIntents } from "../../live/journal.ts";
 import { recoverAll, recoveredLine } from "../../live/recover.ts";
 import type { Command } from "../framework/command.ts";
 
-/** Milliseconds for a process that was killed to be gone with all that it held. */
+/** How long a killed process may take to exit and release its locks, in milliseconds. */
 const GONE_WITHIN = 1000;
 
-/** Called by the guard of a live rebase (live/watchdog.ts), and before a command that finds a killed one. */
+/**
+ * Called by the guard of a live rebase (live/watchdog.ts), and by a command that finds a killed rebase when it starts.
+ */
 export const command: Command = {
   name: "internal recover",
   summary: "Finish or revert live rebases that were killed",

@@ -1,7 +1,7 @@
 import { listingFile, readLines, sumFiles } from "../../layers/sums.ts";
 import type { Command } from "../framework/command.ts";
 
-/** Lines written at once, and bytes of a file after which its line is written at once: for progress. */
+/** Lines are written in groups of CHUNK; after a file of LARGE bytes or more at once, so that progress is visible. */
 const CHUNK = 100;
 const LARGE = 2 ** 20;
 

@@ -32,7 +32,7 @@ Kernel features are tried on mounts that nobody sees. The exit status is 0 if ev
   },
 };
 
-/** Outside of the user namespace what it takes to make one, and inside what root looks at. */
+/** Checks outside of a user namespace what is needed to create one, and inside everything that root checks. */
 async function checksOfUser({ settings, defaultRun, env }: Context): Promise<Check[]> {
   const { userChecks } = await import("../../doctor/user.ts");
   const { root, run } = settings.store;

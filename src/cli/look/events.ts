@@ -46,18 +46,18 @@ function journalCommand(since: number | undefined, follow: boolean): [string, st
   return ["journalctl", ["-q", "-t", "veneer", "-o", "cat", ...from, ...(follow ? ["-f", "-n", "all"] : [])]];
 }
 
-/** tail(1) finds a file again that logrotate has put another in place of, and waits for one that is not there yet. */
+/** tail -F follows the log when logrotate replaces it, and waits for a log that does not exist yet (tail(1)). */
 function fileCommand(log: string, follow: boolean): [string, string[]] {
   return follow ? ["tail", ["-n", "+1", "-q", "-F", "--", log]] : ["cat", ["--", log]];
 }
 
-/** A line without a time is kept. */
+/** The time of a line in milliseconds since 1970; infinity for a line without a time, so that it is kept. */
 function timeOf(line: string): number {
   const text = /^(?:\{"time":")?([0-9-]{10}T[0-9:.]+Z)/.exec(line)?.[1];
   return text === undefined ? Number.POSITIVE_INFINITY : Date.parse(text);
 }
 
-/** Milliseconds since 1970. */
+/** The value of --since in milliseconds since 1970; undefined when it is not given. Throws UsageError. */
 function readSince(input: Input): number | undefined {
   const text = input.value("--since");
   if (text === undefined) return undefined;

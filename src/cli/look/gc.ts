@@ -30,7 +30,7 @@ next time. The exit status is 1 if something could not be inspected or freed; th
   async run(context, input) {
     const { store } = context.settings;
     if (!lstatMaybe(store.root)) {
-      // a mistyped --root shall not become a store
+      // do not create a store at a mistyped --root
       context.note(`veneer: gc: no store at ${store.root}`);
       report(context, input, [], []);
       return 0;
@@ -69,7 +69,7 @@ function report(context: Context, input: Input, freed: readonly Freed[], problem
   for (const problem of problems) context.note(`veneer: gc: ${problem}`);
 }
 
-/** `freed 3 ephemeral uppers, 12.3 MiB` */
+/** Lines for people: `freed 3 ephemeral uppers, 12.3 MiB`. */
 function summary(freed: readonly Freed[], dryRun: boolean): string[] {
   const verb = dryRun ? "would free" : "freed";
   if (freed.length === 0) return [`${verb} nothing`];

@@ -30,7 +30,7 @@ a running container without a named instance, or the beginning of either name.`,
 const inspect = (store: Store, id: string) =>
   (isName(id) ? inspectInstance(store, id) : undefined) ?? inspectContainer(store, id);
 
-/** Of instances and of what runs. */
+/** The names of instances, and those of running containers without one. */
 function names(store: Store, begun: string): string[] {
   const running = listRunning(store, () => {}).filter(({ record }) => record.instance === undefined);
   return [...listInstances(store), ...runningNames(running, begun)];
@@ -44,10 +44,10 @@ function isName(id: string): boolean {
   }
 }
 
-/** A path of an engine's may hold what looks like another line. */
+/** Escapes line breaks: a path from an engine could otherwise imitate another line. */
 const oneLine = (item: unknown) => String(item).replaceAll("\n", "\\n");
 
-/** `key: value`, indented below what it belongs to. */
+/** Formats a value as lines `key: value`, nested by indentation. */
 function* lines(value: object, indent: string): Generator<string> {
   for (const [key, item] of Object.entries(value)) {
     const label = `${indent}${Array.isArray(value) ? "-" : `${key}:`}`;

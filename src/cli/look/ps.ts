@@ -26,7 +26,7 @@ current one. With --all it also lists files that are the same in both, which kee
   ],
   run(context, input): number | undefined {
     const [wanted] = input.operands;
-    // one damaged record hides no other
+    // report a damaged record and list the others
     const report = (error: unknown) => context.note(`veneer: ${formatError(error)}`);
     const all = listRunning(context.settings.store, report);
     const running = wanted === undefined ? all : named(all, wanted);
@@ -62,13 +62,13 @@ current one. With --all it also lists files that are the same in both, which kee
   },
 };
 
-/** What runs by that name, or by the only one that begins so. */
+/** What runs under that name, or under the only name that begins with it. */
 function named(running: readonly Running[], wanted: string): readonly Running[] {
   const name = byPrefix(runningNames(running, wanted), wanted);
   return running.filter(({ record }) => record.instance === name || record.container === name);
 }
 
-/** Returns the exit status. A container that keeps whoever looks at it waiting is named, and the others are listed. */
+/** Returns the exit status. Reports a container that does not let itself be examined in time, and lists the others. */
 function printStale(context: Context, input: Input, running: readonly Running[]): number {
   let status = 0;
   const rows = running.flatMap(({ record, pid }) => {

@@ -1,4 +1,4 @@
-/** Scripts that the build embeds as text. */
+/** Completion scripts, which the build embeds as text. */
 declare module "*.bash" {
   const text: string;
   export default text;
