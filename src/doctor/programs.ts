@@ -36,6 +36,7 @@ const PROGRAMS = [
 /** How long a program may take to print its version, in milliseconds. */
 const PATIENCE = 10_000;
 
+/** Checks which engines are installed, and what works with their versions. */
 export function engineChecks(config: Config, path: string | undefined, hybrid: boolean): Check[] {
   const mayTrace = readText("/proc/sys/kernel/yama/ptrace_scope")?.trim() !== "3";
   const checks = ENGINES.map(([name, program, packageName]) =>
@@ -85,6 +86,7 @@ export function programChecks(): Check[] {
   );
 }
 
+/** Checks the program and its links in the same directory. */
 export function installationChecks(): Check[] {
   const directory = dirname(programPath());
   return [

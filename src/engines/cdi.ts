@@ -30,6 +30,7 @@ function isDeviceName(base: string): boolean {
   return /[a-z0-9]$/.test(base);
 }
 
+/** The bases whose names are not valid for a CDI device. */
 export function namesWithoutDevice(store: Store): string[] {
   return listBases(store).filter((base) => !isDeviceName(base));
 }

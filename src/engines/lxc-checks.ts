@@ -6,6 +6,7 @@ import { displayName, isPlainName } from "../text/names.ts";
 import { quote } from "../text/quote.ts";
 import { containerConfig, type LxcContainer } from "./lxc-container.ts";
 
+/** Throws when the configuration would not work with a base. `replaces`: see lxcContainer in lxc.ts. */
 export function refuseUnfit(
   container: LxcContainer,
   lines: readonly { key: string; value: string; file: string }[],
@@ -36,7 +37,7 @@ export function refuseUnfit(
     );
   }
   if (isPlainName(container.name) || last("hook.version")?.value === "1") return;
-  // hooks in included files come with LXC's packages and take the root from the environment
+  // hooks in included files come with LXC's packages; they read the environment, so they work with version 1 too
   const own = containerConfig(container);
   const other = lines.find(({ key, value, file }) => file === own && isForeignHook(key, value));
   if (!other) return;
@@ -46,6 +47,7 @@ export function refuseUnfit(
   );
 }
 
+/** Throws when LXC cannot mount the root of this container itself, without hooks. */
 export function refuseHooklessUnfit(
   container: LxcContainer,
   lines: readonly { key: string; value: string }[],

@@ -37,6 +37,7 @@ export function lxcRootOf(container: LxcContainer): string | undefined {
   return readAllLines(path).findLast(({ key }) => key === "rootfs.path")?.value;
 }
 
+/** The shell command that starts the container. */
 export function startLine({ name, path }: LxcContainer): string {
   return `lxc-start${path === "/var/lib/lxc" ? "" : ` -P ${shellWord(path)}`} -n ${shellWord(name)}`;
 }

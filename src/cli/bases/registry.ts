@@ -12,6 +12,7 @@ export const TLS_VERIFY: Option = {
   complete: ["true", "false"],
 };
 
+/** Reads the options for a registry. Throws UsageError for an invalid --tls-verify. */
 export function registryOptions(context: Context, input: Input): RegistryOptions {
   const value = input.value(TLS_VERIFY.name) ?? "true";
   if (value !== "true" && value !== "false") {

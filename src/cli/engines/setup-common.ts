@@ -60,6 +60,7 @@ export function engineOf(context: Context, input: Input): EngineSetup {
   throw new UsageError(`unknown engine ${quote(word)}`, hint);
 }
 
+/** Where the files of an engine go. Throws UsageError for an engine that only root can set up, and an invalid --etc. */
 export function setupRequest(context: Context, input: Input): SetupRequest {
   const { user, env } = context;
   if (user !== undefined && input.operands[0] !== "podman") {

@@ -20,6 +20,7 @@ import { hookGlobals, setupRequest } from "./setup-common.ts";
 
 export const isLxdKind = isKind;
 
+/** Carries out `setup` for a profile. Throws UsageError for options that do not apply to one. */
 export async function setupLxd(context: Context, input: Input): Promise<void> {
   const profile = profileOf(input, "setup");
   const { store } = context.settings;
@@ -61,6 +62,7 @@ export async function setupLxd(context: Context, input: Input): Promise<void> {
   );
 }
 
+/** Carries out `unsetup` for a profile. */
 export async function unsetupLxd(context: Context, input: Input): Promise<void> {
   const profile = profileOf(input, "unsetup");
   const { store } = context.settings;

@@ -148,6 +148,7 @@ function options(current: string, known: readonly (Option | Described)[]): Wante
   return fitting(candidates, current);
 }
 
+/** Keeps the candidates that begin with `begun`. */
 export function fitting(candidates: readonly Candidate[], begun: string): Wanted {
   return { kind: "words", candidates: candidates.filter(({ value }) => value.startsWith(begun)) };
 }

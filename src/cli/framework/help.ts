@@ -31,6 +31,7 @@ function fill(words: readonly string[]): string {
   return lines.join("\n");
 }
 
+/** The help text of one command. */
 export function commandHelp(command: Command): string {
   const options = [...command.options, HELP].map(({ name, short, value, help }): [string, string] => [
     `${short === undefined ? "" : `${short}, `}${name}${value === undefined ? "" : ` ${value}`}`,
@@ -51,6 +52,7 @@ export async function groupHelp(group: string): Promise<string> {
   return [...lines, "", `'veneer ${group} VERB --help' tells more of each.`].join("\n");
 }
 
+/** The help text of the program: all commands, and the options before the command. */
 export async function generalHelp(version: string): Promise<string> {
   const lines = [
     `veneer ${version}: container root filesystems as OverlayFS over a shared, versioned, read-only base`,

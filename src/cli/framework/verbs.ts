@@ -91,6 +91,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
     },
   ];
 
+/** The names of all commands that help lists, in its order. */
 export function verbNames(): string[] {
   return GROUPS.flatMap(({ verbs }) => Object.keys(verbs));
 }
@@ -119,6 +120,7 @@ const INTERNAL: Readonly<Record<string, Loader>> = {
 /** The names of the commands that only veneer itself calls. */
 export const INTERNAL_VERBS: readonly string[] = Object.keys(INTERNAL);
 
+/** Returns the loader of a command, internal ones included; undefined when there is no such command. */
 export function findVerb(name: string): Loader | undefined {
   for (const verbs of [...GROUPS.map((group) => group.verbs), INTERNAL]) {
     if (Object.hasOwn(verbs, name)) return verbs[name];
