@@ -1,4 +1,4 @@
-/** What differs between two listings of a tree. Pure. */
+/** Compares two listings of a tree. Pure. */
 
 export interface Difference {
   /** escaped as in the listing */
@@ -7,7 +7,7 @@ export interface Difference {
   readonly what: readonly string[];
 }
 
-/** Lines are `PATH KEY=VALUE…`; each path occurs once. In the order of `before`, then what is new. */
+/** Compares lines `PATH KEY=VALUE…` with unique paths. Returns differences in the order of `before`, then new paths. */
 export function compareListings(before: readonly string[], after: readonly string[]): Difference[] {
   const now = new Map(after.map((line) => [pathOf(line), line]));
   const differences: Difference[] = [];
@@ -22,7 +22,7 @@ export function compareListings(before: readonly string[], after: readonly strin
   return differences;
 }
 
-/** Lines are `HEX PATH`. A file without a sum in `after` is left out: the listing knows it is missing. */
+/** Compares lines `HEX PATH`. Ignores files without a sum in `after`, which the listing reports as missing. */
 export function compareSums(before: readonly string[], after: readonly string[]): Difference[] {
   const now = new Map(after.map((line) => [line.slice(65), line.slice(0, 64)]));
   return before.flatMap((line) => {

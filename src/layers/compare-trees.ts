@@ -1,4 +1,4 @@
-/** What makes one tree another: read side by side, by descriptor, following no symbolic link. */
+/** Compares two trees side by side, by descriptor, without following symbolic links. */
 import { VeneerError } from "../errors.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
@@ -9,30 +9,31 @@ import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { ATTEMPTS } from "../trees/copy-tree.ts";
 
-/** Paths relative to the roots. What is below a removed directory is not named, what is below an added one is. */
+/** Paths are relative to the roots. Contents of added directories are listed, those of removed directories are not. */
 export interface TreeDifference {
   readonly added: readonly string[];
-  /** of another type, content, mode, owner, link, device or extended attribute; directories too */
+  /** with a different type, content, mode, owner, link target, device or extended attribute; directories too */
   readonly changed: readonly string[];
-  /** the same but for the time of its last change */
+  /** different only in modification time */
   readonly touched: readonly string[];
   readonly removed: readonly string[];
-  /** added or changed directories with something else in their place before */
+  /** added or changed directories that replace an entry of another type */
   readonly replaced: readonly string[];
-  /** of all regular files of the tree after, and of those that were added, changed or touched */
+  /** of all regular files in the new tree, and of those that were added, changed or touched */
   readonly bytes: { readonly all: number; readonly different: number };
 }
 
 export interface CompareOptions {
-  /** paths of the tree after that count as missing */
+  /** paths of the new tree to treat as missing */
   readonly without?: ReadonlySet<string>;
-  /** stop when more than this share of the bytes read so far is different, once `least` bytes were read */
+  /** stop when the share of different bytes exceeds `share` after at least `least` bytes */
   readonly most?: { readonly share: number; readonly least: number };
 }
 
 /**
- * Compares `after` with `before`, each a directory; what is mounted below `after` counts as an empty directory.
- * Names of one file (hard links) are different together. Undefined where {@link CompareOptions.most} is exceeded.
+ * Compares the directory `after` with the directory `before`. Treats a mount point below `after` as an empty directory.
+ * When one hard link of a file differs, all do. Returns undefined when {@link CompareOptions.most} is exceeded. Throws
+ * SysError, TOO_DEEP, and BUSY when an entry is replaced again and again.
  */
 export function compareTrees(
   before: Fd,
@@ -51,7 +52,7 @@ class Comparison {
   readonly #replaced: string[] = [];
   #all = 0;
   #different = 0;
-  /** names that are the same, of files with several names, and the files that are different under one of theirs */
+  /** by inode: the equal names of files with several names, and whether the file differs under another name */
   readonly #linked = new Map<bigint, { paths: string[]; size: number; different: boolean }>();
 
   constructor(
@@ -59,7 +60,7 @@ class Comparison {
     readonly options: CompareOptions,
   ) {}
 
-  /** Returns false to end it all. */
+  /** Compares a directory; returns false to stop the whole comparison. */
   directory(before: number | undefined, after: number, prefix: string, depth: number): boolean {
     if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
     if (prefix === "") this.#compareRoots(before as number, after);
@@ -154,13 +155,13 @@ class Comparison {
   }
 }
 
-/** Most archives keep whole seconds. */
+/** Ignores nanoseconds when one side has none, because most archives store whole seconds. */
 function sameTime(a: Stat, b: Stat): boolean {
   const [one, two] = [a.mtime.nanoseconds, b.mtime.nanoseconds];
   return a.mtime.seconds === b.mtime.seconds && (one === two || one === 0 || two === 0);
 }
 
-/** Whether the trees show the same, times aside. */
+/** Whether the trees are equal except for times. */
 export function isSame({ added, changed, removed }: TreeDifference): boolean {
   return added.length + changed.length + removed.length === 0;
 }

@@ -1,4 +1,4 @@
-/** The layer that makes a version show another tree: what differs, and whiteouts for what is gone. */
+/** Difference layers: they make a version show another tree, with changed entries and whiteouts for removed ones. */
 
 import { makeWhiteout, markOpaque } from "../overlay/marks.ts";
 import { mountOverlay } from "../overlay/mount.ts";
@@ -12,16 +12,16 @@ import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/fla
 import { fstat, isType, listFd, lstatMaybe, setTime } from "../sys/stat.ts";
 import { compareTrees, type TreeDifference } from "./compare-trees.ts";
 
-/** More than this share of a tree's bytes different: a layer of its own with all of it is better than one above the old. */
+/** The largest share of different bytes; above it a layer with the whole tree is better than a difference. */
 const MOST_DIFFERENT = 0.5;
-/** Bytes read before that is judged by a part. */
+/** Bytes to read before that share is judged on a part of the tree. */
 const LEAST = 64 * 2 ** 20;
-/** What the layers below may take on disk for each byte of the tree: beyond, too much of them is hidden. */
+/** The disk space of the layers below per byte of the tree; above it they contain too much hidden data. */
 const MOST_BELOW = 2;
 
 /**
- * What makes the tree `after` another than the version shows; undefined where a layer of what differs would not pay:
- * too much does, or the version is in place. `without`: paths of `after` that are left out.
+ * Compares the tree `after` with a version. Returns undefined when a difference layer does not pay, because too much
+ * differs or the version is in place. `without`: paths of `after` to leave out.
  */
 export function differenceFrom(
   store: Store,
@@ -40,19 +40,19 @@ export function differenceFrom(
   const most = { share: MOST_DIFFERENT, least: LEAST };
   const found = compareTrees(before, tree, { without, most });
   const below = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
-  // a small tree's directories take more than its files
+  // in small trees the directories take more space than the files
   if (found && below > LEAST && below > MOST_BELOW * (found.bytes.all + LEAST)) return undefined;
   return found;
 }
 
-/** What layers (top first) show together, to be read: an overlay that is mounted nowhere. */
+/** Opens the merged view of layers (top first) for reading, as a detached overlay. */
 export function openMerged(layers: readonly Fd[]): Fd {
   using merged =
     layers.length > 1 ? mountOverlay({ layers, source: "veneer:compare", volatile: false }) : undefined;
   return openat((merged ?? (layers[0] as Fd)).number, ".", O_RDONLY | O_DIRECTORY);
 }
 
-/** All that the layer holds of the tree after, a directory before what is in it, the root (`.`) first. */
+/** All paths of the new tree in the layer, each directory before its contents, the root (`.`) first. */
 export function pathsOfDelta({ added, changed, touched, removed }: TreeDifference): string[] {
   const paths = new Set(["."]);
   const addParents = (path: string) => {
@@ -68,7 +68,7 @@ export function pathsOfDelta({ added, changed, touched, removed }: TreeDifferenc
   return [...paths].sort();
 }
 
-/** Marks in a layer what is gone from the version below. Times of directories stay. */
+/** Adds whiteouts and opaque marks to a layer for removed entries. Keeps the times of directories. */
 export function markRemoved(tree: string, { removed, replaced }: TreeDifference): void {
   using root = openDirectory(tree);
   for (const path of replaced) markOpaque(`${root.path}/${path}`);
@@ -80,7 +80,7 @@ export function markRemoved(tree: string, { removed, replaced }: TreeDifference)
   }
 }
 
-/** Removes from a whole tree all that a layer of the difference does not hold. Times of directories stay. */
+/** Reduces a whole tree to the entries of the difference layer. Keeps the times of directories. */
 export function keepDelta(tree: string, difference: TreeDifference): void {
   const kept = new Set(pathsOfDelta(difference));
   const prune = (dir: number, prefix: string) => {

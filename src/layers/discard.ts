@@ -1,4 +1,4 @@
-/** Takes a path out of a layer that is being made, as if nothing had been changed there. */
+/** Discards the changes at a path in a layer that is being made. */
 import { removeTree } from "../store/trash.ts";
 import { isErrno } from "../sys/errno.ts";
 import { openat2, openDirectory, unlink } from "../sys/fd.ts";
@@ -6,8 +6,8 @@ import { O_DIRECTORY, O_PATH, RESOLVE_EXACT, S_IFDIR } from "../sys/flags.ts";
 import { isType, lstatMaybe } from "../sys/stat.ts";
 
 /**
- * Removes `path` (absolute, as the layer shows it) and what is below it from `tree`: what the layers below have there
- * shows again. Follows no symbolic link. Nothing there is fine.
+ * Removes `path` (absolute, inside the layer) and everything below it from `tree`, so that the layers below show there
+ * again. Does not follow symbolic links. Does nothing when the path does not exist. Throws SysError.
  */
 export function discard(tree: string, path: string): void {
   const relative = path.replace(/^\/+/, "");
@@ -21,7 +21,7 @@ export function discard(tree: string, path: string): void {
     if (isType(stat, S_IFDIR)) removeTree(name, undefined, directory.number);
     else if (stat) unlink(name, directory.number);
   } catch (error) {
-    // the session did not come by there, or has a link or a file in its place
+    // the layer has no such directory, or a symbolic link or file in its place
     if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
   }
 }

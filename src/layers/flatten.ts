@@ -1,4 +1,4 @@
-/** Many layers to one that shows the same, by hard links: directories are made anew, no file's data is copied. */
+/** Flattens layers into one that shows the same, with new directories and hard links instead of copied files. */
 import { mostLayers } from "../overlay/layer-form.ts";
 import { markOpaque } from "../overlay/marks.ts";
 import { type MergedEntry, mergeTrees } from "../overlay/merge-trees.ts";
@@ -17,16 +17,16 @@ import { copyAttributes } from "../trees/copy-attributes.ts";
 import { sealLayer } from "./seal.ts";
 
 /**
- * Layers after which a chain is flattened: each one more makes every look-up of a missing name slower. Fewer where
- * the kernel takes few in one overlay: an instance adds layers of its own.
+ * The number of layers above which a chain is flattened, because each layer slows down look-ups of missing names. On
+ * kernels with a low limit it is lower, to leave room for the layers of an instance.
  */
 const MOST = 100;
 const OWN_LAYERS = 26;
 
 /**
- * The layers that stand for `layers` under one more: these, or where they are too many one layer in the place
- * of all that are in the store. The caller holds the layers' lock until a manifest names the result. Durable
- * on return. A kill in between leaves what `gc` frees.
+ * Returns the layers to use below one more: `layers` themselves or, when they are too many, with one flattened layer in
+ * place of all those in the store. The caller holds the lock of the layers until a manifest names the result. Durable
+ * on return; `gc` removes what a kill leaves behind.
  */
 export async function shortenLayers(
   store: Store,
@@ -58,8 +58,8 @@ export async function shortenLayers(
 }
 
 /**
- * Makes `target`, which is empty, show what `trees` (top first, on the same file system) show merged;
- * `onOthers` keeps whiteouts and opaque marks for layers below. Returns what it took on disk, in bytes.
+ * Fills the empty directory `target` with the merged contents of `trees` (top first, on the same file system).
+ * `onOthers` keeps whiteouts and opaque marks, which layers below need. Returns the disk space used, in bytes.
  */
 export async function flatten(trees: readonly string[], target: string, onOthers: boolean): Promise<number> {
   const entries = mergeTrees(trees).filter((entry) => onOthers || entry.kind !== "whiteout");
@@ -82,7 +82,7 @@ export async function flatten(trees: readonly string[], target: string, onOthers
     ]);
     bytes += (lstatMaybe(path, to.number)?.blocks ?? 0) * 512;
   }
-  // innermost first: what is made in a directory changes its time
+  // innermost first, because creating entries changes the time of their directory
   for (const entry of entries.reverse()) {
     if (entry.kind !== "directory") continue;
     bytes += finish(open.fds[entry.layer] as Fd, to, entry.path, onOthers && entry.opaque);
@@ -90,7 +90,7 @@ export async function flatten(trees: readonly string[], target: string, onOthers
   return bytes + finish(open.fds[0] as Fd, to, ".", false);
 }
 
-/** Returns false where the file system gives no further link (EMLINK: ext4 has 65000, btrfs few in a directory). */
+/** Creates a hard link; returns false when it cannot (EMLINK: ext4 allows 65000, btrfs few in one directory). */
 function link(from: Fd, to: Fd, path: string): boolean {
   const result = linkat(from.number, path, to.number, path);
   if ([errno.EMLINK, errno.EXDEV, errno.EPERM].includes(-result)) return false;
@@ -98,7 +98,7 @@ function link(from: Fd, to: Fd, path: string): boolean {
   return true;
 }
 
-/** Gives a directory its attributes; returns what it takes on disk itself. */
+/** Sets the attributes of a directory; returns the disk space of the directory itself, in bytes. */
 function finish(from: Fd, to: Fd, path: string, opaque: boolean): number {
   const target = `${to.path}/${path}`;
   if (opaque) markOpaque(target);

@@ -1,6 +1,6 @@
 /**
- * The listing of a tree: one line for each entry, sorted, with all that makes it what it is but the
- * content of files. Two trees with the same listing differ at most in bytes of files of equal size and time.
+ * The listing of a tree: one sorted line for each entry, with everything except the contents of files. Two trees with
+ * the same listing can differ only in the contents of files of equal size and time.
  */
 import { openat, readlink } from "../sys/fd.ts";
 import {
@@ -18,15 +18,15 @@ import {
 import { fstat, lgetxattr, listFd, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 
 export interface Listing {
-  /** entries, the root included */
+  /** number of entries, including the root */
   readonly entries: number;
-  /** allocated on disk, hard links counted once */
+  /** space allocated on disk; counts hard links once */
   readonly bytes: number;
 }
 
 /**
- * Relabelling a store is no change of a base; the others are what overlayfs notes in an upper for itself, with
- * inode numbers that a copy would not have.
+ * Relabelling a store does not change a base; the other attributes are bookkeeping of overlayfs in an upper, with inode
+ * numbers that are different in a copy.
  */
 const IGNORED_XATTRS = new Set([
   "security.selinux",
@@ -36,9 +36,9 @@ const IGNORED_XATTRS = new Set([
 ]);
 
 /**
- * Walks a tree and gives `emit` each entry's path (relative, `.` for the root), its line, which has no space
- * or newline in any field, and for a further name of a file with hard links the first one. Symbolic links are
- * not followed. Throws SysError.
+ * Walks a tree and calls `emit` for each entry with its path (relative, `.` for the root), its line, whose fields
+ * contain no space or newline, and, for further names of a hard-linked file, the first one. Does not follow symbolic
+ * links. Throws SysError.
  */
 export function listTree(
   directory: string,
@@ -89,7 +89,7 @@ function describe(path: string, stat: Stat, absolute: string): string {
   return text;
 }
 
-/** Control characters, space, `=`, backslash and bytes that are not UTF-8 become `\ooo`. */
+/** Escapes control characters, space, `=`, backslash and bytes that are not UTF-8 as `\ooo`. */
 function escapePath(path: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is escaped
   return path.replace(/[\u0000-\u0020=\\\u007f]|[\udc80-\udcff]/gu, (c) => {

@@ -1,4 +1,4 @@
-/** Owners of what is imported by a user without root, who has some ids in a user namespace and no others. */
+/** Owners in imports without root, where a user has only some ids in a user namespace. */
 import { VeneerError } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
@@ -11,19 +11,19 @@ import { quote } from "../text/quote.ts";
 export interface ImportOptions {
   readonly progress: Progress;
   readonly note: (line: string) => void;
-  /** every file becomes root's, whatever the source says */
+  /** root owns every file, whatever the source says */
   readonly squash?: boolean;
-  /** publish a version though it shows the same as the current one */
+  /** publish a version even if it is equal to the current one */
   readonly always?: boolean;
-  /** a layer with the whole tree, though little differs from the current version */
+  /** make a layer with the whole tree, even if little differs from the current version */
   readonly whole?: boolean;
-  /** the version before stays the current one */
+  /** the previous version stays the current one */
   readonly candidate?: boolean;
-  /** make files that other layers have too one with those */
+  /** share equal files with other layers */
   readonly shareFiles?: boolean;
 }
 
-/** Refuses an import without root, and one that keeps owners where there is but one id. */
+/** Throws NOT_ROOT for an import without root, and NO_SUBUIDS when owners are to be kept and there is only one id. */
 export function requireOwners(squash = false): void {
   if (geteuid() !== 0) {
     throw new VeneerError("NOT_ROOT", "only root can keep owners, devices and capabilities", {
@@ -39,8 +39,8 @@ export function requireOwners(squash = false): void {
 }
 
 /**
- * Refuses a directory with files of others: in the namespace they seem to be nobody's, and that is what a copy
- * would make them.
+ * Throws FOREIGN_OWNERS for a directory with files of other users: in the user namespace they seem to belong to nobody,
+ * and a copy would really belong to nobody.
  */
 export function refuseForeignOwners(directory: string): void {
   if (!inUserNamespace()) return;

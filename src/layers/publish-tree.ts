@@ -1,4 +1,6 @@
-/** Publishes a version of a tree that was imported: a layer of its own, on those of the version below where it is a difference. */
+/**
+ * Publishes an imported tree as a version: as a single layer, or as a difference layer on those of the version below.
+ */
 import { VeneerError } from "../errors.ts";
 import { throwIfInterrupted } from "../process/interrupt.ts";
 import { runProgram } from "../process/run-program.ts";
@@ -16,7 +18,7 @@ import { findSameLayer } from "./same-layer.ts";
 import { sealLayer } from "./seal.ts";
 import { shareNew } from "./share-files.ts";
 
-/** Whether a version of a tree that differs so is not wanted. */
+/** Whether no version is wanted, because nothing differs. */
 export function isUnchanged(difference: TreeDifference, { always }: ImportOptions): boolean {
   return !always && isSame(difference);
 }
@@ -25,14 +27,14 @@ export function isCurrent(store: Store, { name, version }: BaseVersion): boolean
   return readBaseFile(store, name)?.current === version;
 }
 
-/** The version below a layer of what differs; undefined where there is none yet. */
+/** The version below a difference layer; undefined when the base does not exist yet. */
 export function currentVersion(store: Store, name: string): BaseVersion | undefined {
   return readBaseFile(store, name) && readVersion(store, { name });
 }
 
 /**
- * One layer (a directory with `tree` in it, in staging) to one version, on the layers of `below`. The data goes to disk
- * while the listing is made; durable on return. The caller holds the layers' lock.
+ * Publishes one layer (a directory in staging that contains `tree`) as a version, on the layers of `below`. Syncs the
+ * data while it makes the listing; durable on return. The caller holds the lock of the layers.
  */
 export async function publishTree(
   store: Store,

@@ -1,4 +1,4 @@
-/** Publishes a version of a base, from layers that are published. */
+/** Publishes a version of a base from published layers. */
 import { VeneerError } from "../errors.ts";
 import type { BaseVersion, LayerRef, Manifest } from "../store/bases.ts";
 import { writeDocument } from "../store/document.ts";
@@ -11,7 +11,7 @@ import { mkdirat, mkdirMaybe, rename, syncDirectory } from "../sys/fd.ts";
 import { AT_FDCWD, RENAME_NOREPLACE } from "../sys/flags.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 
-/** The layers and their digests to one digest for the version. */
+/** Computes the digest of a version from its layers and their digests. */
 export function versionDigest(store: Store, layers: readonly LayerRef[]): string {
   const hash = new Bun.CryptoHasher("sha256");
   for (const layer of layers) {
@@ -21,16 +21,16 @@ export function versionDigest(store: Store, layers: readonly LayerRef[]): string
 }
 
 export interface VersionContent extends Pick<Manifest, "origin" | "config" | "from"> {
-  /** top layer first; those of the store are published already, and {@link lockLayers} is held since before */
+  /** top layer first; those in the store are published, and the caller has held {@link lockLayers} since before that */
   readonly layers: readonly LayerRef[];
-  /** the current version stays the current one, where there is one; else the new one becomes that */
+  /** keeps the current version current, if there is one; otherwise the new version becomes current */
   readonly candidate?: boolean | undefined;
 }
 
 /**
- * Publishes a version as the current one, of a new base or as the next of an existing base: all of it or
- * nothing, durable on return. Waits for starts and changes of that base. Two at once get two versions, unless
- * `expected` says what they count on: a new base, or that this version is still the current one.
+ * Publishes a version as the current one of a new or an existing base; atomic, and durable on return. Waits for starts
+ * and changes of that base. Concurrent calls publish one version each, unless `expected` requires a new base or that a
+ * certain version is still current.
  */
 export function publishVersion(
   store: Store,
@@ -62,7 +62,7 @@ function baseExists(name: string): VeneerError {
   return new VeneerError("EXISTS", `base ${name} exists already`, { hint: "name another" });
 }
 
-/** A base that is not there yet: its directory appears whole. Returns false when it is there. */
+/** Publishes a new base, whose directory appears complete or not at all. Returns false when the base exists. */
 function publishBase(store: Store, name: string, manifest: Manifest): boolean {
   if (lstatMaybe(paths.base(store, name))) return false;
   using staging = makeStaging(store);
@@ -79,7 +79,7 @@ function publishBase(store: Store, name: string, manifest: Manifest): boolean {
   return true;
 }
 
-/** The manifest counts from the moment when base.json says so. */
+/** Publishes the next version. The manifest takes effect when base.json names it. */
 function publishNext(store: Store, name: string, manifest: Manifest, candidate = false): number {
   const base = readBaseFile(store, name);
   const version = (base?.last ?? manifestNumbers(store, name).at(-1) ?? 0) + 1;

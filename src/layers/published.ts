@@ -1,21 +1,21 @@
-/** What a commit or an import makes. */
+/** Options and results of commits and imports. */
 import type { BaseVersion } from "../store/bases.ts";
 
-/** A version that an import or a commit made, or the current one where that shows the same. */
+/** The version that an import or a commit published, or the current one when that is equal. */
 export type Published = BaseVersion & { readonly unchanged?: true };
 
 export interface CandidateOption {
-  /** the version before stays the current one, until a rollout or `base use` makes this one that */
+  /** the previous version stays current until a rollout or `base use` switches to the new one */
   readonly candidate?: boolean;
 }
 
 export interface CommitOptions extends CandidateOption {
-  /** publish a version though it shows the same as the one that the changes stand on */
+  /** publish a version even if it is equal to the one below it */
   readonly always?: boolean;
-  /** absolute paths whose changes stay out of the version */
+  /** absolute paths whose changes are not published */
   readonly exclude?: readonly string[];
-  /** publish it though the base has got another version since: what that one changed is not in the new one */
+  /** publish even if the base got another version in the meantime, whose changes the new version then lacks */
   readonly force?: boolean;
-  /** make files that other layers have too one with those */
+  /** share equal files with other layers */
   readonly shareFiles?: boolean;
 }

@@ -1,4 +1,4 @@
-/** Layers that are in the store already, under another id: imported before, or what an export of this store was made of. */
+/** Finds layers that the store has already under another id, from an earlier import or as the source of an export. */
 import { readSoundLayer, type SealedLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { namesIn } from "../store/versions.ts";
@@ -7,8 +7,8 @@ import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../sys/flags.ts";
 import { compareTrees, isSame } from "./compare-trees.ts";
 
 /**
- * The id of a layer of the store with the very same tree: listing, and then every file's content. The caller holds the
- * layers' lock until a manifest names it.
+ * Returns the id of a layer in the store with an identical tree; compares the listings first, then the contents of all
+ * files. The caller holds the lock of the layers until a manifest names the layer.
  */
 export function findSameLayer(store: Store, { id, directory, layer }: SealedLayer): string | undefined {
   for (const other of namesIn(paths.layers(store))) {

@@ -1,4 +1,4 @@
-/** Describes a complete layer: a listing of its tree, and digests of its files where it is small. */
+/** Seals a complete layer: writes a listing of its tree and, if it is small, digests of its files. */
 import { writeDocument } from "../store/document.ts";
 import type { Layer, SealedLayer } from "../store/layers.ts";
 import { fsync, openat, rename, uniqueSuffix, writeAll } from "../sys/fd.ts";
@@ -8,32 +8,34 @@ import { listTree } from "./listing.ts";
 import { listingFile, sumFiles, sumsFile } from "./sums.ts";
 
 export interface SealOptions {
-  /** what made it */
+  /** where it comes from, for people to read */
   readonly origin: string;
-  /** default: a new random one; `sha256-…` of its diff_id for a layer of an image */
+  /** default: a new random id; for a layer of an image `sha256-…` of its diff_id */
   readonly id?: string;
-  /** default: of the listing */
+  /** default: that of the listing */
   readonly digest?: string;
-  /** default: all that the tree takes on disk; less for one that shares files with other layers */
+  /** default: the disk space of the whole tree; less for a layer that shares files with others */
   readonly bytes?: number;
-  /** of these bytes, those of files that other layers have too */
+  /** bytes of files that are shared with other layers */
   readonly shared?: number;
 }
 
-/** Bytes up to which a layer's files are digested when it is made: some 50 ms. A larger one's at its first verification. */
+/**
+ * Layers up to this many bytes get digests when they are made (about 50 ms), larger ones at their first verification.
+ */
 const SUM_AT_ONCE = 64 * 2 ** 20;
 
 /**
- * Writes `listing` and `layer.json`, for a small layer `sums` too, beside `tree` in a directory on the store's
- * file system (a staging directory, say). The tree must not change any more. Takes about 10 s for a million
- * entries. What it writes is durable on return, the tree is not: {@link syncStore} or sync -f, before or after.
+ * Writes `listing` and `layer.json`, and `sums` for a small layer, next to `tree` in a directory on the file system of
+ * the store, such as a staging directory. The tree must not change afterwards. Takes about 10 s for a million entries.
+ * The written files are durable on return; the tree is not and needs {@link syncStore} or sync -f, before or after.
  * Idempotent.
  */
 export function sealLayer(directory: string, options: SealOptions): SealedLayer {
   const lines: string[] = [];
   let content = 0;
   const { entries, bytes } = listTree(`${directory}/tree`, (_path, line, stat) => {
-    // holes are read too: a sparse file may have any size
+    // count holes too, because reading covers them: a sparse file may have any size
     if (isType(stat, S_IFREG)) content += stat.size;
     lines.push(line);
   });
@@ -56,7 +58,7 @@ export function sealLayer(directory: string, options: SealOptions): SealedLayer 
   return { id: options.id ?? uniqueSuffix(), directory, layer };
 }
 
-/** Publishes a file of lines, durable on return; returns its digest, `sha256:…`. */
+/** Atomically writes a file of lines, durable on return; returns its digest, `sha256:…`. */
 export function writeLines(path: string, lines: readonly string[]): string {
   const temporary = `${path}.${uniqueSuffix()}`;
   const hash = new Bun.CryptoHasher("sha256");

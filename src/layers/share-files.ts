@@ -1,7 +1,7 @@
 /**
- * One inode for files that are the same in several layers, on disk and in the page cache: hard links between layers. A
- * file shares with files of the same path alone, so no merged view shows two names of one file that its makers did not
- * link, and an export has no link of another tree's. Immutable as layers are, nobody can change one through the other.
+ * Shares equal files between layers through hard links, so that they use one inode, on disk and in the page cache. A
+ * file is shared only with files at the same path, so that no merged view and no export gets hard links that its makers
+ * did not create. Layers are immutable, so nobody can change one through another.
  */
 import { sameEntry } from "../overlay/same-entry.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
@@ -16,28 +16,28 @@ import { S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { check } from "../sys/libc.ts";
 import { fstat, isType, listFd, lstatMaybe, type Stat, setTime } from "../sys/stat.ts";
 
-/** Where a number of links cannot matter: cron, sudo and others look at it below /etc and /var. */
+/** Directories where link counts do not matter; cron, sudo and others check them below /etc and /var. */
 const PLACES = ["usr", "opt", "lib", "lib32", "lib64", "libx32"];
-/** In bytes; a smaller file costs a block and hardly any memory. */
+/** Bytes; a smaller file costs one block and hardly any memory. */
 const LEAST = 4096;
-/** A file is read by its size, holes too: one that is larger than this times its blocks is left. */
+/** Reading a file includes its holes: files larger than this factor times their blocks are not shared. */
 const MOST_SPARSE = 64;
-/** Layers looked at, half of them the newest, half the largest: each costs a look-up for each file. */
+/** The number of layers to search, half the newest and half the largest: each costs a look-up per file. */
 const MOST_LAYERS = 40;
 
 export interface SharedFiles {
   readonly files: number;
-  /** that the layer takes no longer on disk */
+  /** disk space that the layer no longer uses */
   readonly bytes: number;
 }
 
-/** Files with other names in their own tree, which stay as they are, by path below the tree. */
+/** Whether a file has other names in its own tree, and is therefore not shared. `path` is relative to the tree. */
 export type IsLinked = (path: string, stat: Stat) => boolean;
 
 /**
- * Makes the files of `tree`, a layer that nothing uses yet or now, that are the same in a layer of `ids` (content,
- * mode, owner, time, extended attributes, path) names of those. Times of directories stay. The caller holds the
- * layers' lock. Durable once {@link syncStore} was called; a kill in between leaves the same tree.
+ * Replaces files of `tree`, an unused layer, by hard links to equal files in the layers `ids`: equal in path, content,
+ * mode, owner, time and extended attributes. Keeps the times of directories. The caller holds the lock of the layers.
+ * Durable after {@link syncStore}; the tree is the same at every moment, also after a kill.
  */
 export function shareFiles(
   store: Store,
@@ -63,12 +63,12 @@ export function shareFiles(
   }
 }
 
-/** In a layer that was just made, every file with several names is one that its makers linked. */
+/** In a new layer, every file with several names was linked by its makers. */
 const linkedByMakers: IsLinked = (_path, stat) => stat.nlink > 1;
 
 /**
- * Shares the files of a layer that is being made, unless `share` is false; returns the bytes that it takes no longer.
- * What it changes is durable with the layer's tree: {@link syncStore} afterwards. {@link shareFiles} says the rest.
+ * Shares the files of a new layer like {@link shareFiles}, unless `share` is false; returns the bytes that it no longer
+ * uses on disk. Durable after {@link syncStore}, like the tree of the layer.
  */
 export function shareNew(store: Store, tree: string, progress: Progress, share = true): number {
   if (!share) return 0;
@@ -77,7 +77,7 @@ export function shareNew(store: Store, tree: string, progress: Progress, share =
   return shareFiles(store, tree, layersToShare(store), linkedByMakers).bytes;
 }
 
-/** Ids of layers to look for the same files in. A damaged layer is none. */
+/** The ids of the layers in which to search for equal files; leaves out damaged layers. */
 export function layersToShare(store: Store, without?: string): string[] {
   const known = namesIn(paths.layers(store)).flatMap((id) => {
     const layer = id === without ? undefined : readSoundLayer(store, id);
@@ -106,7 +106,7 @@ class Sharing {
     return { files: this.#files, bytes: this.#bytes };
   }
 
-  /** The directory `name` of `dir`, with those of the same name in the others. */
+  /** Enters the directory `name` of `dir` together with those of the same name in the others. */
   enter(dir: number, others: readonly Fd[], name: string, path: string, depth: number): void {
     if (depth > MAX_DEPTH) return;
     using own = openDirectoryMaybe(name, dir);
@@ -141,7 +141,7 @@ class Sharing {
     return isType(stat, S_IFREG) && stat.size >= LEAST && stat.size <= MOST_SPARSE * stat.blocks * 512;
   }
 
-  /** Returns whether the directory was changed. */
+  /** Shares one file; returns whether that changed the directory. */
   #share(dir: number, others: readonly Fd[], name: string, stat: Stat): boolean {
     const found = others.flatMap((other) => {
       const there = lstatMaybe(name, other.number);
@@ -162,7 +162,7 @@ class Sharing {
     return isType(b, S_IFREG) && b.dev === this.device && a.size === b.size && sameTime;
   }
 
-  /** Puts the other's file in the place of `name` in one step; false where the file system gives no further link. */
+  /** Atomically replaces `name` by a link to the other file; returns false at the link limit of the file system. */
   #link(from: number, to: number, name: string): boolean {
     const temporary = String(this.#count++);
     const result = linkat(from, name, this.scratch.number, temporary);

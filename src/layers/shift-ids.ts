@@ -1,17 +1,17 @@
-/** Ids as a user namespace's maps make them on a file system that is not idmapped. Pure. */
+/** Applies the id maps of a user namespace to ids, ACLs and capabilities of files. Pure. */
 import { type IdMap, type IdRange, NOBODY } from "../sys/user-namespace.ts";
 import { hostId } from "../userns/id-map.ts";
 
-/** An id without a mapping becomes nobody's. */
+/** Returns the mapped id, or that of nobody for an id without a mapping. */
 export function shiftedId(ranges: readonly IdRange[], id: number): number {
   return hostId(ranges, id) ?? NOBODY;
 }
 
-/** Tags of entries that name an id (linux/posix_acl.h). */
+/** Tags of ACL entries with an id (linux/posix_acl.h). */
 const ACL_USER = 2;
 const ACL_GROUP = 8;
 
-/** The value of system.posix_acl_access or _default (linux/posix_acl_xattr.h): a header and entries of 8 bytes. */
+/** Shifts a value of system.posix_acl_access or _default: a header and entries of 8 bytes (linux/posix_acl_xattr.h). */
 export function shiftAcl(value: Uint8Array, map: IdMap): Uint8Array {
   const result = value.slice();
   const view = new DataView(result.buffer);
@@ -30,8 +30,8 @@ const REVISION_3 = 0x03000000;
 const LENGTH_3 = 24;
 
 /**
- * The value of security.capability (linux/capability.h) for programs of a namespace: revision 3 names its root,
- * without which the kernel heeds it in the first namespace alone.
+ * Converts a value of security.capability (linux/capability.h) for programs in a user namespace. Only revision 3 names
+ * the root of a namespace; without it the kernel honours the value only in the initial one.
  */
 export function shiftCapability(value: Uint8Array, map: IdMap): Uint8Array {
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);

@@ -1,4 +1,4 @@
-/** Copies of a version's layers with the ids of a user namespace, where the kernel cannot idmap them. */
+/** Copies the layers of a version with the ids of a user namespace, for kernels that cannot idmap them. */
 import { VeneerError, withContext } from "../errors.ts";
 import { walk } from "../overlay/walk.ts";
 import type { Progress } from "../process/progress.ts";
@@ -18,9 +18,10 @@ import { mapName } from "../userns/id-map.ts";
 import { shiftAcl, shiftCapability, shiftedId } from "./shift-ids.ts";
 
 /**
- * Makes, for each layer of a version, a copy whose files have the owners that the maps give them on the host; what
- * is there already stays. Each copy appears whole, durable on return; it lies in its layer, and goes with that.
- * By reflink where the file system can: then it costs names and inodes alone.
+ * Copies each layer of a version so that the files have the owners on the host that the maps give them; keeps existing
+ * copies. Each copy appears complete or not at all and is durable on return. It lies in its layer and is removed with
+ * it. Uses reflinks where the file system supports them, so that a copy costs only names and inodes. Throws BAD_ID_MAP
+ * when there are too many ranges, IN_PLACE for a base in place.
  */
 export async function shiftBase(
   store: Store,
@@ -32,7 +33,7 @@ export async function shiftBase(
   if (name === undefined) {
     throw new VeneerError("BAD_ID_MAP", "the maps have too many ranges for a copy with shifted owners");
   }
-  // no layer goes while it is copied
+  // no layer may be removed while it is copied
   using _layers = lockLayers(store);
   const base = read(store, ref);
   for (const layer of base.manifest.layers) {
@@ -73,13 +74,13 @@ async function shiftLayer(
   try {
     rename(tree, place, RENAME_NOREPLACE);
   } catch (error) {
-    // another has made it meanwhile
+    // another process made the copy in the meantime
     if (!isErrno(error, "EEXIST", "ENOTEMPTY")) throw error;
   }
   syncDirectory(parent);
 }
 
-/** Gives every file of a tree, which is nobody's else, the owners that the maps give it. Not idempotent. */
+/** Shifts the owners of all files in a tree that nothing else uses. Not idempotent. */
 function shiftTree(tree: string, map: IdMap): void {
   const linked = new Set<bigint>();
   const root = lstatMaybe(tree);
@@ -95,7 +96,7 @@ function shiftTree(tree: string, map: IdMap): void {
 
 function shiftFile(dir: number, name: string, path: string, stat: Stat, map: IdMap): void {
   const link = isType(stat, S_IFLNK);
-  // a change of owner drops it, and set-user-ID and set-group-ID bits
+  // chown(2) drops capabilities, and set-user-ID and set-group-ID bits
   const capability = link ? undefined : lgetxattr(path, "security.capability");
   const { uids, gids } = map;
   fchownat(dir, name, shiftedId(uids, stat.uid), shiftedId(gids, stat.gid), AT_SYMLINK_NOFOLLOW);

@@ -1,4 +1,4 @@
-/** Whether the kernel takes a layer of the store above a base in place: asked by a mount that is thrown away. */
+/** Checks, with a temporary mount, whether the kernel accepts a layer of the store above a base in place. */
 import { VeneerError } from "../errors.ts";
 import { mountOverlay } from "../overlay/mount.ts";
 import type { BaseVersion } from "../store/bases.ts";
@@ -7,9 +7,9 @@ import { openDirectory } from "../sys/fd.ts";
 import { formatBaseRef } from "../text/names.ts";
 
 /**
- * Throws before anything is made that nothing could be started on: overlayfs refuses layers that lie inside each
- * other, which a base in place and the store do when the store is below the base's directory. `directory` is an
- * empty directory where the layer would be.
+ * Throws NOT_STACKABLE for a combination on which nothing could start: overlayfs refuses layers that contain each
+ * other, such as a base in place whose directory contains the store. Call it before creating the layer; `directory` is
+ * an empty directory where the layer would be.
  */
 export function checkStackable(base: BaseVersion, directory: string): void {
   const place = base.manifest.layers.find((layer) => "path" in layer);

@@ -1,24 +1,24 @@
-/** Digests of the content of a layer's files: `sums` beside the tree, a line `HEX PATH` for each regular file. */
+/** Digests of the files of a layer: the file `sums` next to the tree, with a line `HEX PATH` for each regular file. */
 import { isErrno } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory, readSome, readText } from "../sys/fd.ts";
 import { O_NOATIME, O_NOFOLLOW, O_RDONLY, RESOLVE_EXACT } from "../sys/flags.ts";
 import { unescapePath } from "./listing.ts";
 
-/** Listings and sums of the largest layers: some 250 bytes an entry. */
+/** Bytes; enough for the listings and sums of the largest layers, at about 250 bytes per entry. */
 const LISTING_LIMIT = 2 ** 31;
 
 export const listingFile = (directory: string) => `${directory}/listing`;
 export const sumsFile = (directory: string) => `${directory}/sums`;
 
-/** The lines of a listing or of sums; undefined where there is none. */
+/** Reads the lines of a listing or of sums; undefined when the file does not exist. */
 export function readLines(path: string): string[] | undefined {
   const text = readText(path, undefined, LISTING_LIMIT);
   return text?.split("\n").filter((line) => line !== "");
 }
 
 /**
- * Reads every regular file of a listing and emits its line and size, hard links once; of `count` workers the
- * `index`-th takes its share by size. A file that is gone or has become something else gets no line.
+ * Digests the regular files of a listing, hard-linked files once, and emits the line and size (in bytes) of each. The
+ * `index`-th of `count` workers takes its share by size. Skips files that are gone or have another type.
  */
 export function sumFiles(
   directory: string,
@@ -34,7 +34,7 @@ export function sumFiles(
     if (!match) continue;
     const [, path = "", size = ""] = match;
     const least = load.indexOf(Math.min(...load));
-    // what a file costs besides its bytes
+    // the cost of a file in addition to its bytes
     load[least] = (load[least] as number) + Number(size) + 16384;
     if (least !== worker.index) continue;
     const digest = sumFile(tree, unescapePath(path), buffer);

@@ -1,4 +1,4 @@
-/** Whether a layer changes anything of what the layers below it show: a version that shows the same is not published. */
+/** Checks whether a layer changes what the layers below it show; if not, no version is published. */
 
 import { isOpaque, isWhiteout } from "../overlay/marks.ts";
 import { listMerged, lookupName } from "../overlay/merged-lookup.ts";
@@ -9,8 +9,9 @@ import { S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, list } from "../sys/stat.ts";
 
 /**
- * True where `tree`, a layer in overlay form, on `layers` (top first) shows what they show without it: names, types,
- * contents, modes, owners, links, devices and extended attributes. Times do not count. Ends at the first difference.
+ * Returns true when `layers` (top first) show the same with and without `tree`, a layer in overlay form, above them:
+ * names, types, contents, modes, owners, links, devices and extended attributes, but not times. Stops at the first
+ * difference. Throws SysError.
  */
 export function changesNothing(tree: string, layers: readonly Fd[]): boolean {
   using root = openDirectory(tree);
@@ -40,7 +41,7 @@ export function changesNothing(tree: string, layers: readonly Fd[]): boolean {
   return same;
 }
 
-/** Whether an opaque directory has every name that the layers below show there. */
+/** Whether an opaque directory contains every name that the layers below show there. */
 function showsAll(dir: number, name: string, layers: readonly Fd[], path: string): boolean {
   const own = new Set(list(name, dir));
   return listMerged(layers, path).every((one) => own.has(one));

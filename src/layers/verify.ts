@@ -1,4 +1,4 @@
-/** Compares what a version's layers hold with what they held when they were made. */
+/** Verifies that the layers of a version did not change since they were made. */
 import { availableParallelism } from "node:os";
 import { VeneerError } from "../errors.ts";
 import { formatAmount, type Progress } from "../process/progress.ts";
@@ -17,9 +17,9 @@ import { writeLines } from "./seal.ts";
 import { listingFile, readLines, sumFiles, sumsFile } from "./sums.ts";
 
 export interface LayerVerdict {
-  /** id, or the path of a directory in place */
+  /** the id, or the path of a base in place */
   readonly layer: string;
-  /** `recorded`: the files' contents had no digests yet and have them from now on */
+  /** `recorded`: the files had no digests yet; this verification recorded them */
   readonly status: "ok" | "recorded" | "changed" | "in place";
   readonly entries?: number;
   readonly bytes?: number;
@@ -31,14 +31,14 @@ export interface Verdict {
   readonly version: number;
   readonly ok: boolean;
   readonly layers: readonly LayerVerdict[];
-  /** what is wrong with the version itself */
+  /** problems of the version itself */
   readonly problems: readonly string[];
 }
 
-/** Below this a process more takes longer than it saves. */
+/** Bytes below which a further process takes longer than it saves. */
 const ALONE = 64 * 2 ** 20;
 
-/** Verifies all layers of a version. `gc` and `base rm` leave layers alone meanwhile. */
+/** Verifies all layers of a version; `gc` and `base rm` remove no layers in the meantime. */
 export async function verifyVersion(store: Store, ref: BaseRef, progress: Progress): Promise<Verdict> {
   refuseShared(store, ref.name);
   using _lock = lockLayers(store);
@@ -93,13 +93,13 @@ async function verifyLayer(
   const before = readLines(sumsFile(directory));
   const { entries, bytes } = known;
   if (before) differences.push(...newOnly(differences, compareSums(before, sums)));
-  // what differs already says nothing about what it was: no digest is taken of it
+  // a layer that has changed already must not get digests of its current contents
   else if (differences.length === 0) writeLines(sumsFile(directory), sums);
   const status = differences.length > 0 ? "changed" : before ? "ok" : "recorded";
   return { layer: id, status, entries, bytes, differences };
 }
 
-/** A file whose size or time changed needs no second line for its content. */
+/** Leaves out differences of files that are reported already, for their size or time. */
 function newOnly(known: readonly Difference[], more: readonly Difference[]): Difference[] {
   const paths = new Set(known.map(({ path }) => path));
   return more.filter(({ path }) => !paths.has(path));
@@ -129,6 +129,6 @@ async function sumInParallel(
     return text.split("\n").flatMap((line) => (line === "" ? [] : [line.slice(line.indexOf(" ") + 1)]));
   });
   const shares = new Map((await Promise.all(workers)).flat().map((line) => [line.slice(65), line]));
-  // in the order of the listing, whoever read it
+  // in the order of the listing, whichever worker read the file
   return listing.flatMap((line) => shares.get(line.slice(0, line.indexOf(" "))) ?? []);
 }
