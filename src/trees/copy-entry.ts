@@ -1,4 +1,4 @@
-/** Copies one entry that is not a directory from one tree to another, by descriptor. */
+/** Copies a single entry, no directory, from one tree to another, by descriptor. */
 
 import { errno, SysError } from "../sys/errno.ts";
 import { type Fd, mknodat, openat2, readlink, readSome, rename, symlink, writeAll } from "../sys/fd.ts";
@@ -29,25 +29,26 @@ import { fstat, isType, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { type AttributeOptions, setEntryAttributes, setFileAttributes } from "./entry-attributes.ts";
 import { fileXattrs, pathXattrs } from "./read-xattrs.ts";
 
-/** Files that were copied beforehand. */
+/** Files that were copied in advance. */
 export interface ReadyFiles {
-  /** the path of a copy of the file with that status, on the file system of the copies: the caller renames it */
+  /** returns the path of a copy of the file with that status, which the caller renames into place */
   take(stat: Stat): string | undefined;
 }
 
 export interface EntryOptions extends AttributeOptions {
-  /** called for each entry and at least every {@link CHUNK} bytes; may throw */
+  /** called for each entry and at least once per {@link CHUNK} bytes; may throw */
   readonly pace?: () => void;
   readonly ready?: ReadyFiles;
 }
 
-/** Bytes that are copied by one call. */
+/** Bytes copied by one system call. */
 const CHUNK = 1 << 26;
 
 /**
- * With its attributes; holes stay holes. The copy's directory exists, the copy does not. `seen` is what the caller decided
- * upon: nothing of another type is made, whatever is there by now; `shown` how messages name it. Returns the status of what was copied. Throws
- * SysError: ELOOP or ENOENT where the entry was exchanged or removed meanwhile.
+ * Copies an entry with its attributes; keeps holes. The directory of the copy must exist, the copy must not. `seen` is
+ * the status on which the caller decided: an entry of another type is not copied, even if one is there by now. `shown`
+ * is the path in messages. Returns the status of the copied entry. Throws SysError: ELOOP or ENOENT when the entry was
+ * replaced or removed in the meantime.
  */
 export function copyEntry(
   from: Fd,
@@ -86,7 +87,7 @@ export function copyEntry(
 
 function copyFile(from: Fd, path: string, to: Fd, copy: string, options: EntryOptions, shown: string): Stat {
   using source = openRegular(from.number, path);
-  // something else has taken its place
+  // an entry of another type has taken its place
   if (!source) throw new SysError(errno.ELOOP as number, "open", path);
   const stat = fstat(source.number);
   using target = openat2(to.number, copy, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, RESOLVE_EXACT, 0o600);
@@ -97,7 +98,9 @@ function copyFile(from: Fd, path: string, to: Fd, copy: string, options: EntryOp
   return stat;
 }
 
-/** The data of one file to another that is empty: extent by extent, by reference where the file system can. */
+/**
+ * Copies the data of a file to an empty one: with a reflink where the file system supports it, else extent by extent.
+ */
 function copyData(from: number, to: number, { size, blocks }: Stat, path: string, pace?: () => void): void {
   if (size === 0 || cloneFile(from, to)) return;
   const copy = (bytes: number) => {
@@ -122,11 +125,11 @@ function copyData(from: number, to: number, { size, blocks }: Stat, path: string
   ftruncate(to, size, path);
 }
 
-/** Returns the number of bytes; `most` at the end of a file that became shorter meanwhile. */
+/** Returns the number of bytes copied; `most` at the end of a file that became shorter in the meantime. */
 function copySome(from: number, to: number, most: number, path: string): number {
   const copied = copyFileRange(from, to, Math.min(most, CHUNK));
   if (copied > 0) return copied;
-  // other file systems, where the kernel does not copy between them
+  // the kernel does not copy between these file systems
   if (copied !== 0 && ![errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP].includes(-copied)) {
     check(copied, "copy_file_range", path);
   }

@@ -1,4 +1,4 @@
-/** Copies a tree that others may write to meanwhile: by descriptor, never through a symbolic link, onto no other mount. */
+/** Copies a tree that others may be writing to: by descriptor, without following symbolic links or entering mounts. */
 
 import { VeneerError } from "../errors.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
@@ -26,29 +26,29 @@ import { Omissions } from "./omissions.ts";
 import { pathXattrs } from "./read-xattrs.ts";
 
 export interface CopyOptions extends EntryOptions {
-  /** ends the work */
+  /** aborts the work */
   readonly signal: AbortSignal;
-  /** relative paths that are left out */
+  /** relative paths to leave out */
   readonly without?: ReadonlySet<string>;
-  /** relative paths of all that is copied, directories before what is in them; absent: everything */
+  /** relative paths to copy, each directory before its contents; absent: everything */
   readonly only?: ReadonlySet<string>;
-  /** told of the bytes of each file */
+  /** called with the bytes of each file */
   readonly count?: (bytes: number) => void;
 }
 
-/** Entries between two looks at signals. */
+/** Entries between two checks for signals. */
 const STRIDE = 512;
 
-/** Times that an entry may change its type while it is looked at. */
+/** How often to retry an entry that is replaced while it is read. */
 export const ATTEMPTS = 10;
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
 /**
- * Copies all of a directory that is on its file system to `target`, which exists and is empty: by reflink where the
- * file system can, hard links as such. On what is mounted below it an empty directory is made. What vanishes meanwhile
- * is left out. With overlayfs's own attributes its whiteouts are left out too, and reported. Throws SysError,
- * INTERRUPTED, TOO_DEEP, and BUSY where an entry is exchanged again and again.
+ * Copies a directory to the existing, empty directory `target`: with reflinks where the file system supports them, and
+ * with its hard links. Creates empty directories for mount points. Leaves out entries that disappear in the meantime,
+ * and whiteouts and attributes of overlayfs, which it reports. Throws SysError, WRITE_FAILED, INTERRUPTED, TOO_DEEP,
+ * and BUSY when an entry is replaced again and again.
  */
 export async function copyTree(source: string, target: string, options: CopyOptions): Promise<void> {
   using from = openat(AT_FDCWD, source, O_RDONLY | O_DIRECTORY);
@@ -64,7 +64,7 @@ export async function copyTree(source: string, target: string, options: CopyOpti
   setDirectoryAttributes(from, AT_FDCWD, `${to.path}/.`, ".", ".", fstat(from.number), options);
 }
 
-/** Copies an overlay's upper, its whiteouts and marks among it, to `target`, which does not exist. Otherwise as {@link copyTree}. */
+/** Like {@link copyTree}, but copies an upper with its whiteouts and marks, to `target`, which must not exist. */
 export async function copyOverlay(
   source: string,
   target: string,
@@ -83,7 +83,7 @@ export async function copyOverlay(
 }
 
 class TreeCopy {
-  /** files with several names, by inode: where the first of them is in the copy */
+  /** the path in the copy of the first name of each hard-linked file, by inode */
   readonly #links = new Map<bigint, string>();
   #entries = 0;
 
@@ -115,7 +115,7 @@ class TreeCopy {
         if (isType(stat, S_IFDIR)) return await this.#subdirectory(from, to, name, path, stat, depth);
         return this.#file(from, to, name, path, stat);
       } catch (error) {
-        // exchanged or removed between two calls
+        // replaced or removed between two calls
         if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP") || lstatMaybe(name, to.number)) throw error;
       }
     }
@@ -132,7 +132,7 @@ class TreeCopy {
   ): Promise<void> {
     if (seen.mountId !== this.top.mountId) {
       mkdirat(to.number, name, 0o700);
-      // its attributes are those of what is mounted, as cp -x has it
+      // with the attributes of the mounted directory, like cp -x
       using mounted = openat(from.number, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
       setDirectoryAttributes(
         mounted,
@@ -173,7 +173,7 @@ class TreeCopy {
     if (first !== undefined) {
       const made = linkat(this.root.number, first, to.number, name);
       if (made === 0) return;
-      // too many names for one file, or a path that is too long: a file of its own
+      // at the link limit, or when the path is too long, make a separate file
       if (![errno.EMLINK, errno.ENAMETOOLONG].includes(-made)) check(made, "link", path);
     }
     const copied = copyEntry(from, name, to, name, this.options, stat, path);

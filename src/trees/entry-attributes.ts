@@ -1,4 +1,4 @@
-/** Gives entries that were just made their owner, mode, extended attributes and time. */
+/** Sets the owner, mode, extended attributes and modification time of new entries. */
 
 import { VeneerError } from "../errors.ts";
 import { errno } from "../sys/errno.ts";
@@ -17,22 +17,22 @@ export interface Attributes {
 }
 
 export interface AttributeOptions {
-  /** every file stays this process's */
+  /** every file keeps the owner that this process gives it */
   readonly squash: boolean;
   readonly omissions: Omissions;
   /**
-   * What becomes of overlayfs's own attributes, by default left out and reported: kept in a copy of an upper, all of
-   * them or without what means nothing in another place
+   * which attributes of overlayfs to keep, in a copy of an upper: all, or for a layer those that are valid in another
+   * place; absent: none, and they are reported
    */
   readonly overlay?: "all" | "layer";
 }
 
-/** Overlayfs's own, which are ours to give: others would let one layer say what another one shows. */
+/** Attributes of overlayfs, which only veneer may set: in foreign ones, a layer could change what another one shows. */
 const OVERLAY = /^(trusted|user)\.overlay\./;
 
 const DEFAULT_ACL = "system.posix_acl_default";
 
-/** Of an open file. The owner first: chown(2) clears capabilities and set-user-ID bits. */
+/** Sets the attributes of an open file; the owner first, because chown(2) clears capabilities and set-user-ID bits. */
 export function setFileAttributes(
   fd: number,
   path: string,
@@ -50,7 +50,7 @@ export function setFileAttributes(
   fsetTime(fd, mtime, path);
 }
 
-/** Of an entry in `dir`, never through a symbolic link; `at` is a path that reaches it through proc(5). */
+/** Sets the attributes of an entry in `dir` without following symbolic links; `at` is its path through proc(5). */
 export function setEntryAttributes(
   dir: number,
   name: string,
@@ -73,7 +73,7 @@ export function setEntryAttributes(
   setTime(name, mtime, dir);
 }
 
-/** What overlayfs notes of the lower file that an entry was copied from: in another place it would be another file. */
+/** Attributes that refer to the lower file of a copy-up, which in another place would be a different file. */
 const NOTE = /^(trusted|user)\.overlay\.(origin|impure|nlink|uuid|upper)$/;
 
 function isOmitted(name: string, path: string, { omissions, overlay }: AttributeOptions): boolean {
@@ -85,7 +85,7 @@ function isOmitted(name: string, path: string, { omissions, overlay }: Attribute
 
 function checkXattr(result: number, name: string, path: string, { omissions }: AttributeOptions): void {
   if (result >= 0) return;
-  // the file system has none of this kind, this user may not set it, or its value is malformed
+  // the file system does not support it, this user may not set it, or the value is malformed
   const left = [errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL];
   if (!left.includes(-result)) check(result, `setxattr ${name}`, path);
   omissions.add("attribute", path);

@@ -1,4 +1,4 @@
-/** What an import leaves out, told once for each kind. */
+/** Collects what an import leaves out, to report each kind once. */
 import { printablePath } from "../text/file-names.ts";
 
 export type Omission = "overlay whiteout" | "overlay attribute" | "attribute" | "acl" | "device";
@@ -14,7 +14,7 @@ const TEXTS: Readonly<Record<Omission, (count: number, first: string) => string>
   device: (count, first) => `${count} device files are left out: only root makes them: ${first}`,
 };
 
-/** Paths of a kind that are named. */
+/** The number of paths that a report names for each kind. */
 const NAMED = 3;
 
 export class Omissions {
@@ -27,7 +27,7 @@ export class Omissions {
     this.#found.set(kind, known);
   }
 
-  /** Gives `note` a line for each kind. */
+  /** Calls `note` with a line for each kind. */
   report(note: (line: string) => void): void {
     for (const [kind, { count, named }] of this.#found) {
       const first = named.map(printablePath).join(", ") + (count > named.length ? ", …" : "");

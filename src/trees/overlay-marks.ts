@@ -1,4 +1,4 @@
-/** What a directory that becomes a layer as it stands has of another overlay, and this one would take for its own. */
+/** Finds marks of another overlay in a directory that is to be a layer in place, where overlayfs would obey them. */
 import { MAX_DEPTH } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -7,10 +7,10 @@ import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFCHR, S_IFDIR, S_IFREG 
 import { fstat, isType, listFd, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
 
 /**
- * Relative paths of entries that containers could neither read nor remove: whiteouts (0/0 character devices, files with
- * `overlay.whiteout`) and files whose content is elsewhere (`overlay.metacopy`). `without`: relative paths that are left out
- * with all below. Others may write to the tree meanwhile: what vanishes is no entry. Directories below the deepest that
- * veneer reads are not looked at. Throws SysError.
+ * Returns the relative paths of entries that containers could neither read nor remove: whiteouts (0/0 character
+ * devices, files with `overlay.whiteout`) and files whose content is elsewhere (`overlay.metacopy`). `without`:
+ * relative paths to skip with everything below. Others may write to the tree in the meantime; entries that disappear
+ * are skipped. Does not search below MAX_DEPTH. Throws SysError.
  */
 export function overlayMarks(directory: string, without: ReadonlySet<string>): string[] {
   const found: string[] = [];

@@ -1,4 +1,4 @@
-/** Writes a tree that others may write to as a tar: by descriptor, never through a symbolic link, onto no other mount. */
+/** Writes a tar of a tree that may be changing: by descriptor, without following symbolic links or entering mounts. */
 
 import { VeneerError } from "../errors.ts";
 import { isErrno } from "../sys/errno.ts";
@@ -33,26 +33,25 @@ export interface PackedEntry {
   readonly path: string;
   readonly name: string;
   readonly stat: Stat;
-  /** all of them, overlayfs's own too */
+  /** all, including those of overlayfs */
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Entries that stand for something else: written with no data. */
+/** An entry that marks a deletion, written without data. */
 export interface Marker {
   readonly name: string;
   readonly mtime: Stat["mtime"];
 }
 
 export interface PackOptions {
-  /** ACLs are written as the attributes that they are; whether also as the text that GNU tar and star understand */
+  /** write ACLs also as text, for GNU tar and star, in addition to the raw attributes */
   readonly aclTexts: boolean;
-  /** relative paths that are left out */
+  /** relative paths to leave out */
   readonly without: ReadonlySet<string>;
   /** files may change while they are read */
   readonly isLiving: boolean;
   /**
-   * What to write in place of an entry: markers alone, or the entry and markers in it; undefined: the entry itself.
-   * May throw.
+   * returns what to write for an entry: a marker instead of it, or one inside it; undefined: only the entry. May throw
    */
   readonly translate?: (
     entry: PackedEntry,
@@ -60,14 +59,14 @@ export interface PackOptions {
 }
 
 export interface PackedTree {
-  /** entries that no tar can hold */
+  /** number of sockets, which tar cannot hold */
   sockets: number;
 }
 
-/** Bytes of a file read at once. */
+/** Bytes of a file to read in one call. */
 const CHUNK = 1 << 20;
 
-/** A directory open on each level. */
+/** The deepest nesting, because a directory is open on each level. */
 const MAX_DEPTH = 2000;
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
@@ -79,9 +78,10 @@ interface Level {
 }
 
 /**
- * The tar of a directory that is open, sorted, a directory before what is in it, of what is on its file system; the
- * same tree gives the same bytes. `told` is filled in on the way. An entry that vanishes meanwhile is left out; a file
- * that shrinks is filled up with zeros where the tree is living, else an error. Throws SysError, TOO_DEEP.
+ * Packs an open directory, without other file systems mounted in it, as a tar: sorted, directories before their
+ * contents. The same tree gives the same bytes. Fills in `told` on the way. Leaves out entries that disappear in the
+ * meantime; pads a file that shrinks with zeros in a living tree, otherwise throws BUSY. Throws SysError, TOO_DEEP,
+ * NO_IMAGE.
  */
 export async function* packTree(
   tree: Fd,
@@ -123,7 +123,7 @@ export async function* packTree(
         } else if (isType(stat, S_IFSOCK)) told.sockets++;
         else if (stat.mountId === mountId) yield* fileEntries(level.fd, path, name, stat, links, options);
       } catch (error) {
-        // exchanged or removed between two calls: it was not there
+        // replaced or removed between two calls: leave it out
         if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
       }
     }
@@ -133,7 +133,7 @@ export async function* packTree(
   yield new Uint8Array(2 * BLOCK);
 }
 
-/** Where something is mounted: the directory without what is in it. */
+/** Opens a directory itself, which is also right for a mount point, whose contents are not packed. */
 function openDirectoryNoFollow(dir: Fd, name: string): Fd {
   return openat(dir.number, name, DIRECTORY);
 }
@@ -157,7 +157,7 @@ async function* fileEntries(
   const isFile = isType(seen, S_IFREG);
   using fd = isFile ? openRegular(dir.number, name) : undefined;
   const stat = fd ? fstat(fd.number) : seen;
-  // exchanged meanwhile
+  // replaced in the meantime
   if (isFile && !fd) return;
   const xattrs = fd ? fileXattrs(fd) : pathXattrs(`${dir.path}/${name}`);
   const translated = options.translate?.({ path, name, stat, xattrs });
@@ -228,7 +228,7 @@ function marker({ name, mtime }: Marker): Uint8Array {
   return encodeEntry({ name, type: "file", mode: 0o644, uid: 0, gid: 0, mtime, size: 0 });
 }
 
-/** Labels of SELinux belong to a host, overlayfs's own attributes to an overlay. */
+/** Attributes to leave out: labels of SELinux belong to a host, those of overlayfs to an overlay. */
 const LEFT_OUT = /^(security\.selinux|(trusted|user)\.overlay\..*)$/s;
 
 function common(
@@ -243,7 +243,7 @@ function common(
     const acl = options.aclTexts ? /^system\.posix_acl_(access|default)$/.exec(name)?.[1] : undefined;
     const text = acl === undefined ? undefined : formatAcl(value);
     if (text !== undefined) records.push([`SCHILY.acl.${acl}`, new TextEncoder().encode(text)]);
-    // a record's key ends at the first =
+    // the key of a record ends at the first =
     records.push([`SCHILY.xattr.${name.replaceAll("%", "%25").replaceAll("=", "%3D")}`, value]);
   }
   return { name: path, mode: mode & 0o7777, uid, gid, mtime, records };

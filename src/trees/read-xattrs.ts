@@ -1,4 +1,4 @@
-/** All extended attributes of a file, overlayfs's own among them. */
+/** Reads all extended attributes of a file, including those of overlayfs. */
 
 import { errno } from "../sys/errno.ts";
 import type { Fd } from "../sys/fd.ts";
@@ -6,12 +6,12 @@ import { fgetxattr, flistxattr, lgetxattrInto, llistxattrInto } from "../sys/fil
 import { check } from "../sys/libc.ts";
 import { decodeName } from "../text/file-names.ts";
 
-/** XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h */
+/** bytes: XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h */
 const MOST = 65536;
 
 const NONE: ReadonlyMap<string, Uint8Array> = new Map();
 
-/** Of a file that is open for reading. */
+/** The attributes of a file that is open for reading. */
 export function fileXattrs(fd: Fd): ReadonlyMap<string, Uint8Array> {
   return read(
     (buffer) => flistxattr(fd.number, buffer),
@@ -19,7 +19,7 @@ export function fileXattrs(fd: Fd): ReadonlyMap<string, Uint8Array> {
   );
 }
 
-/** Of what a path below /proc/self/fd leads to; of a symbolic link itself. */
+/** The attributes of the entry at a path below /proc/self/fd; for a symbolic link, those of the link itself. */
 export function pathXattrs(path: string): ReadonlyMap<string, Uint8Array> {
   return read(
     (buffer) => llistxattrInto(path, buffer),
@@ -44,7 +44,7 @@ function read(
   return found;
 }
 
-/** Undefined where it is not there (any more), or must not be seen. */
+/** Returns the whole value; undefined when it does not exist (any more) or this user may not read it. */
 function whole(call: (buffer: Uint8Array) => number): Uint8Array | undefined {
   let buffer = new Uint8Array(256);
   let length = call(buffer);
