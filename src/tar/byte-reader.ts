@@ -1,4 +1,4 @@
-/** Takes exact numbers of bytes from a stream of chunks, without copying where a chunk holds them whole. */
+/** Reads exact numbers of bytes from a stream of chunks, without a copy when one chunk contains them all. */
 import { VeneerError } from "../errors.ts";
 
 export class ByteReader {
@@ -11,14 +11,14 @@ export class ByteReader {
     this.#source = source;
   }
 
-  /** The next `length` bytes if they are here already: valid until the next call. Saves a turn of the event loop. */
+  /** Returns the next `length` bytes if they are here already, valid until the next call. Saves an event loop turn. */
   takeNow(length: number): Uint8Array | undefined {
     if (this.#chunk.length - this.#at < length) return undefined;
     this.#at += length;
     return this.#chunk.subarray(this.#at - length, this.#at);
   }
 
-  /** The next `length` bytes; undefined at the end of the stream. Throws TRUNCATED where the stream ends between. */
+  /** Returns the next `length` bytes; undefined at the end of the stream. Throws TRUNCATED when it ends before that. */
   async take(length: number): Promise<Uint8Array | undefined> {
     const now = this.takeNow(length);
     if (now) return now;
@@ -36,7 +36,7 @@ export class ByteReader {
     return whole;
   }
 
-  /** At least one and at most `most` bytes, valid until the next call; undefined at the end of the stream. */
+  /** Returns at least one and at most `most` bytes, valid until the next call; undefined at the end of the stream. */
   async some(most: number): Promise<Uint8Array | undefined> {
     while (this.#at >= this.#chunk.length) {
       if (this.#ended) return undefined;
@@ -54,7 +54,7 @@ export class ByteReader {
     return piece;
   }
 
-  /** Gives `sink` the next `length` bytes, in pieces. Throws TRUNCATED where the stream ends before. */
+  /** Passes the next `length` bytes to `sink`, in pieces. Throws TRUNCATED when the stream ends before that. */
   async pass(length: number, sink: (piece: Uint8Array) => void): Promise<void> {
     for (let left = length; left > 0; ) {
       const piece = await this.some(left);

@@ -1,7 +1,7 @@
-/** How a tar stream is compressed, by its first bytes: names lie. */
+/** Detects the compression of a tar stream by its first bytes, because file names are not reliable. */
 export interface Compression {
   readonly name: "plain" | "gzip" | "xz" | "zstd" | "bzip2";
-  /** the program that undoes it; absent: none is needed */
+  /** the program that decompresses it; absent: none is needed */
   readonly program?: string;
 }
 
@@ -12,7 +12,7 @@ const MAGIC: readonly (readonly [bytes: readonly number[], compression: Compress
   [[0x42, 0x5a, 0x68], { name: "bzip2", program: "bzip2" }],
 ];
 
-/** Bytes that {@link detectCompression} looks at, at most. */
+/** The largest number of bytes that {@link detectCompression} looks at. */
 export const MAGIC_LENGTH = 6;
 
 export function detectCompression(head: Uint8Array): Compression {

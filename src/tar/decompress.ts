@@ -1,21 +1,21 @@
-/** Undoes the compression of a stream, which its first bytes name. */
+/** Decompresses a stream, whose first bytes tell the kind of compression. */
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { VeneerError } from "../errors.ts";
 import { startPipe } from "../process/pipe.ts";
 import { detectCompression, MAGIC_LENGTH } from "./compression.ts";
 
-/** Bytes that a decompressor gives at once. */
+/** Bytes in a piece of a decompressor's output. */
 const CHUNK = 256 * 1024;
 
-/** Up to here a stream may expand however it likes; beyond, at most a thousandfold: a bomb is made of zeros. */
+/** Bytes. A stream may expand freely to this size, and above it at most a thousandfold, as only bombs expand more. */
 const FREE = 4 * 2 ** 30;
 const MOST_EXPANSION = 1000;
 
 /**
- * What a stream holds, gzip, zstd, xz and bzip2 undone: several members or frames one after the other too, as
- * zstd:chunked and pigz write them. Reads the source to its end. Throws BAD_COMPRESSION where it is damaged and BOMB
- * where it expands beyond measure.
+ * Decompresses gzip, zstd, xz and bzip2, also with several members or frames, as zstd:chunked and pigz write them;
+ * passes other data through. Reads the source to its end. Throws BAD_COMPRESSION when the data is damaged, and BOMB
+ * when it expands too much.
  */
 export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
@@ -87,11 +87,11 @@ async function* inflated(
   }
 }
 
-/** xz and bzip2, which the run time does not have. */
+/** Decompresses xz and bzip2 with a program, because the JavaScript runtime does not support them. */
 async function* piped(program: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   using pipe = startPipe(program, ["-d", "-c"], { stdin: "pipe" });
   const stdin = pipe.stdin as NonNullable<typeof pipe.stdin>;
-  // a program that stops reading says itself why
+  // a program that stops reading reports the reason itself
   stdin.on("error", () => {});
   const input = Readable.from(source, { objectMode: false });
   input.on("error", () => pipe.kill());

@@ -1,6 +1,6 @@
 /**
- * One header block of a tar (pax(1), "ustar Interchange Format"; "Basic Tar Format" in the manual of GNU tar).
- * Where tools differ this follows Go's archive/tar, through which Docker, podman, containerd and umoci read.
+ * Parses a header block of a tar (pax(1), "ustar Interchange Format"; "Basic Tar Format" in the manual of GNU tar).
+ * Where tools differ, this follows Go's archive/tar, which Docker, podman, containerd and umoci use.
  */
 import { VeneerError } from "../errors.ts";
 
@@ -17,12 +17,12 @@ export type EntryType =
 
 export interface TarHeader {
   readonly name: Uint8Array;
-  /** the type flag, as a character; `\0` as it stands */
+  /** the type flag, as a character, including `\0` */
   readonly type: string;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** bytes that follow in the archive, as the header says */
+  /** number of bytes that follow in the archive, according to the header */
   readonly size: number;
   /** seconds */
   readonly mtime: number;
@@ -36,7 +36,7 @@ export function isZero(block: Uint8Array): boolean {
   return true;
 }
 
-/** Throws BAD_TAR where the block is not a header. */
+/** Parses a header block. Throws BAD_TAR when it is not a header. */
 export function parseHeader(block: Uint8Array): TarHeader {
   checkSum(block);
   const magic = String.fromCharCode(...block.subarray(257, 265));
@@ -57,13 +57,13 @@ export function parseHeader(block: Uint8Array): TarHeader {
   };
 }
 
-/** star(1) has times where ustar has the last 24 bytes of the prefix. */
+/** The prefix of the name; star(1) stores times in the last bytes of the field. */
 function prefixOf(block: Uint8Array): Uint8Array {
   const isStar = String.fromCharCode(...block.subarray(508, 512)) === "tar\0";
   return cut(block.subarray(345, isStar ? 476 : 500));
 }
 
-/** Some old programs added the bytes up as signed ones. */
+/** Checks the checksum; some old programs computed it with signed bytes. */
 function checkSum(block: Uint8Array): void {
   let unsigned = 0;
   let signed = 0;
@@ -77,7 +77,7 @@ function checkSum(block: Uint8Array): void {
   throw badTar("a header's checksum is wrong");
 }
 
-/** Up to the first NUL. A copy: the block is the reader's. */
+/** Copies a field up to the first NUL, because the reader reuses the block. */
 export function cut(field: Uint8Array): Uint8Array {
   const end = field.indexOf(0);
   return field.slice(0, end < 0 ? field.length : end);
@@ -91,19 +91,19 @@ function join(prefix: Uint8Array, name: Uint8Array): Uint8Array {
   return whole;
 }
 
-/** A field of octal digits, or of a binary number where the first bit is set (GNU's base 256). */
+/** Parses a number in octal digits or, when the first bit is set, in binary (GNU's base 256). Throws BAD_TAR. */
 export function number(block: Uint8Array, at: number, length: number): number {
   const first = block[at] as number;
   if ((first & 0x80) !== 0) return binary(block, at, length);
   const text = String.fromCharCode(...block.subarray(at, at + length)).replace(/^[ \0]+|[ \0]+$/g, "");
-  // digits end at a NUL, what follows is another's
+  // digits end at a NUL; ignore what follows
   const digits = text.split("\0", 1)[0] as string;
   if (digits === "") return 0;
   if (!/^[0-7]+$/.test(digits)) throw badTar("a header holds a number that is none");
   return Number.parseInt(digits, 8);
 }
 
-/** Two's complement, the highest bit of the first byte aside. */
+/** Parses two's complement without the highest bit of the first byte. */
 function binary(block: Uint8Array, at: number, length: number): number {
   const first = block[at] as number;
   const isNegative = (first & 0x40) !== 0;

@@ -1,4 +1,4 @@
-/** Records of pax extended headers (pax(1), "pax Extended Header"), values as bytes. */
+/** Parses the records of pax extended headers (pax(1), "pax Extended Header"), with values as bytes. */
 import { decodeName } from "../text/file-names.ts";
 import { badTar } from "./header.ts";
 
@@ -6,7 +6,7 @@ export type PaxRecords = Map<string, Uint8Array>;
 
 const LINE_END = 0x0a;
 
-/** Throws BAD_TAR. Pairs of GNU.sparse.offset and numbytes, given once an extent, are joined to GNU.sparse.map. */
+/** Parses records; joins the GNU.sparse.offset and numbytes pairs of all extents to GNU.sparse.map. Throws BAD_TAR. */
 export function parsePax(bytes: Uint8Array): PaxRecords {
   const records: PaxRecords = new Map();
   const map: string[] = [];
@@ -34,7 +34,7 @@ function latin1(bytes: Uint8Array): string {
   return text;
 }
 
-/** A record as text without NUL; undefined where there is none or it is empty, which takes back an earlier one. */
+/** A record as text without NUL; undefined when it is missing, or empty, which cancels an earlier record. */
 export function paxText(records: PaxRecords, key: string): string | undefined {
   const value = records.get(key);
   if (value === undefined || value.length === 0) return undefined;
@@ -42,7 +42,7 @@ export function paxText(records: PaxRecords, key: string): string | undefined {
   return decodeName(value);
 }
 
-/** A record as an integer. */
+/** A record as an integer; undefined like {@link paxText}. Throws BAD_TAR when it is not an integer. */
 export function paxNumber(records: PaxRecords, key: string): number | undefined {
   const text = paxText(records, key);
   if (text === undefined) return undefined;
@@ -51,7 +51,7 @@ export function paxNumber(records: PaxRecords, key: string): number | undefined 
   throw badTar(`the record ${key} of an extended header is not a number`);
 }
 
-/** A record as a time: decimal seconds, to the nanosecond. */
+/** A record as a time: decimal seconds with up to nine decimals; undefined like {@link paxText}. */
 export function paxTime(
   records: PaxRecords,
   key: string,
@@ -71,7 +71,7 @@ export function paxTime(
 const SCHILY = "SCHILY.xattr.";
 const LIBARCHIVE = "LIBARCHIVE.xattr.";
 
-/** Extended attributes in the records, as star and GNU tar write them (raw) and as libarchive does (base64). */
+/** The extended attributes in the records: raw from star and GNU tar, in base64 from libarchive. */
 export function paxXattrs(records: PaxRecords): Map<string, Uint8Array> {
   const found = new Map<string, Uint8Array>();
   for (const [key, value] of records) {
@@ -81,7 +81,7 @@ export function paxXattrs(records: PaxRecords): Map<string, Uint8Array> {
     }
   }
   for (const [key, value] of records) {
-    // GNU tar escapes = and % in names, since a record's key ends at the first =
+    // GNU tar escapes = and % in names, because the key of a record ends at the first =
     if (key.startsWith(SCHILY))
       found.set(key.slice(SCHILY.length).replaceAll("%3D", "=").replaceAll("%25", "%"), value);
   }

@@ -1,11 +1,11 @@
 /**
- * POSIX ACLs: the text that tar archives carry (acl(5), "short text form"; star adds numeric ids) to the value of
- * the extended attribute that the kernel takes (include/uapi/linux/posix_acl_xattr.h).
+ * Converts POSIX ACLs between the text in tar archives (acl(5), "short text form"; star adds numeric ids) and the value
+ * of the extended attribute that the kernel uses (include/uapi/linux/posix_acl_xattr.h).
  */
 const VERSION = 2;
 const UNDEFINED_ID = 0xffffffff;
 
-/** linux/posix_acl.h: ACL_USER_OBJ, ACL_USER, …; a name with an id and one without */
+/** linux/posix_acl.h: ACL_USER_OBJ, ACL_USER, …: the tag without an id, and the tag with one */
 const TAGS: Readonly<Record<string, readonly [object: number, named: number]>> = {
   user: [0x01, 0x02],
   u: [0x01, 0x02],
@@ -18,8 +18,8 @@ const TAGS: Readonly<Record<string, readonly [object: number, named: number]>> =
 };
 
 /**
- * Undefined where the text is malformed, or names somebody by a name and not by a number: a name means nothing in
- * another system.
+ * Parses the text of an ACL. Returns undefined when it is malformed or has a name instead of a numeric id, because
+ * names mean nothing on another system.
  */
 export function parseAcl(text: string): Uint8Array | undefined {
   const entries: { tag: number; permissions: number; id: number }[] = [];
@@ -42,7 +42,7 @@ export function parseAcl(text: string): Uint8Array | undefined {
     });
   }
   if (entries.length === 0) return undefined;
-  // the order that the kernel asks for (posix_acl_valid in fs/posix_acl.c)
+  // the order that the kernel requires (posix_acl_valid in fs/posix_acl.c)
   entries.sort((a, b) => a.tag - b.tag || a.id - b.id);
   const view = new DataView(new ArrayBuffer(4 + 8 * entries.length));
   view.setUint32(0, VERSION, true);
@@ -54,7 +54,7 @@ export function parseAcl(text: string): Uint8Array | undefined {
   return new Uint8Array(view.buffer);
 }
 
-/** The text of an ACL as GNU tar writes it with --numeric-owner; undefined where the value is not one. */
+/** Formats an ACL like GNU tar with --numeric-owner; undefined when the value is not an ACL. */
 export function formatAcl(value: Uint8Array): string | undefined {
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
   if (value.length < 4 || value.length % 8 !== 4 || view.getUint32(0, true) !== VERSION) return undefined;

@@ -1,4 +1,4 @@
-/** Reads a tar in one pass: ustar, pax, GNU and star, old and new, as Go's archive/tar understands them. */
+/** Reads a tar in one pass: ustar, pax, old and new GNU and star formats, as Go's archive/tar understands them. */
 import { decodeName } from "../text/file-names.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { BLOCK, badTar, cut, type EntryType, isZero, parseHeader, type TarHeader } from "./header.ts";
@@ -7,7 +7,7 @@ import { parseAcl } from "./posix-acl.ts";
 import { checkSparse, type Extent, readGnuSparse, readPaxSparse } from "./sparse.ts";
 
 export interface TarEntry {
-  /** as in the archive */
+  /** unchanged from the archive */
   readonly name: string;
   readonly type: EntryType;
   /** permission bits */
@@ -15,15 +15,15 @@ export interface TarEntry {
   readonly uid: number;
   readonly gid: number;
   readonly mtime: { readonly seconds: bigint; readonly nanoseconds: number };
-  /** of a file, holes included */
+  /** bytes of a file, including holes */
   readonly size: number;
   readonly link: string;
   readonly major: number;
   readonly minor: number;
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
-  /** where the data of a sparse file goes; absent: it is not sparse */
+  /** the extents of the data of a sparse file; absent: it is not sparse */
   readonly extents?: readonly Extent[];
-  /** ACLs that could not be read */
+  /** number of ACLs that could not be parsed */
   readonly unreadAcls: number;
 }
 
@@ -40,7 +40,7 @@ const TYPES: Readonly<Record<string, EntryType>> = {
   S: "file",
 };
 
-/** Extended headers and long names that are larger are refused, as Go's archive/tar does. */
+/** Bytes. Larger extended headers and long names are refused, as Go's archive/tar does. */
 const HEADER_LIMIT = 1 << 20;
 
 const ACLS = { access: "system.posix_acl_access", default: "system.posix_acl_default" } as const;
@@ -52,13 +52,15 @@ export class TarReader {
   #data = 0;
   #padding = 0;
 
-  /** `useGlobal`: heed global extended headers; the readers of images leave them out. */
+  /** `useGlobal`: apply global extended headers, which readers of images ignore. */
   constructor(reader: ByteReader, useGlobal: boolean) {
     this.#reader = reader;
     this.#useGlobal = useGlobal;
   }
 
-  /** The next entry, whose data {@link pass} gives; undefined at the end of the archive. Throws BAD_TAR, TRUNCATED. */
+  /**
+   * Reads the next entry; {@link pass} reads its data. Undefined at the end of the archive. Throws BAD_TAR, TRUNCATED.
+   */
   async next(): Promise<TarEntry | undefined> {
     if (!this.passNow(() => {})) await this.pass(() => {});
     let records: PaxRecords | undefined;
@@ -99,7 +101,7 @@ export class TarReader {
     }
   }
 
-  /** Gives `sink` what is left of the data of the entry. */
+  /** Passes the rest of the entry's data to `sink`. Throws TRUNCATED. */
   async pass(sink: (piece: Uint8Array) => void): Promise<void> {
     const data = this.#data;
     this.#data = 0;
@@ -109,7 +111,7 @@ export class TarReader {
     if (padding > 0 && !this.#reader.takeNow(padding)) await this.#reader.pass(padding, () => {});
   }
 
-  /** Like {@link pass} where all of it is here already; else returns false and gives nothing. Saves a turn of the event loop. */
+  /** Like {@link pass} when all data is here already; otherwise does nothing and returns false. Saves a loop turn. */
   passNow(sink: (piece: Uint8Array) => void): boolean {
     const whole = this.#reader.takeNow(this.#data + this.#padding);
     if (!whole) return false;
@@ -139,7 +141,7 @@ export class TarReader {
     let name = longName ?? paxText(records, "path") ?? decodeName(header.name);
     const type = header.type === "\0" && name.endsWith("/") ? "directory" : TYPES[header.type];
     if (type === undefined) throw badTar(`an entry has the unknown type '${printable(header.type)}'`);
-    // a size of anything else is a remark: no data follows
+    // for other types the size is informative: no data follows
     const physical = type === "file" ? (paxNumber(records, "size") ?? header.size) : 0;
     if (physical < 0) throw badTar("a size is negative");
     let size = physical;
@@ -190,7 +192,7 @@ export class TarReader {
 const NONE: PaxRecords = new Map();
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
-/** The last id means "as it is" to chown(2), so that nobody can have it. */
+/** Checks an id. The last one means "unchanged" to chown(2) and is never an owner. Throws BAD_TAR. */
 function id(value: number): number {
   if (value >= 0 && value < 0xffffffff) return value;
   throw badTar(`an owner has the id ${value}`, "ids go from 0 to 4294967294");

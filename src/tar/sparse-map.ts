@@ -1,4 +1,4 @@
-/** The map of a sparse file as GNU's format 1.0 has it ("Storing Sparse Files" in the manual of GNU tar). */
+/** Writes the map of a sparse file in GNU's format 1.0 ("Storing Sparse Files" in the manual of GNU tar). */
 
 import { errno } from "../sys/errno.ts";
 import { lseek, SEEK_DATA, SEEK_HOLE } from "../sys/files/data.ts";
@@ -7,10 +7,10 @@ import { BLOCK } from "./header.ts";
 import type { Extent } from "./sparse.ts";
 import { paddingOf } from "./write-entry.ts";
 
-/** Go's archive/tar, through which engines read, takes up to 1 MiB of a map. */
+/** Bytes: Go's archive/tar, which engines use, accepts maps up to 1 MiB. */
 const MOST_BYTES = 1_000_000;
 
-/** Where the data of an open file is; undefined where it has no holes. */
+/** Returns the extents of data in an open file of `size` bytes; undefined when it has no holes. Throws SysError. */
 export function extentsOf(fd: number, size: number, path: string): Extent[] | undefined {
   const extents: Extent[] = [];
   for (let at = 0; at < size; ) {
@@ -24,11 +24,11 @@ export function extentsOf(fd: number, size: number, path: string): Extent[] | un
   return extents[0]?.length === size && size > 0 ? undefined : extents;
 }
 
-/** The map, with blocks filled up; small holes become data where it would be too long. Returns the extents that it names. */
+/** Encodes the map, padded to whole blocks, and returns it with its extents. Merges small holes if it gets too long. */
 export function encodeMap(extents: readonly Extent[], size: number): { map: Uint8Array; extents: Extent[] } {
   for (let gap = 0; ; gap = Math.max(gap * 2, 4096)) {
     const joined = join(extents, gap);
-    // the end of the file is told by an empty extent where a hole is there
+    // an empty extent marks the end of a file that ends with a hole
     const last = joined.at(-1);
     const all =
       last && last.offset + last.length === size ? joined : [...joined, { offset: size, length: 0 }];
@@ -41,7 +41,7 @@ export function encodeMap(extents: readonly Extent[], size: number): { map: Uint
   }
 }
 
-/** Extents with holes of less than `gap` bytes between them become one. */
+/** Joins extents with holes of less than `gap` bytes between them. */
 function join(extents: readonly Extent[], gap: number): Extent[] {
   const joined: { offset: number; length: number }[] = [];
   for (const { offset, length } of extents) {

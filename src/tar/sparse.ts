@@ -1,6 +1,6 @@
 /**
- * Sparse files in a tar: where their data lies. GNU's own format and the three that it writes into pax headers
- * ("Storing Sparse Files" in the manual of GNU tar).
+ * Reads the maps of sparse files in a tar: GNU's old format and its three formats with pax headers ("Storing Sparse
+ * Files" in the manual of GNU tar).
  */
 import type { ByteReader } from "./byte-reader.ts";
 import { BLOCK, badTar, number } from "./header.ts";
@@ -12,18 +12,18 @@ export interface Extent {
 }
 
 export interface SparseFile {
-  /** of the file, holes included */
+  /** bytes of the file, including holes */
   readonly size: number;
-  /** ascending */
+  /** in ascending order */
   readonly extents: readonly Extent[];
-  /** bytes of the map, which precede the data in the archive */
+  /** bytes of the map, which precedes the data in the archive */
   readonly mapLength: number;
 }
 
-/** More are refused. */
+/** The largest number of extents; files with more are refused. */
 const MOST_EXTENTS = 1_000_000;
 
-/** The map of an entry of type S, which may go on in further blocks. */
+/** Reads the map of an entry of type S, which may continue in further blocks. Throws BAD_TAR, TRUNCATED. */
 export async function readGnuSparse(header: Uint8Array, reader: ByteReader): Promise<SparseFile> {
   const extents: Extent[] = [];
   const size = number(header, 483, 12);
@@ -44,7 +44,10 @@ export async function readGnuSparse(header: Uint8Array, reader: ByteReader): Pro
   return { size, extents, mapLength: 0 };
 }
 
-/** The map of a file that pax records describe as sparse; undefined where they do not. `physical`: as the header says. */
+/**
+ * Reads the map of a file that pax records describe as sparse; undefined when they do not. `physical`: its bytes in the
+ * archive, from the header. Throws BAD_TAR, TRUNCATED.
+ */
 export async function readPaxSparse(
   records: PaxRecords,
   physical: number,
@@ -63,7 +66,7 @@ export async function readPaxSparse(
   return undefined;
 }
 
-/** Version 1.0: decimal numbers, one a line, in blocks before the data; the first is the number of extents. */
+/** Reads version 1.0: lines with decimal numbers in blocks before the data; the first is the number of extents. */
 async function readMap(physical: number, reader: ByteReader) {
   const numbers: number[] = [];
   let mapLength = 0;
@@ -102,7 +105,7 @@ function toExtents(numbers: readonly number[]): Extent[] {
   return extents;
 }
 
-/** Throws BAD_TAR where extents overlap, leave the file, or do not add up to the data that the archive has. */
+/** Throws BAD_TAR when extents overlap, exceed the file, or do not add up to the data in the archive (bytes). */
 export function checkSparse({ size, extents }: SparseFile, data: number): void {
   let end = 0;
   let sum = 0;

@@ -1,23 +1,23 @@
-/** Encodes the header of a tar entry: ustar, with a pax header before it for what does not fit (pax(1)). */
+/** Encodes the header of a tar entry: ustar, after a pax header for values that do not fit (pax(1)). */
 import { encodeName } from "../text/file-names.ts";
 import { BLOCK, type EntryType } from "./header.ts";
 
 export interface NewEntry {
-  /** relative; of a directory without a slash at its end */
+  /** relative; without a trailing slash for directories */
   readonly name: string;
   readonly type: EntryType;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly mtime: { readonly seconds: bigint; readonly nanoseconds: number };
-  /** bytes that follow in the archive */
+  /** number of bytes that follow in the archive */
   readonly size: number;
   readonly link?: string;
   readonly major?: number;
   readonly minor?: number;
-  /** further records of the pax header */
+  /** additional records for the pax header */
   readonly records?: readonly (readonly [key: string, value: Uint8Array])[];
-  /** a sparse file in GNU's format 1.0: its size with holes; the map is the beginning of its data */
+  /** for a sparse file in GNU's format 1.0: its size in bytes with holes; its data starts with the map */
   readonly sparse?: { readonly size: number };
 }
 
@@ -31,14 +31,14 @@ const TYPES: Readonly<Record<EntryType, string>> = {
   fifo: "6",
 };
 
-/** What the fields of a header hold: names in bytes, ids in 7 octal digits, sizes and times in 11. */
+/** The limits of header fields: names in bytes, ids in 7 octal digits, sizes and times in 11. */
 const NAME_FIELD = 100;
 const MOST_ID = 0o7777777;
 const MOST_SIZE = 0o77777777777;
 
 const text = (value: string | number | bigint) => new TextEncoder().encode(String(value));
 
-/** The same entry gives the same bytes. */
+/** Encodes the header blocks of an entry; the same entry always gives the same bytes. */
 export function encodeEntry(entry: NewEntry): Uint8Array {
   const name = encodeName(entry.type === "directory" ? `${entry.name}/` : entry.name);
   const link = encodeName(entry.link ?? "");
@@ -58,7 +58,7 @@ export function encodeEntry(entry: NewEntry): Uint8Array {
   const shown = entry.sparse ? encodeName(inserted(entry.name, "GNUSparseFile.0")) : name;
   const header = block(entry, TYPES[entry.type], shown, link, entry.size);
   if (records.length === 0) return header;
-  // names that are not UTF-8 are said to be bytes (pax(1), hdrcharset)
+  // declare names that are not UTF-8 as binary (pax(1), hdrcharset)
   const isBinary = !entry.name.isWellFormed() || entry.link?.isWellFormed() === false;
   if (isBinary) records.unshift(["hdrcharset", text("BINARY")]);
   const body = records.map(([key, value]) => record(encodeName(key), value));
@@ -86,13 +86,13 @@ export function paddingOf(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
 }
 
-/** `a/b` with a directory before its last part. */
+/** Inserts a directory before the last part of a path. */
 function inserted(path: string, directory: string): string {
   const slash = path.lastIndexOf("/") + 1;
   return `${path.slice(0, slash)}${directory}/${path.slice(slash)}`;
 }
 
-/** Decimal seconds: a time before 1970 counts its nanoseconds forwards all the same. */
+/** Formats decimal seconds; before 1970, too, nanoseconds count forwards, so the fraction has to be converted. */
 function timeText(seconds: bigint, nanoseconds: number): string {
   if (nanoseconds === 0) return `${seconds}`;
   const whole = seconds < 0n ? -seconds - 1n : seconds;
@@ -100,7 +100,7 @@ function timeText(seconds: bigint, nanoseconds: number): string {
   return `${seconds < 0n ? "-" : ""}${whole}.${String(part).padStart(9, "0").replace(/0+$/, "")}`;
 }
 
-/** `LENGTH KEY=VALUE\n`, where the length counts itself. */
+/** Encodes `LENGTH KEY=VALUE\n`, where the length includes its own digits. */
 function record(key: Uint8Array, value: Uint8Array): Uint8Array {
   const rest = key.length + value.length + 3;
   let length = rest + String(rest).length;
