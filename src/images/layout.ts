@@ -94,6 +94,7 @@ export class ImageDirectory implements Disposable {
 
 const DAMAGED = "the copy is incomplete or damaged: make or fetch it again";
 
+/** Throws BAD_IMAGE when `actual` (64 hexadecimal digits) is not the digest `expected` (`sha256:…`). */
 export function checkDigest(expected: string, actual: string): void {
   if (hex(expected) === actual) return;
   throw new VeneerError("BAD_IMAGE", `content of ${expected} does not match: it is sha256:${actual}`, {

@@ -18,6 +18,7 @@ export interface IndexEntry extends Descriptor {
 const ARCHITECTURE: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 export const HOST_ARCHITECTURE = ARCHITECTURE[process.arch] ?? process.arch;
 
+/** Whether a descriptor is that of an image index, by its media type. */
 export function isIndex({ mediaType }: Descriptor): boolean {
   return /\.(index\.v1|list\.v2)\+json$/.test(mediaType ?? "");
 }

@@ -61,6 +61,7 @@ export function tagImage(layout: string, image: ImageDescriptor, tag: string, sy
   replaceFile(`${layout}/index.json`, JSON.stringify(changed), { mode: 0o644, sync });
 }
 
+/** Writes the file `oci-layout`, which marks a directory as a layout. Not durable yet. */
 export function writeLayoutFile(layout: string): void {
   writeFileSync(`${layout}/oci-layout`, '{"imageLayoutVersion":"1.0.0"}', { mode: 0o644 });
 }

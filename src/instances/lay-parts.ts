@@ -42,6 +42,7 @@ const DELETED_AT_ONCE = 512;
 
 export const never = () => false;
 
+/** Syncs the file system of an upper: its contents are durable on return. Throws SysError. */
 export function syncUpper(upper: string): void {
   using fd = openat(AT_FDCWD, upper, O_RDONLY | O_DIRECTORY);
   syncfs(fd.number, upper);

@@ -23,6 +23,7 @@ export function isUnchanged(difference: TreeDifference, { always }: ImportOption
   return !always && isSame(difference);
 }
 
+/** Whether this version is the current one of its base. */
 export function isCurrent(store: Store, { name, version }: BaseVersion): boolean {
   return readBaseFile(store, name)?.current === version;
 }

@@ -15,6 +15,7 @@ const MAGIC: readonly (readonly [bytes: readonly number[], compression: Compress
 /** The largest number of bytes that {@link detectCompression} looks at. */
 export const MAGIC_LENGTH = 6;
 
+/** Detects the compression from the first {@link MAGIC_LENGTH} bytes of a stream, or all of a shorter one. */
 export function detectCompression(head: Uint8Array): Compression {
   const found = MAGIC.find(([bytes]) => bytes.every((byte, index) => head[index] === byte));
   return found?.[1] ?? { name: "plain" };

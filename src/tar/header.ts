@@ -4,6 +4,7 @@
  */
 import { VeneerError } from "../errors.ts";
 
+/** Bytes in a block of a tar. */
 export const BLOCK = 512;
 
 export type EntryType =
@@ -31,6 +32,7 @@ export interface TarHeader {
   readonly minor: number;
 }
 
+/** Whether a block contains only zeros; such blocks end an archive. */
 export function isZero(block: Uint8Array): boolean {
   for (const byte of block) if (byte !== 0) return false;
   return true;
@@ -114,6 +116,7 @@ function binary(block: Uint8Array, at: number, length: number): number {
   throw badTar("a header holds a number that is too large");
 }
 
+/** Creates a BAD_TAR error. */
 export function badTar(
   why: string,
   hint = "the archive is damaged, or not a tar: 'tar -tvf FILE' shows what it holds",

@@ -82,6 +82,7 @@ export function encodeEntry(entry: NewEntry): Uint8Array {
   return whole;
 }
 
+/** The number of bytes that fill up data of `size` bytes to whole blocks. */
 export function paddingOf(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
 }
