@@ -130,7 +130,9 @@ describe("a registry", () => {
     expect(await treeManifest(bottom?.path ?? "")).toBe(await treeManifest(join(host.dir, "bottom")));
     expect(readdirSync(top?.path ?? "").sort()).toEqual(["etc", "home"]);
     const pinned = `docker://${registry.address}/some/web@${digest}`;
-    expect(await other.ok("base", "import", "web", pinned, "--tls-verify=false")).toBe("web@2");
+    // the same image is no new version, unless that is asked for
+    expect(await other.ok("base", "import", "web", pinned, "--tls-verify=false")).toBe("web@1");
+    expect(await other.ok("base", "import", "web", pinned, "--tls-verify=false", "--always")).toBe("web@2");
     expect(await layers(other, "web")).toEqual([top, bottom]);
     await other.ok("base", "verify", "web");
   });
