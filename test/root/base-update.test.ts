@@ -94,6 +94,7 @@ describe("base update", () => {
     writeFileSync(join(tree, "etc/text"), "second");
     expect(await update("deaf")).toMatchObject({ status: 1, outcome: "failed" });
     expect(await running()).toHaveLength(1);
+    rmSync(join(host.dir, "etc/bases.d/deaf.json"));
   });
 
   it("takes back what fails its check in the rollout", async () => {
