@@ -1,12 +1,12 @@
 /** LXD and Incus: hooks in `raw.lxc` of a profile, which is read and written through the daemon's own client. */
 
-import { execa } from "execa";
-import { UsageError, VeneerError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { dropHooks, dropLines, setHook, setValue, valuesOf } from "../request/lxc-text.ts";
 import type { Store } from "../store/paths.ts";
 import { makeStore } from "../store/paths.ts";
 import { readJournal, removeJournal, writeJournal } from "../store/setup-journal.ts";
 import { quote } from "../text/quote.ts";
+import { callClient } from "./client.ts";
 import type { Edit } from "./setup.ts";
 
 const CLIENTS = { lxd: "lxc", incus: "incus" } as const;
@@ -125,28 +125,12 @@ function withoutHooks(text: string): string {
   return dropLines(dropHooks(text), "rootfs.options", (value) => value === "");
 }
 
-async function call(
-  { kind }: ProfileName,
-  words: readonly string[],
-  env: NodeJS.ProcessEnv,
-): Promise<string> {
+function call({ kind }: ProfileName, words: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
   const client = CLIENTS[kind];
-  try {
-    const { stdout } = await execa(client, ["profile", ...words], { env, extendEnv: false, stdin: "ignore" });
-    return stdout;
-  } catch (error) {
-    const {
-      stderr = "",
-      shortMessage = String(error),
-      code,
-    } = error as {
-      stderr?: string;
-      shortMessage?: string;
-      code?: string;
-    };
-    const said = stderr.trim().split("\n").at(-1);
-    throw new VeneerError("NO_ENGINE", `${client} profile ${words[0]}: ${said || shortMessage}`, {
-      ...(code === "ENOENT" && { hint: `install ${kind}: its client is '${client}'` }),
-    });
-  }
+  // the value of a key is long, and no part of the error
+  const what = `${client} profile ${words[0]}`;
+  return callClient([client, "profile", ...words], env, {
+    what,
+    missing: `install ${kind}: its client is '${client}'`,
+  });
 }

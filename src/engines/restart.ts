@@ -1,5 +1,4 @@
 /** Cutover of a running container: its engine stops it and starts it again on the fresh upper. */
-import { execa } from "execa";
 import { VeneerError } from "../errors.ts";
 import { cutover } from "../rebase/generations.ts";
 import { liveHolder } from "../rebase/target.ts";
@@ -8,6 +7,7 @@ import { readVersion } from "../store/bases.ts";
 import type { Instance } from "../store/instances.ts";
 import type { UseRecord } from "../store/records.ts";
 import type { BaseRef } from "../text/names.ts";
+import { callClient } from "./client.ts";
 import { type RestartPlan, restartPlan } from "./restart-plan.ts";
 
 /** How long the overlay may outlive the engine's stop command, in milliseconds. */
@@ -29,20 +29,18 @@ export async function cutoverRestarting(
   const holder = liveHolder(store, id);
   if (!holder) return cutover(settings, id, ref);
   const plan = await planOf(holder, id, env);
-  await call(plan.stop, env);
+  await callClient(plan.stop, env);
   await waitUntilEnded(settings, id);
   let instance: Instance;
   try {
     instance = cutover(settings, id, ref);
   } catch (error) {
-    await call(plan.start, env);
+    await callClient(plan.start, env);
     throw error;
   }
-  await call(
-    plan.start,
-    env,
-    `the instance has its fresh upper: 'veneer fallback ${id}' returns to the former one`,
-  );
+  await callClient(plan.start, env, {
+    hint: `the instance has its fresh upper: 'veneer fallback ${id}' returns to the former one`,
+  });
   return instance;
 }
 
@@ -52,7 +50,7 @@ async function planOf(holder: UseRecord, id: string, env: NodeJS.ProcessEnv): Pr
   const plan = restartPlan(holder);
   if (!plan)
     throw new VeneerError("NO_ENGINE", `cannot tell which engine started container ${name}`, { hint });
-  if (plan.autoRemove && (await call(plan.autoRemove, env)).trim() === "true") {
+  if (plan.autoRemove && (await callClient(plan.autoRemove, env)).trim() === "true") {
     throw new VeneerError(
       "NOT_RESTARTABLE",
       `${plan.engine} removes container ${name} when it stops (--rm)`,
@@ -62,18 +60,6 @@ async function planOf(holder: UseRecord, id: string, env: NodeJS.ProcessEnv): Pr
     );
   }
   return plan;
-}
-
-async function call(command: readonly string[], env: NodeJS.ProcessEnv, hint?: string): Promise<string> {
-  const [program = "", ...args] = command;
-  try {
-    const { stdout } = await execa(program, args, { env, extendEnv: false, stdin: "ignore" });
-    return stdout;
-  } catch (error) {
-    const { stderr = "", shortMessage = String(error) } = error as { stderr?: string; shortMessage?: string };
-    const said = stderr.trim().split("\n").at(-1);
-    throw new VeneerError("NO_ENGINE", `${command.join(" ")}: ${said || shortMessage}`, { hint });
-  }
 }
 
 async function waitUntilEnded(settings: Settings, id: string): Promise<void> {
