@@ -68,14 +68,14 @@ export interface RunningFacts {
 
 /**
  * Like {@link runContainer}, without a terminal and with its output in the files of output.ts. When the command runs
- * it calls `tell`, then `started`; what the runtime says of a start that failed goes to standard error.
+ * it calls `tell`, if given, then `started`; what the runtime says of a start that failed goes to standard error.
  */
 export function keepContainer(
   place: RunPlace,
   id: string,
   options: ContainerOptions,
   started: Started,
-  tell: (running: RunningFacts) => void,
+  tell?: (running: RunningFacts) => void,
 ): number {
   return inBundle(place, id, options, ({ directory, lock }) => {
     const { read, write } = pipe();
@@ -91,7 +91,7 @@ export function keepContainer(
       return status;
     }
     const pid = Number(readText(pidFile(directory)));
-    const record = findRecords(place.store, id, directory)[0];
+    const record = tell && findRecords(place.store, id, directory)[0];
     if (record) tell({ pid, base: record.base, version: record.version });
     started([lock, output]);
     keepOutput(place.store, id, output);

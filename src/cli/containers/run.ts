@@ -21,6 +21,7 @@ import type { Command, Context } from "../framework/command.ts";
 import { storeHint } from "../framework/context.ts";
 import { isTerminal } from "../framework/output.ts";
 import { CONTAINER_OPTIONS, readContainer, refuseForExisting } from "./options.ts";
+import { milliseconds } from "./seconds.ts";
 
 export const command: Command = {
   name: "run",
@@ -81,7 +82,9 @@ the exit status of 'veneer run' itself.`,
         );
       }
     }
-    const stopTime = readStopTime(input.value("--stop-time"));
+    const seconds = input.value("--stop-time");
+    const stopTime =
+      seconds === undefined ? undefined : milliseconds("--stop-time", seconds, /^[1-9][0-9]{0,5}$/);
     if (stopTime !== undefined && detach) {
       throw new UsageError(
         "--stop-time is for a container in the foreground",
@@ -107,10 +110,16 @@ the exit status of 'veneer run' itself.`,
       if (json) tellEnd(context, { ...about, status: ended });
       return ended;
     }
-    const told = pipe();
-    using facts = told.read;
-    const tell = (running: RunningFacts) =>
-      writeAll(told.write.number, new TextEncoder().encode(JSON.stringify({ ...about, ...running })), "pipe");
+    const told = json ? pipe() : undefined;
+    using facts = told?.read;
+    const tell =
+      told &&
+      ((running: RunningFacts) =>
+        writeAll(
+          told.write.number,
+          new TextEncoder().encode(JSON.stringify({ ...about, ...running })),
+          "pipe",
+        ));
     const status = untilStarted((started) => {
       try {
         return runThen(() => keepContainer(place, id, options, started, tell));
@@ -119,8 +128,8 @@ the exit status of 'veneer run' itself.`,
         return exitStatus(error);
       }
     });
-    told.write[Symbol.dispose]();
-    if (status === undefined) context.out(json ? readText(facts) || JSON.stringify(about) : id);
+    told?.write[Symbol.dispose]();
+    if (status === undefined) context.out(facts ? readText(facts) || JSON.stringify(about) : id);
     return status;
   },
 };
@@ -135,13 +144,6 @@ function tellEnd(context: Context, end: object): void {
 function readText(pipeEnd: Fd): string {
   const bytes = new Uint8Array(4096);
   return new TextDecoder().decode(bytes.subarray(0, readSome(pipeEnd.number, bytes, "pipe")));
-}
-
-/** Converts seconds to milliseconds. Throws UsageError when the text is not a positive integer. */
-function readStopTime(seconds: string | undefined): number | undefined {
-  if (seconds === undefined) return undefined;
-  if (/^[1-9][0-9]{0,5}$/.test(seconds)) return Number(seconds) * 1000;
-  throw new UsageError(`time ${quote(seconds)} is not valid`, "give whole seconds: --stop-time 10");
 }
 
 /** Removes the instance if it exists: a start that failed may not have created it. */

@@ -1,8 +1,7 @@
 import { stopContainer } from "../../containers/stop.ts";
-import { UsageError } from "../../errors.ts";
-import { quote } from "../../text/quote.ts";
 import type { Command } from "../framework/command.ts";
 import { findContainer, processOfContainer } from "./find.ts";
+import { milliseconds } from "./seconds.ts";
 
 const DEFAULT_TIME = 10;
 
@@ -20,11 +19,8 @@ then, which does not wait.`,
   examples: ["veneer stop web1", "veneer stop web1 --time 60"],
   run(context, input) {
     const { store } = context.settings;
-    const seconds = input.value("--time") ?? String(DEFAULT_TIME);
-    if (!/^[0-9]{1,6}$/.test(seconds)) {
-      throw new UsageError(`time ${quote(seconds)} is not valid`, "give whole seconds: --time 10");
-    }
+    const time = milliseconds("--time", input.value("--time") ?? String(DEFAULT_TIME), /^[0-9]{1,6}$/);
     const id = findContainer(store, input.operands[0], { client: "stop", lxc: "lxc-stop" });
-    stopContainer({ store, configFile: context.handedConfig, env: context.env }, id, Number(seconds) * 1000);
+    stopContainer({ store, configFile: context.handedConfig, env: context.env }, id, time);
   },
 };
