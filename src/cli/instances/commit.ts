@@ -1,5 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import { commitInstance, holdUnused } from "../../instances/clone.ts";
+import type { Published } from "../../layers/published.ts";
 import { cutover } from "../../rebase/generations.ts";
 import { holdRunning } from "../../snapshot/running-source.ts";
 import { checkInnerPath, checkName } from "../../text/names.ts";
@@ -69,15 +70,15 @@ changes of that moment are committed; ID may then also be a container that has n
     };
     const base = checkName("base", name);
     const instance = checkName("instance", id);
-    const made = await (async () => {
+    let made: Published;
+    {
       // the lock ends once the version is published, because a cutover takes it again
       using source =
         limit === undefined ? holdUnused(store, instance) : holdRunning(settings, instance, limit);
-      const published = await commitInstance(store, source, base, progress, options);
+      made = await commitInstance(store, source, base, progress, options);
       progress[Symbol.dispose]();
       noteCopied(context, source);
-      return published;
-    })();
+    }
     tellPublished(context, input, made);
     if (input.has("--cutover") && !made.unchanged) {
       noteGeneration(
