@@ -7,7 +7,7 @@ import { fileSystemMagic } from "../sys/files/data.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFREG } from "../sys/flags.ts";
 import { isType, lstatMaybe, type Stat } from "../sys/stat.ts";
 import { copyEntry, type EntryOptions, type ReadyFiles } from "../trees/copy-entry.ts";
-import { TICK } from "./stillness.ts";
+import { changedAt, TICK } from "./stillness.ts";
 
 /**
  * File systems that write-protect a mapped page when they write it back, so that each later change of it gives the file
@@ -72,7 +72,7 @@ function isCopied(stat: Stat): boolean {
 
 /** Its status before the copy; undefined where it is gone, something else, or was changed after `before` (milliseconds). */
 function copyOne(root: Fd, path: string, to: Fd, name: string, options: EntryOptions, before: number) {
-  const isOld = (stat: Stat) => isCopied(stat) && changed(stat) < before;
+  const isOld = (stat: Stat) => isCopied(stat) && changedAt(stat) < before;
   try {
     const seen = lstatMaybe(path, root.number);
     if (!seen || !isOld(seen)) return undefined;
@@ -84,11 +84,6 @@ function copyOne(root: Fd, path: string, to: Fd, name: string, options: EntryOpt
     unlinkQuietly(`${to.path}/${name}`);
     return undefined;
   }
-}
-
-/** Milliseconds since 1970. */
-function changed({ ctime: { seconds, nanoseconds } }: Stat): number {
-  return Number(seconds) * 1000 + nanoseconds / 1e6;
 }
 
 function keyOf({ dev, ino }: Stat): string {

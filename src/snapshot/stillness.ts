@@ -10,6 +10,11 @@ export type Listing = ReadonlyMap<string, string>;
 /** Milliseconds between two times that the kernel may give to different changes (a tick of 100 Hz, doubled). */
 export const TICK = 20;
 
+/** When anything of an entry was last changed, in milliseconds since 1970. */
+export function changedAt({ ctime: { seconds, nanoseconds } }: Stat): number {
+  return Number(seconds) * 1000 + nanoseconds / 1e6;
+}
+
 /**
  * The entries of trees, once none of them was changed within the last {@link TICK}: a later change of any gives it
  * another time. `pace` may throw.
@@ -37,7 +42,7 @@ function listAll(trees: readonly string[], pace: () => void): { listing: Listing
     pace();
     const { seconds, nanoseconds } = stat.ctime;
     listing.set(path, `${stat.ino} ${seconds}.${nanoseconds} ${stat.size}`);
-    latest = Math.max(latest, Number(seconds) * 1000 + nanoseconds / 1e6);
+    latest = Math.max(latest, changedAt(stat));
   };
   for (const [index, tree] of trees.entries()) {
     const root = lstatMaybe(tree);
