@@ -160,7 +160,7 @@ function trySwitch(
   try {
     state.guard.frozen(plan);
     freezeAll(plan, pause.left());
-    if (!members.freezer) plan = stopNewcomers(state, members, () => findMembers(container.init.pid));
+    plan = stopNewcomers(state, members, () => findMembers(container.init.pid));
     const opened = openForWriting(frozen(members, plan), rootIds, lookNow(pause.check), pause.check);
     const judged = judge(opened, next, state.stays === undefined, pause.check);
     const inTheWay = blockers(judged.map(({ file }) => file));

@@ -9,6 +9,7 @@ import { SIGCONT, SIGSTOP } from "../sys/process/signals.ts";
 import { identify } from "../sys/process.ts";
 import { type CopyIntent, type FreezePlan, publishIntent, type RebaseIntent } from "./journal.ts";
 import type { Members } from "./processes.ts";
+import type { Guard } from "./watchdog.ts";
 
 /** Milliseconds for all processes to freeze: one in an uninterruptible wait may take longer. */
 const FREEZE_TIME = 2000;
@@ -99,23 +100,26 @@ function isStopped(pid: number): boolean {
   );
 }
 
-/** An intent that is published, and the locks that hold it. */
+/** An intent that is published, the locks that hold it, and the guard that thaws the container in need. */
 export interface HeldIntent {
   readonly store: Store;
   readonly intent: RebaseIntent | CopyIntent;
   readonly holders: Fd[];
+  readonly guard: Guard;
 }
 
 /**
  * Freezes processes that `look` finds outside of the group and that are not among `members`: children that were born
- * between the listing and the freeze. Each is written to the intent before it is stopped. Returns the plan with them.
+ * between the listing and the freeze. The intent and the guard know each before it is stopped. Returns the plan with
+ * them. Does not look where all members are in the group, which their children join.
  */
 export function stopNewcomers(
-  { store, intent, holders }: HeldIntent,
+  { store, intent, holders, guard }: HeldIntent,
   members: Members,
   look: () => Members,
 ): FreezePlan {
   let plan = intent.halt;
+  if (members.freezer && members.outside.length === 0) return plan;
   const known = new Set(members.pids);
   try {
     for (let count = 0; count < 100; count++) {
@@ -124,6 +128,7 @@ export function stopNewcomers(
       plan = { ...plan, stopped: [...plan.stopped, ...fresh] };
       for (const { pid } of fresh) known.add(pid);
       holders.push(publishIntent(store, { ...intent, halt: plan }, true));
+      guard.frozen(plan);
       freezeAll({ ...plan, stopped: fresh });
     }
   } catch (error) {

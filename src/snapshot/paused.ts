@@ -51,10 +51,7 @@ export async function whilePaused(
     try {
       guard.frozen(plan);
       freezeAll(plan, pause.left());
-      if (!first.freezer || first.outside.length > 0) {
-        plan = stopNewcomers({ store, intent, holders }, first, look);
-        guard.frozen(plan);
-      }
+      plan = stopNewcomers({ store, intent, holders, guard }, first, look);
       await action(pause.check);
       // later than this the watchdog may have let them go on
       pause.check();
