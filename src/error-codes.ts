@@ -47,8 +47,8 @@ export const ERROR_CODES = {
   ],
   BAD_TAR: ["The archive is damaged, or not a tar.", "List its contents: `tar -tvf FILE`."],
   BETWEEN_ROOTS: [
-    "A process remains between the old root and the new one.",
-    "Repeat the command. The container continues, unchanged.",
+    "The switch of a running container's root failed midway, and so did the attempt to revert it.",
+    "Run `veneer gc`, or repeat the command: both finish or revert the switch. The container runs meanwhile.",
   ],
   BOMB: [
     "An archive larger than 4 GiB expands more than a thousandfold.",

@@ -50,7 +50,7 @@ export function refuseLabelsOfImage(file: string, asked: object): void {
     "NOT_ALLOWED",
     `annotations run.veneer.* in ${quote(file)} may be labels of its image`,
     {
-      hint: `an image chooses no base: name it in the hook's arguments; if the annotations are yours, remove ${UMOCI} from the bundle`,
+      hint: `an image chooses no base: remove them from config.json; if they are yours, remove ${UMOCI} from the bundle instead`,
     },
   );
 }
