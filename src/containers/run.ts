@@ -8,8 +8,9 @@ import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
 import { findHolder, findRecords, recordKey } from "../store/records.ts";
 import { readSome, readText, writeAll } from "../sys/fd.ts";
 import { adoptOrphans, runInto, type Started } from "../sys/process/detached.ts";
-import { openFiles, runForeground } from "../sys/process/foreground.ts";
+import { runForeground } from "../sys/process/foreground.ts";
 import { pipe, waitFor } from "../sys/process/fork.ts";
+import { openFiles } from "../sys/process/open-limit.ts";
 import { canRead } from "../sys/process/poll.ts";
 import { programPath, sleep } from "../sys/self.ts";
 import { runToEnd } from "../sys/spawn.ts";
@@ -114,13 +115,12 @@ function inBundle(
   sweepRuns(place);
   using claim = takeBundle(place, id, options.name);
   removeOutput(store, id);
-  const nofile = openFiles();
   const known = containerFacts(store, options, id, ROOTFS);
   const facts = {
     ...known,
     // a user may have no control group to make one in: without a path the runtime is content with none
     ...(!known.rootless && { cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}` }),
-    ...(nofile && { nofile }),
+    nofile: openFiles(),
   };
   fillBundle(claim, ociConfig(facts), options.idmap && requireRoot(options.idmap));
   try {

@@ -3,7 +3,7 @@ import { VeneerError } from "../errors.ts";
 import { makeLiveTest } from "../inventory/mounted.ts";
 import { referencedLayers } from "../inventory/remove-base.ts";
 import { type Instance, listInstances, readInstance } from "../store/instances.ts";
-import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
+import { isAnyPartInUse } from "../store/mounts/in-use.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { ownerState } from "../store/owners.ts";
 import { paths, type Store } from "../store/paths.ts";
@@ -36,8 +36,7 @@ export function findGarbage(store: Store, withLayers: boolean, report: (error: u
     mounts,
     ephemerals: ephemerals.map((id) => ({
       id,
-      mounted:
-        !owned.has(id) && partsOnDisk(paths.ephemeral(store, id)).some((part) => isInUse(`${part}/upper`)),
+      mounted: !owned.has(id) && isAnyPartInUse(paths.ephemeral(store, id), isInUse),
     })),
     configs,
     records: records.map((record) => ({ record, live: isLive(record) })),
@@ -131,7 +130,7 @@ function isUnmounted(store: Store, id: string, { created, generation }: Instance
   if (Date.now() - Date.parse(created) < WRITER_AGE * 1000) return false;
   const holder = findHolder(store, id);
   if (holder && isLive(holder)) return false;
-  return !partsOnDisk(paths.generation(store, id, generation)).some((part) => isUpperInUse(`${part}/upper`));
+  return !isAnyPartInUse(paths.generation(store, id, generation));
 }
 
 function hasIdleParts(store: Store, id: string, test: (record: UseRecord) => boolean): boolean {

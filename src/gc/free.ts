@@ -5,7 +5,7 @@ import { removeInstance } from "../instances/remove.ts";
 import { removeMountPoint } from "../start/mount-point.ts";
 import { isUnchanged, release } from "../start/release.ts";
 import { lockInstance, readInstance } from "../store/instances.ts";
-import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
+import { isAnyPartInUse } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import type { UseRecord } from "../store/records.ts";
 import { isLeft, lockSession, readSession } from "../store/sessions.ts";
@@ -30,8 +30,7 @@ export function free(store: Store, step: GcStep): string | boolean {
       return "record" in step ? releaseRecord(store, step.record) : forgetRecord(store, step.empty);
     case "ephemeral upper": {
       const path = paths.ephemeral(store, step.id);
-      const inUse = partsOnDisk(path).some((part) => isUpperInUse(`${part}/upper`));
-      return !inUse && (moveToTrash(store, path) ?? false);
+      return !isAnyPartInUse(path) && (moveToTrash(store, path) ?? false);
     }
     case "instance":
       return isOrphan(store, step.id) && removeInstance(store, step.id);

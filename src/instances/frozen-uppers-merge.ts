@@ -3,7 +3,7 @@
 import { VeneerError, withContext } from "../errors.ts";
 import { partUppers } from "../store/frozen-uppers.ts";
 import { type Instance, lockInstance, readInstance, writeInstance } from "../store/instances.ts";
-import { isUpperInUse, partsOnDisk } from "../store/mounts/in-use.ts";
+import { isAnyPartInUse } from "../store/mounts/in-use.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findHolder } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
@@ -57,7 +57,7 @@ function mergeLocked(
     const { parts, folded, generation: number } = generation;
     const directory = paths.generation(store, id, number);
     if (parts === undefined && !lstatMaybe(`${directory}/parts`)) continue;
-    if (partsOnDisk(directory).some((part) => isUpperInUse(`${part}/upper`))) {
+    if (isAnyPartInUse(directory)) {
       end = "used";
       continue;
     }

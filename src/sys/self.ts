@@ -75,13 +75,17 @@ function smallProgram(executable: string): string {
     : `${directory}/veneer`;
 }
 
-const SLEEP_UNIT = 1_000_000;
+const NANOSECONDS = 1_000_000;
+
+/** A struct timespec (timespec(3type)): seconds, nanoseconds. */
+export function timespec(milliseconds: number): BigInt64Array {
+  const nanoseconds = BigInt(Math.round(milliseconds * NANOSECONDS));
+  return new BigInt64Array([nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n]);
+}
 
 /** Sleeps for that time (nanosleep(2)). A signal with a handler ends it early. */
 export function sleep(milliseconds: number): void {
-  const nanoseconds = BigInt(Math.round(milliseconds * SLEEP_UNIT));
-  const time = new BigInt64Array([nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n]);
-  syscall(SYS.nanosleep, time, null);
+  syscall(SYS.nanosleep, timespec(milliseconds), null);
 }
 
 /** Writes a line for people to standard error, with control characters escaped. Ignores errors. */

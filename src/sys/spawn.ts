@@ -40,11 +40,13 @@ export function runToEnd(argv: readonly string[], options: RunOptions = {}): End
       stdio: ["ignore", "pipe", "pipe"],
       ...(options.limit !== undefined && { timeout: options.limit, killSignal: "SIGKILL" as const }),
     });
-    const { stdout, stderr, exitCode, signalCode } = child;
-    if (child.exitedDueToTimeout)
-      return { status: TIMED_OUT, stdout: stdout.toString(), stderr: stderr.toString() };
-    const status = signalCode ? 128 + (constants.signals[signalCode as NodeJS.Signals] ?? 0) : exitCode;
-    return { status, stdout: stdout.toString(), stderr: stderr.toString() };
+    const { stdout, stderr, exitCode, signalCode, exitedDueToTimeout } = child;
+    const ended = signalCode ? 128 + (constants.signals[signalCode as NodeJS.Signals] ?? 0) : exitCode;
+    return {
+      status: exitedDueToTimeout ? TIMED_OUT : ended,
+      stdout: stdout.toString(),
+      stderr: stderr.toString(),
+    };
   } catch (error) {
     return { status: 127, stdout: "", stderr: String(error) };
   }

@@ -88,11 +88,11 @@ export function isMountedAtTarget(record: Attached): boolean {
   if (target === undefined || (overlay?.device !== undefined && !isAttached(record))) return false;
   using root = openMountPoint(target);
   if (!root) return false;
-  const { isMountRoot, unique } = mountStatus(root.number);
+  const { isMountRoot, unique, device } = mountStatus(root.number);
   if (!isMountRoot || (overlay?.mount !== undefined && unique !== overlay.mount)) return false;
   // an upper in memory before Linux 6.6: it has no path to query, and its overlay has no handle
   if (upper === undefined && overlay?.device !== undefined && upperHandle(root) === undefined) {
-    return mountStatus(root.number).device === overlay.device;
+    return device === overlay.device;
   }
   return isOverlayOf({ ...(overlay && { overlay }), ...(upper !== undefined && { upper }) }, root);
 }

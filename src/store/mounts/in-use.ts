@@ -47,6 +47,11 @@ export function partsOnDisk(directory: string): string[] {
   return [directory, ...names.map((name) => `${inner}/${name}`)];
 }
 
+/** Whether any overlay has one of the uppers of {@link partsOnDisk}. */
+export function isAnyPartInUse(directory: string, isInUse = isUpperInUse): boolean {
+  return partsOnDisk(directory).some((part) => isInUse(`${part}/upper`));
+}
+
 /** Waits until no overlay has this upper; returns false when one still has it after `milliseconds`. */
 export function waitUntilFree(upper: string, milliseconds: number): boolean {
   for (const end = Date.now() + milliseconds; isUpperInUse(upper); sleep(2)) {

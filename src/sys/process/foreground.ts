@@ -7,6 +7,7 @@ import { openatMaybe, readSome, readText } from "../fd.ts";
 import { AT_FDCWD, O_NOCTTY, O_RDONLY } from "../flags.ts";
 import { check, syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
+import { timespec } from "../self.ts";
 import { execve, exit, fork, pipe, shellStatus } from "./fork.ts";
 
 /** signal(7); the same numbers on x86-64 and arm64 */
@@ -73,14 +74,6 @@ export function runForeground(argv: readonly string[], env: readonly string[], l
   }
 }
 
-/** struct timespec: seconds, nanoseconds */
-function timespec(milliseconds: number): BigInt64Array {
-  return new BigInt64Array([
-    BigInt(Math.floor(milliseconds / 1000)),
-    BigInt(milliseconds % 1000) * 1_000_000n,
-  ]);
-}
-
 /** The exit status of a child; undefined as long as it runs or is stopped. */
 function statusOf(pid: number): number | undefined {
   const status = new Int32Array(1);
@@ -105,10 +98,4 @@ function inTerminalForeground(): boolean {
   } catch {
     return false;
   }
-}
-
-/** The limits of open files of this process, which are its caller's; undefined where /proc does not say. */
-export function openFiles(): { soft: number; hard: number } | undefined {
-  const limits = /^Max open files\s+([0-9]+)\s+([0-9]+)/m.exec(readText("/proc/self/limits") ?? "");
-  return limits ? { soft: Number(limits[1]), hard: Number(limits[2]) } : undefined;
 }

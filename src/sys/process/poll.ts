@@ -2,6 +2,7 @@
 import type { Fd } from "../fd.ts";
 import { syscall } from "../libc.ts";
 import { SYS } from "../numbers.ts";
+import { timespec } from "../self.ts";
 
 const POLLIN = 1;
 const POLLOUT = 4;
@@ -11,8 +12,7 @@ function poll(fd: Fd, events: number, milliseconds: number): number {
   const entry = new DataView(new ArrayBuffer(8));
   entry.setInt32(0, fd.number, true);
   entry.setInt16(4, events, true);
-  const time = Math.max(0, Math.round(milliseconds * 1e6));
-  const limit = new BigInt64Array([BigInt(Math.floor(time / 1e9)), BigInt(time % 1e9)]);
+  const limit = timespec(Math.max(0, milliseconds));
   syscall(SYS.ppoll, new Uint8Array(entry.buffer), 1, limit, null, 0);
   return entry.getInt16(6, true);
 }
