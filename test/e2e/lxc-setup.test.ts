@@ -148,7 +148,7 @@ describe("setup lxc NAME", () => {
     [["x", "--persistent"], "hint: instance x does not exist yet: add --base BASE"],
     [["Upper", "--base", "b", "--persistent"], "hint: name one with --instance ID"],
     [["../x", "--base", "b"], "'../x' is not a container's name"],
-    [["--base", "b"], "--base is an option of 'veneer setup lxc NAME'"],
+    [["--base", "b"], "--base is an option of 'veneer setup lxc|nspawn|lxd|incus NAME'"],
   ])("refuses %j and writes nothing", async (args, message) => {
     const outcome = await setup(...args);
     expect(outcome.status).not.toBe(0);
