@@ -2,6 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { isOpaque, isWhiteout } from "../overlay/marks.ts";
 import { type Entry, MAX_DEPTH } from "../overlay/walk.ts";
+import { ifStillThere } from "../sys/errno.ts";
 import { type Fd, openat } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe } from "../sys/stat.ts";
@@ -14,23 +15,24 @@ export interface PartEntry extends Entry {
 
 /**
  * Calls `visit` for each entry of the merged parts (uppers, top first), sorted by name, each directory before its
- * contents. Leaves out whiteouts that hide nothing below the parts, and entries that disappear in the meantime. Throws
- * SysError, and TOO_DEEP.
+ * contents. Leaves out whiteouts that hide nothing below the parts, and what is removed or replaced in the meantime.
+ * Throws SysError, and TOO_DEEP.
  */
 export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) => void): void {
   const mounts = new Set<bigint>();
   const descend = (dirs: readonly Fd[], closed: boolean, prefix: string, depth: number) => {
     if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
     const names = new Set(dirs.flatMap((dir) => listFd(dir.number, prefix)));
-    for (const name of [...names].sort()) {
-      const found = look(dirs, name, mounts);
-      if (!found || (closed && isWhiteout(found.stat, `${(found.merged[0] as Fd).path}/${name}`))) continue;
-      const { stat, merged, opaque } = found;
-      const path = prefix + name;
-      visit({ path, name, stat, dir: (merged[0] as Fd).number, opaque });
-      if (!isType(stat, S_IFDIR)) continue;
-      inside(merged, name, (inner) => descend(inner, closed || opaque, `${path}/`, depth + 1));
-    }
+    for (const name of [...names].sort()) ifStillThere(() => visitName(dirs, name, closed, prefix, depth));
+  };
+  const visitName = (dirs: readonly Fd[], name: string, closed: boolean, prefix: string, depth: number) => {
+    const found = look(dirs, name, mounts);
+    if (!found || (closed && isWhiteout(found.stat, `${(found.merged[0] as Fd).path}/${name}`))) return;
+    const { stat, merged, opaque } = found;
+    const path = prefix + name;
+    visit({ path, name, stat, dir: (merged[0] as Fd).number, opaque });
+    if (!isType(stat, S_IFDIR)) return;
+    inside(merged, name, (inner) => descend(inner, closed || opaque, `${path}/`, depth + 1));
   };
   const roots: Fd[] = [];
   try {

@@ -2,7 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { type Located, sameEntry } from "../overlay/same-entry.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
-import { isErrno } from "../sys/errno.ts";
+import { ifStillThere } from "../sys/errno.ts";
 import { type Fd, openat } from "../sys/fd.ts";
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe, type Stat } from "../sys/stat.ts";
@@ -85,12 +85,8 @@ class Comparison {
 
   #entry(before: number | undefined, after: number, name: string, prefix: string, depth: number): boolean {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      try {
-        return this.#look(before, after, name, prefix, depth);
-      } catch (error) {
-        // exchanged or removed between two calls
-        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-      }
+      const same = ifStillThere(() => this.#look(before, after, name, prefix, depth));
+      if (same !== undefined) return same;
     }
     throw new VeneerError("BUSY", `${quote(prefix + name)} is replaced again and again while it is compared`);
   }

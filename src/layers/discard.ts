@@ -1,6 +1,6 @@
 /** Discards the changes at a path in a layer that is being made. */
 import { removeTree } from "../store/trash.ts";
-import { isErrno } from "../sys/errno.ts";
+import { isReplaced } from "../sys/errno.ts";
 import { openat2, openDirectory, unlink } from "../sys/fd.ts";
 import { O_DIRECTORY, O_PATH, RESOLVE_EXACT, S_IFDIR } from "../sys/flags.ts";
 import { isType, lstatMaybe } from "../sys/stat.ts";
@@ -22,6 +22,6 @@ export function discard(tree: string, path: string): void {
     else if (stat) unlink(name, directory.number);
   } catch (error) {
     // the layer has no such directory, or a symbolic link or file in its place
-    if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+    if (!isReplaced(error)) throw error;
   }
 }

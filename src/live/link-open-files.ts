@@ -6,7 +6,7 @@
  */
 
 import { markImpure } from "../overlay/marks.ts";
-import { isErrno } from "../sys/errno.ts";
+import { ifStillThere } from "../sys/errno.ts";
 import { type Fd, linkat, mkdirMaybe, openat2, openBelowMaybe, openDirectory, readSome } from "../sys/fd.ts";
 import {
   O_DIRECTORY,
@@ -70,13 +70,10 @@ export function isJournal(part: Fd, path: string): boolean {
 }
 
 function lookAt(part: Fd, path: string): Stat | undefined {
-  try {
+  return ifStillThere(() => {
     using parent = openParent(part, path);
     return lstatMaybe(nameOf(path), parent.number);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
+  });
 }
 
 /** An overlay shows another inode number for a file that was copied up, but the same times. */

@@ -5,7 +5,7 @@
  * root and is reported.
  */
 
-import { isErrno } from "../sys/errno.ts";
+import { ifStillThere } from "../sys/errno.ts";
 import { type Fd, openat2, openDirectory } from "../sys/fd.ts";
 import { filePlace, openFilePlace } from "../sys/file-place.ts";
 import { AT_FDCWD, MS_PRIVATE, MS_SHARED, MS_SLAVE, O_PATH, RESOLVE_EXACT, S_IFDIR } from "../sys/flags.ts";
@@ -65,11 +65,8 @@ export function openSources(overlay: Fd, bound: readonly MountEntry[]): Map<stri
   const sources = new Map<string, Fd>();
   for (const { root } of bound) {
     if (sources.has(root)) continue;
-    try {
-      sources.set(root, openat2(overlay.number, root.slice(1) || ".", O_PATH, RESOLVE_EXACT));
-    } catch (error) {
-      if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-    }
+    const source = ifStillThere(() => openat2(overlay.number, root.slice(1) || ".", O_PATH, RESOLVE_EXACT));
+    if (source) sources.set(root, source);
   }
   return sources;
 }

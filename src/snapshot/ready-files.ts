@@ -1,7 +1,7 @@
 /** Copies the files of an upper while its container still runs, so that it stands still for those alone that changed since. */
-import { walk } from "../overlay/walk.ts";
+import { walkChanging } from "../overlay/walk.ts";
 import { throwIfInterrupted, yieldToSignals } from "../process/interrupt.ts";
-import { isErrno } from "../sys/errno.ts";
+import { isReplaced } from "../sys/errno.ts";
 import { type Fd, mkdirat, openat, syncfs, unlinkQuietly } from "../sys/fd.ts";
 import { fileSystemMagic } from "../sys/files/data.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFREG } from "../sys/flags.ts";
@@ -59,7 +59,7 @@ export async function copyBeforehand(
 
 function filesOf(tree: string): string[] {
   const paths: string[] = [];
-  walk(tree, ({ path, stat }) => {
+  walkChanging(tree, ({ path, stat }) => {
     if (isCopied(stat)) paths.push(path);
   });
   return paths;
@@ -80,7 +80,7 @@ function copyOne(root: Fd, path: string, to: Fd, name: string, options: EntryOpt
     const stat = copyEntry(root, path, to, name, options, seen);
     return isOld(stat) ? stat : undefined;
   } catch (error) {
-    if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+    if (!isReplaced(error)) throw error;
     unlinkQuietly(`${to.path}/${name}`);
     return undefined;
   }

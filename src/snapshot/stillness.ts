@@ -1,5 +1,5 @@
 /** Whether anything in a tree changes: for trees to which somebody may write who cannot be stopped. */
-import { walk } from "../overlay/walk.ts";
+import { walkChanging } from "../overlay/walk.ts";
 import { sleep } from "../sys/self.ts";
 import type { Stat } from "../sys/stat.ts";
 import { lstatMaybe } from "../sys/stat.ts";
@@ -47,7 +47,7 @@ function listAll(trees: readonly string[], pace: () => void): { listing: Listing
   for (const [index, tree] of trees.entries()) {
     const root = lstatMaybe(tree);
     if (root) add(`${index}`, root);
-    walk(tree, ({ path, stat }) => add(`${index}/${path}`, stat));
+    walkChanging(tree, ({ path, stat }) => add(`${index}/${path}`, stat));
   }
   return { listing, latest };
 }

@@ -77,3 +77,18 @@ export class SysError extends Error {
 export function isErrno(error: unknown, ...names: string[]): error is SysError {
   return error instanceof SysError && names.includes(error.code);
 }
+
+/** Whether a path was removed, or is of another type than when it was looked at (open(2), O_DIRECTORY and O_NOFOLLOW). */
+export function isReplaced(error: unknown): error is SysError {
+  return isErrno(error, "ENOENT", "ENOTDIR", "ELOOP");
+}
+
+/** Runs `look` on what others may remove or replace meanwhile; undefined where it is gone or of another type (open(2)). */
+export function ifStillThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (isReplaced(error)) return undefined;
+    throw error;
+  }
+}

@@ -3,7 +3,7 @@
  * Longer than 250 lines: one thin function per call. Functions throw SysError when the call fails, unless they say otherwise.
  */
 import { decodeName } from "../text/file-names.ts";
-import { errno, isErrno, SysError } from "./errno.ts";
+import { errno, ifStillThere, SysError } from "./errno.ts";
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
@@ -83,12 +83,7 @@ export function openDirectoryMaybe(path: string, dir = AT_FDCWD): Fd | undefined
 
 /** Opens a directory below `dir`, without following links or leaving `dir`; undefined where there is no directory. */
 export function openBelowMaybe(dir: number, path: string, flags = O_PATH): Fd | undefined {
-  try {
-    return openat2(dir, path, flags | O_DIRECTORY, RESOLVE_EXACT);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
+  return ifStillThere(() => openat2(dir, path, flags | O_DIRECTORY, RESOLVE_EXACT));
 }
 
 /** The path of a file with all symbolic links resolved; undefined where there is no file. */

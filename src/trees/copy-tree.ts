@@ -3,7 +3,7 @@
 import { VeneerError } from "../errors.ts";
 import { MAX_DEPTH } from "../overlay/walk.ts";
 import { onInterrupt, throwIfInterrupted, yieldToSignals } from "../process/interrupt.ts";
-import { errno, isErrno } from "../sys/errno.ts";
+import { errno, isReplaced } from "../sys/errno.ts";
 import { explainError } from "../sys/explain.ts";
 import { type Fd, linkat, mkdirat, openat } from "../sys/fd.ts";
 import {
@@ -116,7 +116,7 @@ class TreeCopy {
         return this.#file(from, to, name, path, stat);
       } catch (error) {
         // replaced or removed between two calls
-        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP") || lstatMaybe(name, to.number)) throw error;
+        if (!isReplaced(error) || lstatMaybe(name, to.number)) throw error;
       }
     }
     throw new VeneerError("BUSY", `${quote(path)} is replaced again and again while it is copied`);

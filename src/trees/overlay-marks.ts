@@ -1,7 +1,7 @@
 /** Finds marks of another overlay in a directory that is to be a layer in place, where overlayfs would obey them. */
 import { MAX_DEPTH } from "../overlay/walk.ts";
 import { overlayXattr } from "../overlay/xattrs.ts";
-import { isErrno } from "../sys/errno.ts";
+import { ifStillThere } from "../sys/errno.ts";
 import { openat } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFCHR, S_IFDIR, S_IFREG } from "../sys/flags.ts";
 import { fstat, isType, listFd, listxattr, lstatMaybe, type Stat } from "../sys/stat.ts";
@@ -32,11 +32,7 @@ export function overlayMarks(directory: string, without: ReadonlySet<string>): s
   const descend = (dir: number, prefix: string, depth: number) => {
     for (const name of listFd(dir, prefix)) {
       if (without.has(prefix + name)) continue;
-      try {
-        look(dir, name, prefix + name, depth);
-      } catch (error) {
-        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
-      }
+      ifStillThere(() => look(dir, name, prefix + name, depth));
     }
   };
   descend(root.number, "", 0);

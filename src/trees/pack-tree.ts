@@ -1,7 +1,7 @@
 /** Writes a tar of a tree that may be changing: by descriptor, without following symbolic links or entering mounts. */
 
 import { VeneerError } from "../errors.ts";
-import { isErrno } from "../sys/errno.ts";
+import { isReplaced } from "../sys/errno.ts";
 import { type Fd, openat, readlink, readSome } from "../sys/fd.ts";
 import { lseek, SEEK_SET } from "../sys/files/data.ts";
 import { openRegular } from "../sys/files/regular.ts";
@@ -124,7 +124,7 @@ export async function* packTree(
         else if (stat.mountId === mountId) yield* fileEntries(level.fd, path, name, stat, links, options);
       } catch (error) {
         // replaced or removed between two calls: leave it out
-        if (!isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) throw error;
+        if (!isReplaced(error)) throw error;
       }
     }
   } finally {

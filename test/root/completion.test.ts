@@ -80,7 +80,7 @@ describe("completion in fish", () => {
   };
 
   it("offers commands with their summaries, bases, versions, instances and files", async () => {
-    expect(await offers("veneer doc")).toEqual([expect.stringMatching(/^doctor\tTell what/)]);
+    expect(await offers("veneer doc")).toEqual([expect.stringMatching(/^doctor\tReport what/)]);
     expect(await offers("veneer run ")).toEqual(expect.arrayContaining(["alpine", "debian"]));
     expect(await offers("veneer run debian@")).toEqual(["debian@1", "debian@2\tcurrent"]);
     expect(await offers("veneer rm ")).toEqual(["web1"]);

@@ -1,6 +1,6 @@
 /** Opens files in trees that others have written to. */
 
-import { isErrno } from "../errno.ts";
+import { ifStillThere } from "../errno.ts";
 import { type Fd, openat, openat2 } from "../fd.ts";
 import { AT_FDCWD, O_NOFOLLOW, O_PATH, O_RDONLY, RESOLVE_EXACT, S_IFREG } from "../flags.ts";
 import { fstat, isType } from "../stat.ts";
@@ -16,11 +16,8 @@ export function openRegular(dir: number, path: string, resolve = RESOLVE_EXACT):
 
 /** Like {@link openRegular}, but follows a link in the last component, and undefined also where nothing is found. */
 export function openRegularMaybe(dir: number, path: string, resolve: number): Fd | undefined {
-  try {
+  return ifStillThere(() => {
     using place = openat2(dir, path, O_PATH, resolve);
     return isType(fstat(place.number), S_IFREG) ? openat(AT_FDCWD, place.path, O_RDONLY) : undefined;
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
+  });
 }
