@@ -17,7 +17,7 @@ const serial = {
 const noSystemCalls = fileURLToPath(new URL("test/helpers/no-system-calls.ts", import.meta.url));
 
 export default defineConfig({
-  // two groups run at once, each with a cache of its own
+  // groups run at once, each with a cache of its own
   cacheDir: `node_modules/.vite/${process.env.VENEER_TEST_GROUP ?? "all"}`,
   test: {
     projects: [

@@ -3,7 +3,7 @@
 #   npm test -- --project unit            npm test -- test/e2e/hook-oci.test.ts
 #   npm test -- --shared …       with every mount shared, as on a host with systemd; what is left mounted is a failure
 # Root tests mount for real, so each group runs in a private mount namespace, which takes every mount with it. End-to-end
-# tests wait for engines most of the time: all others run beside them, as a second group.
+# tests wait for engines much of the time: they are two groups, and all others run beside them as a third.
 # Where no namespace can be made, root and end-to-end tests are skipped and say why; with CI=true they fail.
 # With VENEER_TEST_RESULTS=DIRECTORY vitest's JSON reports are in that, a file a group.
 set -euo pipefail
@@ -48,10 +48,18 @@ if ! grep -q '^\[e2e\] ' <<<"$listed" || ! grep -qv '^\[e2e\] ' <<<"$listed"; th
 
 pids=()
 trap 'kill "${pids[@]}" 2>/dev/null || true' INT TERM HUP
-(run e2e "$@" --project e2e) > >(sed -u 's/^/e2e    | /') 2>&1 &
-pids+=($!)
-(run others "$@" --project '!e2e') > >(sed -u 's/^/others | /') 2>&1 &
-pids+=($!)
+beside() { # GROUP ARGUMENT…
+  (run "$@") > >(sed -u "s/^/$(printf %-6s "$1") | /") 2>&1 &
+  pids+=($!)
+}
+if [ "$(grep -c '^\[e2e\] ' <<<"$listed")" -eq "$(find test/e2e -name '*.test.ts' | wc -l)" ]; then
+  # about half of their time each
+  beside e2e-kl "$@" --project e2e test/e2e/k test/e2e/l
+  beside e2e "$@" --project e2e --exclude 'test/e2e/[kl]*'
+else
+  beside e2e "$@" --project e2e
+fi
+beside others "$@" --project '!e2e'
 status=0
 for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
 exit "$status"
