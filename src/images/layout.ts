@@ -236,15 +236,18 @@ function resolveIndex(directory: ImageDirectory, entry: IndexEntry, depth: numbe
   return resolveIndex(directory, pickForHost(entries), depth + 1);
 }
 
-/** Chooses among the entries of one image; for entries without a platform, the config has it. */
+/**
+ * Chooses among the entries of one image, the first of those that fit; for entries without a platform, the config has
+ * it.
+ */
 function choose(directory: ImageDirectory, entries: readonly IndexEntry[]): IndexEntry {
-  const last = entries.at(-1) as IndexEntry;
-  if (entries.length === 1) return last;
+  const first = entries[0] as IndexEntry;
+  if (entries.length === 1) return first;
   if (entries.some(({ platform }) => platform !== undefined)) return pickForHost(entries);
   const isForHost = (entry: IndexEntry) => {
     if (isIndex(entry)) return true;
     const text = directory.readJson(entry);
     return parseImage(text, ({ config }) => directory.readJson(config)).architecture === HOST_ARCHITECTURE;
   };
-  return entries.findLast(isForHost) ?? last;
+  return entries.find(isForHost) ?? first;
 }

@@ -32,8 +32,9 @@ export function isAttestation({ annotations, platform }: IndexEntry): boolean {
 }
 
 /**
- * Selects the entry of an image index for this machine: the least demanding variant of the architecture, the last of
- * equal ones. Takes an entry without a platform only when no other one fits. Throws NO_IMAGE when there is none.
+ * Selects the entry of an image index for this machine: the least demanding variant of the architecture, the first of
+ * equal ones (image-index.md of the image specification). Takes an entry without a platform only when no other one fits.
+ * Throws NO_IMAGE when there is none.
  */
 export function pickForHost(entries: readonly IndexEntry[]): IndexEntry {
   const usable = entries.filter(
@@ -42,8 +43,8 @@ export function pickForHost(entries: readonly IndexEntry[]): IndexEntry {
   const matching = usable.filter(({ platform }) => platform?.architecture === HOST_ARCHITECTURE);
   const least = matching.map(variantOf).sort()[0];
   const chosen =
-    matching.findLast((entry) => variantOf(entry) === least) ??
-    usable.findLast(({ platform }) => !platform?.architecture);
+    matching.find((entry) => variantOf(entry) === least) ??
+    usable.find(({ platform }) => !platform?.architecture);
   if (chosen) return chosen;
   const offered = entries
     .filter((entry) => !isAttestation(entry))

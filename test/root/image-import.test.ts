@@ -203,8 +203,9 @@ describe("base import of an image", () => {
     const own = process.arch === "x64" ? "amd64" : "arm64";
     addImage(dir, "foreign", [tarOf([{ name: "foreign" }])], { architecture: "s390x" });
     addImage(dir, "own", [tarOf([{ name: "own" }])], { architecture: own });
+    addImage(dir, "later", [tarOf([{ name: "later" }])], { architecture: own });
     const path = join(dir, "index.json");
-    const [foreign, ours] = JSON.parse(readFileSync(path, "utf8")).manifests;
+    const [foreign, ours, later] = JSON.parse(readFileSync(path, "utf8")).manifests;
     const publish = (manifests: object[]) => {
       const text = JSON.stringify({ schemaVersion: 2, manifests });
       const digest = createHash("sha256").update(text).digest("hex");
@@ -217,9 +218,17 @@ describe("base import of an image", () => {
       ...entry,
       platform: { os: "linux", architecture },
     });
+    const taken = async (id: string, tag = "") => {
+      await host.ok("base", "import", id, `oci:${dir}${tag}`);
+      return readdirSync((await layers(id))[0]?.path ?? "");
+    };
     publish([on(foreign, "s390x"), on(ours, own), { ...foreign, platform: { os: "unknown" } }]);
-    await host.ok("base", "import", "several", `oci:${dir}`);
-    expect(readdirSync((await layers("several"))[0]?.path ?? "")).toEqual(["own"]);
+    expect(await taken("several")).toEqual(["own"]);
+    publish([on(foreign, "s390x"), on(ours, own), on(later, own)]);
+    expect(await taken("equal")).toEqual(["own"]);
+    const tagged = (entry: typeof ours) => ({ ...entry, annotations: ours.annotations });
+    writeFileSync(path, JSON.stringify({ schemaVersion: 2, manifests: [foreign, ours, later].map(tagged) }));
+    expect(await taken("tagged", ":own")).toEqual(["own"]);
     publish([on(foreign, "s390x")]);
     await refused(`oci:${dir}`, /not for linux\/.*; hint: it is for 'linux\/s390x'/);
     const { annotations: _, ...untagged } = foreign;

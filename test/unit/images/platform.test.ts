@@ -55,6 +55,11 @@ describe("the manifest for this machine", () => {
     expect(pickForHost([here("v3", "v3"), here("v2", "v2")]).digest).toBe("v2");
   });
 
+  it("is the first of those that fit equally well", () => {
+    expect(pickForHost([here("v2", "v2"), here("one"), here("two", "v1")]).digest).toBe("one");
+    expect(pickForHost([entry("any"), entry("other")]).digest).toBe("any");
+  });
+
   it("is never what buildx adds beside it", () => {
     const byAnnotation = {
       ...here("provenance"),
