@@ -1,6 +1,5 @@
 /** Makes the candidate of a round from the source that the policy names. */
 import { findImported } from "../bases/import-once.ts";
-import { VeneerError } from "../errors.ts";
 import { registryEnvironment } from "../images/fetch.ts";
 import { parseSource } from "../images/source.ts";
 import type { CommandSource, PolicySource } from "../inventory/policy.ts";
@@ -8,7 +7,7 @@ import { publishVersion } from "../layers/publish-version.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
 import { listVersions, readBaseFile } from "../store/versions.ts";
-import { type Ended, lastJson, runVerb } from "./own-program.ts";
+import { type Ended, expectDone, lastJson, runVerb } from "./own-program.ts";
 import type { Round } from "./round.ts";
 
 interface Made {
@@ -73,9 +72,9 @@ async function stack(round: Round, source: CommandSource, below: string): Promis
   if (!round.retry && isStackedOn(round, ground)) return undefined;
   const temporary = `${name.slice(0, 100)}.update`;
   if (readBaseFile(store, temporary))
-    await expectDone("remove what is left", await runVerb(own, ["base", "rm", temporary]));
+    expectDone("remove what is left", await runVerb(own, ["base", "rm", temporary]));
   const ref = `${ground.name}@${ground.version}`;
-  await expectDone(`new ${temporary}`, await runVerb(own, ["base", "new", temporary, "--from", ref]));
+  expectDone(`new ${temporary}`, await runVerb(own, ["base", "new", temporary, "--from", ref]));
   try {
     lastJson("command", await edit(round, temporary, source));
     using _layers = lockLayers(store);
@@ -100,8 +99,4 @@ function isStackedOn({ store, name }: Round, ground: { name: string; version: nu
   if (newest === undefined) return false;
   const { from } = readVersion(store, { name, version: newest }).manifest;
   return from?.name === ground.name && from.version === ground.version;
-}
-
-async function expectDone(what: string, { status, said }: Ended): Promise<void> {
-  if (status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${said}`);
 }

@@ -1,5 +1,6 @@
 /** Runs this program's own verbs, each in a process of its own: they make up a round of updates. */
 import { execa } from "execa";
+import { ERROR_CODES, type ErrorCode } from "../error-codes.ts";
 import { VeneerError } from "../errors.ts";
 import { withDeathSignal } from "../process/death-signal.ts";
 import { requireProgram } from "../process/find-program.ts";
@@ -67,7 +68,23 @@ async function run({ env, stop }: OwnProgram, words: readonly string[]): Promise
 }
 
 /** The JSON on the last line that a verb printed. Throws with the verb's own message where it failed. */
-export function lastJson<T>(what: string, { status, stdout, said }: Ended): T {
-  if (status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${said || `status ${status}`}`);
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as T;
+export function lastJson<T>(what: string, ended: Ended): T {
+  expectDone(what, ended);
+  return JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as T;
+}
+
+/** Throws with the verb's own message, hint and code where it failed; VERB_FAILED where it had no code. */
+export function expectDone(what: string, { status, said }: Ended): void {
+  if (status !== 0)
+    throw new VeneerError("VERB_FAILED", what, { cause: asError(said || `status ${status}`) });
+}
+
+const MESSAGE = /^(.*?)(?:; hint: (.*))? \[([A-Z_]+)\]$/s;
+
+/** The error of which another process printed the message, so that a frame around it has one hint and one code. */
+export function asError(said: string): Error {
+  const [, message = said, hint, code = ""] = MESSAGE.exec(said) ?? [];
+  return Object.hasOwn(ERROR_CODES, code)
+    ? new VeneerError(code as ErrorCode, message, { hint })
+    : new Error(said);
 }

@@ -10,7 +10,7 @@ import type { Store } from "../store/paths.ts";
 import { failureOf, listVersions, noteFailed, readBaseFile } from "../store/versions.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { makeCandidate } from "./candidate.ts";
-import { type lastJson, type OwnProgram, runLimited, runShell, runVerb } from "./own-program.ts";
+import { asError, expectDone, type OwnProgram, runLimited, runShell, runVerb } from "./own-program.ts";
 import { readUpdate, removeUpdate, writeUpdate } from "./state.ts";
 
 /**
@@ -156,15 +156,14 @@ async function prove(round: Round, candidate: number): Promise<void> {
     const inside = ["run", ref, "--stop-time", STOP_TIME, "--", "sh", "-c", UNTIL_TERM, "sh", check.command];
     const ended = await runLimited(own, check.seconds ?? CHECK_SECONDS, inside);
     if (ended.status !== 0) {
-      throw new VeneerError(
-        "CANDIDATE_FAILED",
-        `check of ${ref} failed (status ${ended.status}): ${lastLine(ended)}`,
-      );
+      throw new VeneerError("CANDIDATE_FAILED", `check of ${ref} failed (status ${ended.status})`, {
+        cause: asError(lastLine(ended)),
+      });
     }
     writeUpdate(store, name, { candidate, checked: true, begun: new Date().toISOString() });
   }
   if (policy.rollout === false) {
-    lastStatus(`use ${ref}`, await runVerb(own, ["base", "use", ref]));
+    expectDone(`use ${ref}`, await runVerb(own, ["base", "use", ref]));
     noteFailed(store, name, candidate, undefined);
     return;
   }
@@ -185,16 +184,14 @@ async function prove(round: Round, candidate: number): Promise<void> {
   const failed = failureOf(store, name, candidate);
   // one that could not be moved for reasons of its own is reported and stays behind, as in any rollout
   if (failed || (ended.status !== 0 && readBaseFile(store, name)?.current !== candidate)) {
-    throw new VeneerError("CANDIDATE_FAILED", `rollout of ${ref}: ${failed?.why ?? ended.said}`);
+    throw new VeneerError("CANDIDATE_FAILED", `rollout of ${ref}`, {
+      cause: asError(failed?.why ?? ended.said),
+    });
   }
 }
 
 function lastLine({ stdout, said }: { stdout: string; said: string }): string {
   return said || (stdout.trim().split("\n").at(-1) ?? "");
-}
-
-function lastStatus(what: string, ended: Parameters<typeof lastJson>[1]): void {
-  if (ended.status !== 0) throw new VeneerError("VERB_FAILED", `${what}: ${ended.said}`);
 }
 
 /** A version that could not be removed is no failure of the round. */

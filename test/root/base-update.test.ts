@@ -155,6 +155,14 @@ describe("base update", () => {
     ).not.toContain("apps.update");
   });
 
+  it("repeats what a failed step says, with its one hint and its one code", async () => {
+    policy("nowhere", { source: { image: `oci:${host.dir}/nowhere` } });
+    const { message } = await update("nowhere");
+    expect(message).toMatch(/^import oci:.*no such file or directory.* \[NO_IMAGE\]$/);
+    expect(message.match(/\[[A-Z_]+\]/g)).toHaveLength(1);
+    rmSync(join(host.dir, "etc/bases.d/nowhere.json"));
+  });
+
   it("does every base that has a policy with --all, and says what is wrong with one", async () => {
     policy("broken", { source: {} });
     const { stdout, status } = await veneer("base", "update", "--all");
