@@ -95,14 +95,20 @@ export async function begin(
   };
 }
 
-/** Lines of mountinfo with the root's own line less what a rebase changes, and its id as `root`. */
+/**
+ * Lines of mountinfo with the root's own line less what a rebase changes, and its id as `root`. Where an engine mounts the
+ * root on a host whose mounts are shared, the first root receives what the host mounts below that; a new one does not.
+ */
 export function mountsOf(pid: number): string[] {
   const lines = readFileSync(`/proc/${pid}/mountinfo`, "utf8").trimEnd().split("\n");
   const fields = lines.map((line) => line.split(" "));
   const root = fields.find((line) => line[4] === "/")?.[0];
   return fields
     .map((line) => {
-      if (line[0] === root) return `root / ${line.slice(5, line.indexOf("-")).join(" ")}`;
+      if (line[0] === root) {
+        const options = line.slice(5, line.indexOf("-")).filter((word) => !word.startsWith("master:"));
+        return `root / ${options.join(" ")}`;
+      }
       return [line[0], line[1] === root ? "root" : line[1], ...line.slice(2)].join(" ");
     })
     .sort();
