@@ -107,7 +107,8 @@ export function mountsOf(pid: number): string[] {
     .map((line) => {
       if (line[0] === root) {
         const options = line.slice(5, line.indexOf("-")).filter((word) => !word.startsWith("master:"));
-        return `root / ${options.join(" ")}`;
+        // the kernel gives the lowest free number to a peer group
+        return `root / ${options.join(" ").replace(/shared:\d+/, "shared")}`;
       }
       return [line[0], line[1] === root ? "root" : line[1], ...line.slice(2)].join(" ");
     })
