@@ -63,19 +63,6 @@ export function shuffled<T>(all: readonly T[], seed: number): T[] {
   return list;
 }
 
-/** Runs `workers` of them at once until nothing is left or the time is up. */
-export async function inParallel<T>(
-  all: Iterable<T>,
-  workers: number,
-  run: (one: T, worker: number) => Promise<void>,
-): Promise<void> {
-  const queue = all[Symbol.iterator]();
-  const work = async (worker: number) => {
-    for (let next = queue.next(); !next.done; next = queue.next()) await run(next.value, worker);
-  };
-  await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
-}
-
 /** One line of what went wrong. */
 export function lineOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);

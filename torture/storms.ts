@@ -1,6 +1,7 @@
 /** Lives in random order with random kills, and everything else that can go on beside them; then a count of what is left. */
 import { readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { inParallel } from "../src/process/parallel.ts";
 import { makeBundle, nextId } from "../test/helpers/bundle.ts";
 import { type Outcome, PROGRAM } from "../test/helpers/host.ts";
 import { ageTemporaries } from "../test/helpers/leftovers.ts";
@@ -8,7 +9,7 @@ import { mountTable } from "../test/helpers/mounts.ts";
 import { randomNumbers } from "../test/helpers/random-edits.ts";
 import { mustBeEmpty, startsRight, succeeds, verifyAll } from "./faults/trial.ts";
 import { distOf, HUNG, makeWorld, type World } from "./faults/world.ts";
-import { type Counts, inParallel, lineOf, type Setting, timeIsUp } from "./part.ts";
+import { type Counts, lineOf, type Setting, timeIsUp } from "./part.ts";
 
 const LIVES = 10_000;
 const AT_ONCE = 8;
@@ -229,7 +230,7 @@ export async function tortureStorms(setting: Setting): Promise<void> {
     const tasks = Array.from({ length: quick ? 100 : LIVES }, (_, index) => index);
     // what is left of the time is for looking at what is left of the lives
     const patient = { deadline: setting.deadline - Math.min(60_000, (setting.deadline - begin) * 0.2) };
-    await inParallel(tasks, AT_ONCE, async (index) => {
+    await inParallel(AT_ONCE, tasks, async (index) => {
       if ((index >= AT_ONCE && timeIsUp(patient)) || storm.faults.length > 20) return;
       await oneOf(storm);
       counts.add("lives and commands");

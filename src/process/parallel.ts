@@ -1,20 +1,25 @@
-/** Runs `work` for each item, `limit` at once. After a failure no more are begun; it is thrown when all have ended. */
+/**
+ * Runs `work` for each item, `limit` at once; `worker`, below `limit`, says which of those it is, so that each can have
+ * something of its own. After a failure no more are begun; the first failure is thrown when all have ended.
+ */
 export async function inParallel<T>(
   limit: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
+  items: Iterable<T>,
+  work: (item: T, worker: number) => Promise<void>,
 ): Promise<void> {
-  const queue = [...items];
+  const queue = items[Symbol.iterator]();
   const failures: unknown[] = [];
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined && failures.length === 0; item = queue.shift()) {
+  const take = async (worker: number) => {
+    while (failures.length === 0) {
+      const next = queue.next();
+      if (next.done) return;
       try {
-        await work(item);
+        await work(next.value, worker);
       } catch (error) {
         failures.push(error);
       }
     }
   };
-  await Promise.all(Array.from({ length: limit }, worker));
+  await Promise.all(Array.from({ length: limit }, (_, worker) => take(worker)));
   if (failures.length > 0) throw failures[0];
 }

@@ -1,5 +1,6 @@
 /** A kill and each error at every distinct system call of every operation. */
-import { inParallel, isChosen, lineOf, type Setting, shuffled, timeIsUp } from "../part.ts";
+import { inParallel } from "../../src/process/parallel.ts";
+import { isChosen, lineOf, type Setting, shuffled, timeIsUp } from "../part.ts";
 import { missingOperations, OPERATIONS, type Operation } from "./operations.ts";
 import { type Kind, kindsAt, type Point } from "./points.ts";
 import { numberOf, type Reference, refer, strike } from "./trial.ts";
@@ -25,7 +26,7 @@ export async function tortureFaults(setting: Setting): Promise<void> {
   const worlds = await Promise.all(Array.from({ length: workers }, (_, index) => makeWorld(String(index))));
   let waiting = chosen.length;
   try {
-    await inParallel(chosen, workers, async (operation, worker) => {
+    await inParallel(workers, chosen, async (operation, worker) => {
       // at least one, however slow the machine is
       if (waiting < chosen.length && timeIsUp(setting)) return;
       // an even share of the time that is left: what one operation does not need goes to those after it

@@ -25,3 +25,16 @@ it("begins nothing after a failure, and throws it when the others have ended", a
   await expect(work).rejects.toThrow("first");
   expect(ended).toEqual([2]);
 });
+
+it("tells each piece of work which of those at once it is", async () => {
+  const busy = new Set<number>();
+  const seen = new Set<number>();
+  await inParallel(2, new Set(["a", "b", "c", "d"]), async (_, worker) => {
+    expect(busy.has(worker)).toBe(false);
+    busy.add(worker);
+    seen.add(worker);
+    await new Promise((resolve) => setImmediate(resolve));
+    busy.delete(worker);
+  });
+  expect([...seen].sort()).toEqual([0, 1]);
+});
