@@ -1,6 +1,6 @@
 /** What every part of the benchmark gets. */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeTree } from "../test/helpers/tree.ts";
 import { scratch } from "./compile.ts";
@@ -59,6 +59,19 @@ export function emptyStore(setting: Setting): void {
 
 function emptyDirectory(path: string): void {
   for (const name of readdirSync(path)) rmSync(join(path, name), { recursive: true, force: true });
+}
+
+/** Where something is mounted, in the order of the mount table. */
+export function mountPoints(): string[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").trimEnd().split("\n");
+  return lines.map((line) => line.split(" ")[4] as string);
+}
+
+/** Unmounts what a part left below a directory, all but the store's own /run, which the next part needs. */
+export function unmountBelow(setting: Setting, directory = setting.dir): void {
+  const left = mountPoints().filter((point) => point.startsWith(`${directory}/`) && point !== setting.run);
+  // some go with others
+  for (const point of left.reverse()) spawnSync("umount", ["--lazy", point], { stdio: "ignore" });
 }
 
 /** Whether a program is there. */

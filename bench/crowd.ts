@@ -1,9 +1,8 @@
 /** Starting a container while many others are alive: an overlay on the host would slow each start. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { emptyStore, PATH, type Setting } from "./context.ts";
+import { emptyStore, mountPoints, type Setting } from "./context.ts";
 import { interleave, summarize } from "./measure.ts";
+import { endAll, SLEEP, settle, startAll } from "./members.ts";
 import { makeBundle, runContender, veneerRunc } from "./runc.ts";
 import { compare, type Report } from "./table.ts";
 
@@ -11,7 +10,6 @@ const GOAL = 1.05;
 const USUAL = 1000;
 /** With --quick, which runs less of everything: what it says of the goal is not the last word. */
 const QUICK = 100;
-const AT_ONCE = 2;
 
 export async function benchCrowd(setting: Setting, runs: number, quick = false): Promise<Report> {
   const size = quick ? QUICK : USUAL;
@@ -19,8 +17,7 @@ export async function benchCrowd(setting: Setting, runs: number, quick = false):
   const runtime = veneerRunc(setting);
   const bundle = makeBundle(setting, "crowd-new", ["/bin/true"], annotations);
   const plain = makeBundle(setting, "crowd-plain", ["/bin/true"]);
-  // should the benchmark be killed, they end by themselves
-  const member = makeBundle(setting, "crowd-member", ["/bin/sleep", "900"], annotations);
+  const member = makeBundle(setting, "crowd-member", SLEEP, annotations);
   const contenders = [
     runContender(setting, "veneer", runtime, bundle),
     runContender(setting, "runc", ["runc"], plain),
@@ -31,14 +28,14 @@ export async function benchCrowd(setting: Setting, runs: number, quick = false):
 
   const before = await interleave(contenders, half);
   let among: typeof before;
-  const hostMounts = mounts();
+  const hostMounts = mountPoints().length;
   let added = 0;
   try {
-    await inParallel(ids, (id) => start([...runtime, "--root", state, "run", "-d", "--bundle", member, id]));
-    added = mounts() - hostMounts;
+    await startAll(ids, (id) => [...runtime, "--root", state, "run", "-d", "--bundle", member, id]);
+    added = mountPoints().length - hostMounts;
     among = await interleave(contenders, runs);
   } finally {
-    await inParallel(ids, (id) => start(["runc", "--root", state, "delete", "--force", id], true));
+    await endAll(ids, state);
     await settle(setting);
   }
   const after = await interleave(contenders, half);
@@ -70,42 +67,4 @@ export async function benchCrowd(setting: Setting, runs: number, quick = false):
       "not interleaved: half of the runs without others came before the others, half after them",
     ],
   };
-}
-
-function mounts(): number {
-  return readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
-}
-
-/** Runs `action` for all items, `width` at a time. */
-export async function inParallel<T>(
-  items: readonly T[],
-  action: (item: T) => Promise<void>,
-  width = AT_ONCE,
-): Promise<void> {
-  const queue = [...items];
-  const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await action(item);
-  };
-  await Promise.all(Array.from({ length: width }, worker));
-}
-
-export function start(command: readonly string[], mayFail = false): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const [file, ...args] = command;
-    const child: ChildProcess = spawn(file as string, args, {
-      stdio: ["ignore", "ignore", "inherit"],
-      env: { PATH },
-    });
-    child.on("error", reject);
-    child.on("exit", (status) => {
-      if (status === 0 || mayFail) resolve();
-      else reject(new Error(`${command.join(" ")}: status ${status}`));
-    });
-  });
-}
-
-/** Forgets the crowd and lets the kernel end its namespaces. */
-export async function settle(setting: Setting): Promise<void> {
-  emptyStore(setting);
-  await new Promise((resolve) => setTimeout(resolve, 2000));
 }

@@ -20,22 +20,22 @@ export async function benchImport(setting: Setting, runs: number): Promise<Repor
       [
         plain("cp -a", ["cp", "-a", tree, copy], copy),
         plain("cp -a and sync -f", ["sh", "-c", 'cp -a "$1" "$2" && sync -f "$2"', "sh", tree, copy], copy),
-        imports("import of a directory", setting.options, tree),
+        imports("veneer import of a directory", setting.options, tree),
         plain("tar -x", ["tar", "-C", copy, "-xpf", archive], copy, true),
-        imports("import of a tar", setting.options, archive),
+        imports("veneer import of a tar", setting.options, archive),
       ],
       runs,
       1,
     );
     const rows: Row[] = [
-      compare("import of a directory, against cp -a", results, "import of a directory", "cp -a", 1.3),
+      compare("import of a directory, against cp -a", results, "veneer import of a directory", "cp -a", 1.3),
       compare(
         "import of a directory, against cp -a and sync -f",
         results,
-        "import of a directory",
+        "veneer import of a directory",
         "cp -a and sync -f",
       ),
-      compare("import of a tar, against tar -x", results, "import of a tar", "tar -x", 1.3),
+      compare("import of a tar, against tar -x", results, "veneer import of a tar", "tar -x", 1.3),
     ];
     const reflinked = await benchReflink(dir, runs);
     return {
@@ -75,15 +75,15 @@ async function benchReflink(dir: string, runs: number): Promise<Pick<Report, "ro
     const results = await interleave(
       [
         plain("cp -a --reflink=never", never(large), copy),
-        imports("import by reflink", options, large),
+        imports("veneer import by reflink", options, large),
         plain("cp -a --reflink=never, small files", never(small), copy),
-        imports("import by reflink, small files", options, small),
+        imports("veneer import by reflink, small files", options, small),
       ],
       runs,
       1,
     );
     const pair = (suffix: string) =>
-      [results, `import by reflink${suffix}`, `cp -a --reflink=never${suffix}`] as const;
+      [results, `veneer import by reflink${suffix}`, `cp -a --reflink=never${suffix}`] as const;
     return {
       rows: [
         compare(what, ...pair(""), 0.5),

@@ -10,6 +10,8 @@ import { compare, type Report } from "./table.ts";
 const FILES = 50_000;
 const FEW = 10;
 const MANY = 10_000;
+const CREATE = "veneer create";
+const BOTH = "veneer create and rm";
 
 export async function benchInstances(setting: Setting, runs: number): Promise<Report> {
   const program = compileEmptyProgram();
@@ -23,7 +25,7 @@ export async function benchInstances(setting: Setting, runs: number): Promise<Re
       contenders.push(...pair(`, ${count} instances`, root, "bench"));
     const measured = await interleave(contenders, runs);
     const results = [...measured, ...sums(measured)];
-    const both = "create and rm";
+    const both = BOTH;
     return {
       title: "Named instances",
       rows: [
@@ -64,22 +66,20 @@ function pair(suffix: string, root: string, base: string): Contender[] {
   const remove = command("rm", "bench-instance");
   const run = ([file = "", ...args]: string[]) => void execFileSync(file, args, { stdio: "ignore" });
   return [
-    { name: `create${suffix}`, command: create, after: () => run(remove) },
-    { name: `rm${suffix}`, command: remove, before: () => run(create) },
+    { name: `${CREATE}${suffix}`, command: create, after: () => run(remove) },
+    { name: `veneer rm${suffix}`, command: remove, before: () => run(create) },
   ];
 }
 
 /** Run by run: `create` + `rm` of the same turn, and twice the empty program. */
 function sums(results: readonly Result[]): Result[] {
   const samples = (name: string) => results.find((result) => result.name === name)?.samples ?? [];
-  const suffixes = results.flatMap(({ name }) =>
-    name.startsWith("create") ? name.slice("create".length) : [],
-  );
+  const suffixes = results.flatMap(({ name }) => (name.startsWith(CREATE) ? name.slice(CREATE.length) : []));
   const both = suffixes.map((suffix) => {
-    const second = samples(`rm${suffix}`);
+    const second = samples(`veneer rm${suffix}`);
     return summarize(
-      `create and rm${suffix}`,
-      samples(`create${suffix}`).map((time, turn) => time + (second[turn] ?? Number.NaN)),
+      `${BOTH}${suffix}`,
+      samples(`${CREATE}${suffix}`).map((time, turn) => time + (second[turn] ?? Number.NaN)),
     );
   });
   const empty = samples("empty program").map((time) => 2 * time);

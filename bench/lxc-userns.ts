@@ -5,7 +5,7 @@ import type { Host } from "../test/helpers/host.ts";
 import { must } from "../test/helpers/host.ts";
 import { grantIds } from "../test/helpers/userns.ts";
 import { CannotRun } from "./compile.ts";
-import { emptyStore, has, PATH, type Setting, VENEER } from "./context.ts";
+import { emptyStore, has, PATH, type Setting, unmountBelow, VENEER } from "./context.ts";
 import { type Contender, interleave } from "./measure.ts";
 import { compare, type Report } from "./table.ts";
 
@@ -21,8 +21,7 @@ export async function benchLxcUserns(setting: Setting, runs: number): Promise<Re
     return await measure(setting, runs);
   } finally {
     await revoke();
-    const script = 'findmnt -rno TARGET | grep -F "$1/" | sort -r | xargs -r umount -l';
-    await must("sh", ["-c", script, "sh", setting.dir]);
+    unmountBelow(setting);
   }
 }
 
@@ -61,10 +60,10 @@ async function measure(setting: Setting, runs: number): Promise<Report> {
   const contenders = [
     contender("directory", false, setting.tree, []),
     contender("directory, userns", true, copy, []),
-    contender("base", false, undefined, ["pre-mount", "post-stop"]),
-    contender("base, userns", true, undefined, ["pre-start", "start-host", "post-stop"]),
-    contender("base, userns, no start-host", true, undefined, ["pre-start", "post-stop"]),
-    contender("base, hooks for both", false, undefined, [
+    contender("veneer base", false, undefined, ["pre-mount", "post-stop"]),
+    contender("veneer base, userns", true, undefined, ["pre-start", "start-host", "post-stop"]),
+    contender("veneer base, userns, no start-host", true, undefined, ["pre-start", "post-stop"]),
+    contender("veneer base, hooks for both", false, undefined, [
       "pre-start",
       "pre-mount",
       "start-host",
@@ -73,7 +72,7 @@ async function measure(setting: Setting, runs: number): Promise<Report> {
   ];
   const results = await interleave(contenders, runs);
   const find = (name: string) => results.find((result) => result.name === name)?.median ?? Number.NaN;
-  const own = find("base, userns") / find("base");
+  const own = find("veneer base, userns") / find("veneer base");
   const plain = find("directory, userns") / find("directory");
   return {
     title: "LXC, user namespaces",
@@ -88,15 +87,20 @@ async function measure(setting: Setting, runs: number): Promise<Report> {
       compare(
         "with a user namespace: a base, against a chowned copy",
         results,
-        "base, userns",
+        "veneer base, userns",
         "directory, userns",
       ),
-      compare("without start-host, against with it", results, "base, userns, no start-host", "base, userns"),
+      compare(
+        "without start-host, against with it",
+        results,
+        "veneer base, userns, no start-host",
+        "veneer base, userns",
+      ),
       compare(
         "a privileged container with all four hooks, against its two",
         results,
-        "base, hooks for both",
-        "base",
+        "veneer base, hooks for both",
+        "veneer base",
       ),
     ],
     results,

@@ -11,12 +11,12 @@ const GOAL = 1.15;
 const WHOLE_GOAL = 1.25;
 const HOOKLESS_GOAL = 1.1;
 const OVERLAY = "own-overlay";
-const MOUNTED = "pre-mount";
+const MOUNTED = "veneer-pre-mount";
 const FLOOR = "empty-program";
 const BOTH_FLOOR = "empty-programs";
-const WHOLE = "pre-mount-post-stop";
+const WHOLE = "veneer-pre-mount-post-stop";
 const KEPT = "own-overlay-kept";
-const HOOKLESS = "hookless";
+const HOOKLESS = "veneer-hookless";
 /** What lxc-create writes into every container's configuration. */
 const COMMON = "/usr/share/lxc/config/common.conf";
 

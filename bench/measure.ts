@@ -1,8 +1,8 @@
 /** Interleaved runs of commands, and their medians. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { compileC } from "./compile.ts";
+import { compileC, scratch } from "./compile.ts";
 
 export interface Contender {
   readonly name: string;
@@ -30,26 +30,62 @@ export interface Result {
   readonly memory: number;
 }
 
+/** A run that did not end well. */
+export class RunFailed extends Error {
+  /** what the program wrote to stderr, or why it did not start, on one line */
+  readonly said: string;
+
+  constructor(name: string, command: readonly string[], status: number | null, said: string) {
+    const line = oneLine(said);
+    super(`${name}: ${command.join(" ")}: status ${status}: ${line}`);
+    this.said = line === "" ? `status ${status}` : line;
+  }
+}
+
+/** The first lines say what went wrong, the last what came of it, or where to read more: no line alone will do. */
+function oneLine(text: string): string {
+  const lines = text.split("\n").map((line) => line.trim());
+  const useful = lines.filter((line) => line !== "" && !/^(See '|Run with|For more|USAGE)/.test(line));
+  return useful.join("; ").slice(0, 400);
+}
+
 /**
  * Runs all contenders in turn, `runs` times, after `warmup` turns that do not count; each turn begins with
- * another contender, so that none always comes after the same neighbour. Throws when a run fails.
+ * another contender, so that none always comes after the same neighbour. Throws when a run fails; with `dropped`, its
+ * contender is out from then on, has no result, and stands there with the reason.
  */
 export async function interleave(
   contenders: readonly Contender[],
   runs: number,
   warmup = 2,
+  dropped?: Map<string, string>,
 ): Promise<Result[]> {
   const samples = contenders.map(() => [] as number[]);
   const memory = contenders.map(() => 0);
   for (let turn = -warmup; turn < runs; turn++) {
     for (let place = 0; place < contenders.length; place++) {
       const index = (place + turn + warmup) % contenders.length;
-      const sample = await runOnce(contenders[index] as Contender);
-      memory[index] = Math.max(memory[index] as number, sample.memory);
-      if (turn >= 0) samples[index]?.push(sample.time);
+      const contender = contenders[index] as Contender;
+      if (dropped?.has(contender.name)) continue;
+      try {
+        const sample = await runOnce(contender);
+        memory[index] = Math.max(memory[index] as number, sample.memory);
+        if (turn >= 0) samples[index]?.push(sample.time);
+      } catch (error) {
+        if (dropped === undefined) throw error;
+        dropped.set(contender.name, reasonOf(error));
+      }
     }
   }
-  return contenders.map(({ name }, index) => summarize(name, samples[index] as number[], memory[index]));
+  return contenders.flatMap(({ name }, index) =>
+    dropped?.has(name) ? [] : [summarize(name, samples[index] as number[], memory[index])],
+  );
+}
+
+/** One line of why a run failed. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof RunFailed) return error.said;
+  return oneLine(error instanceof Error ? error.message : String(error));
 }
 
 interface Sample {
@@ -68,22 +104,30 @@ export function summarize(name: string, samples: readonly number[], memory = 0):
 /** Wall time of one run in milliseconds, and its memory. Throws when it fails. */
 export async function runOnce(contender: Contender): Promise<Sample> {
   await contender.before?.();
+  // a file: Bun's pipes are sockets, which LXC does not write to, and what outlives the run would keep one open
+  const said = join(scratch(), "stderr");
+  const errors = openSync(said, "w");
   try {
     const command = typeof contender.command === "function" ? contender.command() : contender.command;
     const run = spawnSync(timer(), [contender.stdin ?? "/dev/null", ...command], {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", errors],
       encoding: "utf8",
       timeout: 120_000,
       ...(contender.env && { env: { ...contender.env } }),
       ...(contender.cwd !== undefined && { cwd: contender.cwd }),
     });
     if (run.status !== 0) {
-      const why = run.error?.message ?? run.stderr.trim();
-      throw new Error(`${contender.name}: ${command.join(" ")}: status ${run.status}: ${why}`);
+      throw new RunFailed(
+        contender.name,
+        command,
+        run.status,
+        run.error?.message ?? readFileSync(said, "utf8"),
+      );
     }
     const [nanoseconds, memory] = run.stdout.split(" ").map(Number);
     return { time: (nanoseconds ?? 0) / 1e6, memory: memory ?? 0 };
   } finally {
+    closeSync(errors);
     await contender.after?.();
   }
 }

@@ -5,7 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Report } from "./table.ts";
+import { isOurs, type Report } from "./table.ts";
 
 const [file, directory] = process.argv.slice(2);
 if (file === undefined || directory === undefined) {
@@ -22,27 +22,31 @@ for (const report of JSON.parse(readFileSync(file, "utf8")) as Report[]) {
 
 function script({ title, results }: Report, path: string): string {
   const bars = [...results].sort((a, b) => b.median - a.median);
-  const ours = (name: string) => (/veneer|hook$|hooks$/.test(name) ? 1 : 2);
+  const colour = (name: string) => (isOurs({ results }, name) ? 1 : 2);
   const quote = (text: string) => `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
-  const spread =
-    Math.max(...bars.map(({ median }) => median)) / Math.min(...bars.map(({ median }) => median));
+  const least = Math.min(...bars.map(({ min }) => min));
+  const most = Math.max(...bars.map(({ p90 }) => p90));
+  // bars of one length in eight cannot be told from each other
+  const logarithmic = most / least > 8;
+  const from = logarithmic ? least / 2 : 0;
+  const how = `milliseconds from start to end${logarithmic ? ", on a logarithmic scale" : ""}`;
   const lines = bars.map(
-    ({ name, median, min, p90 }, place) => `${place} ${median} ${min} ${p90} ${ours(name)} ${quote(name)}`,
+    ({ name, median, min, p90 }, place) => `${place} ${median} ${min} ${p90} ${colour(name)} ${quote(name)}`,
   );
   return `set terminal svg size 840,${90 + 26 * bars.length} font "sans-serif,13" background "white"
 set output ${quote(path)}
-set title ${quote(`${title}: milliseconds from start to end`)} noenhanced
+set title ${quote(`${title}: ${how}`)} noenhanced
 set lmargin 38
 set yrange [-0.7:${bars.length - 0.3}]
 set grid xtics
 unset key
-${spread > 8 ? "set logscale x\n" : ""}set xrange [${spread > 8 ? Math.min(...bars.map(({ min }) => min)) / 2 : 0}:*]
+${logarithmic ? "set logscale x\n" : ""}set xrange [${from}:${most * 1.15}]
 $bars << END
 ${lines.join("\n")}
 END
 set style fill solid
 set boxwidth 0.6
-plot $bars using 2:1:(${spread > 8 ? Math.min(...bars.map(({ min }) => min)) / 2 : 0}):2:($1-0.3):($1+0.3):($5 == 1 ? 0x2a6f97 : 0xb8b8b8):ytic(6) with boxxyerror linecolor rgb variable, \\
+plot $bars using 2:1:(${from}):2:($1-0.3):($1+0.3):($5 == 1 ? 0x2a6f97 : 0xb8b8b8):ytic(6) with boxxyerror linecolor rgb variable, \\
   $bars using 2:1:3:4 with xerrorbars linecolor rgb "#444444" pointtype 0
 `;
 }

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { emptyStore, PATH, type Setting, VENEER } from "./context.ts";
-import { inParallel, settle, start } from "./crowd.ts";
 import { type Result, summarize } from "./measure.ts";
+import { endAll, SLEEP, settle, start, startAll } from "./members.ts";
 import { makeBundle, veneerRunc } from "./runc.ts";
 import { compare, type Report } from "./table.ts";
 
@@ -27,10 +27,10 @@ interface Subject {
 export async function benchRebase(setting: Setting, runs: number, quick = false): Promise<Report> {
   plantSecondVersion(setting);
   const subjects: Subject[] = [
-    { name: "1 more mount, 10 files", id: "m1", mounts: 1, files: 10 },
-    { name: "10 more mounts", id: "m10", mounts: 10, files: 10 },
-    { name: "50 more mounts", id: "m50", mounts: 50, files: 10 },
-    { name: `an upper of ${FILES} files`, id: "f100000", mounts: 1, files: FILES },
+    { name: "veneer rebase, 1 more mount, 10 files", id: "m1", mounts: 1, files: 10 },
+    { name: "veneer rebase, 10 more mounts", id: "m10", mounts: 10, files: 10 },
+    { name: "veneer rebase, 50 more mounts", id: "m50", mounts: 50, files: 10 },
+    { name: `veneer rebase, an upper of ${FILES} files`, id: "f100000", mounts: 1, files: FILES },
   ];
   const state = join(setting.dir, "rebase-state");
   const runc = [...veneerRunc(setting), "--root", state];
@@ -43,9 +43,9 @@ export async function benchRebase(setting: Setting, runs: number, quick = false)
     return {
       title: "Live rebase",
       rows: [
-        compare(`pause with ${many}, against one of 10`, results, many, one, 1.25),
-        compare(`pause with ${ten}, against one`, results, ten, one),
-        compare(`pause with ${fifty}, against one`, results, fifty, one),
+        compare(`pause with an upper of ${FILES} files, against one of 10`, results, many, one, 1.25),
+        compare("pause with 10 more mounts, against one", results, ten, one),
+        compare("pause with 50 more mounts, against one", results, fifty, one),
         compare("a rollout, against stop and start of the same", results, crowd.rollout, crowd.restart),
       ],
       results,
@@ -54,7 +54,10 @@ export async function benchRebase(setting: Setting, runs: number, quick = false)
       ),
     };
   } finally {
-    for (const { id } of subjects) await start(["runc", "--root", state, "delete", "--force", id], true);
+    await endAll(
+      subjects.map(({ id }) => id),
+      state,
+    );
     await settle(setting);
     rmSync(join(setting.root, "instances"), { recursive: true, force: true });
     mkdirSync(join(setting.root, "instances"), { mode: 0o700 });
@@ -98,9 +101,8 @@ async function prepare(
 }
 
 function bundleOf(setting: Setting, id: string, mounts = 0): string {
-  // should the benchmark be killed, they end by themselves
   const annotations = { "run.veneer.base": "bench", "run.veneer.instance": id };
-  const bundle = makeBundle(setting, `rebase-${id}`, ["/bin/sleep", "1800"], annotations);
+  const bundle = makeBundle(setting, `rebase-${id}`, SLEEP, annotations);
   const file = join(bundle, "config.json");
   const config = JSON.parse(readFileSync(file, "utf8"));
   for (let at = 0; at < mounts; at++) {
@@ -131,26 +133,22 @@ async function measurePauses(
 /** A rollout of many containers, and their stop and start: milliseconds per container. */
 async function measureCrowd(setting: Setting, runc: readonly string[], size: number) {
   const ids = Array.from({ length: size }, (_, at) => `r${at}`);
-  const bundles = ids.map((id) => [id, bundleOf(setting, id)] as const);
+  for (const id of ids) bundleOf(setting, id);
   const state = runc.at(-1) as string;
-  const run = ([id, bundle]: readonly [string, string]) =>
-    start([...runc, "run", "-d", "--bundle", bundle, id]);
-  const rollout = `rollout of ${size} containers, each`;
+  const run = (id: string) => [...runc, "run", "-d", "--bundle", join(setting.dir, `rebase-${id}`), id];
+  const rollout = `veneer rollout of ${size} containers, each`;
   const restart = "stop and start of the same, each";
   try {
     for (const id of ids) veneer(setting, "create", id, "bench@1");
-    await inParallel(
-      bundles.map(([id]) => id),
-      (id) => run([id, join(setting.dir, `rebase-${id}`)]),
-    );
+    await startAll(ids, run);
     const times = { rollout: [] as number[], restart: [] as number[] };
     for (let turn = 0; turn < TURNS; turn++) {
       let began = performance.now();
       veneer(setting, "rollout", `bench@${turn % 2 === 0 ? 2 : 1}`, "--json");
       times.rollout.push((performance.now() - began) / size);
       began = performance.now();
-      for (const [id] of bundles) await start(["runc", "--root", state, "delete", "--force", id]);
-      for (const one of bundles) await run(one);
+      for (const id of ids) await start(["runc", "--root", state, "delete", "--force", id]);
+      for (const id of ids) await start(run(id));
       times.restart.push((performance.now() - began) / size);
     }
     return {
@@ -159,7 +157,7 @@ async function measureCrowd(setting: Setting, runc: readonly string[], size: num
       results: [summarize(rollout, times.rollout), summarize(restart, times.restart)],
     };
   } finally {
-    for (const id of ids) await start(["runc", "--root", state, "delete", "--force", id], true);
+    await endAll(ids, state);
     await settle(setting);
     emptyStore(setting);
   }

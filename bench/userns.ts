@@ -5,7 +5,7 @@ import { makeImage } from "../test/helpers/app-image.ts";
 import { plantBase } from "../test/helpers/base.ts";
 import { type Host, must } from "../test/helpers/host.ts";
 import { IMAGE, makePodman } from "../test/helpers/podman.ts";
-import { emptyStore, has, PATH, type Setting } from "./context.ts";
+import { emptyStore, has, PATH, type Setting, unmountBelow } from "./context.ts";
 import { type Contender, interleave } from "./measure.ts";
 import { makeBundle, runContender, veneerRunc } from "./runc.ts";
 import { compare, type Report, type Row } from "./table.ts";
@@ -20,8 +20,7 @@ export async function benchUserns(setting: Setting, runs: number, quick = false)
     return await measure(setting, runs, quick);
   } finally {
     // namespaces that are kept, and podman's store
-    const script = 'findmnt -rno TARGET | grep -F "$1/" | sort -r | xargs -r umount -l';
-    await must("sh", ["-c", script, "sh", setting.dir]);
+    unmountBelow(setting);
   }
 }
 
@@ -76,11 +75,15 @@ async function measure(setting: Setting, runs: number, quick: boolean): Promise<
   const row = (of: string, against: string, what: string) => compare(what, podman, of, against);
   rows.push(
     row(
-      "podman, base",
+      "podman, veneer base",
       "podman, image, chowned",
       `podman run --uidmap with a new map: a base of ${IMAGE_FILES} files, against an image of them that podman chowns`,
     ),
-    row("podman, base", "podman, image", "the same, against an image that podman idmaps (4.3 and later)"),
+    row(
+      "podman, veneer base",
+      "podman, image",
+      "the same, against an image that podman idmaps (4.3 and later)",
+    ),
   );
   return { title: "User namespaces", rows, results: [...results, ...podman] };
 }
@@ -152,7 +155,7 @@ async function podmanResults(setting: Setting, runs: number) {
       [
         contender("podman, image, chowned", { chown: true }),
         contender("podman, image", {}),
-        contender("podman, base", { base: true }),
+        contender("podman, veneer base", { base: true }),
       ],
       runs,
     );

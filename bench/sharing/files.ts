@@ -2,9 +2,9 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeTree } from "../test/helpers/tree.ts";
-import { type Setting, VENEER } from "./context.ts";
-import type { Report, Row } from "./table.ts";
+import { makeTree } from "../../test/helpers/tree.ts";
+import { type Setting, VENEER } from "../context.ts";
+import type { Report, Row } from "../table.ts";
 
 const BASES = 10;
 const FILES = 1200;

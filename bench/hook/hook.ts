@@ -2,11 +2,11 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { compileC } from "./compile.ts";
-import { emptyStore, has, PATH, type Setting, VENEER } from "./context.ts";
+import { compileC } from "../compile.ts";
+import { emptyStore, has, PATH, type Setting, VENEER } from "../context.ts";
+import { type Contender, interleave, type Result } from "../measure.ts";
+import { compare, type Report, type Row } from "../table.ts";
 import { type Holder, makeHolderBundle, startHolder } from "./holder.ts";
-import { type Contender, interleave, type Result } from "./measure.ts";
-import { compare, type Report, type Row } from "./table.ts";
 
 const GOALS = { "runc --version": 1.0, "C program": 1.8, "shell hook": 0.35 } as const;
 
@@ -35,7 +35,7 @@ export async function benchHook(setting: Setting, runs: number): Promise<Report>
   const contenders: Contender[] = [
     { name: "veneer hook oci", command: [VENEER, ...options, "hook", "oci", "--base", "bench"], ...scene },
     { name: "runc --version", command: ["runc", "--version"], env: { PATH } },
-    { name: "C program", command: [compileC("hook.c"), root, run, "bench"], ...scene },
+    { name: "C program", command: [compileC("hook/hook.c"), root, run, "bench"], ...scene },
   ];
   const rows: Row[] = [];
   const missing = ["jq", "nsenter", "setfattr", "findmnt"].filter((program) => !has(program));

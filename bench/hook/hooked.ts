@@ -1,10 +1,10 @@
 /** A whole container by the OCI hook at createRuntime and poststop, against plain runc on a directory. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { emptyStore, type Setting, VENEER } from "./context.ts";
-import { interleave } from "./measure.ts";
-import { makeBundle, runContender } from "./runc.ts";
-import { compare, type Report } from "./table.ts";
+import { emptyStore, type Setting, VENEER } from "../context.ts";
+import { interleave } from "../measure.ts";
+import { makeBundle, runContender } from "../runc.ts";
+import { compare, type Report } from "../table.ts";
 
 /** `RUNC` in the environment names another runc: what a hook does depends on its version (docs/oci-hooks.md). */
 export async function benchHooked(setting: Setting, runs: number): Promise<Report> {
@@ -12,17 +12,28 @@ export async function benchHooked(setting: Setting, runs: number): Promise<Repor
   const plain = makeBundle(setting, "hooked-plain", ["/bin/true"]);
   const contenders = [
     runContender(setting, "runc run", [runc], plain),
-    runContender(setting, "runc run, hook at createRuntime", [runc], hooked(setting, "hooked-start", false)),
-    runContender(setting, "runc run, hooks", [runc], hooked(setting, "hooked-both", true)),
+    runContender(
+      setting,
+      "runc run, veneer at createRuntime",
+      [runc],
+      hooked(setting, "hooked-start", false),
+    ),
+    runContender(setting, "runc run, veneer at both", [runc], hooked(setting, "hooked-both", true)),
   ];
   const results = await interleave(contenders, runs);
   emptyStore(setting);
   const rows = [
-    compare("runc run with the hooks, against runc run", results, "runc run, hooks", "runc run", 1.15),
+    compare(
+      "runc run with the hooks, against runc run",
+      results,
+      "runc run, veneer at both",
+      "runc run",
+      1.15,
+    ),
     compare(
       "runc run with the hook at createRuntime alone, against runc run",
       results,
-      "runc run, hook at createRuntime",
+      "runc run, veneer at createRuntime",
       "runc run",
     ),
   ];

@@ -2,14 +2,11 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeImage } from "../test/helpers/app-image.ts";
-import { compileC } from "./compile.ts";
-import { emptyStore, has, PATH, VENEER } from "./context.ts";
-import type { Peer, Scene } from "./peers.ts";
-import { makeBundle, runContender } from "./runc.ts";
-
-/** A peer, or why there is none. */
-export type Candidate = Peer | { readonly name: string; readonly missing: string };
+import { compileC } from "../compile.ts";
+import { emptyStore, has, PATH, VENEER } from "../context.ts";
+import { makeBundle, runContender } from "../runc.ts";
+import type { Candidate } from "./peers.ts";
+import type { Scene } from "./scene.ts";
 
 export function hooks({ setting }: Scene): Candidate[] {
   const { root, run, options } = setting;
@@ -17,23 +14,36 @@ export function hooks({ setting }: Scene): Candidate[] {
   const hook = (path: string, ...args: string[]) => [{ path, args: [path, ...args], env }];
   const ours = hook(VENEER, ...options, "hook", "oci", "--base", "debian");
   const both = { createRuntime: ours, poststop: ours };
-  const shell = hook("/bin/sh", join(import.meta.dirname, "hook.sh"), root, run, "debian");
+  const shell = hook("/bin/sh", join(import.meta.dirname, "../hook/hook.sh"), root, run, "debian");
   const runc = process.env.RUNC ?? "runc";
   const empty = () => emptyStore(setting);
   const contender = (name: string, runtime: string, hooks: object) =>
-    runContender(setting, name, [runtime], withHooks(setting, `peers ${name}`, hooks));
+    runContender(
+      setting,
+      name,
+      [runtime],
+      withHooks(setting, `peers-${name.replaceAll(/[^\w.]+/g, "-")}`, hooks),
+    );
   const missing = ["jq", "nsenter", "setfattr", "findmnt"].filter((program) => !has(program));
   return [
-    { kind: "ours", ...contender(`${versionOf(runc)}, hook`, runc, both) },
-    { kind: "ours", ...contender(`${versionOf("crun")}, hook`, "crun", both) },
+    { kind: "ours", ...contender(`${versionOf(runc)} run, veneer as hook`, runc, both) },
+    has("crun")
+      ? { kind: "ours", ...contender(`${versionOf("crun")} run, veneer as hook`, "crun", both) }
+      : { name: "crun run, veneer as hook", missing: "not installed" },
     {
       kind: "private",
-      ...contender("runc, C hook", "runc", { createRuntime: hook(compileC("hook.c"), root, run, "debian") }),
+      ...contender("runc run, C hook", "runc", {
+        createRuntime: hook(compileC("hook/hook.c"), root, run, "debian"),
+      }),
       after: empty,
     },
     missing.length > 0
-      ? { name: "runc, shell hook", missing: `not installed: ${missing.join(", ")}` }
-      : { kind: "private", ...contender("runc, shell hook", "runc", { createRuntime: shell }), after: empty },
+      ? { name: "runc run, shell hook", missing: `not installed: ${missing.join(", ")}` }
+      : {
+          kind: "private",
+          ...contender("runc run, shell hook", "runc", { createRuntime: shell }),
+          after: empty,
+        },
   ];
 }
 
@@ -47,12 +57,12 @@ function withHooks(setting: Scene["setting"], name: string, hooks: object): stri
 /** As `runc 1.1.5`. */
 function versionOf(runtime: string): string {
   const text = execFileSync(runtime, ["--version"], { encoding: "utf8", env: { PATH } });
-  return /^\w+ version \S+/.exec(text)?.[0].replace(" version", "") ?? runtime;
+  return /^\w+ version [0-9.]+/.exec(text)?.[0].replace(" version", "") ?? runtime;
 }
 
-export function lxcPeers({ setting, tree }: Scene): Candidate[] {
+export function lxcPeers({ setting, tree, host }: Scene): Candidate[] {
   if (!has("lxc-execute")) return [{ name: "LXC", missing: "not installed" }];
-  const path = join(setting.dir, "peers-lxc");
+  const path = join(host.dir, "lxc");
   const veneer = [VENEER, ...setting.options].join(" ");
   const container = (name: string, rootfs: string, lines: readonly string[] = []) => {
     mkdirSync(join(path, name, "rootfs"), { recursive: true });
@@ -64,10 +74,14 @@ export function lxcPeers({ setting, tree }: Scene): Candidate[] {
   container("ours", `dir:${join(path, "ours/rootfs")}`, [hook("pre-mount"), hook("post-stop")]);
   const delta = join(path, "overlay/delta");
   container("overlay", `overlay:${tree}:${delta}`);
-  container("original", `dir:${tree}`);
+  // lxc-copy wants the container's name in the path; read-only, lest whoever cleans up here deletes the tree
+  const original = join(path, "original/rootfs");
+  container("original", `dir:${original}`);
+  execFileSync("mount", ["--bind", tree, original]);
+  execFileSync("mount", ["-o", "remount,bind,ro", original]);
   const copy = ["lxc-copy", "-P", path, "-p", path, "-n", "original", "-N", "copy", "-s", "-B", "overlay"];
   return [
-    { kind: "ours", name: "lxc-execute, hooks", env: { PATH }, command: execute("ours") },
+    { kind: "ours", name: "lxc-execute, veneer as hooks", env: { PATH }, command: execute("ours") },
     {
       kind: "private",
       name: "lxc-execute, LXC's own overlay",
@@ -115,7 +129,7 @@ export function sandboxes({ tree }: Scene): Candidate[] {
 }
 
 /** A copy of the whole system for each container. */
-export async function copies({ setting, tree, host }: Scene): Promise<Candidate[]> {
+export async function copies({ setting, tree, host, image }: Scene): Promise<Candidate[]> {
   const bundle = makeBundle(setting, "peers-copied", ["/bin/true"], {});
   const root = join(bundle, "rootfs");
   const clear = () => rmSync(root, { recursive: true, force: true });
@@ -132,7 +146,7 @@ export async function copies({ setting, tree, host }: Scene): Promise<Candidate[
     },
   ];
   if (!has("umoci")) return [...candidates, { name: "umoci unpack and runc", missing: "not installed" }];
-  await makeImage(host.dir, "debian", tree);
+  const { layout } = await image();
   const unpacked = join(host.dir, "unpacked");
   const forget = () => rmSync(unpacked, { recursive: true, force: true });
   candidates.push({
@@ -143,7 +157,7 @@ export async function copies({ setting, tree, host }: Scene): Promise<Candidate[
     before: forget,
     after: forget,
     command: inShell([
-      ["umoci", "unpack", "--image", `${join(host.dir, "debian-layout")}:latest`, unpacked],
+      ["umoci", "unpack", "--image", `${layout}:latest`, unpacked],
       ["cp", join(bundle, "config.json"), join(unpacked, "config.json")],
       [...run.slice(0, -3), "--bundle", unpacked, "peers-unpacked"],
     ]),

@@ -2,8 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { CannotRun } from "./compile.ts";
-import { has, PATH, PROJECT } from "./context.ts";
+import { CannotRun } from "../compile.ts";
+import { has, PATH, PROJECT } from "../context.ts";
 
 const SCRIPT = `
 . scripts/apt-elsewhere.sh
