@@ -36,7 +36,7 @@ import type { BuildOptions } from "./build-options.ts";
 import { DirectoryNode } from "./directory-node.ts";
 import { cleanPath, device } from "./entry-path.ts";
 import { finishLayer } from "./finish-layer.ts";
-import { AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./markers.ts";
+import { AUFS_LINKS, AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX } from "./markers.ts";
 import { lookBelow, MAX_LINKS, resolveDirectory } from "./merged-path.ts";
 import { writeExtents } from "./write-extents.ts";
 
@@ -80,6 +80,7 @@ export class LayerBuilder implements Disposable {
   async apply(entry: TarEntry, reader: TarReader): Promise<void> {
     this.#entries++;
     for (let count = 0; count < entry.unreadAcls; count++) this.#options.omissions.add("acl", entry.name);
+    if (entry.unowned && !this.#options.squash) this.#options.omissions.add("owner", entry.name);
     const path = cleanPath(entry.name);
     const slash = path.lastIndexOf("/");
     const directory = slash < 0 ? "" : path.slice(0, slash);
@@ -90,7 +91,7 @@ export class LayerBuilder implements Disposable {
       this.#root.attributes = attributesOf(entry);
       return;
     }
-    if (this.#options.markers && path.includes(WHITEOUT_PREFIX)) {
+    if (this.#options.markers && path.includes(WHITEOUT_PREFIX) && !isAufsLink(path, entry)) {
       // ignore entries below a marker
       if (
         path
@@ -135,6 +136,8 @@ export class LayerBuilder implements Disposable {
         `${quote(path)} is a hard link to ${quote(target)}, which is nowhere`,
       );
     }
+    if (this.#root.children.get(AUFS_LINKS)?.exists && this.#options.markers)
+      this.#clear(this.#root, this.#tree, AUFS_LINKS);
     const depends = await finishLayer(this.#tree, this.#root, this.#options);
     return { dependsOnBelow: depends || this.#dependsOnBelow };
   }
@@ -285,7 +288,9 @@ export class LayerBuilder implements Disposable {
   }
 
   #makeSpecial({ directory, fd }: Place, name: string, entry: TarEntry): void {
-    const { type, major, minor } = entry;
+    const { type, major, minor, link } = entry;
+    if (type === "symbolic link" && link === "")
+      throw new VeneerError("BAD_IMAGE", `${quote(entry.name)} is a symbolic link to nothing`);
     if (type === "character device" && major === 0 && minor === 0) {
       this.#options.omissions.add("overlay whiteout", entry.name);
       return;
@@ -296,7 +301,7 @@ export class LayerBuilder implements Disposable {
     }
     const make = () => {
       if (type === "symbolic link") {
-        return symlinkResult(entry.link, fd.number, name);
+        return symlinkResult(link, fd.number, name);
       }
       const kind = type === "fifo" ? S_IFIFO : type === "block device" ? S_IFBLK : S_IFCHR;
       return mknodResult(fd.number, name, kind | 0o600, device(major, minor));
@@ -360,6 +365,11 @@ export class LayerBuilder implements Disposable {
       directory.children.delete(name);
     } else unlink(name, fd.number);
   }
+}
+
+/** Whether an entry is a file that aufs kept for its hard links, or the directory of these. */
+function isAufsLink(path: string, { type }: TarEntry): boolean {
+  return path === AUFS_LINKS ? type === "directory" : type === "file" && path.startsWith(`${AUFS_LINKS}/`);
 }
 
 function forget(node: DirectoryNode): void {

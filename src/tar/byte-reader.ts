@@ -54,6 +54,15 @@ export class ByteReader {
     return piece;
   }
 
+  /** Skips the next `length` bytes, or what there is of them. */
+  async skip(length: number): Promise<void> {
+    for (let left = length; left > 0; ) {
+      const piece = await this.some(left);
+      if (!piece) return;
+      left -= piece.length;
+    }
+  }
+
   /** Passes the next `length` bytes to `sink`, in pieces. Throws TRUNCATED when the stream ends before that. */
   async pass(length: number, sink: (piece: Uint8Array) => void): Promise<void> {
     for (let left = length; left > 0; ) {

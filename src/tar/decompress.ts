@@ -3,7 +3,9 @@ import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { VeneerError } from "../errors.ts";
 import { startPipe } from "../process/pipe.ts";
+import { ProgramError } from "../process/run-program.ts";
 import { detectCompression, MAGIC_LENGTH } from "./compression.ts";
+import { DAMAGED, ZstdFrames } from "./zstd-frames.ts";
 
 /** Bytes in a piece of a decompressor's output. */
 const CHUNK = 256 * 1024;
@@ -35,7 +37,7 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGen
   if (program === undefined) return yield* whole;
   let given = 0;
   for await (const chunk of name === "gzip" || name === "zstd"
-    ? inflated(name, whole)
+    ? inflated(name, name === "zstd" ? framed(whole) : whole)
     : piped(program, whole)) {
     given += chunk.length;
     if (given > FREE && given > taken * MOST_EXPANSION) {
@@ -64,6 +66,15 @@ async function readHead(iterator: AsyncIterator<Uint8Array>) {
   return { head, chunks };
 }
 
+async function* framed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const frames = new ZstdFrames();
+  for await (const piece of source) {
+    frames.look(piece);
+    yield piece;
+  }
+  frames.end();
+}
+
 async function* inflated(
   name: "gzip" | "zstd",
   source: AsyncIterable<Uint8Array>,
@@ -79,7 +90,7 @@ async function* inflated(
     if (error instanceof VeneerError) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new VeneerError("BAD_COMPRESSION", `the ${name} data cannot be read: ${why}`, {
-      hint: "the archive is damaged or incomplete: make or fetch it again",
+      hint: DAMAGED,
     });
   } finally {
     input.destroy();
@@ -98,7 +109,12 @@ async function* piped(program: string, source: AsyncIterable<Uint8Array>): Async
   input.pipe(stdin);
   try {
     yield* pipe.stdout as AsyncIterable<Uint8Array>;
-    await pipe.ended;
+    await pipe.ended.catch((error) => {
+      if (!(error instanceof ProgramError)) throw error;
+      throw new VeneerError("BAD_COMPRESSION", `the data cannot be read: ${error.message}`, {
+        hint: DAMAGED,
+      });
+    });
   } finally {
     input.destroy();
   }

@@ -25,6 +25,8 @@ export interface TarEntry {
   readonly extents?: readonly Extent[];
   /** number of ACLs that could not be parsed */
   readonly unreadAcls: number;
+  /** user or group is the id -1, which leaves an owner as it is: root */
+  readonly unowned: boolean;
 }
 
 const TYPES: Readonly<Record<string, EntryType>> = {
@@ -108,7 +110,8 @@ export class TarReader {
     if (data > 0) await this.#reader.pass(data, sink);
     const padding = this.#padding;
     this.#padding = 0;
-    if (padding > 0 && !this.#reader.takeNow(padding)) await this.#reader.pass(padding, () => {});
+    // an archive may end with its last byte of data, like one without blocks of zeros at its end
+    if (padding > 0 && !this.#reader.takeNow(padding)) await this.#reader.skip(padding);
   }
 
   /** Like {@link pass} when all data is here already; otherwise does nothing and returns false. Saves a loop turn. */
@@ -171,12 +174,14 @@ export class TarReader {
       if (value) (xattrs as Map<string, Uint8Array>).set(ACLS[kind], value);
       else unreadAcls++;
     }
+    const uid = id(paxNumber(records, "uid") ?? header.uid);
+    const gid = id(paxNumber(records, "gid") ?? header.gid);
     return {
       name,
       type,
       mode: header.mode & 0o7777,
-      uid: id(paxNumber(records, "uid") ?? header.uid),
-      gid: id(paxNumber(records, "gid") ?? header.gid),
+      uid: uid ?? 0,
+      gid: gid ?? 0,
       mtime: paxTime(records, "mtime") ?? { seconds: BigInt(header.mtime), nanoseconds: 0 },
       size,
       link: longLink ?? paxText(records, "linkpath") ?? decodeName(header.link),
@@ -184,6 +189,7 @@ export class TarReader {
       minor: header.minor,
       xattrs,
       unreadAcls,
+      unowned: uid === undefined || gid === undefined,
       ...(extents && { extents }),
     };
   }
@@ -192,9 +198,11 @@ export class TarReader {
 const NONE: PaxRecords = new Map();
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 
-/** Checks an id. The last one means "unchanged" to chown(2) and is never an owner. Throws BAD_TAR. */
-function id(value: number): number {
-  if (value >= 0 && value < 0xffffffff) return value;
+/** An id of 32 bits; undefined for the last one, -1, which chown(2) takes for "unchanged". Throws BAD_TAR. */
+function id(value: number): number | undefined {
+  const unsigned = value < 0 ? value + 2 ** 32 : value;
+  if (unsigned === 0xffffffff) return undefined;
+  if (unsigned >= 0 && unsigned < 0xffffffff) return unsigned;
   throw badTar(`an owner has the id ${value}`, "ids go from 0 to 4294967294");
 }
 

@@ -1,7 +1,7 @@
 /** Collects what an import leaves out, to report each kind once. */
 import { printablePath } from "../text/file-names.ts";
 
-export type Omission = "overlay whiteout" | "overlay attribute" | "attribute" | "acl" | "device";
+export type Omission = "overlay whiteout" | "overlay attribute" | "attribute" | "acl" | "owner" | "device";
 
 const TEXTS: Readonly<Record<Omission, (count: number, first: string) => string>> = {
   "overlay whiteout": (count, first) =>
@@ -11,6 +11,7 @@ const TEXTS: Readonly<Record<Omission, (count: number, first: string) => string>
   attribute: (count, first) =>
     `${count} extended attributes are left out: this user or file system cannot set them: ${first}`,
   acl: (count, first) => `${count} ACLs are left out: they name users by name, or are malformed: ${first}`,
+  owner: (count, first) => `${count} owners with the id -1 are left out, root has the files: ${first}`,
   device: (count, first) => `${count} device files are left out: only root makes them: ${first}`,
 };
 

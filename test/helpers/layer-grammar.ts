@@ -87,10 +87,14 @@ export function layersOf(choices: readonly number[], top: string, { reaches }: G
       const link = parents.some((one) => known(one) === "link");
       // nothing but a link is ever under its name
       if (parts.slice(0, -1).includes(LINK) && !link) continue;
-      const closed = parents.some((one) => known(one) === "file" || gone.has(one));
+      const closed = parents.some(
+        (one) => known(one) === "file" || gone.has(one) || (known(one) === "link" && gone.has(behind(one))),
+      );
       if (closed || gone.has(path) || (!reaches && (link || entered.has(path)))) continue;
       const kind = random(12);
-      const below = [...made.keys()].some((one) => one.startsWith(`${path}/`));
+      const isBelow = (one: string) =>
+        one.startsWith(`${path}/`) || (one.includes(`/${LINK}/`) && behind(one) === path);
+      const below = [...made.keys()].some(isBelow);
       // what a marker takes away is there, and nothing of the layer is at or below it
       const takes = !link && !below && !made.has(path) && tree.has(path);
       if (kind === 0 && takes) {
@@ -126,6 +130,11 @@ export function layersOf(choices: readonly number[], top: string, { reaches }: G
     layers.push(layer);
   }
   return layers;
+}
+
+/** The directory that a link on this path may lead to. */
+function behind(path: string): string {
+  return path.replace(new RegExp(`/${LINK}(/.*)?$`), `/${DIRECTORY}`);
 }
 
 /** A tar says the same of each name of a file: engines differ in what counts where it does not. */
@@ -213,7 +222,7 @@ function blocksOf(one: LayerEntry): Buffer[] {
 }
 
 /** `LENGTH KEY=VALUE\n`, where the length counts itself (pax(1)). */
-function record([key, value]: [string, string]): string {
+export function record([key, value]: [string, string]): string {
   const rest = Buffer.byteLength(` ${key}=${value}\n`);
   let length = rest;
   while (length !== rest + String(length).length) length = rest + String(length).length;
