@@ -1,11 +1,13 @@
 /** The differences between two versions. Reads layers by descriptor and mounts nothing. */
 
+import { insideOf } from "../images/pack-layer.ts";
 import type { Change, Kind } from "../instances/changes.ts";
-import { walkParts } from "../instances/frozen-uppers-walk.ts";
+import { type PartEntry, walkParts } from "../instances/frozen-uppers-walk.ts";
 import { isWhiteout } from "../overlay/marks.ts";
 import { lookupName } from "../overlay/merged-lookup.ts";
 import { sameEntry } from "../overlay/same-entry.ts";
 import { entryPath } from "../overlay/walk.ts";
+import type { Progress } from "../process/progress.ts";
 import { type BaseVersion, layerPaths } from "../store/bases.ts";
 import { openLayers } from "../store/open-layers.ts";
 import type { Store } from "../store/paths.ts";
@@ -16,14 +18,26 @@ import { fstat, isType } from "../sys/stat.ts";
 /**
  * The changes from one version to another, sorted by path: contents, types, modes, owners, links, devices and extended
  * attributes count, times do not. A directory counts as changed for its own attributes alone; of one that was added or
- * deleted all entries are named. Files of layers that both versions have are not read.
+ * deleted all entries are named. Files of layers that both versions have are not read. Of a directory in place, the
+ * store in it is left out. Tells `progress` how many entries it has looked at.
  */
-export function diffVersions(store: Store, before: BaseVersion, after: BaseVersion): Change[] {
-  const known = identities(layerPaths(store, before.manifest));
+export function diffVersions(
+  store: Store,
+  before: BaseVersion,
+  after: BaseVersion,
+  progress?: Progress,
+): Change[] {
+  let entries = 0;
+  const count = () => {
+    // the walk lets no timer run
+    if (entries++ % STEP === 0) progress?.step("comparing", () => `${entries} entries`);
+  };
+  const known = identities(store, before, count);
   using layers = openLayers(store, before);
   const changes: { kind: Kind; path: string }[] = [];
   const below = new Map<string, readonly Fd[]>([["", layers.fds]]);
-  walkParts(layerPaths(store, after.manifest), ({ path, name, stat, dir }) => {
+  const visit = ({ path, name, stat, dir }: PartEntry) => {
+    count();
     if (isWhiteout(stat, entryPath({ dir, name }))) return;
     const identity = known.get(path);
     known.delete(path);
@@ -37,20 +51,34 @@ export function diffVersions(store: Store, before: BaseVersion, after: BaseVersi
     if (isDirectory && isType(found.stat, S_IFDIR)) below.set(path, found.layers);
     const same = sameEntry({ dir, path: name, stat }, { dir: holder.number, path, stat: found.stat });
     if (!same) changes.push({ kind: "C", path });
-  });
+  };
+  walkParts(layerPaths(store, after.manifest), visit, storeInside(store, after));
   for (const path of known.keys()) changes.push({ kind: "D", path });
   if (!sameRoot(store, before, after)) changes.push({ kind: "C", path: "" });
-  return changes.map(({ kind, path }) => ({ kind, path: `/${path}` })).sort(byPath);
+  return changes
+    .map(({ kind, path }) => ({ kind, path: `/${path}`, key: path.replaceAll("/", "\0") }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ kind, path }) => ({ kind, path }));
+}
+
+/** Entries between two words to `progress`. */
+const STEP = 5000;
+
+/** What a version's directories in place hold of the store, relative to them. */
+function storeInside(store: Store, { manifest }: BaseVersion): ReadonlySet<string> {
+  return new Set(manifest.layers.flatMap((layer) => ("path" in layer ? insideOf(store, layer.path) : [])));
 }
 
 const identityOf = ({ dev, ino }: { dev: string; ino: bigint }) => `${dev} ${ino}`;
 
-/** Every path in the merged layers, with what distinguishes the same file from an equal one. */
-function identities(trees: readonly string[]): Map<string, string> {
+/** Every path of a version, with what distinguishes the same file from an equal one. */
+function identities(store: Store, version: BaseVersion, count: () => void): Map<string, string> {
   const found = new Map<string, string>();
-  walkParts(trees, (entry) => {
+  const visit = (entry: PartEntry) => {
+    count();
     if (!isWhiteout(entry.stat, entryPath(entry))) found.set(entry.path, identityOf(entry.stat));
-  });
+  };
+  walkParts(layerPaths(store, version.manifest), visit, storeInside(store, version));
   return found;
 }
 
@@ -62,9 +90,4 @@ function sameRoot(store: Store, before: BaseVersion, after: BaseVersion): boolea
     return { dir, path: ".", stat: fstat(dir) };
   });
   return a !== undefined && b !== undefined && sameEntry(a, b);
-}
-
-function byPath(a: Change, b: Change): number {
-  const [left, right] = [a.path.replaceAll("/", "\0"), b.path.replaceAll("/", "\0")];
-  return left < right ? -1 : left > right ? 1 : 0;
 }

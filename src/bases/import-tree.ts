@@ -56,9 +56,9 @@ export async function importTree(
     let difference: TreeDifference | undefined;
     if (current && directory !== undefined && !options.squash) {
       difference = await copyDifference(store, current, directory, tree, all);
-      if (!difference) await fill(store, source, tree, all);
+      if (!difference) await fill(store, source, directory, tree, all);
     } else {
-      await fill(store, source, tree, all);
+      await fill(store, source, directory, tree, all);
       options.progress.step("comparing");
       if (current) difference = differenceFrom(store, current, tree);
       if (difference && !isUnchanged(difference, options)) keepDelta(tree, difference);
@@ -73,6 +73,7 @@ export async function importTree(
   });
 }
 
+/** The directory that a source names, itself or by symbolic links; undefined for a tar. */
 function directoryOf(source: TreeSource): string | undefined {
   if (source.kind === "stdin" || !isType(stat(source.path), S_IFDIR)) return undefined;
   return realPath(source.path);
@@ -99,17 +100,22 @@ async function copyDifference(
   return difference;
 }
 
-async function fill(store: Store, source: TreeSource, tree: string, options: TreeOptions) {
+async function fill(
+  store: Store,
+  source: TreeSource,
+  directory: string | undefined,
+  tree: string,
+  options: TreeOptions,
+) {
   if (source.kind === "stdin") {
     await unpackStream(process.stdin, tree, options);
     return refuseRecognized(tree, "-", true);
   }
-  const type = stat(source.path);
-  if (isType(type, S_IFDIR)) {
-    refuseRecognized(source.path, source.path, false);
-    return copyDirectory(store, realPath(source.path) ?? source.path, tree, options);
+  if (directory !== undefined) {
+    refuseRecognized(directory, source.path, false);
+    return copyDirectory(store, directory, tree, options);
   }
-  if (isType(type, S_IFREG)) {
+  if (isType(stat(source.path), S_IFREG)) {
     await unpackFile(source.path, tree, options);
     return refuseRecognized(tree, source.path, true);
   }

@@ -15,10 +15,14 @@ export interface PartEntry extends Entry {
 
 /**
  * Calls `visit` for each entry of the merged parts (uppers, top first), sorted by name, each directory before its
- * contents. Leaves out whiteouts that hide nothing below the parts, and what is removed or replaced in the meantime.
- * Throws SysError, and TOO_DEEP.
+ * contents. Leaves out whiteouts that hide nothing below the parts, what is removed or replaced in the meantime, and
+ * the paths in `without`. Throws SysError, and TOO_DEEP.
  */
-export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) => void): void {
+export function walkParts(
+  uppers: readonly string[],
+  visit: (entry: PartEntry) => void,
+  without: ReadonlySet<string> = NOTHING,
+): void {
   const mounts = new Set<bigint>();
   const descend = (dirs: readonly Fd[], closed: boolean, prefix: string, depth: number) => {
     if (depth > MAX_DEPTH) throw new VeneerError("TOO_DEEP", `more than ${MAX_DEPTH} directories deep`);
@@ -26,10 +30,10 @@ export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) =
     for (const name of [...names].sort()) ifStillThere(() => visitName(dirs, name, closed, prefix, depth));
   };
   const visitName = (dirs: readonly Fd[], name: string, closed: boolean, prefix: string, depth: number) => {
-    const found = look(dirs, name, mounts);
+    const path = prefix + name;
+    const found = without.has(path) ? undefined : look(dirs, name, mounts);
     if (!found || (closed && isWhiteout(found.stat, `${(found.merged[0] as Fd).path}/${name}`))) return;
     const { stat, merged, opaque } = found;
-    const path = prefix + name;
     visit({ path, name, stat, dir: (merged[0] as Fd).number, opaque });
     if (!isType(stat, S_IFDIR)) return;
     inside(merged, name, (inner) => descend(inner, closed || opaque, `${path}/`, depth + 1));
@@ -46,6 +50,8 @@ export function walkParts(uppers: readonly string[], visit: (entry: PartEntry) =
     for (const root of roots) root[Symbol.dispose]();
   }
 }
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 /** Looks up a name in the parts: the topmost entry, and the directories that merge under it. */
 function look(dirs: readonly Fd[], name: string, mounts: ReadonlySet<bigint>) {

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeHost, must } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -50,6 +50,15 @@ describe("base diff", () => {
     expect(lines.slice(3).filter((line) => !/^C \/(etc|var\/lib)?$/.test(line))).toEqual(files);
     expect(await diff("debian@1")).toBe(lines.join("\n"));
     expect(await diff("debian@1", "debian@2", "--packages")).toBe(packages.join("\n"));
+  });
+
+  it("leaves out the store in a directory in place", async () => {
+    await host.ok("base", "import", "around", source);
+    await host.ok("base", "import", "around", host.dir, "--in-place", "--force");
+    const lines = (await diff("around", "--files")).split("\n").map((line) => line.split("/", 2).join("/"));
+    expect(lines).toContain("A /source");
+    for (const path of [host.root, host.run]) expect(lines).not.toContain(`A /${basename(path)}`);
+    await host.ok("base", "rm", "around");
   });
 
   it("says the same of a version that has one layer with all", async () => {

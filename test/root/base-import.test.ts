@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -95,6 +95,24 @@ describe("base import", () => {
     } finally {
       await must("umount", [join(tree, "mnt")]);
     }
+  });
+
+  it("follows a symbolic link to its source, and none in the tree", async () => {
+    const link = (name: string, to: string) => {
+      symlinkSync(to, join(host.dir, name));
+      return join(host.dir, name);
+    };
+    const [dir, again] = [link("current", source), link("again", "current")];
+    const tar = link("current.tar", join(host.dir, "archive of tar: x"));
+    for (const path of [dir, again, `${dir}/`, tar]) {
+      expect(await host.ok("base", "import", "linked", path, "--whole", "--always")).toMatch(/^linked@/);
+      expect(await manifest(await layerOf("linked"))).toBe(await manifest(source));
+    }
+    await host.ok("base", "import", "linked", dir, "--in-place");
+    expect(await layerOf("linked")).toBe(source);
+    await host.ok("base", "rm", "linked");
+    const outcome = await host.veneer("base", "import", "linked", link("dangling", "nowhere"));
+    expect([outcome.status, outcome.stderr]).toEqual([1, expect.stringMatching(/dangling.*ENOENT/)]);
   });
 
   it("takes a directory in place, and warns", async () => {

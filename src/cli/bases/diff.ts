@@ -8,7 +8,8 @@ import { storeOfBase } from "../../store/shared.ts";
 import { listVersions } from "../../store/versions.ts";
 import { printablePath } from "../../text/file-names.ts";
 import { type BaseRef, formatBaseRef, parseBaseRef } from "../../text/names.ts";
-import type { Command } from "../framework/command.ts";
+import type { Command, Context } from "../framework/command.ts";
+import { drawProgress } from "../framework/progress.ts";
 import { JSON_OPTION } from "../framework/table.ts";
 
 export const command: Command = {
@@ -27,7 +28,8 @@ export const command: Command = {
 
 Packages are those in the databases of dpkg, rpm (SQLite) and apk: "added NAME VERSION", "removed NAME VERSION", "changed
 NAME OLD → NEW". Files are lines A, C and D as in 'veneer diff': added, changed, deleted. Contents, types, modes,
-owners, links, devices and extended attributes count; times do not.`,
+owners, links, devices and extended attributes count; times do not. Files that the versions do not share are read. Of a
+directory in place, the store in it is left out.`,
   examples: [
     "veneer base diff debian",
     "veneer base diff debian@1 debian@3 --packages",
@@ -38,7 +40,7 @@ owners, links, devices and extended attributes count; times do not.`,
     const [before, after] = versionsOf(store, input.operands);
     const both = input.has("--files") === input.has("--packages");
     const packages = both || input.has("--packages") ? packagesBetween(store, before, after) : undefined;
-    const files = both || input.has("--files") ? diffVersions(store, before, after) : undefined;
+    const files = both || input.has("--files") ? filesBetween(context, before, after) : undefined;
     if (input.has("--json")) {
       const [from, to] = [formatBaseRef(before), formatBaseRef(after)];
       context.out(JSON.stringify({ from, to, packages, files }, undefined, 2));
@@ -50,6 +52,11 @@ owners, links, devices and extended attributes count; times do not.`,
     for (const { kind, path } of files ?? []) context.out(`${kind} ${printablePath(path)}`);
   },
 };
+
+function filesBetween(context: Context, before: BaseVersion, after: BaseVersion) {
+  using progress = drawProgress(context);
+  return diffVersions(context.settings.store, before, after, progress);
+}
 
 function versionsOf(store: Store, [first = "", second]: readonly string[]): [BaseVersion, BaseVersion] {
   const ref = parseBaseRef(first);

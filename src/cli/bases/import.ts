@@ -50,7 +50,7 @@ export const command: Command = {
     JSON_OPTION,
   ],
   description: `SOURCE is a directory, a tar file (plain, gzip, xz, zstd or bzip2, detected from its contents), - for
-a tar on standard input, or a container image:
+a tar on standard input, or a container image. Symbolic links to them are followed; those in the tree are kept.
   oci:DIR[:TAG]              an OCI image layout
   oci-archive:FILE[:TAG]     a tar of one
   docker-archive:FILE[:REF]  what 'docker save' writes
