@@ -257,7 +257,9 @@ describe.each(RUNTIMES)("veneer-%s is as the real one", (name) => {
       );
       await step("exec", "--detach", "--pid-file", file("exec-pid"), id, "sh", "-c", "echo >/detached");
       await until("exec", id, "test", "-e", "/detached");
-      results.push(/^[0-9]+$/.test(read("exec-pid")));
+      const detached = read("exec-pid");
+      results.push(/^[0-9]+$/.test(detached));
+      await expect.poll(() => existsSync(`/proc/${detached}/exe`)).toBe(false);
       await step("ps", "--format", "json", id).then(() => countPids(results));
       if (name === "runc") await step("ps", id, "-o", "args");
       await step("pause", id);
