@@ -5,6 +5,7 @@
 #
 #   npm run test:suites                      runc and crun
 #   npm run test:suites -- runc mounts tty   files of one
+#   npm run test:suites -- podman            podman's system tests, with and without the wrapping runtime (half an hour)
 #
 # The tests are those of Debian's source packages of the versions that are installed, from the mirror that this machine's apt
 # uses; they are kept in build/suites, or in VENEER_SUITES. Root. Each file runs in a mount and a process namespace of its own, so that
@@ -101,6 +102,8 @@ crun_file() {
   done
 }
 
+source scripts/suites/podman.sh
+
 prepare_runc() {
   make_busybox
   mkdir -p "$sources/contrib/cmd/recvtty"
@@ -136,7 +139,7 @@ rm -rf "$results"
 mkdir -p "$results"
 for suite in "${suites[@]}"; do
   sources=$(source_of "$suite")
-  make_runtimes "$suite"
+  [ "$suite" = podman ] || make_runtimes "$suite"
   "prepare_$suite"
   if [ $# -gt 0 ]; then files=$*; fi
   for name in $files; do
