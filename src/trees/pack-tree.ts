@@ -243,8 +243,8 @@ function common(
     const acl = options.aclTexts ? /^system\.posix_acl_(access|default)$/.exec(name)?.[1] : undefined;
     const text = acl === undefined ? undefined : formatAcl(value);
     if (text !== undefined) records.push([`SCHILY.acl.${acl}`, new TextEncoder().encode(text)]);
-    // the key of a record ends at the first =
-    records.push([`SCHILY.xattr.${name.replaceAll("%", "%25").replaceAll("=", "%3D")}`, value]);
+    // the key of a record ends at the first =; engines do not undo GNU tar's form, so it is used for nothing else
+    records.push([`SCHILY.xattr.${name.replace(/%(?=25|3D)/g, "%25").replaceAll("=", "%3D")}`, value]);
   }
   return { name: path, mode: mode & 0o7777, uid, gid, mtime, records };
 }

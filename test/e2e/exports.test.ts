@@ -30,7 +30,7 @@ os.ftruncate(f, 3000 * 16384 + 12345)'
   : >"$(printf 'not\\377utf8')"; ln "$(printf 'not\\377utf8')" "$(printf 'dir/\\200')"; ln -s "$(printf 'to\\376')" "$(printf 'l\\375')"
   : >"$(printf 'new\\nline')"; : >' lead'; : >'back\\slash'; : >'*?[x]'; : >'a=b'
   mkdir -p ${LONG}/${LONG}/ä; echo deep >${LONG}/${LONG}/ä/${LONG}; ln ${LONG}/${LONG}/ä/${LONG} long-link; ln -s ${LONG}/${LONG} long-symlink
-  cp -L /bin/busybox cap; setcap cap_net_raw+ep cap; cp cap suid; chmod 4755 suid; setfattr -n user.note -v 'ünï' etc/x; setfattr -n user.bin -v 0x00ff0a3d dir
+  cp -L /bin/busybox cap; setcap cap_net_raw+ep cap; cp cap suid; chmod 4755 suid; setfattr -n user.note -v 'ünï' etc/x; setfattr -n user.bin -v 0x00ff0a3d dir; setfattr -n 'user.50%' -v x dir
   echo a >acls/acl; setfacl -m u:1234:r acls/acl; setfacl -d -m g:77:rwx acls
   chown 1234:5678 dir etc/x; chown -h 4:5 link; chown 2097152:3000000000 hole; chmod 1777 acls; chmod 2750 dir
   touch -d '2011-02-03 04:05:06.789012345 UTC' etc/x hole; touch -h -d '1970-01-02 UTC' link; touch -d '2039-01-01 UTC' null`;
