@@ -45,7 +45,7 @@ try "run, upper in memory" second veneer run b --tmpfs 8m -- cat /etc/version
 map="--uidmap 0:100000:65536"
 try "run, user namespace" 0 veneer run b $map -- sh -c 'stat -c %u /etc/version; touch /own'
 if grep -q 'ok  idmapped tmpfs' /run/doctor; then expect=try; else expect=refused; fi
-$expect "run, user namespace, upper in memory" "$([ $expect = try ] && echo 0 || echo "from Linux 6.3 on")" \
+$expect "run, user namespace, upper in memory" "$([ $expect = try ] && echo 0 || echo "needs Linux 6.3")" \
   veneer run b $map --tmpfs 8m -- sh -c 'stat -c %u /etc/version; touch /own'
 
 bundle() { # DIRECTORY JQ-PROGRAM
@@ -79,8 +79,8 @@ try "LXC, lxc.idmap" "0 second" lxc-execute -n mapped -- /bin/sh -c 'echo $(stat
 
 try create web1 veneer create web1 b@1
 veneer run b@1 --name web1 -- sh -c 'while :; do cat /etc/version >/new; mv /new /seen; sleep 1; done' >/dev/null 2>&1 &
-until [ "$(veneer ps --json | jq length)" = 1 ]; do sleep 0.5; done
-pid=$(veneer ps --json | jq '.[0].pid')
+# a container that is being started has a record before it has a process
+until pid=$(veneer ps --json | jq -e '.[0].pid'); do sleep 0.5; done
 # the guest is slow: a container may stand still for longer than usual
 try "live rebase" "" veneer rebase web1 b@2 --pause-limit 60000
 for _ in {1..100}; do grep -q second "/proc/$pid/root/seen" && break; sleep 0.2; done
