@@ -12,7 +12,7 @@ import {
   RUNTIMES,
   runBundle,
 } from "../helpers/bundle.ts";
-import { type Host, must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { type Host, must, type Outcome, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { mountTable } from "../helpers/mounts.ts";
 import { inject, traceHook } from "../helpers/strace.ts";
@@ -46,7 +46,7 @@ function expectOneLine(outcome: Outcome, pattern: RegExp, status: 1 | 2 = 1): vo
 }
 
 const hook = (input: string | Uint8Array, ...words: string[]) =>
-  sh(PROGRAM, ["--root", host.root, "--run", host.run, "hook", "oci", ...words], { input });
+  sh(PROGRAM, [...storeOptions(host), "hook", "oci", ...words], { input });
 const state = (fields: object = {}) =>
   JSON.stringify({
     ociVersion: "1.0.2",
@@ -301,7 +301,7 @@ describe("without root", () => {
       sh("setpriv", ["--reuid=1000", "--regid=1000", "--clear-groups", ...words], {
         input: state({ bundle: bundle() }),
       });
-    const store = ["--root", host.root, "--run", host.run];
+    const store = storeOptions(host);
     const outcome = await as(PROGRAM, ...store, "hook", "oci", "--base", "b");
     expectOneLine(outcome, /EACCES: Permission denied|EPERM: Operation not permitted/);
     expect(outcome.stderr).toMatch(/hint: .*root/);
@@ -386,7 +386,7 @@ describe("a hostile working directory", () => {
     [["runtime", "--real", "runc", "--placement", "private", "--", "create", "x"]],
     [["no-such-verb"]],
   ])("runs nothing of it: veneer %j", async (words) => {
-    await sh(PROGRAM, ["--root", host.root, "--run", host.run, ...words], { cwd: place, input: state() });
+    await sh(PROGRAM, [...storeOptions(host), ...words], { cwd: place, input: state() });
     expect(await ran()).toBe(false);
   });
 

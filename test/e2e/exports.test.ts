@@ -59,9 +59,7 @@ beforeAll(async () => {
   mkdirSync(at("tree"));
   execFileSync("bash", ["-ec", LOWER], { cwd: at("tree") });
   await host.ok("base", "import", "b", at("tree"));
-  await host.ok("base", "edit", "b");
-  const { stdout } = await host.veneer("base", "edit", "b");
-  execFileSync("bash", ["-ec", UPPER], { cwd: stdout.trim() });
+  execFileSync("bash", ["-ec", UPPER], { cwd: await host.ok("base", "edit", "b") });
   await host.ok("base", "commit", "b");
   await host.ok("create", "i", "b", "--opaque", "none");
   expected = await treeOf(await host.ok("mount", "i"));

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { afterEach, beforeAll, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle, nextId } from "../helpers/bundle.ts";
-import { must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
+import { must, PROGRAM, PROJECT, sh, storeOptions } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { useHost } from "../helpers/use-host.ts";
 
@@ -64,7 +64,7 @@ async function init(how: string, before: readonly string[] = []): Promise<Init> 
 
 async function hook({ pid, bundle }: Init) {
   const state = { ociVersion: "1.0.2", id: nextId(), status: "creating", pid, bundle };
-  const store = ["--root", host.root, "--run", host.run, "--config", join(host.dir, "config.json")];
+  const store = [...storeOptions(host), "--config", join(host.dir, "config.json")];
   return await sh(PROGRAM, [...store, "hook", "oci", "--base", "b"], { input: JSON.stringify(state) });
 }
 

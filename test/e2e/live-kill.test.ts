@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Config, nextId } from "../helpers/bundle.ts";
-import { type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { type Outcome, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { ageTemporaries, leftovers } from "../helpers/leftovers.ts";
 import { begin, failure, plantVersions, type Running } from "../helpers/live.ts";
 import { need } from "../helpers/need.ts";
@@ -102,10 +102,7 @@ const traced = (it: Subject, options: readonly string[]) =>
   sh("strace", [
     ...options,
     PROGRAM,
-    "--root",
-    host.root,
-    "--run",
-    host.run,
+    ...storeOptions(host),
     "rebase",
     "--pause-limit",
     // a guard that is killed too leaves a sleep of that length, for which strace waits

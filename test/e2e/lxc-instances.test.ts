@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { leftovers, makeBase } from "../helpers/base.ts";
 import { type Host, makeHost, must, sh } from "../helpers/host.ts";
 import { eventually, type Lxc, makeLxc } from "../helpers/lxc.ts";
+import { killAt } from "../helpers/strace.ts";
 
 let host: Host;
 let lxc: Lxc;
@@ -188,7 +189,7 @@ describe("without post-stop", () => {
 describe("a hook that is killed midway", () => {
   const veneer = () => join(host.bin, "veneer");
   const killed = (call: string, options: string) =>
-    `lxc.hook.pre-mount = /usr/bin/strace -f -qq -o /dev/null -e inject=${call}:signal=KILL:when=1 ${veneer()} hook lxc ${options}`;
+    `lxc.hook.pre-mount = /usr/bin/strace ${killAt({ call, when: 1 }).join(" ")} ${veneer()} hook lxc ${options}`;
 
   test.each(["mkdirat", "renameat2", "lsetxattr", "fsmount", "move_mount"])(
     "at %s starts nothing, and the next start puts all away",

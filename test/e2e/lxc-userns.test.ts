@@ -1,5 +1,4 @@
 /** LXC containers with a user namespace (lxc.idmap) that root starts, on shared bases. */
-import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -14,10 +13,10 @@ import {
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { leftovers, plantBase } from "../helpers/base.ts";
-import { type Host, makeHost, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, type Host, makeHost, PROJECT, sh } from "../helpers/host.ts";
 import { eventually, type Lxc, makeLxc } from "../helpers/lxc.ts";
 import { treeManifest } from "../helpers/manifest.ts";
-import { killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+import { inject, killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { grantIds, openTo } from "../helpers/userns.ts";
 
@@ -38,8 +37,7 @@ beforeAll(async () => {
   base = makeTree(join(host.dir, "base"));
   writeFileSync(join(base, "etc/daemon"), "of uid 33\n");
   chownSync(join(base, "etc/daemon"), 33, 34);
-  const program = '#include <unistd.h>\n#include <stdio.h>\nint main() { printf("%d\\n", geteuid()); }';
-  execFileSync("gcc", ["-static", "-x", "c", "-", "-o", join(base, "bin/as-root")], { input: program });
+  await compileFixture("as-root", join(base, "bin/as-root"));
   chmodSync(join(base, "bin/as-root"), 0o4755);
   plantBase(host, "b", base);
   before = await treeManifest(base);
@@ -463,7 +461,7 @@ describe("refused with a line, and nothing left", () => {
   test("a kernel that cannot idmap, unless a copy with shifted owners is allowed", async () => {
     tryStrace();
     await host.ok("base", "import", "copied", base);
-    const strace = "/usr/bin/strace -f -qq -o /dev/null -e inject=mount_setattr:error=EINVAL";
+    const strace = `/usr/bin/strace ${inject("mount_setattr", "error=EINVAL").join(" ")}`;
     const veneer = join(host.bin, "veneer");
     const only = (option: string) => [
       "lxc.hook.version = 1",

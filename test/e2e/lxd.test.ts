@@ -104,18 +104,10 @@ describe.each(tested)("$name", (kind) => {
   });
 
   describe("setup", () => {
-    const setup = async (...options: string[]) => {
-      const words = ["setup", kind.name.toLowerCase(), "made", ...options];
-      return sh(join(host.bin, "veneer"), ["--root", host.root, "--run", host.run, ...words], {
-        env: lxd.env,
-      });
-    };
-    const unsetup = () =>
-      must(
-        join(host.bin, "veneer"),
-        ["--root", host.root, "--run", host.run, "unsetup", kind.name.toLowerCase(), "made"],
-        { env: lxd.env },
-      );
+    const veneer = join(host.bin, "veneer");
+    const made = [kind.name.toLowerCase(), "made"];
+    const setup = (...options: string[]) => sh(veneer, ["setup", ...made, ...options], { env: lxd.env });
+    const unsetup = () => must(veneer, ["unsetup", ...made], { env: lxd.env });
     beforeAll(async () => {
       await host.ok("base", "new", "i", "--from", "b");
       const init =

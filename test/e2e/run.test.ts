@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -295,7 +295,7 @@ describe("run", () => {
 
   it("says what to install when there is no runtime", async () => {
     const empty = mkdtempSync(join(host.dir, "path-"));
-    const args = ["--root", host.root, "--run", host.run, "run", "tree"];
+    const args = [...storeOptions(host), "run", "tree"];
     const outcome = await sh(PROGRAM, args, { env: { PATH: empty } });
     expect(outcome).toMatchObject({ status: 1 });
     expect(outcome.stderr).toMatch(/runc is not installed; hint: .*install runc/);

@@ -4,11 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeBase } from "../helpers/base.ts";
 import { makeBundle } from "../helpers/bundle.ts";
-import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, makeHost, must, PROJECT, sh } from "../helpers/host.ts";
 import { storeArguments } from "../helpers/wrapper.ts";
 
 const host = makeHost();
-const fixtures = join(PROJECT, "test/fixtures");
 const directory = join(host.dir, "observed");
 const observer = join(directory, "runc");
 const wrapper = join(PROJECT, "dist/veneer-runc");
@@ -21,7 +20,7 @@ beforeAll(async () => {
   mkdirSync(directory);
   writeFileSync(join(directory, "positions"), "0123456789\n");
   plain = makeBundle(join(host.dir, "plain"), "true");
-  await must("gcc", ["-Wall", "-Wextra", "-O1", "-o", observer, join(fixtures, "observer.c")]);
+  await compileFixture("observer", observer);
   // a control group of its own, where groups are of the first version
   if ((await sh("mkdir", [cgroup])).status === 0) await must("ln", ["-s", cgroup, join(directory, "cgroup")]);
 });
@@ -36,7 +35,7 @@ const based = () =>
   });
 
 async function observe(kind: string, words: readonly string[]): Promise<string> {
-  const script = ["/usr/bin/python3", join(fixtures, "surroundings.py"), kind, ...words];
+  const script = ["/usr/bin/python3", join(PROJECT, "test/fixtures/surroundings.py"), kind, ...words];
   const terminal = ["script", "-qefc", script.map((word) => `'${word}'`).join(" "), "/dev/null"];
   const [file = "", ...args] = kind === "terminal" ? terminal : script;
   const env = { PATH: `${directory}:/usr/bin:/bin`, OBSERVED: directory };

@@ -13,10 +13,10 @@ import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { type Config, makeBundle, nextId } from "../helpers/bundle.ts";
-import { must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
+import { must, PROGRAM, PROJECT, sh, storeOptions } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
-import { tryStrace } from "../helpers/strace.ts";
+import { inject, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { useHost } from "../helpers/use-host.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
@@ -49,11 +49,11 @@ beforeAll(async () => {
   // makes the user namespace that is kept for these ids, with mounts of its own
   expect(await run("true")).toMatchObject({ status: 0 });
   // as on a kernel without idmapped mounts: the first of these calls asks whether there is one, the second idmaps a layer
-  const inject = "strace -f -qq -o /dev/null -e inject=mount_setattr:error=EINVAL:when=2";
-  const script = `exec ${inject} ${PROGRAM} --root ${host.root} --run ${host.run} "$@"`;
+  const strace = `strace ${inject("mount_setattr", "error=EINVAL:when=2").join(" ")}`;
+  const script = `exec ${strace} ${PROGRAM} ${storeOptions(host).join(" ")} "$@"`;
   writeFileSync(join(host.bin, "veneer"), `#!/bin/sh\n${script}\n`);
   // the runtime behind it is not traced
-  const wrapper = `exec ${inject} -b execve ${join(PROJECT, "dist/veneer-runc")} "$@"`;
+  const wrapper = `exec ${strace} -b execve ${join(PROJECT, "dist/veneer-runc")} "$@"`;
   writeFileSync(join(host.bin, "veneer-runc"), `#!/bin/sh\n${wrapper}\n`);
 });
 afterEach(async () => {

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { label } from "../helpers/app-image.ts";
 import { leftovers } from "../helpers/base.ts";
 import { makeBundle, nextId, RUNTIMES } from "../helpers/bundle.ts";
-import { makeHost, must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, PROJECT, sh, storeOptions } from "../helpers/host.ts";
 import { IMAGE, makePodman } from "../helpers/podman.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { waitFor } from "../helpers/wait.ts";
@@ -14,7 +14,7 @@ import { wrapped } from "../helpers/wrapper.ts";
 const isManaged = existsSync("/run/systemd/system");
 const host = makeHost();
 const units = "/run/systemd/system";
-const ours = [PROGRAM, "--root", host.root, "--run", host.run];
+const ours = [PROGRAM, ...storeOptions(host)];
 const unitNames: string[] = [];
 
 beforeAll(async () => {

@@ -24,11 +24,11 @@ import {
   runBundle,
   runtime,
 } from "../helpers/bundle.ts";
-import { must, type Outcome, PROGRAM, sh } from "../helpers/host.ts";
+import { compileFixture, must, type Outcome, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { treeManifest } from "../helpers/manifest.ts";
 import { mountTable } from "../helpers/mounts.ts";
-import { inject, killAt, momentsOf, recordTo, tryStrace } from "../helpers/strace.ts";
+import { inject, injectAt, killAt, momentsOf, recordTo, traceTo, tryStrace } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { useHost } from "../helpers/use-host.ts";
 import { mapIds, openTo, range } from "../helpers/userns.ts";
@@ -47,9 +47,7 @@ beforeAll(async () => {
   writeFileSync(join(base, "etc/beyond"), "of uid 90000\n");
   chownSync(join(base, "etc/beyond"), 90000, 90000);
   // run by a user inside, it is root inside
-  const program = '#include <unistd.h>\n#include <stdio.h>\nint main() { printf("%d\\n", geteuid()); }';
-  const compiler = ["-static", "-x", "c", "-", "-o", join(base, "bin/as-root")];
-  execFileSync("gcc", compiler, { input: program });
+  await compileFixture("as-root", join(base, "bin/as-root"));
   chmodSync(join(base, "bin/as-root"), 0o4755);
   copyFileSync("/bin/busybox", join(base, "bin/capable"));
   execFileSync("setcap", ["cap_net_raw+ep", join(base, "bin/capable")]);
@@ -389,7 +387,7 @@ describe("a base on a file system that cannot be idmapped", () => {
 describe("a host that makes no user namespaces", () => {
   it("is said to be one", async () => {
     tryStrace();
-    const options = [PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"];
+    const options = [PROGRAM, ...storeOptions(host), "hook", "precreate"];
     await host.ok("gc");
     const outcome = await sh("strace", [...inject("unshare", "error=ENOSPC"), ...options], {
       input: PRECREATE,
@@ -402,24 +400,19 @@ describe("a host that makes no user namespaces", () => {
 describe("a kernel that takes no detached layers", () => {
   it("gets them attached, in a mount namespace that goes", async () => {
     tryStrace();
-    const file = join(host.dir, "attached");
-    const trace = ["-f", "-qq", "-o", file, "-e", "trace=fsconfig,unshare,setns,move_mount"];
-    const words = [PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"];
-    const start = async (...injected: string[]) => {
-      const printed = await must("strace", [...trace, ...injected, ...words], { input: PRECREATE });
-      return JSON.parse(printed);
-    };
+    const trace = join(host.dir, "attached");
+    const words = [PROGRAM, ...storeOptions(host), "hook", "precreate"];
+    const start = async (options: readonly string[]) =>
+      JSON.parse(await must("strace", [...options, ...words], { input: PRECREATE }));
     const stop = async ({ hooks }: { hooks: { poststop: { path: string; args: string[] }[] } }) => {
       const [hook] = hooks.poststop;
       const state = JSON.stringify({ ociVersion: "1.0.2", id: "x", status: "stopped", bundle: "/" });
       await must(hook?.path ?? "", hook?.args.slice(1) ?? [], { input: state });
     };
-    await stop(await start());
+    await stop(await start(traceTo(trace, "fsconfig")));
     // the call that makes the file system: how many options come before it depends on the kernel
-    const calls = readFileSync(file, "utf8").match(/fsconfig\(.*/g) ?? [];
-    const when = calls.findIndex((call) => call.includes("FSCONFIG_CMD_CREATE")) + 1;
-    const changed = await start("-e", `inject=fsconfig:error=EINVAL:when=${when}`);
-    expect(readFileSync(file, "utf8")).toMatch(/FSCONFIG_CMD_CREATE.*INJECTED/);
+    const changed = await start(injectAt(trace, "fsconfig", "FSCONFIG_CMD_CREATE", "error=EINVAL"));
+    expect(readFileSync(`${trace}-injected`, "utf8")).toMatch(/FSCONFIG_CMD_CREATE.*INJECTED/);
     const { path } = changed.root;
     expect(await must("stat", ["-c", "%u", path, join(path, "etc/daemon")])).toBe("100000\n100033");
     expect(mountTable().filter((line) => line.includes(" - overlay "))).toHaveLength(1);
@@ -442,7 +435,7 @@ describe("what a user of the host reaches", () => {
     ]);
 
   it("is the root that is mounted on the host for its own ids alone, and nothing of the store", async () => {
-    const options = ["--root", host.root, "--run", host.run, "hook", "precreate"];
+    const options = [...storeOptions(host), "hook", "precreate"];
     const printed = await must(join(host.bin, "veneer"), options, { input: PRECREATE });
     const { root, hooks } = JSON.parse(printed);
     const suid = join(root.path, "bin/as-root");
@@ -475,7 +468,7 @@ describe("what a user of the host reaches", () => {
 describe("a kill", () => {
   it("at any moment of a start leaves nothing but what gc takes", async () => {
     tryStrace();
-    const words = [PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"];
+    const words = [PROGRAM, ...storeOptions(host), "hook", "precreate"];
     const trace = (options: readonly string[]) => sh("strace", [...options, ...words], { input: PRECREATE });
     const clean = async () => {
       for (const target of mountTable().filter((line) => line.includes("/mapped/"))) {

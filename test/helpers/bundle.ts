@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Host, type Outcome, PROGRAM, type RunOptions, sh } from "./host.ts";
+import { type Host, type Outcome, PROGRAM, type RunOptions, sh, storeOptions } from "./host.ts";
 
 export const RUNTIMES = ["runc", "crun"] as const;
 export type Runtime = (typeof RUNTIMES)[number];
@@ -111,7 +111,7 @@ export function plantImage(bundle: string): void {
 export function ociHook(host: Host, ...args: string[]): Hook {
   return {
     path: PROGRAM,
-    args: ["veneer", "--root", host.root, "--run", host.run, "hook", "oci", ...args],
+    args: ["veneer", ...storeOptions(host), "hook", "oci", ...args],
     env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
   };
 }

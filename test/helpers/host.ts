@@ -43,6 +43,13 @@ export async function must(file: string, args: readonly string[], options: RunOp
   throw new Error(`${file} ${args.join(" ")}: status ${outcome.status}: ${outcome.stderr || outcome.stdout}`);
 }
 
+/** Compiles a C program of test/fixtures, which then runs in any container. */
+export const compileFixture = (name: string, program: string): Promise<string> =>
+  must("gcc", [
+    ...["-static", "-O1", "-Wall", "-Wextra", "-o", program],
+    join(PROJECT, "test/fixtures", `${name}.c`),
+  ]);
+
 export interface Host {
   /** everything of this host is below it */
   readonly dir: string;
@@ -59,6 +66,14 @@ export interface Host {
   remove(): Promise<void>;
 }
 
+/** The program's options for this host's store, which come before the verb. */
+export const storeOptions = ({ root, run }: Pick<Host, "root" | "run">): string[] => [
+  "--root",
+  root,
+  "--run",
+  run,
+];
+
 /** However busy the machine is, no live rebase is too slow, unless a test gives a limit of its own. */
 const PATIENT =
   'case $1 in rebase | fallback | rollout) verb=$1; shift; set -- "$verb" --pause-limit 60000 "$@" ;; esac';
@@ -73,7 +88,7 @@ export function makeHost(parent = "/tmp"): Host {
   const root = join(dir, "store");
   const run = join(dir, "run");
   mkdirSync(bin);
-  script(join(bin, "veneer"), `${PATIENT}\nexec ${PROGRAM} --root ${root} --run ${run} "$@"`);
+  script(join(bin, "veneer"), `${PATIENT}\nexec ${PROGRAM} ${storeOptions({ root, run }).join(" ")} "$@"`);
   // the store by a configuration file: an engine's annotations stay an engine's
   const config = join(dir, "veneer.json");
   writeFileSync(config, JSON.stringify({ root, run }));

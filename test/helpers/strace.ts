@@ -37,7 +37,7 @@ const MUTATING = [
   "flock",
 ];
 
-/** A place in a program's run: the `when`th `call`. */
+/** A place in a program's run: the `when`th `call`, which may be several with commas between them. */
 export interface Moment {
   readonly call: string;
   readonly when: number;
@@ -59,6 +59,9 @@ export const inject = (call: string, what: string) => [
   "-e",
   `inject=${call}:${what}`,
 ];
+
+/** The same for the program itself, not for what it starts. */
+export const alone = (options: readonly string[]) => options.filter((word) => word !== "-f");
 
 /** strace's arguments that write one kind of call to `file`. */
 export const traceTo = (file: string, call: string) => [

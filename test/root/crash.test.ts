@@ -10,9 +10,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { type Host, makeHost, must, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { addImage, tarOf } from "../helpers/image.ts";
-import { distinctMoments, killAt, momentsOf, recordTo } from "../helpers/strace.ts";
+import { alone, distinctMoments, inject, killAt, momentsOf, recordTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -71,9 +71,6 @@ describe("a kill at each step", () => {
   /** Between two of these calls the names on the disk stay as they are. */
   const CHANGES = ["renameat2", "mkdirat", "unlinkat", "linkat"];
 
-  /** The program itself is killed, not what it starts. */
-  const alone = (options: readonly string[]) => options.filter((word) => word !== "-f");
-
   /**
    * Runs `args` once, and then again and again, killed at each distinct call that changes something; `prepare` brings
    * about the state before, `check` looks at the state after a kill.
@@ -83,7 +80,7 @@ describe("a kill at each step", () => {
     prepare: () => Promise<unknown>,
     check: () => Promise<unknown>,
   ): Promise<number> {
-    const program = [PROGRAM, "--root", host.root, "--run", host.run, ...args];
+    const program = [PROGRAM, ...storeOptions(host), ...args];
     const record = join(host.dir, "calls");
     await prepare();
     await must("strace", [...alone(recordTo(record, CHANGES)), ...program]);
@@ -292,7 +289,7 @@ describe("a power loss", () => {
   // what is durable changes with these calls alone
   it("before each fsync of an import leaves the base or no base", async () => {
     const words = ["base", "import", "new", join(host.dir, "source")];
-    const program = [PROGRAM, "--root", host.root, "--run", host.run, ...words];
+    const program = [PROGRAM, ...storeOptions(host), ...words];
     const record = join(dir, "calls");
     await must("strace", [...recordTo(record, ["fsync"]), ...program]);
     const before = (await published(host)).filter((line) => !line.startsWith("new:"));
@@ -330,15 +327,7 @@ describe("two at once", () => {
 
   it("make the store", async () => {
     const fresh = ["--root", join(host.dir, "fresh-store"), "--run", join(host.dir, "fresh-run")];
-    const slowly = [
-      "-qq",
-      "-o",
-      "/dev/null",
-      "-e",
-      "trace=mkdirat",
-      "-e",
-      "inject=mkdirat:delay_exit=100000",
-    ];
+    const slowly = alone(inject("mkdirat", "delay_exit=100000"));
     const steps = (name: string) => [
       ["base", "import", name, source, "--in-place"],
       ["run", name, "--", "true"],

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { killAt, momentsOf, recordTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
@@ -165,7 +165,7 @@ describe("veneer dedupe", () => {
   it("killed at any step, changes nothing that a base shows", async () => {
     const trace = join(apart.dir, "trace");
     const run = (options: readonly string[]) =>
-      sh("strace", [...options, PROGRAM, "--root", apart.root, "--run", apart.run, "dedupe"]);
+      sh("strace", [...options, PROGRAM, ...storeOptions(apart), "dedupe"]);
     const before = await times("b");
     const copy = join(apart.dir, "store-before");
     await must("cp", ["-a", apart.root, copy]);

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { removeInstances, within } from "../helpers/instances.ts";
+import { alone, killAt } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -31,8 +32,7 @@ const inspect = async (id: string) => JSON.parse(await host.ok("inspect", id, "-
 
 /** Runs the program and kills it at the Nth of these system calls. */
 function killedAt(calls: string, when: number, ...args: string[]) {
-  const inject = ["-e", `inject=${calls}:signal=KILL:when=${when}`];
-  return sh("strace", ["-qq", "-o", "/dev/null", ...inject, join(host.bin, "veneer"), ...args]);
+  return sh("strace", [...alone(killAt({ call: calls, when })), join(host.bin, "veneer"), ...args]);
 }
 
 describe("cutover and fallback", () => {

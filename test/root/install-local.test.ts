@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeBase } from "../helpers/base.ts";
-import { type Host, makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { type Host, makeHost, must, PROJECT, sh, storeOptions } from "../helpers/host.ts";
 import { makeLxc } from "../helpers/lxc.ts";
 
 const script = join(PROJECT, "scripts/install-local.sh");
@@ -54,7 +54,7 @@ describe("install-local", () => {
   test("installs what runs from there", async () => {
     await must("bash", [script, `--prefix=${prefix}`]);
     makeBase(host, "here");
-    const words = ["--root", host.root, "--run", host.run, "run", "here", "--", "cat", "/etc/os-release"];
+    const words = [...storeOptions(host), "run", "here", "--", "cat", "/etc/os-release"];
     const env = { PATH: `${prefix}/bin:/usr/sbin:/usr/bin:/sbin:/bin` };
     expect(await must(join(prefix, "bin/veneer"), words, { env })).toBe("ID=veneer-test");
   });

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
+import { inject, killAt } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -95,8 +96,8 @@ describe("create", () => {
   it("leaves nothing but the whole instance or none when it is killed", async () => {
     for (let when = 1; when <= 12; when++) {
       const program = join(host.bin, "veneer");
-      const inject = ["-e", `inject=mkdirat,mknodat,renameat2,fsync:signal=KILL:when=${when}`];
-      await sh("strace", ["-f", "-qq", "-o", "/dev/null", ...inject, program, "create", "web1", "small"]);
+      const killed = killAt({ call: "mkdirat,mknodat,renameat2,fsync", when });
+      await sh("strace", [...killed, program, "create", "web1", "small"]);
       const rows = JSON.parse(await host.ok("ls", "--json"));
       expect(rows.every((row: { state: string }) => row.state === "stopped")).toBe(true);
       const again = await host.veneer("create", "web1", "small");
@@ -238,9 +239,7 @@ describe("a mounted instance", () => {
     await host.ok("create", "web1", "small");
     for (const call of ["renameat2", "symlinkat", "fsmount", "move_mount"]) {
       for (const when of [1, 2]) {
-        const inject = ["-e", `inject=${call}:signal=KILL:when=${when}`];
-        const program = join(host.bin, "veneer");
-        await sh("strace", ["-f", "-qq", "-o", "/dev/null", ...inject, program, "mount", "web1"]);
+        await sh("strace", [...killAt({ call, when }), join(host.bin, "veneer"), "mount", "web1"]);
         await host.veneer("umount", "web1");
         await host.ok("mount", "web1");
         await host.ok("umount", "web1");
@@ -267,8 +266,7 @@ describe("an instance in memory", () => {
 
   it("is unmounted where overlays have no file handles, as before Linux 6.6", async () => {
     await host.ok("create", "web1", "small", "--tmpfs", "2m");
-    const inject = ["-e", "inject=name_to_handle_at:error=EINVAL"];
-    const words = ["-f", "-qq", "-o", "/dev/null", ...inject, join(host.bin, "veneer")];
+    const words = [...inject("name_to_handle_at", "error=EINVAL"), join(host.bin, "veneer")];
     const root = (await must("strace", [...words, "mount", "web1"])).trim();
     expect(readdirSync(root)).toContain("etc");
     await must("strace", [...words, "umount", "web1"]);

@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, wr
 import { basename, dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { makeHost, must, PROJECT, sh, storeOptions } from "../helpers/host.ts";
 import { removeInstances, within } from "../helpers/instances.ts";
 import { addPart, generationDirectory, partsOf, viewOf } from "../helpers/parts.ts";
 import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
-import { killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
+import { inject, killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -99,10 +99,10 @@ describe("merging the parts of a stopped instance", () => {
     const record = join(host.run, "records/any~0123456789abcdef.json");
     mkdirSync(dirname(record), { recursive: true });
     writeFileSync(record, "the container's");
-    const words = ["--root", host.root, "--run", host.run, basename(record, ".json"), "", "any"];
+    const words = [...storeOptions(host), basename(record, ".json"), "", "any"];
     const hook = join(PROJECT, "dist/veneer-release");
     // the second program that the hook's child becomes is the large one
-    const slow = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=execve:delay_enter=1000000:when=2"];
+    const slow = inject("execve", "delay_enter=1000000:when=2");
     const released = sh("strace", [...slow, hook, ...words], { cwd: bundle });
     await expect.poll(() => existsSync(record)).toBe(false);
     rmdirSync(bundle);

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
-import { type Host, makeHost, must, PROGRAM, sh } from "../helpers/host.ts";
+import { type Host, makeHost, must, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { addPart, definition, partsOf, viewOf } from "../helpers/parts.ts";
 import { editAtRandom, randomNumbers } from "../helpers/random-edits.ts";
 import { distinctMoments, killAt, type Moment, momentsOf, recordTo } from "../helpers/strace.ts";
@@ -47,7 +47,7 @@ describe.each([
     await shutDown();
     await restart();
   };
-  const program = (...words: string[]) => [PROGRAM, "--root", host.root, "--run", host.run, ...words];
+  const program = (...words: string[]) => [PROGRAM, ...storeOptions(host), ...words];
   /** Runs a command; returns the moments before its calls that change names, or what of them is durable. */
   const stepsOf = async (...words: string[]) => {
     const record = join(trees, "calls");

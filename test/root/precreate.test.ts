@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
 import { plantBase } from "../helpers/base.ts";
-import { makeHost, PROGRAM, type RunOptions, sh } from "../helpers/host.ts";
+import { makeHost, PROGRAM, type RunOptions, sh, storeOptions } from "../helpers/host.ts";
 import { ageTemporaries, leftovers } from "../helpers/leftovers.ts";
 import { killAt } from "../helpers/strace.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -21,7 +21,7 @@ const ON_BASE = config({ "run.veneer.base": "debian" });
 
 /** As podman calls it: the caller is gone when the container is, so that nothing of the record lives. */
 function precreate(input: string, options: RunOptions & { args?: string[] } = {}) {
-  const args = ["--root", host.root, "--run", host.run, "hook", "precreate", ...(options.args ?? [])];
+  const args = [...storeOptions(host), "hook", "precreate", ...(options.args ?? [])];
   return sh("sh", ["-c", '"$@"; exit', "sh", PROGRAM, ...args], { input, ...options });
 }
 
@@ -214,10 +214,7 @@ describe("a failure", () => {
       const [call = "", when = "1"] = place.split(":");
       await sh(
         "strace",
-        [
-          ...killAt({ call, when: Number(when) }),
-          ...[PROGRAM, "--root", host.root, "--run", host.run, "hook", "precreate"],
-        ],
+        [...killAt({ call, when: Number(when) }), ...[PROGRAM, ...storeOptions(host), "hook", "precreate"]],
         { input: ON_BASE },
       );
       ageTemporaries(host);

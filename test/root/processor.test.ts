@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { makeHost, PROGRAM, sh } from "../helpers/host.ts";
+import { makeHost, PROGRAM, sh, storeOptions } from "../helpers/host.ts";
 import { isLinux } from "../helpers/kernel.ts";
 
 const host = makeHost();
@@ -27,7 +27,7 @@ it.runIf(process.arch === "x64" && isLinux("6.3"))(
   "a command that needs memory both writable and executable is refused in one line without it",
   async () => {
     const deny = "syscall(157, 65, 1, 0, 0, 0) == 0 or die $!; exec @ARGV or die $!"; // prctl(PR_SET_MDWE)
-    const ours = [PROGRAM, "--root", host.root, "--run", host.run];
+    const ours = [PROGRAM, ...storeOptions(host)];
     expect(await sh("perl", ["-e", deny, ...ours, "base", "ls"])).toMatchObject({
       status: 1,
       stdout: "",

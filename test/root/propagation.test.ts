@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
 import { hookAt, makeBundle, nextId } from "../helpers/bundle.ts";
-import { makeHost, PROGRAM } from "../helpers/host.ts";
+import { makeHost, PROGRAM, storeOptions } from "../helpers/host.ts";
 import { isLinux } from "../helpers/kernel.ts";
 import { type SharedRoot, sharedRoot } from "../helpers/shared-root.ts";
 import { injectAt, traceTo } from "../helpers/strace.ts";
@@ -27,7 +27,7 @@ afterAll(async () => {
   await host.remove();
 });
 
-const commandLine = (...args: string[]) => [PROGRAM, "--root", host.root, "--run", host.run, ...args];
+const commandLine = (...args: string[]) => [PROGRAM, ...storeOptions(host), ...args];
 
 /** What tells the program that overlayfs takes mounts that are nowhere attached, as from Linux 6.15 on. */
 const QUESTION = '"override_creds"';

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, makeHost, must, sh } from "../helpers/host.ts";
 
 const host = makeHost("/srv");
 const UID = 47997;
@@ -37,7 +37,7 @@ beforeAll(async () => {
   symlinkSync(secrets, join(tree, "link"));
   await must("chown", ["-hR", `${UID}:${UID}`, tree]);
   chownSync(bin, UID, UID);
-  await must("gcc", ["-static", "-O1", "-o", program, join(PROJECT, "test/fixtures/exchange.c")]);
+  await compileFixture("exchange", program);
   const ids = ["--reuid", String(UID), "--regid", String(UID), "--clear-groups"];
   await exchange(["setpriv", ...ids, "--"], tree);
 });

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, makeHost, must, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -13,8 +13,7 @@ beforeAll(async () => {
   plantVersions(host);
   const programs = join(host.dir, "programs");
   mkdirSync(programs);
-  const program = join(programs, "held-memory");
-  await must("gcc", ["-static", "-O1", "-o", program, join(PROJECT, "test/fixtures/held-memory.c")]);
+  await compileFixture("held-memory", join(programs, "held-memory"));
   const command = "mknod /dev/fuse c 10 229; exec /programs/held-memory /held >/started 2>&1";
   container = await begin(host, "runc wrapped", command, "held", (config) => {
     config.mounts.push({ destination: "/programs", type: "bind", source: programs, options: ["bind", "ro"] });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Config, runtime } from "../helpers/bundle.ts";
 import { startDocker } from "../helpers/docker.ts";
-import { makeHost, must, type Outcome, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, makeHost, must, type Outcome, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
 import { makeLxc } from "../helpers/lxc.ts";
 import { makeTree } from "../helpers/tree.ts";
@@ -24,8 +24,7 @@ beforeAll(async () => {
   chmodSync(secrets, 0o700);
   for (let index = 0; index < 50; index++)
     writeFileSync(join(secrets, `file-${index}`), SECRET, { mode: 0o600 });
-  const source = join(PROJECT, "test/fixtures/hostile.c");
-  await must("gcc", ["-static", "-O1", "-o", join(programs, "hostile"), source]);
+  await compileFixture("hostile", join(programs, "hostile"));
   const loop = "echo VICTIM-SECRET > /etc/secret; echo ready >/started; while :; do sleep 0.1; done";
   victim = await begin(host, "runc wrapped", loop, "victim");
   await waitUntilReady(victim);

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { verbNames } from "../../src/cli/framework/verbs.ts";
-import { type Host, makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, type Host, makeHost, must, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
 
 const host = makeHost("/srv");
@@ -16,8 +16,7 @@ const PATIENCE = "60";
 beforeAll(async () => {
   plantVersions(host);
   mkdirSync(join(host.dir, "programs"));
-  const program = join(host.dir, "programs/silent-fuse");
-  await must("gcc", ["-static", "-O1", "-o", program, join(PROJECT, "test/fixtures/silent-fuse.c")]);
+  await compileFixture("silent-fuse", join(host.dir, "programs/silent-fuse"));
   const command = "mknod /dev/fuse c 10 229; exec /programs/silent-fuse /silent >/started 2>&1";
   container = await begin(host, "runc wrapped", command, "silent", (config) => {
     config.mounts.push({

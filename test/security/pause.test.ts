@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeHost, must, PROJECT, sh } from "../helpers/host.ts";
+import { compileFixture, makeHost, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
 
 const host = makeHost("/srv");
@@ -11,13 +11,7 @@ const programs = join(host.dir, "programs");
 beforeAll(async () => {
   plantVersions(host);
   mkdirSync(programs);
-  await must("gcc", [
-    "-static",
-    "-O1",
-    "-o",
-    join(programs, "crowd"),
-    join(PROJECT, "test/fixtures/crowd.c"),
-  ]);
+  await compileFixture("crowd", join(programs, "crowd"));
 });
 afterAll(() => host.remove());
 

@@ -43,7 +43,7 @@ describe("exitStatus", () => {
   });
 });
 
-describe("during", () => {
+describe("withContext", () => {
   it("gives a failure a frame, and passes wrong usage as it is", () => {
     const fail = (error: Error) => () =>
       withContext("import debian", () => {
