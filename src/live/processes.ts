@@ -5,7 +5,7 @@ import { readText } from "../sys/fd.ts";
 import { S_IFDIR } from "../sys/flags.ts";
 import { parseMountinfo, readMountinfo } from "../sys/mountinfo.ts";
 import { gone, listPids, namespaceOf } from "../sys/process/processes.ts";
-import { identify, type ProcessIdentity } from "../sys/process.ts";
+import { identify, mayExist, type ProcessIdentity } from "../sys/process.ts";
 import { getpid } from "../sys/self.ts";
 import { isType, list, lstatMaybe } from "../sys/stat.ts";
 
@@ -48,8 +48,9 @@ function memberTest(init: number) {
   return { isMember, belongs, belongsAbove: pids === undefined ? isOurs : belongs };
 }
 
+/** Not one that /proc hides: that is somebody's, and must not be frozen along. */
 function isGone(pid: number): boolean {
-  return identify(pid) === undefined;
+  return identify(pid) === undefined && !mayExist(pid);
 }
 
 /** The number of pid namespaces that a process is in. */

@@ -2,12 +2,12 @@
  * Recovers a container whose live rebase, or copy, was killed: its processes may be frozen, with the new root half in place.
  * The kernel is asked how far the switch got.
  */
-import { withContext } from "../errors.ts";
+import { VeneerError, withContext } from "../errors.ts";
 import { lockInstance } from "../store/instances.ts";
 import type { Store } from "../store/paths.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
 import { ignoreSignals } from "../sys/process/signals.ts";
-import { isAlive } from "../sys/process.ts";
+import { isAlive, lifeOf } from "../sys/process.ts";
 import { thawAll } from "./freeze.ts";
 import {
   type CopyIntent,
@@ -76,7 +76,9 @@ function recover(store: Store, intent: RebaseIntent | CopyIntent): Recovered {
   const { init, halt, record, instance } = intent;
   const name = record.container ?? record.key;
   return withContext(`recover container ${name}, whose rebase was killed`, () => {
-    if (!isAlive(init)) {
+    const life = lifeOf(init);
+    if (life === "hidden") throw hiddenFrom(record);
+    if (life === "gone") {
       // the definition holds, whatever it says: the new part has everything that was written, or nothing
       thawAll(halt);
       removeIntent(store, intent.key);
@@ -99,6 +101,13 @@ function recover(store: Store, intent: RebaseIntent | CopyIntent): Recovered {
       revertDocuments(store, intent, instance && id !== undefined ? { id, before: instance } : undefined);
     }
     return result;
+  });
+}
+
+/** It may be frozen, between two roots: only who sees it can tell. */
+function hiddenFrom({ instance, container, key }: RebaseIntent["record"]): VeneerError {
+  return new VeneerError("UNKNOWN_PROCESS", "/proc hides its processes from this command (hidepid)", {
+    hint: `'veneer rebase ${instance ?? container ?? key} BASE' enters its user namespace; or run it as root`,
   });
 }
 

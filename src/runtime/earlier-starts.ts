@@ -10,7 +10,7 @@ import { readRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
 import { mkdirMaybe, mknodat, openatMaybe, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFREG } from "../sys/flags.ts";
-import { isAlive } from "../sys/process.ts";
+import { lifeOf } from "../sys/process.ts";
 import { listFd } from "../sys/stat.ts";
 
 /** Most marks that one start checks. There are rarely more, because the release of a container removes its mark. */
@@ -34,7 +34,7 @@ export function clearFailedStarts(store: Store): void {
 function isDecided(store: Store, key: string): boolean {
   const record = readRecord(store, key);
   if (!record) return true;
-  if (isAlive(record.preparer)) return false;
+  if (lifeOf(record.preparer) !== "gone") return false;
   if (!isLive(record)) reclaim(store, record);
   return true;
 }

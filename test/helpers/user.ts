@@ -39,6 +39,8 @@ export interface UserOptions {
   readonly uid?: number;
   /** first of 65536 subordinate ids; absent: none */
   readonly subordinate?: number | undefined;
+  /** whom /proc shows to it: a value of `hidepid` (proc(5)) */
+  readonly hidepid?: string;
 }
 
 /**
@@ -49,12 +51,13 @@ const ENTER = `for name in passwd group subuid subgid; do mount --bind "$1/$name
 mount --bind "$2" "$1/bin" && mount --bind "$1/runtime" "/run/user/$3" || exit
 umount /sys/fs/cgroup/unified 2>/dev/null
 [ ! -d "$4" ] || mount --rbind "$4" /run/veneer-shared || exit
+[ "$5" = off ] || mount -t proc -o "hidepid=$5" proc /proc || exit
 uid=$3
-shift 4
+shift 5
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups -- "$@"`;
 
 export function makeUser(host: Host, options: UserOptions = {}): User {
-  const { uid = 47110, subordinate = 500_000 } = options;
+  const { uid = 47110, subordinate = 500_000, hidepid = "off" } = options;
   const withIds = !("subordinate" in options) || options.subordinate !== undefined;
   const name = `tester${uid}`;
   const dir = join(host.dir, name);
@@ -93,6 +96,7 @@ export function makeUser(host: Host, options: UserOptions = {}): User {
     join(PROJECT, "dist"),
     String(uid),
     `${host.run}-shared`,
+    hidepid,
   ];
   const run = (file: string, args: readonly string[], more: RunOptions = {}) =>
     sh("unshare", [...prefix, "env", "-i", ...words({ ...env, ...more.env }), file, ...args], {

@@ -1,6 +1,6 @@
 /** Whether what a record describes is still in use. The kernel decides, never text, never a pid alone. */
 
-import { isAlive } from "../../sys/process.ts";
+import { hidesProcesses, isAlive, lifeOf } from "../../sys/process.ts";
 import type { UseRecord } from "../records.ts";
 import { isAttached } from "./identity.ts";
 import { isUpperInUse } from "./in-use.ts";
@@ -19,8 +19,9 @@ function isYoung(record: UseRecord): boolean {
 
 /**
  * Whether a record is still needed: its preparing process, its container or its overlay is alive. A record of version
- * 0.1, which does not identify its overlay, counts as live unless that can be ruled out. `isInUse` tells whether an
- * upper is in use; mounted.ts has a cheaper one for many records at once.
+ * 0.1, which does not identify its overlay, counts as live unless that can be ruled out. So does one whose user may be
+ * among the processes that /proc hides from this one. `isInUse` tells whether an upper is in use; mounted.ts has a
+ * cheaper one for many records at once.
  */
 export function isLive(record: UseRecord, isInUse = isUpperInUse): boolean {
   if (isAlive(record.preparer) && (record.engine !== "precreate" || isYoung(record))) return true;
@@ -28,7 +29,7 @@ export function isLive(record: UseRecord, isInUse = isUpperInUse): boolean {
   const { upper, target, overlay } = record;
   const { engine, placement } = record;
   // the preparing process was killed before it mounted the overlay anywhere
-  if (overlay && overlay.device === undefined) return false;
+  if (overlay && overlay.device === undefined) return lifeOf(record.preparer) === "hidden";
   if (engine === "mount" && isAttached(record)) return true;
   if (placement === "host" && engine !== "mount") {
     if (!isOverlayAlive(record, isInUse)) return false;
@@ -37,7 +38,7 @@ export function isLive(record: UseRecord, isInUse = isUpperInUse): boolean {
     // elsewhere, as its root. At the same path it is also in the namespaces of services (PrivateTmp= and the like), to
     // which mounts propagate, and in that of a runtime before it pivots
     const notAt = engine === "runtime" && isYoung(record) ? undefined : target;
-    return !mountersOf(overlay.device, readNamespace("self"), notAt).next().done;
+    return !mountersOf(overlay.device, readNamespace("self"), notAt).next().done || hidesProcesses();
   }
   if (record.tmpfs) return isOverlayAlive(record, isInUse);
   // after a live rebase, the previous upper stays in use as long as anything still uses the previous root
@@ -52,5 +53,5 @@ function isOverlayAlive(record: UseRecord, isInUse: (upper: string) => boolean):
   if (upper !== undefined) return isInUse(upper);
   if (overlay?.device === undefined || isAttached(record)) return true;
   for (const pid of mountersOf(overlay.device)) if (isRootOf(pid, record)) return true;
-  return false;
+  return hidesProcesses();
 }

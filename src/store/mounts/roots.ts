@@ -1,7 +1,13 @@
 /** The root of a process, and whether it is a record's overlay. */
 import { isErrno } from "../../sys/errno.ts";
 import { type Fd, openDirectory } from "../../sys/fd.ts";
+import { upperHandle } from "../../sys/file-handle.ts";
+import { mountStatus } from "../../sys/file-place.ts";
 import { parseMountLine } from "../../sys/mountinfo.ts";
+import { gone } from "../../sys/process/processes.ts";
+import { geteuid } from "../../sys/process.ts";
+import { stat } from "../../sys/stat.ts";
+import { inUserNamespace, overflowIds, ownerOfUserns } from "../../sys/user-namespace.ts";
 import { type Identified, isOverlayOf } from "./identity.ts";
 import { isUpperInUse } from "./in-use.ts";
 import { readMountTable } from "./mount-tables.ts";
@@ -13,12 +19,30 @@ import { readMountTable } from "./mount-tables.ts";
 export function isRootOf(pid: number, record: Identified): boolean {
   try {
     using root = openRoot(pid);
-    return root !== undefined && isOverlayOf(record, root);
+    if (!root) return false;
+    if (!hasDeviceAlone(record)) return isOverlayOf(record, root);
+    const isIt = mountStatus(root.number).device === record.overlay?.device;
+    return isIt && upperHandle(root) === undefined && isOwn(pid);
   } catch (error) {
     if (!isErrno(error, "EACCES", "EPERM")) throw error;
     const device = rootIn(readMountTable(pid) ?? "");
-    return device === record.overlay?.device && record.upper !== undefined && isUpperInUse(record.upper);
+    if (device !== record.overlay?.device) return false;
+    return record.upper === undefined ? hasDeviceAlone(record) && isOwn(pid) : isUpperInUse(record.upper);
   }
+}
+
+/**
+ * Whether only the device number identifies the overlay: its upper is in memory, and it has no handle (before Linux 6.6, and
+ * in a user namespace). A number that the kernel reuses is the next best proof: it may keep a record whose overlay is gone.
+ */
+function hasDeviceAlone({ overlay, upper }: Identified): boolean {
+  return upper === undefined && overlay?.device !== undefined && overlay.upper === undefined;
+}
+
+/** Whether a process may be of a container of this user's: another user can mount overlays too, in its own namespaces. */
+function isOwn(pid: number): boolean {
+  if (inUserNamespace()) return gone(() => stat(`/proc/${pid}`).uid !== overflowIds().uid) ?? false;
+  return geteuid() === 0 || ownerOfUserns(pid) === geteuid();
 }
 
 /** Undefined when the process is gone. The lookup ends at the magic link: it asks no file system of a container. */

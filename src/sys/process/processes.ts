@@ -38,8 +38,8 @@ export function gone<T>(action: () => T): T | undefined {
   try {
     return action();
   } catch (error) {
-    // EINVAL: reading the mounts of a process that is ending
-    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EINVAL")) return undefined;
+    // EPERM: hidepid=noaccess; EINVAL: reading the mounts of a process that is ending
+    if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM", "EINVAL")) return undefined;
     throw error;
   }
 }
