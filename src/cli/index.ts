@@ -1,6 +1,7 @@
 /** The command line for people: everything except what engines call. */
 import { exitStatus, formatError, UsageError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
+import { refuseForeign } from "../store/paths.ts";
 import { MINIMAL_PATH } from "../sys/environment.ts";
 import { geteuid } from "../sys/process.ts";
 import { programPath } from "../sys/self.ts";
@@ -66,6 +67,7 @@ async function dispatch(
     return 0;
   }
   const context = makeContext(options, env);
+  if (!command.outside) refuseForeign(context.settings.store);
   if (!command.outside && geteuid() !== 0) return again(context, command.joins?.(context, input));
   if (!command.name.startsWith("internal ")) await recoverRebases(context);
   const status = await runLogged(command, context, input);

@@ -4,6 +4,7 @@
  */
 import { exitStatus, formatError } from "../errors.ts";
 import type { GlobalOptions } from "../request/config.ts";
+import { refuseForeign } from "../store/paths.ts";
 import { TIMED_OUT } from "../sys/environment.ts";
 import { geteuid } from "../sys/process.ts";
 import { useUmask } from "../sys/self.ts";
@@ -60,6 +61,7 @@ function runVerb(
   const { input, help } = parseInput(command, words);
   if (help || geteuid() !== 0 || command.large?.(input)) return undefined;
   const context = makeContext(options, env);
+  if (!command.outside) refuseForeign(context.settings.store);
   recoverRebases(context);
   return Number(runLogged(command, context, input));
 }

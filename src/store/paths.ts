@@ -1,8 +1,9 @@
 /** Paths of everything in a store. The caller has validated every name with names.ts. */
 import { VeneerError } from "../errors.ts";
+import { isErrno } from "../sys/errno.ts";
 import { mkdirs } from "../sys/fd.ts";
 import { geteuid } from "../sys/process.ts";
-import { lstatMaybe } from "../sys/stat.ts";
+import { lstatMaybe, type Stat, statMaybe } from "../sys/stat.ts";
 import { inUserNamespace } from "../sys/user-namespace.ts";
 
 export interface Store {
@@ -125,6 +126,31 @@ function makeDirectories(place: string, directories: readonly string[]): boolean
   if (last) return false;
   for (const path of directories) mkdirs(path, 0o700);
   return true;
+}
+
+/**
+ * Throws where others than this user and root can write to the store or its records: who writes there decides what is
+ * mounted, signalled and deleted. What cannot be reached cannot be read either, and fails then. Two system calls.
+ */
+export function refuseForeign(store: Store): void {
+  for (const place of [store.root, store.run]) {
+    const status = reachable(place);
+    if (!status) continue;
+    if (status.uid !== 0) refuseOthers(place, status.uid);
+    if ((status.mode & 0o002) === 0) continue;
+    throw new VeneerError("NOT_YOURS", `everybody may write to ${place}`, {
+      hint: `chmod o-w ${place}, or name another directory with --root and --run`,
+    });
+  }
+}
+
+function reachable(place: string): Stat | undefined {
+  try {
+    return statMaybe(place);
+  } catch (error) {
+    if (isErrno(error, "EACCES", "ELOOP", "ENAMETOOLONG")) return undefined;
+    throw error;
+  }
 }
 
 /** A store belongs to one user: its owners and xattrs depend on that user's namespace. */
