@@ -56,25 +56,62 @@ export function keepOutput(store: Store, id: string, from: Fd): void {
 
 /** Whether there is output of this container, of an ended one too. */
 export function outputIds(store: Store): string[] {
-  return namesIn(paths.outputs(store)).flatMap((name) => /^(.+)\.log$/.exec(name)?.[1] ?? []);
+  // between two files there is the older one alone
+  const ids = namesIn(paths.outputs(store)).flatMap((name) => /^(.+)\.log(?:\.1)?$/.exec(name)?.[1] ?? []);
+  return [...new Set(ids)];
 }
 
-/** Writes the output so far to `target`, and what comes while `isUp`, where that is given. */
+/**
+ * Writes the output so far to `target`, and what comes while `isUp`, where that is given. Without it ends with what there
+ * was at the call, at most twice {@link FILE_LIMIT}, however fast the container writes and however slowly `target` takes
+ * it.
+ */
 export function copyOutput(store: Store, id: string, target: number, isUp?: () => boolean): void {
-  using earlier = openatMaybe(AT_FDCWD, paths.earlierOutput(store, id), O_RDONLY | O_NOFOLLOW);
+  const { earlier, file } = openBoth(store, id);
+  using _earlier = earlier;
   if (earlier) copyRest(earlier, target);
-  const open = () => openatMaybe(AT_FDCWD, paths.output(store, id), O_RDONLY | O_NOFOLLOW);
-  let file = open();
+  if (isUp) follow(store, id, file, target, isUp);
+  else {
+    using last = file;
+    if (last) copyRest(last, target, fstat(last.number).size);
+  }
+}
+
+/** Tries to open both between two changes of files. */
+const OPENINGS = 10;
+
+/** Opens the two files so that the second follows upon the first: the writer may begin another one in between. */
+function openBoth(
+  store: Store,
+  id: string,
+): { readonly earlier: Fd | undefined; readonly file: Fd | undefined } {
+  for (let count = 1; ; count++) {
+    const earlier = openatMaybe(AT_FDCWD, paths.earlierOutput(store, id), O_RDONLY | O_NOFOLLOW);
+    const file = openFile(store, id);
+    const now = lstatMaybe(paths.earlierOutput(store, id))?.ino;
+    if (count === OPENINGS || now === (earlier && fstat(earlier.number).ino)) return { earlier, file };
+    earlier?.[Symbol.dispose]();
+    file?.[Symbol.dispose]();
+  }
+}
+
+function openFile(store: Store, id: string): Fd | undefined {
+  return openatMaybe(AT_FDCWD, paths.output(store, id), O_RDONLY | O_NOFOLLOW);
+}
+
+/** Closes `file`. */
+function follow(store: Store, id: string, first: Fd | undefined, target: number, isUp: () => boolean): void {
+  let file = first;
   for (;;) {
     // asked before the rest is read, so that what came last is in it
-    const up = isUp?.() ?? false;
+    const up = isUp();
     if (file) copyRest(file, target);
     const now = lstatMaybe(paths.output(store, id));
     if (now && now.ino !== (file && fstat(file.number).ino)) {
       // the writer has begun another file
       if (file) copyRest(file, target);
       file?.[Symbol.dispose]();
-      file = open();
+      file = openFile(store, id);
       continue;
     }
     if (!up) break;
@@ -83,12 +120,14 @@ export function copyOutput(store: Store, id: string, target: number, isUp?: () =
   file?.[Symbol.dispose]();
 }
 
-function copyRest(file: Fd, target: number): void {
+/** Copies until the end of the file, or `limit` bytes. */
+function copyRest(file: Fd, target: number, limit = Number.POSITIVE_INFINITY): void {
   const buffer = new Uint8Array(CHUNK);
-  for (;;) {
-    const count = readSome(file.number, buffer, "output");
+  for (let left = limit; left > 0; ) {
+    const count = readSome(file.number, buffer.subarray(0, Math.min(CHUNK, left)), "output");
     if (count === 0) return;
     writeAll(target, buffer.subarray(0, count), "standard output");
+    left -= count;
   }
 }
 
