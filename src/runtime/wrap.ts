@@ -19,6 +19,7 @@ import { decodeName } from "../text/file-names.ts";
 import { type Caller, readWanted, unclearArguments } from "./bundle.ts";
 import { prepareContainer } from "./prepare.ts";
 import { findRealRuntime, type RealRuntime } from "./real-runtime.ts";
+import { stateBundle } from "./state-bundle.ts";
 
 /**
  * Runs the wrapping runtime. `invoked` is the name by which it was called, `words` are its arguments as bytes. When
@@ -62,10 +63,12 @@ function prepare(caller: Caller, call: RuntimeCall): void {
   }
   // for a checkpoint of a running container on a base, show its root at the path where runtimes expect it
   const { store } = caller.settings;
-  if (!hasHiddenRoot(store, call.id)) return;
+  const bundle = stateBundle(caller.runtime.name, call);
+  const wanted = { container: call.id, ...(bundle !== undefined && { bundle }) };
+  if (!hasHiddenRoot(store, wanted)) return;
   unshareMounts();
   keepMountsHere();
-  showRoot(store, call.id);
+  showRoot(store, wanted);
 }
 
 function ownWords(

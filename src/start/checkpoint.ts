@@ -13,11 +13,35 @@ import { openDirectory } from "../sys/fd.ts";
 import { AT_FDCWD } from "../sys/flags.ts";
 import { attach, cloneTree } from "../sys/mount.ts";
 import { insideMountNamespace } from "../sys/namespace.ts";
+import { statMaybe } from "../sys/stat.ts";
 
-/** The containers that run under this id with a root that is not visible on the host. */
-function hiddenRoots(store: Store, container: string): { record: UseRecord; pid: number }[] {
-  return listRecords(store, `${container.slice(0, 128)}~`, () => {}).flatMap((record) => {
-    if (record.container !== container || record.placement !== "private") return [];
+/** A container to checkpoint, as its runtime knows it. */
+export interface Checkpointed {
+  readonly container: string;
+  /** tells containers of one id apart, which different engines and state directories can have; absent: not known */
+  readonly bundle?: string;
+}
+
+/** Whether the record is that of the runtime's container. `isSame`: whether two paths lead to one directory. Pure. */
+export function isRecordOf(
+  record: Pick<UseRecord, "container" | "placement" | "bundle">,
+  { container, bundle }: Checkpointed,
+  isSame: (a: string, b: string) => boolean,
+): boolean {
+  if (record.container !== container || record.placement !== "private") return false;
+  return bundle === undefined || (record.bundle !== undefined && isSame(record.bundle, bundle));
+}
+
+function isSameDirectory(a: string, b: string): boolean {
+  if (a === b) return true;
+  const [one, other] = [statMaybe(a), statMaybe(b)];
+  return one !== undefined && other !== undefined && one.ino === other.ino && one.dev === other.dev;
+}
+
+/** The containers of that name that run with a root that is not visible on the host. */
+function hiddenRoots(store: Store, wanted: Checkpointed): { record: UseRecord; pid: number }[] {
+  return listRecords(store, `${wanted.container.slice(0, 128)}~`, () => {}).flatMap((record) => {
+    if (!isRecordOf(record, wanted, isSameDirectory)) return [];
     const pid = rootedIn(record);
     return pid === undefined ? [] : [{ record, pid }];
   });
@@ -31,18 +55,18 @@ function rootedIn(record: UseRecord): number | undefined {
   return undefined;
 }
 
-export function hasHiddenRoot(store: Store, container: string): boolean {
-  return hiddenRoots(store, container).length > 0;
+export function hasHiddenRoot(store: Store, wanted: Checkpointed): boolean {
+  return hiddenRoots(store, wanted).length > 0;
 }
 
 /** Attaches the container's root to its root.path in this process's mount namespace, which must be a private one. */
-export function showRoot(store: Store, container: string): void {
-  for (const { record, pid } of hiddenRoots(store, container)) {
+export function showRoot(store: Store, wanted: Checkpointed): void {
+  for (const { record, pid } of hiddenRoots(store, wanted)) {
     const path = record.target as string;
-    withContext(`show the root of ${container} on ${path}`, () => {
+    withContext(`show the root of ${wanted.container} on ${path}`, () => {
       using target = openDirectory(path);
       using root = insideMountNamespace(pid, () => cloneTree(AT_FDCWD, "/", false));
-      // the pid may have been reused since we checked it
+      // the pid may have been reused since we checked it, or something is mounted over the root
       if (!isOverlayOf(record, root)) throw new VeneerError("GONE", `process ${pid} has ended`);
       attach(root, target, path);
     });
