@@ -5,7 +5,9 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { makeImage } from "../helpers/app-image.ts";
 import { type Config, runtime } from "../helpers/bundle.ts";
+import { startContainerd } from "../helpers/containerd.ts";
 import { startDocker } from "../helpers/docker.ts";
 import { compileFixture, makeHost, must, type Outcome, sh } from "../helpers/host.ts";
 import { begin, plantVersions, type Running, waitUntilReady } from "../helpers/live.ts";
@@ -152,6 +154,37 @@ it("Docker", { timeout: 600_000 }, async () => {
   } finally {
     await docker.docker("rm", "-f", "evil");
     await docker.stop();
+  }
+  await expectNobodyHarmed();
+});
+
+it("containerd", { timeout: 600_000 }, async () => {
+  const containerd = await startContainerd(host);
+  const exec = () => containerd.ctr("task", "exec", "--exec-id", `e${++execs}`, "evil", "/bin/true");
+  let execs = 0;
+  try {
+    const archive = await makeImage(host.dir, "app", makeTree(join(host.dir, "image-tree")));
+    const imported = await containerd.ctr("image", "import", "--base-name", "localhost/app", archive);
+    expect(imported).toMatchObject({ status: 0 });
+    const words = ["-d", "--cap-add", "CAP_SYS_ADMIN"];
+    for (const [key, value] of [
+      ["base", "b@1"],
+      ["instance", "evil-containerd"],
+      ["upper", "persistent"],
+    ]) {
+      words.push("--annotation", `run.veneer.${key}=${value}`);
+    }
+    const mounts = [
+      `type=bind,src=${programs},dst=/programs,options=rbind:ro`,
+      "type=tmpfs,src=tmpfs,dst=/made/here,options=mode=755",
+    ].flatMap((one) => ["--mount", one]);
+    const command = ["localhost/app:latest", "evil", "/bin/sh", "-c", COMMAND];
+    expect(await containerd.run(...words, ...mounts, ...command)).toMatchObject({ status: 0 });
+    await besides("evil-containerd", exec);
+    // it is still containerd's own to end
+    expect(await containerd.ctr("task", "kill", "-s", "KILL", "evil")).toMatchObject({ status: 0 });
+  } finally {
+    await containerd.stop();
   }
   await expectNobodyHarmed();
 });
