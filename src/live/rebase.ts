@@ -29,6 +29,7 @@ import { findStale, type StaleUse } from "./find-stale.ts";
 import { inspectLive } from "./inspect.ts";
 import { whyNotMoved } from "./move-changes.ts";
 import { PAUSE_LIMIT } from "./pause.ts";
+import { changedUses } from "./stale.ts";
 import { type LiveReport, lookFirst, switchRoot } from "./switch-root.ts";
 
 export interface LiveOptions {
@@ -151,14 +152,14 @@ function foldWhenFull(store: Store, target: LiveTarget): LiveTarget {
 /** What a rebase would meet, and what it could not keep. */
 export interface LiveOutlook {
   readonly blockers: readonly Blocker[];
-  /** what would still be on the old root */
+  /** by which processes would need a restart: what is on the old root and differs in the version */
   readonly stale: readonly StaleUse[];
   /** why the container's changes would stay in its old upper */
   readonly stays?: string;
 }
 
 /** What a rebase would meet now, for a dry run. Throws where none is possible at all. */
-export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
+export function liveOutlook(store: Store, target: LiveTarget, base: BaseVersion): LiveOutlook {
   const container = inspectLive(target.record);
   const { directory, parts } = uppersOf(store, target);
   const uppers = partUppers(directory, parts);
@@ -167,10 +168,11 @@ export function liveOutlook(store: Store, target: LiveTarget): LiveOutlook {
   const stays = whyNotMoved(container, own.fds[0] as Fd);
   const opened = { parts: own.fds, folded: folded.fds, left: [] };
   const { members, rootIds } = container;
-  const stale = findStale(members.pids, rootIds).filter(({ kind, path }) => path !== "/" || kind === "file");
+  const left = findStale(members.pids, rootIds).filter(({ kind, path }) => path !== "/" || kind === "file");
+  const before = [target.record, ...(target.record.remains ?? [])];
   return {
     blockers: findBlockers(container, opened, stays === undefined),
-    stale,
+    stale: changedUses(store, { base: base.name, version: base.version }, before, left),
     ...(stays !== undefined && { stays }),
   };
 }

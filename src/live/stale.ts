@@ -21,15 +21,21 @@ export function staleOf(init: number, record: UseRecord): StaleUse[] {
   return findStale(pids, rootIdsOf(remains, init, pids));
 }
 
+type Ground = Pick<UseRecord, "base" | "version">;
+
 /**
- * Leaves out programs, libraries and files whose path is the same (content, mode, owner) in the current version and
- * in every version that the container was on before: processes that use them need no restart. What cannot be compared
+ * Leaves out programs, libraries and files whose path is the same (content, mode, owner) in the version `now` and in
+ * every version `before` that the container was on: processes that use them need no restart. What cannot be compared
  * is kept.
  */
-export function changedUses(store: Store, record: UseRecord, uses: readonly StaleUse[]): StaleUse[] {
+export function changedUses(
+  store: Store,
+  now: Ground,
+  before: readonly Ground[],
+  uses: readonly StaleUse[],
+): StaleUse[] {
   if (uses.length === 0) return [];
-  const versions = [record, ...(record.remains ?? [])].map(({ base: name, version }) => ({ name, version }));
-  const open = versions.map((ref) => layersOf(store, ref));
+  const open = [now, ...before].map(({ base: name, version }) => layersOf(store, { name, version }));
   try {
     const all = open.map((layers) => layers?.fds);
     const known = new Map<string, boolean>();

@@ -37,10 +37,11 @@ import { mountPointsOn } from "./mounts.ts";
 import { moveBackDurably, whyNotMoved } from "./move-changes.ts";
 import { openForWriting } from "./open-files.ts";
 import { beginPause, refuseLongPause } from "./pause.ts";
-import { staleOf } from "./stale.ts";
+import { changedUses, staleOf } from "./stale.ts";
 import { startGuard } from "./watchdog.ts";
 
 export interface LiveReport extends SwitchResult {
+  /** by which processes need a restart: what differs in the version that the container is on now */
   readonly stale: readonly StaleUse[];
   /** why stale files could not be listed: a process did not answer */
   readonly unseen?: unknown;
@@ -139,7 +140,7 @@ export function switchRoot(
     changeRecord(store, after);
     next.written();
     const done = switchWithRetry(state, overlay);
-    const seen = lookAtStale(init.pid, after);
+    const seen = lookAtStale(store, init.pid, after);
     const remains = formerRootsInUse(after);
     changeRecord(store, remains.length > 0 ? { ...after, remains } : moved);
     removeIntent(store, record.key);
@@ -157,9 +158,9 @@ export function switchRoot(
 }
 
 /** The container has moved by then, whatever its processes answer. */
-function lookAtStale(init: number, record: UseRecord): Pick<LiveReport, "stale" | "unseen"> {
+function lookAtStale(store: Store, init: number, record: UseRecord): Pick<LiveReport, "stale" | "unseen"> {
   try {
-    return { stale: staleOf(init, record) };
+    return { stale: changedUses(store, record, record.remains ?? [], staleOf(init, record)) };
   } catch (error) {
     if (!(error instanceof VeneerError && error.code === "NO_ANSWER")) throw error;
     return { stale: [], unseen: error };

@@ -204,7 +204,7 @@ export function rebase(
   const all = conflictsOn(store, id, target, base);
   const hold = () => holdBases(store, refOf(before), base);
   if (dryRun) {
-    const outlook = target.record && liveOutlook(store, { ...target, record: target.record });
+    const outlook = target.record && liveOutlook(store, { ...target, record: target.record }, base);
     requireSame(store, base);
     return { ...result, conflicts: all, rebased: false, ...(outlook && { outlook }) };
   }

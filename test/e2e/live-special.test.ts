@@ -271,9 +271,8 @@ describe("what stays on the old root", () => {
     const { live: report } = JSON.parse(done.stdout);
     expect(report.pause).toBeGreaterThan(0);
     const stale: { kind: string; path: string; command: string }[] = report.stale;
-    expect(stale).toContainEqual(
-      expect.objectContaining({ kind: "program", path: "/bin/busybox", pid: live.pid }),
-    );
+    // busybox is the same in both versions: who runs it needs no restart for its sake
+    expect(stale.map(({ path }) => path)).not.toContain("/bin/busybox");
     const sleeper = expect.stringContaining("sleep 1000");
     expect(stale).toContainEqual(
       expect.objectContaining({ kind: "working directory", path: "/etc", command: sleeper }),
@@ -287,7 +286,6 @@ describe("what stays on the old root", () => {
     const left = async (...words: string[]) =>
       JSON.parse(await host.ok("ps", "--stale", instance, "--json", ...words)) as typeof stale;
     expect((await left("--all")).length).toBeGreaterThanOrEqual(stale.length - 2);
-    // busybox is the same in both versions: who runs it needs no restart for its sake
     expect((await left("--all")).map(({ path }) => path)).toContain("/bin/busybox");
     const paths = (await left()).map(({ path }) => path);
     expect(paths).not.toContain("/bin/busybox");

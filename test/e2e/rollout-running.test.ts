@@ -85,6 +85,8 @@ describe("a rollout over running containers", () => {
     await host.ok("base", "use", "debian@2");
     const { status, members } = await rollout("--dry-run");
     expect([status, members]).toMatchObject([0, Array(5).fill({ state: "planned" })]);
+    // their shells and servers are the same in both versions
+    expect(members.flatMap(({ stale }: { stale: unknown[] }) => stale)).toEqual([]);
   });
 
   it("moves all of them, which go on with what they have", async () => {
@@ -94,6 +96,7 @@ describe("a rollout over running containers", () => {
       [...Array(4).fill({ state: "checked" }), { id: "idle", state: "moved" }],
     ]);
     for (const member of members.slice(0, 4)) expect(member.pause).toBeGreaterThan(0);
+    expect(members.flatMap(({ stale }: { stale: unknown[] }) => stale)).toEqual([]);
     expect(await health()).toEqual(Array(4).fill("version 2"));
     for (const id of all) expect(readMaybe(`/proc/${pids[id]}/root/etc/own`)).toBe("mine\n");
     expect(await behind()).toEqual([0, 0, 0, 0]);

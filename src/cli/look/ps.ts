@@ -75,7 +75,9 @@ function printStale(context: Context, input: Input, running: readonly Running[])
     const { container = null, instance = null } = record;
     try {
       const found = pid === undefined ? [] : staleOf(pid, record);
-      const uses = input.has("--all") ? found : changedUses(context.settings.store, record, found);
+      const uses = input.has("--all")
+        ? found
+        : changedUses(context.settings.store, record, record.remains ?? [], found);
       return uses.map((use) => ({ container, instance, ...use }));
     } catch (error) {
       context.note(`veneer: ${container ?? instance}: ${formatError(error)}`);
