@@ -165,7 +165,12 @@ async function unpack(
   const missing = parts.filter((part) => part.stored === undefined && !part.sealed);
   let bytes = 0;
   let done = 0;
-  options.progress.step("unpacking", () => `${done}/${missing.length} layers, ${formatAmount(bytes)}`);
+  let read = 0;
+  const all = missing.reduce((sum, { size }) => sum + size, 0);
+  options.progress.step("unpacking", () => ({
+    text: `${done}/${missing.length} layers, ${formatAmount(bytes)}`,
+    share: read / Math.max(all, 1),
+  }));
   const omissions = new Omissions();
   // bottom layers first, because a layer may wait for those below it
   await inParallel(AT_ONCE, missing, async (part) => {
@@ -182,6 +187,9 @@ async function unpack(
           below: () => below.open(),
           count(length) {
             bytes += length;
+          },
+          countRead(length) {
+            read += length;
           },
         });
         part.unpacked = { directory, dependsOnBelow };

@@ -30,7 +30,10 @@ export async function unpackFile(path: string, tree: string, options: TreeOption
   if (!isType(stat, S_IFREG)) throw new UsageError(`${quote(path)} is not a file`);
   const { size } = stat;
   let read = 0;
-  options.progress.step("unpacking", () => `${Math.floor((100 * read) / Math.max(size, 1))} %`);
+  options.progress.step("unpacking", () => {
+    const share = read / Math.max(size, 1);
+    return { text: `${Math.floor(100 * share)} %`, share };
+  });
   await extract(
     (async function* () {
       for (;;) {

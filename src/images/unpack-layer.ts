@@ -19,6 +19,8 @@ export interface LayerOptions {
   readonly below: () => Promise<readonly Fd[]>;
   /** called with the number of bytes unpacked */
   readonly count: (bytes: number) => void;
+  /** called with the number of bytes read from the blob */
+  readonly countRead: (bytes: number) => void;
 }
 
 /**
@@ -38,7 +40,7 @@ export async function unpackLayer(
   using fd = image.openBlob(layer);
   const blob = new Bun.CryptoHasher("sha256");
   const content = new Bun.CryptoHasher("sha256");
-  const bytes = readBlob(fd, layer, blob, options.signal);
+  const bytes = readBlob(fd, layer, blob, options);
   let unpacked: Unpacked;
   try {
     unpacked = await unpackTar(bytes, tree, {
@@ -52,7 +54,7 @@ export async function unpackLayer(
   } catch (error) {
     if (error instanceof VeneerError && error.code === "INTERRUPTED") throw error;
     // when the blob is damaged, a wrong digest is a better error than the place where reading failed
-    for await (const _ of readBlob(fd, layer, blob, options.signal));
+    for await (const _ of readBlob(fd, layer, blob, options));
     checkDigest(layer.digest, blob.digest("hex"));
     throw error;
   }
@@ -66,7 +68,7 @@ async function* readBlob(
   fd: Fd,
   { digest, size }: Descriptor,
   hash: Bun.CryptoHasher,
-  signal: AbortSignal,
+  { signal, countRead }: Pick<LayerOptions, "signal" | "countRead">,
 ): AsyncGenerator<Uint8Array> {
   let read = 0;
   for (;;) {
@@ -77,6 +79,7 @@ async function* readBlob(
     if (length === 0) return;
     read += length;
     if (read > size) throw new VeneerError("BAD_IMAGE", `blob ${digest} grows while it is read`);
+    countRead(length);
     const piece = buffer.subarray(0, length);
     hash.update(piece);
     yield piece;

@@ -24,6 +24,7 @@ import {
   tryMove,
 } from "./member.ts";
 import { advance, batches, type Member, planRollout, toTakeBack } from "./plan.ts";
+import { beginWay, type Way } from "./way.ts";
 
 export interface RolloutOptions {
   /** without a version: onto the current one */
@@ -180,13 +181,14 @@ function save(job: Job, changed: readonly Entry[], phase = job.rollout.phase): v
 async function goForward(job: Job, options: RolloutOptions): Promise<Outcome> {
   const { check, canary = 0 } = options;
   const all = batches(job.rollout, { ...options, checking: check !== undefined });
+  const way = beginWay(all.flat().length);
   const canaries = new Set(job.rollout.entries.slice(0, canary).map(({ id }) => id));
   save(job, []);
   for (const [index, batch] of all.entries()) {
-    const moved = await moveBatch(job, batch, `batch ${index + 1} of ${all.length}`);
+    const moved = await moveBatch(job, batch, `batch ${index + 1} of ${all.length}`, way);
     save(job, moved);
     if (check && !job.stop.aborted) {
-      job.progress.step(`checking ${moved.length}`);
+      job.progress.step(`checking ${moved.length}`, way.share);
       const { passed, failures } = await checkAll(job, check, moved);
       save(job, passed);
       if (failures > 0) return options.rollback ? revertMoved(job) : "stopped";
@@ -194,7 +196,7 @@ async function goForward(job: Job, options: RolloutOptions): Promise<Outcome> {
     if (options.after && !job.stop.aborted) await runAfter(job, options.after, moved);
     if (job.stop.aborted && isUnfinished(job, options)) return "interrupted";
     if (options.pause !== undefined && index + 1 < all.length) {
-      job.progress.step(`waiting ${options.pause} s before the next batch`);
+      job.progress.step(`waiting ${options.pause} s before the next batch`, way.share);
       await waitFor(options.pause, job.stop);
       if (job.stop.aborted) return "interrupted";
     }
@@ -214,14 +216,15 @@ function isUnfinished(job: Job, { check }: RolloutOptions): boolean {
 }
 
 /** Returns the entries of the batch that are on the version now. */
-async function moveBatch(job: Job, batch: readonly Entry[], label: string): Promise<Entry[]> {
+async function moveBatch(job: Job, batch: readonly Entry[], label: string, way: Way): Promise<Entry[]> {
   const there: Entry[] = [];
   for (const [index, entry] of batch.entries()) {
     if (job.stop.aborted) break;
     if (entry.state === "planned")
-      job.progress.step(`${label}: moving ${entry.id}, ${index + 1} of ${batch.length}`);
+      job.progress.step(`${label}: moving ${entry.id}, ${index + 1} of ${batch.length}`, way.share);
     const moved = entry.state === "planned" ? await moveForward(job, entry) : entry;
     if (moved) there.push(moved);
+    way.gone++;
     await yieldToSignals();
   }
   return there;
@@ -231,11 +234,13 @@ async function moveBatch(job: Job, batch: readonly Entry[], label: string): Prom
 async function revertMoved(job: Job): Promise<Outcome> {
   save(job, [], "back");
   const all = toTakeBack(job.rollout);
+  const way = beginWay(all.length);
   for (const [index, entry] of all.entries()) {
     if (job.stop.aborted) return "interrupted";
-    job.progress.step(`moving ${entry.id} back, ${index + 1} of ${all.length}`);
+    job.progress.step(`moving ${entry.id} back, ${index + 1} of ${all.length}`, way.share);
     const back = await moveBack(job, entry);
     if (back) save(job, [back]);
+    way.gone++;
     await yieldToSignals();
   }
   if (![...job.rows.values()].some(({ state }) => state === "stuck"))

@@ -132,13 +132,13 @@ describe("rollout", () => {
       states: ["web1 back", "web2 back", "web3 back", "web4 planned"],
     });
     expect(done.members[2]?.message).toBe("check failed (status 7): no luck");
-    expect(done.stderr).toBe("veneer: 3 taken back, 0 could not be");
+    expect(done.stderr).toBe("veneer: 3 moved back");
     expect(await versions()).toBe("1111");
     expect(readFileSync(join(host.run, "mnt/web1/etc/late"), "utf8")).toBe("late\n");
     expect(existsSync(stateFile)).toBe(false);
   });
 
-  it("takes nothing back with --no-rollback; the same call checks again and goes on, --back takes back", async () => {
+  it("takes nothing back with --no-rollback; the same call checks again and goes on, --revert moves back", async () => {
     await mountAll();
     const stopped = await rollout("--batch", "2", "--no-rollback", ...check("web2"));
     expect(stopped).toMatchObject({
@@ -155,9 +155,9 @@ describe("rollout", () => {
       states: ["web1 checked", "web2 checked", "web3 refused", "web4 planned"],
     });
     expect(lines().sort()).toEqual(["web2", "web3"]);
-    expect(await rollout("--back")).toMatchObject({ status: 0, outcome: "back" });
+    expect(await rollout("--revert")).toMatchObject({ status: 0, outcome: "back" });
     expect(await versions()).toBe("1111");
-    expect((await host.veneer("rollout", "debian", "--back")).stderr).toContain(
+    expect((await host.veneer("rollout", "debian", "--revert")).stderr).toContain(
       "has no unfinished rollout; hint: ",
     );
   });
@@ -188,6 +188,25 @@ describe("rollout", () => {
     expect([all.status, JSON.parse(all.stdout).outcome]).toEqual([1, "incomplete"]);
     expect(await versions()).toBe("1222");
     expect(await rollout()).toMatchObject({ status: 0, outcome: "done", states: ["web1 moved"] });
+  });
+
+  it("leaves those mounted that another mount namespace has too, and says whose it is", async () => {
+    await mountAll();
+    writeFileSync(join(host.run, "mnt/web1/etc/own"), "mine\n");
+    const keeper = spawn("unshare", ["-m", "sh", "-c", "echo ready; exec sleep 1000"]);
+    await new Promise((resolve) => keeper.stdout.once("data", resolve));
+    const refused = await rollout();
+    expect(refused).toMatchObject({ status: 1, outcome: "incomplete" });
+    expect(refused.stderr).toBe("veneer: 0 moved onto debian@2, 4 could not be moved");
+    for (const { state, message } of refused.members)
+      expect([state, message]).toEqual(["failed", expect.stringContaining(`process ${keeper.pid}`)]);
+    expect(readFileSync(join(host.run, "mnt/web1/etc/own"), "utf8")).toBe("mine\n");
+    expect(await versions()).toBe("1111");
+    const ended = new Promise((resolve) => keeper.once("close", resolve));
+    keeper.kill("SIGKILL");
+    await ended;
+    await expect.poll(rollout).toMatchObject({ status: 0 });
+    expect(readFileSync(join(host.run, "mnt/web1/etc/own"), "utf8")).toBe("mine\n");
   });
 
   it("waits for a moment for one that is being changed", async () => {
@@ -238,7 +257,7 @@ describe("rollout", () => {
     const { status, stderr } = await sh("sh", ["-c", script, "sh", join(host.bin, "veneer"), ...words]);
     expect([status, stderr]).toEqual([
       1,
-      "veneer: interrupted: 1 are on debian@2, 3 are not; hint: 'veneer rollout debian@2' goes on, 'veneer rollout debian --back' takes back what is moved",
+      "veneer: interrupted: 1 are on debian@2, 3 are not; hint: 'veneer rollout debian@2' goes on, 'veneer rollout debian --revert' moves back what has moved",
     ]);
     expect(await versions()).toBe("2111");
     // a newer version takes its place, and a failing check leads back to before
@@ -253,7 +272,9 @@ describe("rollout", () => {
     [["debian", "--batch", "0"], 2, "--batch '0' is not a number"],
     [["debian", "--canary", "x"], 2, "--canary 'x' is not a number"],
     [["debian", "--check", " "], 2, "--check needs a command"],
-    [["debian@1", "--back"], 2, "--back takes no version"],
+    [["debian@1", "--revert"], 2, "--revert takes no version"],
+    [["debian", "--revert"], 1, "base debian has no unfinished rollout"],
+    // its earlier name
     [["debian", "--back"], 1, "base debian has no unfinished rollout"],
     [["none"], 1, "no base none in"],
     [["debian@9"], 1, "no base debian@9 in"],
@@ -296,7 +317,7 @@ describe("rollout", () => {
       join(host.bin, "veneer"),
       "rollout",
       "debian",
-      "--back",
+      "--revert",
     ]);
     expect((await versions()).split("").sort().join("")).toBe("1122");
     await host.ok("mount", "--all");

@@ -19,6 +19,8 @@ export interface Option {
   readonly name: string;
   /** `-n` */
   readonly short?: string;
+  /** an earlier `--name`, which help and completion leave out */
+  readonly synonym?: string;
   /** name of the value in help; absent: a flag */
   readonly value?: string;
   readonly help: string;

@@ -39,7 +39,9 @@ export function parseInput(command: Command, words: readonly string[]): { input:
 }
 
 function findOption(command: Command, word: string): Option {
-  const option = [...command.options, HELP].find(({ name, short }) => name === word || short === word);
+  const option = [...command.options, HELP].find(({ name, short, synonym }) =>
+    [name, short, synonym].includes(word),
+  );
   if (option) return option;
   throw new UsageError(
     `unknown option ${quote(word)} of veneer ${command.name}`,

@@ -34,14 +34,14 @@ container's first process), VENEER_ROOTFS (its root as the host sees it), VENEER
 VENEER_FROM in its environment. The rollout also stops if none of the canaries could be moved.
 
 The same command continues an interrupted rollout (by SIGINT, a kill, a power loss): what has moved
-stays, and what was not checked is checked. --back reverts such a rollout. A rollout onto
+stays, and what was not checked is checked. --revert reverts such a rollout. A rollout onto
 another version replaces it.
 
 With --use, a version that is not the current one (a candidate: 'base edit --candidate') becomes current at the end, if
 nothing failed. A version whose check failed is remembered, and refused unless --retry is given.
 
-Prints a table of the members (PAUSE: how long one was paused; STALE: processes that still use the
-former version). Below it, it lists what each member hides of the version, what needs a restart, and which packages the version has added, removed and changed.`,
+Prints a table of the members (PAUSE: how long one was paused; STALE: processes that need a
+restart, because they use files of the former version that differ). Below it, it lists what each member hides of the version, what needs a restart, and which packages the version has added, removed and changed.`,
   operands: [{ name: "BASE[@V]", complete: "base" }],
   options: [
     { name: "--canary", value: "N", help: "move and check N of them first" },
@@ -61,7 +61,7 @@ former version). Below it, it lists what each member hides of the version, what 
     { name: "--use", help: "at a successful end, make the version the current one" },
     { name: "--retry", help: "with --use: try a version again whose check failed before" },
     { name: "--no-rollback", help: "revert nothing when a check fails" },
-    { name: "--back", help: "revert an unfinished rollout" },
+    { name: "--revert", synonym: "--back", help: "revert an unfinished rollout" },
     { name: "--force", help: "move running members in spite of open files that block it" },
     PAUSE_OPTION,
     { name: "--dry-run", help: "change nothing; report what would move and what it would hide" },
@@ -96,10 +96,10 @@ function readOptions(context: Context, input: Input): RolloutOptions {
   const seconds = count(input, "--check-timeout") ?? Number(CHECK_TIMEOUT);
   if (command?.trim() === "") throw new UsageError("--check needs a command");
   const after = input.value("--after");
-  const back = input.has("--back");
+  const back = input.has("--revert");
   const ref = parseBaseRef(input.operands[0] ?? "");
   if (back && ref.version !== undefined) {
-    throw new UsageError("--back takes no version", "each goes back to the one that it was on");
+    throw new UsageError("--revert takes no version", "each goes back to the one that it was on");
   }
   return {
     ref,
@@ -126,6 +126,10 @@ function count(input: Input, name: string): number | undefined {
   throw new UsageError(`${name} ${quote(text)} is not a number of 1 or more`);
 }
 
+function movedBack(back: number, stuck: number): string {
+  return `${back} moved back${stuck > 0 ? `, ${stuck} could not be moved back` : ""}`;
+}
+
 /** Whether this was a dry run that could examine every member. */
 function isPlanned({ outcome, rows }: RolloutResult): boolean {
   return outcome === "planned" && rows.every(({ state }) => state !== "failed");
@@ -148,14 +152,14 @@ function print(context: Context, input: Input, result: RolloutResult): void {
   }
   const count = (...states: Row["state"][]) => rows.filter(({ state }) => states.includes(state)).length;
   const moved = count("moved", "checked", "refused");
-  const again = `'veneer rollout ${to}' goes on, 'veneer rollout ${base} --back' takes back what is moved`;
+  const again = `'veneer rollout ${to}' goes on, 'veneer rollout ${base} --revert' moves back what has moved`;
   const notes: Record<RolloutResult["outcome"], string | undefined> = {
     nothing: `nothing to do: no instance of ${base} is on another version than ${to}`,
     planned: undefined,
     done: `${moved} moved onto ${to}`,
-    incomplete: `${moved} moved onto ${to}, ${count("failed")} could not be`,
+    incomplete: `${moved} moved onto ${to}, ${count("failed")} could not be moved`,
     stopped: `stopped: ${count("refused")} failed their check, ${moved} are on ${to}; hint: ${again}`,
-    back: `${count("back")} taken back, ${count("stuck")} could not be`,
+    back: movedBack(count("back"), count("stuck")),
     interrupted: `interrupted: ${moved} are on ${to}, ${rows.length - moved} are not; hint: ${again}`,
   };
   const note = notes[outcome];
