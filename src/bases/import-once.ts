@@ -7,7 +7,14 @@ import type { ImportOptions } from "../layers/owners.ts";
 import { runProgram } from "../process/run-program.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
-import { changeBase, listVersions, setCurrent } from "../store/versions.ts";
+import {
+  changeBase,
+  failureOf,
+  listVersions,
+  noteSeen,
+  readBaseFile,
+  setCurrent,
+} from "../store/versions.ts";
 import { quote } from "../text/quote.ts";
 
 /**
@@ -23,10 +30,12 @@ export async function importOnce(
 ): Promise<{ readonly version: number; readonly found: boolean; readonly unchanged?: true }> {
   const pinned = await pin(source, options);
   for (;;) {
-    const version = listVersions(store, name).findLast(
-      (number) => originOf(store, name, number) === importedFrom(pinned),
-    );
-    if (version === undefined) return { ...(await importImage(store, name, pinned, options)), found: false };
+    const version = importedVersion(store, name, pinned) ?? seenGood(store, name, pinned, options);
+    if (version === undefined) {
+      const made = await importImage(store, name, pinned, options);
+      if (made.unchanged) noteSeen(store, name, importedFrom(pinned), made.version);
+      return { ...made, found: false };
+    }
     using lock = changeBase(store, name);
     // the base or the version was removed in the meantime
     if (!lock || !listVersions(store, name).includes(version)) continue;
@@ -36,7 +45,8 @@ export async function importOnce(
 }
 
 /**
- * Resolves a reference to the image it means now, by digest, and finds the newest version of `name` imported from it.
+ * Resolves a reference to the image it means now, by digest, and finds the version of `name` that shows it. Only the
+ * digest is asked for.
  */
 export async function findImported(
   store: Store,
@@ -45,8 +55,25 @@ export async function findImported(
   options: ImportOptions & RegistryOptions,
 ): Promise<{ readonly pinned: ImageSource; readonly version: number | undefined }> {
   const pinned = await pin(source, options);
+  const version = importedVersion(store, name, pinned) ?? seenVersion(store, name, pinned);
+  return { pinned, version };
+}
+
+function importedVersion(store: Store, name: string, pinned: ImageSource): number | undefined {
   const isFrom = (number: number) => originOf(store, name, number) === importedFrom(pinned);
-  return { pinned, version: listVersions(store, name).findLast(isFrom) };
+  return listVersions(store, name).findLast(isFrom);
+}
+
+/** The version whose tree the image was found to have, so that none was made of it. */
+function seenVersion(store: Store, name: string, pinned: ImageSource): number | undefined {
+  const { seen } = readBaseFile(store, name) ?? {};
+  if (seen?.origin !== importedFrom(pinned)) return undefined;
+  return listVersions(store, name).find((number) => number === seen.version);
+}
+
+function seenGood(store: Store, name: string, pinned: ImageSource, { always }: ImportOptions) {
+  const version = always ? undefined : seenVersion(store, name, pinned);
+  return version === undefined || failureOf(store, name, version) ? undefined : version;
 }
 
 function originOf(store: Store, name: string, version: number): string | undefined {

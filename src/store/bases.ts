@@ -34,6 +34,8 @@ export interface BaseFile {
   readonly last?: number;
   /** versions that failed their check, with the time (ISO 8601) and the reason */
   readonly failed?: Readonly<Record<string, FailedVersion>>;
+  /** the last import of which no version was made, because its tree is this version's */
+  readonly seen?: { readonly origin: string; readonly version: number };
 }
 
 export interface FailedVersion {

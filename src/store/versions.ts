@@ -95,6 +95,14 @@ export function noteFailed(store: Store, name: string, version: number, why: str
   writeDocument(paths.baseFile(store, name), { ...base, failed }, { sync: true });
 }
 
+/** Records that an image shows what a version shows, and that no version was made of it. Durable on return. */
+export function noteSeen(store: Store, name: string, origin: string, version: number): void {
+  using lock = changeBase(store, name);
+  const base = lock && readBaseFile(store, name);
+  if (!base) return;
+  writeDocument(paths.baseFile(store, name), { ...base, seen: { origin, version } }, { sync: true });
+}
+
 /** The recorded failure of a version; undefined where it has not failed its check. */
 export function failureOf(store: Store, name: string, version: number): FailedVersion | undefined {
   return readBaseFile(store, name)?.failed?.[version];

@@ -6,7 +6,7 @@ import type { CommandSource, PolicySource } from "../inventory/policy.ts";
 import { publishVersion } from "../layers/publish-version.ts";
 import { readVersion } from "../store/bases.ts";
 import { lockLayers } from "../store/layers.ts";
-import { listVersions, readBaseFile } from "../store/versions.ts";
+import { failureOf, listVersions, noteSeen, readBaseFile } from "../store/versions.ts";
 import { type Ended, expectDone, lastJson, runVerb } from "./own-program.ts";
 import type { Round } from "./round.ts";
 
@@ -15,21 +15,28 @@ interface Made {
   readonly published: boolean;
 }
 
-/** The version that was made; undefined where the source gives nothing but the current version. */
+/**
+ * The version that was made, or one that failed before and that the source gives again; undefined where it gives
+ * nothing new.
+ */
 export async function makeCandidate(round: Round): Promise<number | undefined> {
   const { source } = round.policy;
   const made = await make(round, source);
-  return made?.published ? made.version : undefined;
+  if (!made) return undefined;
+  return made.published || failureOf(round.store, round.name, made.version) ? made.version : undefined;
 }
 
 async function make(round: Round, source: PolicySource): Promise<Made | undefined> {
   const { name, own } = round;
   if ("image" in source) {
     const flags = source.tlsVerify === false ? ["--tls-verify=false"] : [];
-    const image = await pinned(round, source.image, source.tlsVerify ?? true);
-    if (image === undefined) return undefined;
+    const { image, version } = await pinned(round, source.image, source.tlsVerify ?? true);
+    if (version !== undefined && !round.retry) return { version, published: false };
     const words = ["base", "import", name, image, "--candidate", "--json", ...flags];
-    return lastJson(`import ${source.image}`, await runVerb(own, words));
+    const made = lastJson<Made>(`import ${source.image}`, await runVerb(own, words));
+    if (!made.published && image.startsWith("docker://"))
+      noteSeen(round.store, name, `import of ${image}`, made.version);
+    return made;
   }
   if ("directory" in source) {
     const words = ["base", "import", name, source.directory, "--candidate", "--json"];
@@ -52,14 +59,18 @@ function edit(
   return runVerb(own, ["base", "edit", name, "--candidate", "--json", ...options, "--", "sh", "-c", command]);
 }
 
-/** What to import; undefined where a version came from that image before, the current one or one that failed. */
-async function pinned(round: Round, image: string, tlsVerify: boolean): Promise<string | undefined> {
-  const { store, name, own, progress, retry } = round;
+/** What to import, and the version that came from that image before: the current one, or one that failed. */
+async function pinned(
+  round: Round,
+  image: string,
+  tlsVerify: boolean,
+): Promise<{ readonly image: string; readonly version?: number | undefined }> {
+  const { store, name, own, progress } = round;
   const source = parseSource(image, "/");
-  if (source.kind !== "image" || source.transport !== "docker://") return image;
+  if (source.kind !== "image" || source.transport !== "docker://") return { image };
   const options = { progress, note() {}, tlsVerify, env: registryEnvironment(own.env) };
   const found = await findImported(store, name, source, options);
-  return found.version !== undefined && !retry ? undefined : `docker://${found.pinned.reference}`;
+  return { image: `docker://${found.pinned.reference}`, version: found.version };
 }
 
 /**

@@ -7,7 +7,7 @@ import { removeBase } from "../inventory/remove-base.ts";
 import type { Progress } from "../process/progress.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
-import { failureOf, listVersions, noteFailed, readBaseFile } from "../store/versions.ts";
+import { failureOf, listVersions, noteFailed, noteSeen, readBaseFile } from "../store/versions.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { makeCandidate } from "./candidate.ts";
 import { asError, expectDone, type OwnProgram, runLimited, runShell, runVerb } from "./own-program.ts";
@@ -120,8 +120,11 @@ async function begin(round: Round): Promise<number | undefined> {
   round.progress.step(`${name}: making a candidate`);
   const made = await makeCandidate(round);
   if (made === undefined || readBaseFile(store, name)?.current === made) return undefined;
+  if (!round.retry && failureOf(store, name, made)) return made;
   const same = failedBefore(store, name, made);
   if (same !== undefined) {
+    const { origin } = readVersion(store, { name, version: made }).manifest;
+    noteSeen(store, name, origin, same);
     await deleteTrash(removeBase(store, { name, version: made }));
     if (round.retry)
       writeUpdate(store, name, { candidate: same, checked: false, begun: new Date().toISOString() });

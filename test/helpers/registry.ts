@@ -7,6 +7,8 @@ import { join } from "node:path";
 export interface Registry {
   /** `127.0.0.1:PORT` */
   readonly address: string;
+  /** where it keeps blobs, each in a file `data` */
+  readonly blobs: string;
   stop(): Promise<void>;
 }
 
@@ -22,6 +24,7 @@ export async function startRegistry(dir: string, at?: string): Promise<Registry>
   await answers(address, server);
   return {
     address,
+    blobs: join(dir, "blobs/docker/registry/v2/blobs"),
     stop: () =>
       new Promise((resolve) => {
         server.on("exit", () => resolve());

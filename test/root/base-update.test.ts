@@ -4,9 +4,13 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { compileFixture, makeHost, must } from "../helpers/host.ts";
+import { addImage, tarOf } from "../helpers/image.ts";
+import { startRegistry } from "../helpers/registry.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
+/** Removes blobs that are not JSON. */
+const DROP = 'for one; do [ "$(head -c 1 "$one")" = "{" ] || rm "$one"; done';
 const config = join(host.dir, "etc/config.json");
 const log = join(host.dir, "log");
 const veneer = (...args: string[]) => host.veneer("--config", config, ...args);
@@ -159,6 +163,71 @@ describe("base update", () => {
     expect(message).toMatch(/^import oci:.*no such file or directory.* \[NO_IMAGE\]$/);
     expect(message.match(/\[[A-Z_]+\]/g)).toHaveLength(1);
     rmSync(join(host.dir, "etc/bases.d/nowhere.json"));
+  });
+
+  it("follows an image by its tag, and fetches none again that brought nothing new or what failed", async () => {
+    const registry = await startRegistry(join(host.dir, "registry"));
+    try {
+      const reference = `docker://${registry.address}/some/app:latest`;
+      const push = async (text: string, mtime: number) => {
+        const at = join(host.dir, `layout ${mtime}`);
+        const layer = tarOf([
+          { name: "./", type: "5" },
+          ...["bin/", "etc/"].map((name) => ({ name, type: "5" })),
+          { name: "etc/text", data: text, mtime },
+        ]);
+        addImage(at, "t", [layer]);
+        await must("skopeo", ["copy", "--dest-tls-verify=false", `oci:${at}:t`, reference]);
+      };
+      // the registry keeps what tells the digest, and no layer
+      const dropLayers = () =>
+        must("find", [
+          registry.blobs,
+          "-name",
+          "data",
+          "-size",
+          "+0",
+          "-exec",
+          "sh",
+          "-c",
+          DROP,
+          "sh",
+          "{}",
+          "+",
+        ]);
+      policy("app", {
+        source: { image: reference, tlsVerify: false },
+        rollout: { check: "exit 0" },
+      });
+      await push("one", 1_300_000_000);
+      expect(await update("app")).toMatchObject({ outcome: "updated", version: 1 });
+      // another build of the same tree
+      await push("one", 1_400_000_000);
+      expect(await update("app")).toMatchObject({ outcome: "unchanged", version: 1 });
+      await dropLayers();
+      expect(await update("app")).toMatchObject({ status: 0, outcome: "unchanged", version: 1 });
+      expect(
+        await host.veneer("base", "import", "app", reference, "--once", "--tls-verify=false"),
+      ).toMatchObject({ status: 0, stdout: "app@1" });
+      // what fails is skipped, and so is another build of it
+      policy("app", {
+        source: { image: reference, tlsVerify: false },
+        check: { command: "exit 3" },
+        rollout: false,
+      });
+      await push("two", 1_500_000_000);
+      expect(await update("app")).toMatchObject({ outcome: "failed", candidate: 2 });
+      await push("two", 1_600_000_000);
+      expect(await update("app")).toMatchObject({ outcome: "skipped", candidate: 2 });
+      await dropLayers();
+      expect(await update("app")).toMatchObject({ status: 0, outcome: "skipped", candidate: 2 });
+      expect(
+        (await host.veneer("base", "import", "app", reference, "--once", "--tls-verify=false")).status,
+      ).toBe(1);
+      rmSync(join(host.dir, "etc/bases.d/app.json"));
+    } finally {
+      await registry.stop();
+    }
   });
 
   it("does every base that has a policy with --all, and says what is wrong with one", async () => {
