@@ -111,7 +111,7 @@ fi
 
 if [ $# -eq 0 ]; then
   for name in runtime runtime-transparent runtime-differential checkpoint hook-oci hook-oci-held run bundle podman \
-    podman-pods docker containerd containerd-cri kubernetes lxc lxc-refusals lxc-instances lxc-setup lxc-adopt \
+    podman-pods docker cdi containerd containerd-cri nri kubernetes lxc lxc-refusals lxc-instances lxc-setup lxc-adopt \
     lxc-hookless lxd userns run-userns podman-userns engines-userns lxc-userns rootless podman-rootless \
     lxc-rootless base-share live-rebase live-engines live-userns edit-running; do
     set -- "$@" "test/e2e/$name.test.ts"

@@ -143,6 +143,10 @@ export const ERROR_CODES = {
     "The base or the container changed meanwhile; the error says what was done.",
     "Run the command again.",
   ],
+  NRI: [
+    "The runtime's NRI and veneer's plugin do not understand each other.",
+    "Read the rest of the line. Until it is mended, use a RuntimeClass.",
+  ],
   NOT_ADOPTABLE: [
     "The other tool's overlay uses features that an instance cannot have.",
     "Copy the merged tree instead, as the hint says.",

@@ -13,6 +13,7 @@ import { command as exec } from "./containers/exec.ts";
 import { command as logs } from "./containers/logs.ts";
 import { command as run } from "./containers/run.ts";
 import { command as stop } from "./containers/stop.ts";
+import { command as nri } from "./engines/nri.ts";
 import type { Command, Context, Environment } from "./framework/command.ts";
 import { makeContext, storeHint } from "./framework/context.ts";
 import { runLogged } from "./framework/logged.ts";
@@ -28,7 +29,19 @@ import { command as ps } from "./look/ps.ts";
 
 declare const VERSION: string;
 
-const VERBS: Readonly<Record<string, Command>> = { create, mount, umount, rm, ls, ps, run, exec, stop, logs };
+const VERBS: Readonly<Record<string, Command>> = {
+  create,
+  mount,
+  umount,
+  rm,
+  ls,
+  ps,
+  run,
+  exec,
+  stop,
+  logs,
+  nri,
+};
 
 /** Runs a command line and returns its exit status; undefined when the large program must run it. */
 export function runSmall(

@@ -3,12 +3,10 @@ import { layerPaths, readVersion } from "../store/bases.ts";
 import { partDirectories, partUppers } from "../store/frozen-uppers.ts";
 import { checkInstanceDigest, refuseTmpfs, requireInstance } from "../store/instances.ts";
 import { paths, type Store } from "../store/paths.ts";
+import { shellWord } from "../text/shell-word.ts";
 
 /** Escapes a path for the options of overlayfs: colons (overlayfs.rst), commas (mount(8)) and backslashes. */
 const escapeOption = (path: string) => path.replace(/[\\:,]/g, "\\$&");
-
-const shellWord = (word: string) =>
-  /^[A-Za-z0-9_+./@=,:-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /**
  * Returns the command and mounts nothing. Does not check whether the instance is in use: the script has to make sure of

@@ -5,6 +5,7 @@ import { cdi, type HookProgram } from "../../engines/cdi.ts";
 import type { EngineSetup, SetupRequest } from "../../engines/engine.ts";
 import { ENGINES } from "../../engines/list.ts";
 import { checkLxcName, type LxcContainer, lxcPath } from "../../engines/lxc-container.ts";
+import { nri } from "../../engines/nri.ts";
 import { checkMachineName } from "../../engines/nspawn.ts";
 import { updates } from "../../engines/updates.ts";
 import { UsageError } from "../../errors.ts";
@@ -16,7 +17,7 @@ import { nearest } from "../../text/did-you-mean.ts";
 import { quote } from "../../text/quote.ts";
 import type { Context, Input, Operand, Option } from "../framework/command.ts";
 
-const names = ["lxc", "lxd", "incus", "nspawn", "cdi", ...ENGINES.map(({ name }) => name), "updates"];
+const names = ["lxc", "lxd", "incus", "nspawn", "cdi", "nri", ...ENGINES.map(({ name }) => name), "updates"];
 
 export const SETUP_OPERANDS: readonly Operand[] = [
   { name: "ENGINE", complete: names },
@@ -43,6 +44,7 @@ export const LXCPATH_OPTION: Option = {
 /** The engines whose files depend on the store or the configuration. */
 function ownEngine(context: Context, word: string): EngineSetup | undefined {
   if (word === "cdi") return cdi(context.settings.store, hookProgram(context));
+  if (word === "nri") return nri(hookGlobals(context));
   if (word === "updates") return updates(policyDirectory(context.configFile), hookGlobals(context));
   return undefined;
 }

@@ -42,7 +42,7 @@ const LXC_OPTIONS: readonly Option[] = [
 export const command: Command = {
   name: "setup",
   summary:
-    "Configure an engine to use veneer: lxc, lxd, incus, nspawn, podman, docker, containerd, crio or cdi",
+    "Configure an engine to use veneer: lxc, lxd, incus, nspawn, podman, docker, containerd, crio, cdi or nri",
   operands: SETUP_OPERANDS,
   options: [...SETUP_OPTIONS, ...ROOT_OPTIONS, ...LXC_OPTIONS],
   outside: true,
@@ -59,6 +59,8 @@ end of the machine unmounts it.
 
 With lxd or incus and the NAME of a profile, which is created if it does not exist, it gives the containers of that profile
 the base.
+
+With nri, it puts a plugin where containerd looks for it: a pod with the annotation run.veneer.base then needs no RuntimeClass.
 
 With cdi, it writes a CDI specification with a device for each base, veneer.run/base=NAME, which follows the bases as they
 are made and removed.`,

@@ -85,6 +85,7 @@ export const GROUPS: readonly { readonly title: string; readonly verbs: Readonly
       verbs: {
         hook: () => import("../engines/hook.ts"),
         runtime: () => import("../engines/runtime.ts"),
+        nri: () => import("../engines/nri.ts"),
         setup: () => import("../engines/setup.ts"),
         unsetup: () => import("../engines/unsetup.ts"),
       },
