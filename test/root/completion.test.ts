@@ -110,6 +110,24 @@ describe("completion", () => {
     expect(await words(`--root=${host.root}`, "run", "deb")).toEqual(["words", "debian"]);
   });
 
+  it("offers users, and every engine", async () => {
+    expect(await words("base", "share", "debian", "daem")).toEqual(["words", "daemon"]);
+    expect(await words("base", "share", "debian", "roo")).toEqual(["words"]);
+    for (const engine of [
+      "lxc",
+      "lxd",
+      "incus",
+      "nspawn",
+      "podman",
+      "docker",
+      "containerd",
+      "crio",
+      "cdi",
+      "nri",
+    ])
+      expect(await words("setup", engine)).toEqual(["words", engine]);
+  });
+
   it("offers nothing to a user who may not read the store", async () => {
     const args = ["--reuid", "65534", "--clear-groups", PROGRAM, "--root", host.root];
     const outcome = await sh("setpriv", [...args, "internal", "complete", "--", "run", ""], {

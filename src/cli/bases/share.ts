@@ -11,7 +11,7 @@ export const command: Command = {
   summary: "Let users without root start containers on a base",
   operands: [
     { name: "NAME", complete: "base" },
-    { name: "USER", optional: true, repeated: true },
+    { name: "USER", optional: true, repeated: true, complete: "user" },
   ],
   options: [],
   description: `

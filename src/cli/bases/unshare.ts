@@ -10,7 +10,7 @@ export const command: Command = {
   summary: "End the sharing of a base, for all or for some users",
   operands: [
     { name: "NAME[@V]", complete: "base" },
-    { name: "USER", optional: true, repeated: true },
+    { name: "USER", optional: true, repeated: true, complete: "user" },
   ],
   options: [{ name: "--force", help: "even while containers of users run on it" }],
   description: `

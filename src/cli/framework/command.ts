@@ -10,7 +10,7 @@ export type Completion =
   | "file"
   | "directory"
   | "runtime"
-  | "engine"
+  | "user"
   | "lxc"
   | readonly string[];
 

@@ -6,6 +6,7 @@ import type { Store } from "../../store/paths.ts";
 import { storeOfBase } from "../../store/shared.ts";
 import { namesOfBases } from "../../store/shares.ts";
 import { listVersions, readBaseFile } from "../../store/versions.ts";
+import { readText } from "../../sys/fd.ts";
 import { list } from "../../sys/stat.ts";
 import type { Command } from "../framework/command.ts";
 import { type Candidate, complete, countGlobals, fitting, type Wanted } from "../framework/complete.ts";
@@ -57,14 +58,18 @@ function lines(answer: Wanted, store: Store): string[] {
       return print(known(() => outputIds(store).map((value) => ({ value })), answer));
     case "runtime":
       return print(known(() => ["runc", "crun"].map((value) => ({ value })), answer));
-    case "engine":
-      return print(known(() => ENGINES.map((value) => ({ value })), answer));
+    case "user":
+      return print(known(users, answer));
     case "lxc":
       return print(known(() => list(lxcPath("/etc")).map((value) => ({ value })), answer));
   }
 }
 
-const ENGINES = ["lxc", "podman", "docker", "containerd", "crio"];
+/** The users of passwd(5), without root. */
+function users(): Candidate[] {
+  const lines = (readText("/etc/passwd") ?? "").split("\n").map((line) => line.split(":"));
+  return lines.flatMap(([value = "", , uid]) => (value === "" || uid === "0" ? [] : [{ value }]));
+}
 
 /** The candidates that fit; none when the store cannot be read, for example by a user without root. */
 function known(list: () => Candidate[], answer: { prefix: string; begun: string }): readonly Candidate[] {
