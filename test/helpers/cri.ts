@@ -86,8 +86,13 @@ export async function importPodImages(host: Host, containerd: Containerd, image:
 
 export interface Pod {
   readonly id: string;
-  /** Creates and starts a container; returns its id. */
-  start(name: string, command: string, annotations?: Record<string, string>): Promise<string>;
+  /** Creates and starts a container, with these devices of CDI; returns its id. */
+  start(
+    name: string,
+    command: string,
+    annotations?: Record<string, string>,
+    devices?: readonly string[],
+  ): Promise<string>;
   /** stdout of a command in a container */
   exec(container: string, ...cmd: string[]): Promise<string>;
   /** path of a container's output */
@@ -112,7 +117,7 @@ export function podMaker(cri: Cri, logs: string) {
     const { pod_sandbox_id } = await cri.call<{ pod_sandbox_id: string }>("RunPodSandbox", request);
     return {
       id: pod_sandbox_id,
-      async start(container, command, own = {}) {
+      async start(container, command, own = {}, devices = []) {
         const created = await cri.call<{ container_id: string }>("CreateContainer", {
           pod_sandbox_id,
           sandbox_config: config,
@@ -121,6 +126,7 @@ export function podMaker(cri: Cri, logs: string) {
             image: { image: "localhost/app:latest" },
             command: ["/bin/sh", "-c", command],
             annotations: own,
+            CDI_devices: devices.map((device) => ({ name: device })),
             log_path: `${name}-${container}.log`,
             linux: { security_context: { namespace_options } },
           },
