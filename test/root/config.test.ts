@@ -115,6 +115,8 @@ describe("a mistyped command", () => {
 describe("help", () => {
   it("is there for every command, by --help, -h and help", async () => {
     const text = await host.ok("--help");
+    // who sets VENEER_ROOT is told who heeds it
+    expect(text).toContain("veneer-runc and veneer-crun read no VENEER_… variable");
     const names = [...text.matchAll(/^ {2}([a-z]+(?: [a-z]+)?) {2,}[A-Z]/gm)].map(
       (match) => match[1] as string,
     );

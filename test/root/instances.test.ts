@@ -157,6 +157,19 @@ describe("a mounted instance", () => {
     expect(readdirSync(place)).toEqual([]);
   });
 
+  it("is mounted on a directory that is not there, which is made, but not those above it", async () => {
+    await host.ok("create", "web1", "small");
+    const place = join(host.dir, "new");
+    expect(await host.veneer("mount", "web1", join(place, "deep"))).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`hint: mkdir -p '${place}/deep'`),
+    });
+    expect(existsSync(place)).toBe(false);
+    expect(await host.ok("mount", "web1", place)).toBe(place);
+    expect(readdirSync(join(place, "etc"))).toContain("ssh");
+    await host.ok("umount", "web1");
+  });
+
   it("is nosuid and nodev, unless --suid is given", async () => {
     const options = async (root: string) => (await must("findmnt", ["-no", "VFS-OPTIONS", root])).split(",");
     await host.ok("create", "web1", "small");
