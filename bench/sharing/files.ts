@@ -5,11 +5,14 @@ import { join } from "node:path";
 import { makeTree } from "../../test/helpers/tree.ts";
 import { type Setting, VENEER } from "../context.ts";
 import type { Report, Row } from "../table.ts";
+import { ENGINES, measureEngine } from "./engines.ts";
 
 const BASES = 10;
 const FILES = 1200;
 /** Of a hundred files, those that each system has for itself. */
 const OWN = 5;
+/** What each container reads. */
+const READ = ["/bin/sh", "-c", "find /usr -type f -exec cat {} + >/dev/null"];
 
 export async function benchSharing(setting: Setting, _runs: number, quick: boolean): Promise<Report> {
   const dir = join(setting.dir, "sharing");
@@ -28,6 +31,15 @@ export async function benchSharing(setting: Setting, _runs: number, quick: boole
       ...(goal !== undefined && { goal }),
     });
     const each = `of ${count} bases`;
+    const engines: Row[] = [];
+    for (const engine of ENGINES) {
+      const against = await measureEngine(engine, dir, systems, READ, cacheOf);
+      const name = `${count} images of ${engine.name}`;
+      if (against) {
+        engines.push(ratio(`disk ${each}, against ${name}`, shared.disk, against.disk, 1 / 2));
+        engines.push(ratio(`page cache ${each}, against ${name}`, shared.cache, against.cache, 1 / 2));
+      } else engines.push({ what: `${each}, against ${name}`, skipped: "not installed" });
+    }
     return {
       title: "One file in many layers",
       rows: [
@@ -40,6 +52,7 @@ export async function benchSharing(setting: Setting, _runs: number, quick: boole
           1 + (count * 2 * OWN) / 100,
         ),
         ratio(`the same with "shareFiles": false`, apart.cache, one.cache),
+        ...engines,
       ],
       results: [],
       notes: [
@@ -66,20 +79,26 @@ function measure(dir: string, name: string, systems: readonly string[], containe
   const disk = Number(
     execFileSync("du", ["-sxB1", join(root, "layers")], { encoding: "utf8" }).split("\t")[0],
   );
-  execFileSync("sync");
-  writeFileSync("/proc/sys/vm/drop_caches", "3");
-  const before = cached();
-  for (const index of systems.keys()) {
-    for (let count = 0; count < containers; count++) {
-      const read = ["--", "/bin/sh", "-c", "find /usr -type f -exec cat {} + >/dev/null"];
-      execFileSync(VENEER, [...options, "run", `b${index}`, "--network", "none", ...read], {
-        stdio: "ignore",
-      });
-    }
-  }
-  const cache = cached() - before;
+  const run = (index: number, words: readonly string[]) =>
+    execFileSync(VENEER, [...options, "run", `b${index}`, "--network", "none", "--", ...words], {
+      stdio: "ignore",
+    });
+  const readAll = () => {
+    for (const index of systems.keys()) for (let count = 0; count < containers; count++) run(index, READ);
+  };
+  const cache = cacheOf(readAll, () => run(0, ["/bin/true"]));
   rmSync(root, { recursive: true });
   return { disk, cache };
+}
+
+/** What an action brings into the page cache, beside what `warm` has brought there: the programs; bytes. */
+function cacheOf(action: () => void, warm: () => void): number {
+  execFileSync("sync");
+  writeFileSync("/proc/sys/vm/drop_caches", "3");
+  warm();
+  const before = cached();
+  action();
+  return cached() - before;
 }
 
 /** The page cache in bytes (proc_meminfo(5)). */
