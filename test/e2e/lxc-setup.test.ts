@@ -61,6 +61,20 @@ describe("setup lxc NAME", () => {
     expect(existsSync(join(lxc.path, "new"))).toBe(false);
   });
 
+  test("gives it an upper in memory, with what starts empty and what is hidden", async () => {
+    lxc.expect("upper");
+    const options = ["--opaque", "/etc/none", "--opaque", "/usr", "--mask", "/etc/os-*", "--tmpfs", "8M"];
+    expect((await setup("upper", "--base", "b", ...options)).status).toBe(0);
+    const script =
+      "ls -A /usr; ls /etc/none; test -e /etc/os-release; echo $?; busybox df -k / | tail -n 1 | grep -o 8192";
+    expect(await lxc.execute("upper", "/bin/sh", "-c", script)).toMatchObject({
+      status: 0,
+      stdout: "1\n8192",
+    });
+    await expect.poll(() => leftovers(host)).toEqual([]);
+    await unsetup("upper");
+  });
+
   test("adapts one that is there, keeps the rest and gives it back", async () => {
     const text = container("there", "lxc.hook.pre-mount = /bin/true");
     const dry = await setup("there", "--base", "b", "--dry-run");

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { makeHost } from "../helpers/host.ts";
+import { makeHost, must } from "../helpers/host.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
@@ -35,6 +35,11 @@ it("shows a command what -v names, writable or not, and keeps none of it", async
   expect(readFileSync(join(host.dir, "secret"), "utf8")).toBe("password");
   expect(readdirSync(await tree())).toEqual(["new"]);
   expect(existsSync(join(host.root, "bases/debian/session"))).toBe(false);
+});
+
+it("gives it the caller's terminal", async () => {
+  const command = `${host.bin}/veneer base edit debian -- sh -c "test -t 0 && test -t 1 && echo a terminal"`;
+  expect(await must("script", ["-qec", command, "/dev/null"])).toContain("a terminal");
 });
 
 it("adds variables to its environment, with any value", async () => {
