@@ -95,14 +95,14 @@ export async function fetchImage(
       await copyImage(from, "dir:image", { ...options, cwd: staging });
       return { directory: new ImageDirectory(target, "dir") };
     }
-    case "docker://":
+    case "docker://": {
       // skopeo does not fetch blobs that exist already: an empty file stands in for one that will not be read
       mkdirSync(`${target}/blobs/sha256`, { recursive: true });
-      for (const digest of await sparedBlobs(source, staging, options)) {
-        writeFileSync(`${target}/blobs/sha256/${hex(digest)}`, "");
-      }
-      await copyImage(`docker://${source.reference}`, "oci:image:1", { ...options, cwd: staging });
+      const { spared, bytes } = await blobsOf(source, staging, options);
+      for (const digest of spared) writeFileSync(`${target}/blobs/sha256/${hex(digest)}`, "");
+      await copyImage(`docker://${source.reference}`, "oci:image:1", { ...options, cwd: staging, bytes });
       return { directory: new ImageDirectory(target, "layout"), tag: "1" };
+    }
   }
 }
 
@@ -124,15 +124,18 @@ async function askPodman(
   throw new VeneerError("NO_IMAGE", `podman gave no id of ${quote(name)}`);
 }
 
-/** The digests that need not be fetched; none when the registry fails, as fetching the image then reports the error. */
-async function sparedBlobs(
+/**
+ * The digests that need not be fetched, and the size of the others; none when the registry fails, as fetching the image
+ * then reports the error.
+ */
+async function blobsOf(
   source: ImageSource,
   cwd: string,
   options: RegistryOptions & {
     readonly progress: Progress;
     readonly spared: (image: Image) => readonly string[];
   },
-): Promise<readonly string[]> {
+): Promise<{ readonly spared: readonly string[]; readonly bytes?: number }> {
   options.progress.step("asking the registry");
   const flags = options.tlsVerify ? [] : ["--tls-verify=false"];
   const env = { ...options.env, TMPDIR: cwd };
@@ -149,10 +152,13 @@ async function sparedBlobs(
         ? await inspect(`${name}@${pickForHost(parseIndex(text, "the image's index")).digest}`)
         : text;
     const config = await inspect(source.reference, "--config");
-    return options.spared(parseImage(manifest, () => config));
+    const image = parseImage(manifest, () => config);
+    const spared = options.spared(image);
+    const fetched = image.layers.filter(({ digest }) => !spared.includes(digest));
+    return { spared, bytes: fetched.reduce((sum, { size }) => sum + size, 0) };
   } catch (error) {
     if (error instanceof VeneerError && error.code === "INTERRUPTED") throw error;
-    return [];
+    return { spared: [] };
   }
 }
 
@@ -182,6 +188,8 @@ interface CopyOptions extends RegistryOptions {
   readonly progress: Progress;
   /** the working directory, on a file system with room for temporary files */
   readonly cwd: string;
+  /** of the layers that are fetched, where that is known */
+  readonly bytes?: number | undefined;
 }
 
 /** Runs `skopeo copy` with unchanged blobs; paths are relative to `cwd`. */
@@ -198,9 +206,10 @@ export async function copyImage(from: string, to: string, options: CopyOptions):
         );
   if (to.startsWith("docker://")) options.progress.step("sending the image");
   else
-    options.progress.step("fetching the image", () =>
-      formatAmount(sizeOf(`${options.cwd}/image`) + sizeOf(`${options.cwd}/image/blobs/sha256`)),
-    );
+    options.progress.step("fetching the image", () => {
+      const fetched = sizeOf(`${options.cwd}/image`) + sizeOf(`${options.cwd}/image/blobs/sha256`);
+      return { text: formatAmount(fetched), share: fetched / (options.bytes || Number.POSITIVE_INFINITY) };
+    });
   const format = to.startsWith("docker://") ? [] : ["--format", "oci"];
   await runProgram("skopeo", ["copy", "--quiet", ...format, ...flags, "--", from, to], {
     cwd: options.cwd,
