@@ -59,10 +59,15 @@ function layersOf(store: Store, ref: BaseRef): OpenLayers | undefined {
 }
 
 function differs([now, ...before]: readonly (readonly Fd[] | undefined)[], path: string): boolean {
-  const there = now && locate(now, path.slice(1));
-  return before.some((layers) => {
-    if (!there || !layers) return true;
-    const then = locate(layers, path.slice(1));
-    return !then || !sameEntry(there, then);
-  });
+  try {
+    const there = now && locate(now, path.slice(1));
+    return before.some((layers) => {
+      if (!there || !layers) return true;
+      const then = locate(layers, path.slice(1));
+      return !then || !sameEntry(there, then);
+    });
+  } catch {
+    // the container chose the path
+    return true;
+  }
 }
