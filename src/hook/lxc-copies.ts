@@ -15,7 +15,8 @@ import { check } from "../sys/libc.ts";
 import { getxattr } from "../sys/stat.ts";
 import { displayName } from "../text/names.ts";
 
-const MARK = "trusted.veneer.container";
+/** Incus copies no attributes but user.* and security.capability (rsync --filter); LXD copies all. */
+const MARK = "user.veneer.container";
 
 /**
  * Throws for a copy whose instance does not exist yet; otherwise marks the root directory with the container's name.
