@@ -26,7 +26,7 @@ export interface TreeDifference {
 export interface CompareOptions {
   /** paths of the new tree to treat as missing */
   readonly without?: ReadonlySet<string>;
-  /** stop when the share of different bytes exceeds `share` after at least `least` bytes */
+  /** stop when more than times differs and the share of different bytes exceeds `share`, after at least `least` bytes */
   readonly most?: { readonly share: number; readonly least: number };
 }
 
@@ -129,7 +129,13 @@ class Comparison {
 
   #exceeded(): boolean {
     const { most } = this.options;
-    return most !== undefined && this.#all >= most.least && this.#different > this.#all * most.share;
+    return most !== undefined && this.#all >= most.least && this.#differsMuch(most.share);
+  }
+
+  /** Where times alone differ, however many, the trees are the same. */
+  #differsMuch(share: number): boolean {
+    const entries = this.#added.length + this.#changed.length + this.#removed.length;
+    return entries > 0 && this.#different > this.#all * share;
   }
 
   result(): TreeDifference | undefined {
@@ -139,7 +145,7 @@ class Comparison {
       this.#different += paths.length * size;
     }
     const { most } = this.options;
-    if (most && this.#different > this.#all * most.share) return undefined;
+    if (most && this.#differsMuch(most.share)) return undefined;
     return {
       added: this.#added,
       changed: this.#changed,

@@ -10,7 +10,7 @@ import { removeTree } from "../store/trash.ts";
 import { type Fd, openat, openDirectory, unlink } from "../sys/fd.ts";
 import { AT_FDCWD, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, S_IFDIR } from "../sys/flags.ts";
 import { fstat, isType, listFd, lstatMaybe, setTime } from "../sys/stat.ts";
-import { compareTrees, type TreeDifference } from "./compare-trees.ts";
+import { compareTrees, isSame, type TreeDifference } from "./compare-trees.ts";
 
 /** The largest share of different bytes; above it a layer with the whole tree is better than a difference. */
 const MOST_DIFFERENT = 0.5;
@@ -21,7 +21,7 @@ const MOST_BELOW = 2;
 
 /**
  * Compares the tree `after` with a version. Returns undefined when a difference layer does not pay, because too much
- * differs or the version is in place. `without`: paths of `after` to leave out.
+ * differs (other than times) or the version is in place. `without`: paths of `after` to leave out.
  */
 export function differenceFrom(
   store: Store,
@@ -41,8 +41,8 @@ export function differenceFrom(
   const found = compareTrees(before, tree, { without, most });
   const below = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
   // in small trees the directories take more space than the files
-  if (found && below > LEAST && below > MOST_BELOW * (found.bytes.all + LEAST)) return undefined;
-  return found;
+  const tooMuch = found && below > LEAST && below > MOST_BELOW * (found.bytes.all + LEAST);
+  return tooMuch && !isSame(found) ? undefined : found;
 }
 
 /** Opens the merged view of layers (top first) for reading, as a detached overlay. */

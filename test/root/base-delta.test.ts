@@ -60,6 +60,11 @@ describe("an import that differs from the current version", () => {
     );
     await must("sh", ["-c", 'tar -C "$1" -cf "$2" .', "sh", source, join(host.dir, "same.tar")]);
     expect(await host.ok("base", "import", "debian", join(host.dir, "same.tar"))).toBe("debian@1");
+    // a rebuild, whose every time is another
+    const rebuilt = join(host.dir, "rebuilt");
+    await must("cp", ["-a", source, rebuilt]);
+    await must("find", [rebuilt, "-exec", "touch", "-h", "-d", "@5", "{}", "+"]);
+    expect(await host.ok("base", "import", "debian", rebuilt)).toBe("debian@1");
     expect(layers()).toBe(1);
     expect(readdirSync(join(host.root, "staging"))).toEqual([]);
   });

@@ -224,8 +224,8 @@ describe("base update", () => {
       expect(
         (await host.veneer("base", "import", "app", reference, "--once", "--tls-verify=false")).status,
       ).toBe(1);
-      rmSync(join(host.dir, "etc/bases.d/app.json"));
     } finally {
+      rmSync(join(host.dir, "etc/bases.d/app.json"), { force: true });
       await registry.stop();
     }
   });
