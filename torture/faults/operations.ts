@@ -76,7 +76,19 @@ function verb(
 }
 
 /** As src/cli/small.ts has them. */
-const SMALL_VERBS = new Set(["create", "mount", "umount", "rm", "ls", "ps", "run", "exec", "stop", "logs"]);
+const SMALL_VERBS = new Set([
+  "create",
+  "mount",
+  "umount",
+  "rm",
+  "ls",
+  "ps",
+  "run",
+  "exec",
+  "stop",
+  "logs",
+  "nri",
+]);
 
 const has = (path: (world: World) => string) => (world: World) =>
   existsSync(path(world)) ? undefined : `${path(world)} is not there`;
@@ -301,6 +313,18 @@ export const OPERATIONS: readonly Operation[] = [
   verb("metrics", "metrics", { reads: true }),
   verb("doctor", "doctor"),
   verb("completion", "completion bash", { reads: true }),
+  {
+    name: "nri",
+    covers: "nri",
+    program: "small",
+    reads: true,
+    // a runtime that takes what the plugin says, and ends
+    call(world, tracer) {
+      const options = tracer.length > 0 ? [...SMALL_ONLY, ...tracer] : tracer;
+      const { file, args } = traced(options, PROGRAM, [...world.words, "nri"]);
+      return { file: "sh", args: ["-c", 'NRI_PLUGIN_SOCKET=3 exec "$0" "$@" 3<>/dev/null', file, ...args] };
+    },
+  },
   // run
   verb("run", "run b -- cat /etc/version", { name: "run, ephemeral", shows: "2" }),
   verb("run", "run b --tmpfs 1m -- cat /etc/version", { name: "run, in memory", shows: "2" }),
