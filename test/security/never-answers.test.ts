@@ -119,6 +119,7 @@ const CALLS: readonly (readonly [verb: string, ...words: string[]])[] = [
   ["unshare", "true"],
   ["hook", "oci"],
   ["runtime", "--real", "runc", "--", "--version"],
+  ["nri"],
   ["setup", "podman", "--dry-run"],
   ["unsetup", "podman", "--dry-run"],
   ["completion", "bash"],
