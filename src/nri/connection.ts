@@ -24,8 +24,8 @@ export const RESPONSE = 2;
 
 const FRAME_HEADER = 8;
 const MESSAGE_HEADER = 10;
-/** ttrpc allows 4 MiB for a message. */
-const LARGEST = 4 * 1024 * 1024 + MESSAGE_HEADER;
+/** bytes of a message of ttrpc (PROTOCOL.md) */
+const MESSAGE_LIMIT = 4 * 1024 * 1024;
 
 const NAME = "NRI's socket";
 
@@ -74,7 +74,7 @@ function firstMessage(bytes: Uint8Array) {
 }
 
 function limited(length: number): number {
-  if (length <= LARGEST) return length;
+  if (length <= MESSAGE_HEADER + MESSAGE_LIMIT) return length;
   throw new VeneerError("NRI", `a message of NRI has ${length} bytes`);
 }
 
