@@ -2,7 +2,15 @@
 
 export interface DfFacts {
   /** of each layer: an id of the store, or the path of a directory in place */
-  readonly layers: ReadonlyMap<string, { readonly bytes: number; readonly inPlace: boolean }>;
+  readonly layers: ReadonlyMap<
+    string,
+    {
+      readonly bytes: number;
+      readonly inPlace: boolean;
+      /** of its files that are files of other layers too, which `bytes` leaves out */
+      readonly saved: number;
+    }
+  >;
   readonly versions: readonly {
     readonly base: string;
     readonly version: number;
@@ -31,6 +39,8 @@ export interface BaseRow {
   readonly bytes: number;
   /** of those that other bases have too */
   readonly shared: number;
+  /** of files of its layers that are stored once with those of other layers, and that `bytes` leaves out */
+  readonly saved: number;
   /** of those that are directories in place, which the store does not hold */
   readonly inPlace: number;
   /** instances and containers */
@@ -55,6 +65,8 @@ export interface Df {
     readonly bytes: number;
     /** layers, those in place too, and uppers, each once */
     readonly withInPlace: number;
+    /** what it would be more if each layer had its own files */
+    readonly saved: number;
     /** of every instance and container as a full copy */
     readonly copies: number;
   };
@@ -63,6 +75,8 @@ export interface Df {
 export function diskFree({ layers, versions, uppers }: DfFacts): Df {
   const size = (id: string) => layers.get(id)?.bytes ?? 0;
   const sum = (ids: Iterable<string>) => [...ids].reduce((total, id) => total + size(id), 0);
+  const saved = (ids: Iterable<string>) =>
+    [...ids].reduce((total, id) => total + (layers.get(id)?.saved ?? 0), 0);
   const inPlace = (id: string) => layers.get(id)?.inPlace === true;
   const byBase = new Map<string, Set<string>>();
   for (const { base, layers: ids } of versions) {
@@ -74,6 +88,7 @@ export function diskFree({ layers, versions, uppers }: DfFacts): Df {
     versions: versions.filter((one) => one.base === base).length,
     bytes: sum(ids),
     shared: sum([...ids].filter((id) => owners(id) > 1)),
+    saved: saved(ids),
     inPlace: sum([...ids].filter(inPlace)),
     users: uppers.filter((one) => one.base === base).length,
   }));
@@ -89,6 +104,7 @@ export function diskFree({ layers, versions, uppers }: DfFacts): Df {
     total: {
       bytes: sum([...all].filter((id) => !inPlace(id))) + own,
       withInPlace: sum(all) + own,
+      saved: saved(all),
       copies: instances.reduce((total, row) => total + row.copy, 0),
     },
   };

@@ -31,14 +31,18 @@ export async function measureStore(store: Store, progress: Progress): Promise<Df
     [...uppers.flatMap(({ directories }) => directories), ...inPlace].filter(exists),
   );
   const sizeOf = (id: string) => (id.startsWith("/") ? sizes.get(id) : readLayer(store, id)?.bytes) ?? 0;
+  const savedBy = (id: string) => (id.startsWith("/") ? 0 : (readLayer(store, id)?.shared ?? 0));
+  const whole = (id: string) => sizeOf(id) + savedBy(id);
   const total = (directories: readonly string[]) =>
     directories.reduce((sum, path) => sum + (sizes.get(path) ?? 0), 0);
   const facts: DfFacts = {
     versions: versions.map(({ trees, ...one }) => ({
       ...one,
-      merged: trees.length > 1 ? orZero(() => mergedBytes(trees)) : sizeOf(one.layers[0] as string),
+      merged: trees.length > 1 ? orZero(() => mergedBytes(trees)) : whole(one.layers[0] as string),
     })),
-    layers: new Map(layers.map((id) => [id, { bytes: sizeOf(id), inPlace: id.startsWith("/") }])),
+    layers: new Map(
+      layers.map((id) => [id, { bytes: sizeOf(id), inPlace: id.startsWith("/"), saved: savedBy(id) }]),
+    ),
     uppers: uppers.map(({ directories, used, ...upper }) => {
       const ground = versions.find(({ base, version }) => base === upper.base && version === upper.version);
       const hidden = orZero(() => hiddenBytes(used.filter(exists), ground?.trees ?? []));

@@ -1,7 +1,7 @@
 /** Describes bases and their versions, for people and programs. */
 
 import { type FailedVersion, type LayerRef, readVersion } from "../store/bases.ts";
-import { readLayer } from "../store/layers.ts";
+import { type Layer, readLayer } from "../store/layers.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { readSession } from "../store/sessions.ts";
 import { isShared, storeOfBase } from "../store/shared.ts";
@@ -135,11 +135,20 @@ export interface BaseSummary {
   readonly layers: number;
   /** of all layers of all versions, each layer counted once */
   readonly bytes: number;
+  /** of files of these layers that are stored once with those of other layers, and that `bytes` leaves out */
+  readonly saved: number;
   readonly created: string;
   readonly origin: string;
   readonly editing: boolean;
   /** for root: whether it is shared with users; for a user: whether root shares it */
   readonly shared: boolean;
+}
+
+function sizes(layers: readonly (Layer | undefined)[]): Pick<BaseSummary, "bytes" | "saved"> {
+  return {
+    bytes: layers.reduce((sum, layer) => sum + (layer?.bytes ?? 0), 0),
+    saved: layers.reduce((sum, layer) => sum + (layer?.shared ?? 0), 0),
+  };
 }
 
 /** Summarizes a base in one row. Throws when the current version cannot be read. */
@@ -157,7 +166,7 @@ export function describeBase(store: Store, name: string): BaseSummary {
     version,
     versions: versions.length,
     layers: manifest.layers.length,
-    bytes: [...layers].reduce((sum, id) => sum + (readLayer(store, id)?.bytes ?? 0), 0),
+    ...sizes([...layers].map((id) => readLayer(store, id))),
     created: manifest.created,
     origin: manifest.origin,
     editing: readSession(store, name) !== undefined,

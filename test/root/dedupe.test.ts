@@ -105,6 +105,15 @@ describe("an import", () => {
     const [a, b] = await Promise.all([show("a"), show("b")]);
     expect(a.layers[0].bytes - b.layers[0].bytes).toBeGreaterThan(190_000);
     expect(b.layers[0].shared).toBeGreaterThan(190_000);
+    const saved = b.layers[0].shared;
+    expect(JSON.parse(await host.ok("base", "ls", "--json"))).toMatchObject([{ saved: 0 }, { saved }]);
+    await host.ok("create", "i", "b");
+    const df = JSON.parse(await host.ok("df", "--json"));
+    expect(df).toMatchObject({ bases: [{ saved: 0 }, { saved }], total: { saved } });
+    // a copy would have all of its files
+    expect(df.instances[0].copy).toBeGreaterThan(a.layers[0].bytes - 100_000);
+    expect(await host.ok("df")).toMatch(/ in all, [0-9.]+ KiB saved by files that layers share; /);
+    await host.ok("rm", "i");
   });
 
   it("leaves a commit's files to be shared too", async () => {

@@ -13,7 +13,8 @@ export const command: Command = {
   operands: [],
   options: [JSON_OPTION],
   description: `A line for each base: its current version, the number of versions, the disk space of all their layers (a layer that
-several bases share counts in each; directories in place do not count), and when and from what the current version was made. "editing" marks a base
+several bases share counts in each; directories in place do not count), what they would take more if no file were stored once for several
+layers, and when and from what the current version was made. "editing" marks a base
 with an open session, "shared" one that root shares with users.`,
   run(context, input) {
     const { store } = context.settings;
@@ -32,6 +33,7 @@ with an open session, "shared" one that root shares with users.`,
       { title: "VERSIONS", cell: (row) => String(row.versions), right: true },
       { title: "LAYERS", cell: (row) => String(row.layers), right: true },
       { title: "SIZE", cell: (row) => formatBytes(row.bytes), right: true },
+      { title: "SAVED", cell: (row) => formatBytes(row.saved), right: true },
       { title: "CREATED", cell: (row) => row.created },
       { title: "ORIGIN", cell: (row) => shorten(row.origin) },
       { title: "", cell: (row) => marks(row) },

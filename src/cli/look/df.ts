@@ -12,7 +12,8 @@ export const command: Command = {
   name: "df",
   summary: "Show the disk space of bases and instances, and of full copies in their place",
   description: `
-A base's layers count once, whatever uses them; what it shares with other bases is listed separately. OWN is what
+A base's layers count once, whatever uses them; what it shares with other bases is listed separately.
+SAVED is what its layers would take more if no file were stored once for several layers. OWN is what
 an instance (kept generations included) or a running container has written, AS A COPY what a
 full copy of its base would take. On a terminal each row has a bar: own bytes against the full copy.`,
   operands: [],
@@ -38,6 +39,7 @@ function print(context: Context, input: Input, { bases, instances, total }: Df):
     { title: "USERS", cell: (row) => String(row.users), right: true },
     { title: "SIZE", cell: (row) => formatBytes(row.bytes), right: true },
     { title: "SHARED", cell: (row) => formatBytes(row.shared), right: true },
+    { title: "SAVED", cell: (row) => formatBytes(row.saved), right: true },
     { title: "IN PLACE", cell: (row) => formatBytes(row.inPlace), right: true },
     ...barColumn<(typeof bases)[number]>(bars, (row) => bar(row.bytes, largest, BAR)),
   ]);
@@ -51,7 +53,10 @@ function print(context: Context, input: Input, { bases, instances, total }: Df):
   ]);
   context.out("");
   const copies = formatBytes(total.copies);
-  context.out(`${formatBytes(total.withInPlace)} in all; as full copies the instances would take ${copies}`);
+  const saved = total.saved > 0 ? `, ${formatBytes(total.saved)} saved by files that layers share` : "";
+  context.out(
+    `${formatBytes(total.withInPlace)} in all${saved}; as full copies the instances would take ${copies}`,
+  );
 }
 
 function barColumn<Row>(shown: boolean, cell: (row: Row) => string): Column<Row>[] {

@@ -3,10 +3,10 @@ import { bar, type DfFacts, diskFree } from "../../../src/gc/df-figures.ts";
 
 const facts: DfFacts = {
   layers: new Map([
-    ["bottom", { bytes: 1000, inPlace: false }],
-    ["top", { bytes: 100, inPlace: false }],
-    ["apps", { bytes: 10, inPlace: false }],
-    ["/host", { bytes: 5000, inPlace: true }],
+    ["bottom", { bytes: 1000, inPlace: false, saved: 50 }],
+    ["top", { bytes: 100, inPlace: false, saved: 0 }],
+    ["apps", { bytes: 10, inPlace: false, saved: 5 }],
+    ["/host", { bytes: 5000, inPlace: true, saved: 0 }],
   ]),
   versions: [
     { base: "debian", version: 1, layers: ["bottom"], merged: 1000 },
@@ -27,9 +27,9 @@ describe("df", () => {
 
   it("counts each layer of a base once, and tells what it shares", () => {
     expect(bases).toEqual([
-      { base: "debian", versions: 2, bytes: 1100, shared: 1000, inPlace: 0, users: 2 },
-      { base: "apps", versions: 1, bytes: 1010, shared: 1000, inPlace: 0, users: 0 },
-      { base: "host", versions: 1, bytes: 5000, shared: 0, inPlace: 5000, users: 1 },
+      { base: "debian", versions: 2, bytes: 1100, shared: 1000, saved: 50, inPlace: 0, users: 2 },
+      { base: "apps", versions: 1, bytes: 1010, shared: 1000, saved: 55, inPlace: 0, users: 0 },
+      { base: "host", versions: 1, bytes: 5000, shared: 0, saved: 0, inPlace: 5000, users: 1 },
     ]);
   });
 
@@ -43,14 +43,14 @@ describe("df", () => {
   });
 
   it("counts layers that bases share once in all", () => {
-    expect(total).toEqual({ bytes: 1120, withInPlace: 6120, copies: 7040 });
+    expect(total).toEqual({ bytes: 1120, withInPlace: 6120, saved: 55, copies: 7040 });
   });
 
   it("is empty for an empty store", () => {
     expect(diskFree({ layers: new Map(), versions: [], uppers: [] })).toEqual({
       bases: [],
       instances: [],
-      total: { bytes: 0, withInPlace: 0, copies: 0 },
+      total: { bytes: 0, withInPlace: 0, saved: 0, copies: 0 },
     });
   });
 });
