@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { CLIENT, startDocker } from "../../test/helpers/docker.ts";
 import type { Host } from "../../test/helpers/host.ts";
 import { makePodman } from "../../test/helpers/podman.ts";
+import { CannotRun } from "../compile.ts";
 import { has, PATH } from "../context.ts";
 
 /** Bytes. */
@@ -32,15 +33,15 @@ export const ENGINES: readonly Engine[] = [
   { name: "Docker", program: "dockerd", make: docker },
 ];
 
-/** Makes an image of each system, and runs a container on each that reads all of it. Undefined: it is not installed. */
+/** Makes an image of each system, and runs a container on each that reads all of it. Throws where it cannot. */
 export async function measureEngine(
   { program, make }: Engine,
   dir: string,
   systems: readonly string[],
   read: readonly string[],
   cacheOf: (action: () => void, warm: () => void) => number,
-): Promise<Usage | undefined> {
-  if (!has(program)) return undefined;
+): Promise<Usage> {
+  if (!has(program)) throw new CannotRun("not installed");
   const place = join(dir, program);
   mkdirSync(join(place, "bin"), { recursive: true });
   const host = { dir: place, bin: join(place, "bin"), root: place, run: place, path: PATH } as Host;

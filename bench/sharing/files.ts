@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node
 import { join } from "node:path";
 import { makeTree } from "../../test/helpers/tree.ts";
 import { type Setting, VENEER } from "../context.ts";
+import { reasonOf } from "../measure.ts";
 import type { Report, Row } from "../table.ts";
 import { ENGINES, measureEngine } from "./engines.ts";
 
@@ -33,12 +34,14 @@ export async function benchSharing(setting: Setting, _runs: number, quick: boole
     const each = `of ${count} bases`;
     const engines: Row[] = [];
     for (const engine of ENGINES) {
-      const against = await measureEngine(engine, dir, systems, READ, cacheOf);
       const name = `${count} images of ${engine.name}`;
-      if (against) {
+      try {
+        const against = await measureEngine(engine, dir, systems, READ, cacheOf);
         engines.push(ratio(`disk ${each}, against ${name}`, shared.disk, against.disk, 1 / 2));
         engines.push(ratio(`page cache ${each}, against ${name}`, shared.cache, against.cache, 1 / 2));
-      } else engines.push({ what: `${each}, against ${name}`, skipped: "not installed" });
+      } catch (error) {
+        engines.push({ what: `${each}, against ${name}`, skipped: reasonOf(error) });
+      }
     }
     return {
       title: "One file in many layers",
