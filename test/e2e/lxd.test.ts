@@ -1,9 +1,9 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { leftovers, makeBase } from "../helpers/base.ts";
 import { type Host, makeHost, must, sh } from "../helpers/host.ts";
-import { hasKind, KINDS, type Lxd, startLxd } from "../helpers/lxd.ts";
+import { hasKind, KINDS, type Lxd, startLxd, whyNoContainers } from "../helpers/lxd.ts";
 import { grantIds } from "../helpers/userns.ts";
 import { waitFor } from "../helpers/wait.ts";
 
@@ -47,6 +47,7 @@ describe.each(tested)("$name", (kind) => {
     );
 
   let revoke: () => Promise<unknown>;
+  let whyNot: string | undefined;
 
   beforeAll(async () => {
     host = makeHost();
@@ -55,6 +56,10 @@ describe.each(tested)("$name", (kind) => {
     chmodSync(host.dir, 0o711);
     revoke = await grantIds(host, 200_000, 400_000);
     lxd = await startLxd(kind, host);
+    whyNot = await whyNoContainers(kind, host, lxd);
+  });
+  beforeEach((context) => {
+    if (whyNot !== undefined) context.skip(whyNot);
   });
   afterAll(async () => {
     await lxd?.stop();

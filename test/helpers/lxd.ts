@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startDaemon } from "./daemon.ts";
 import { type Host, must, type Outcome, sh } from "./host.ts";
+import { makeTree } from "./tree.ts";
 
 export interface Kind {
   readonly name: "LXD" | "Incus";
@@ -51,6 +52,19 @@ export interface Lxd {
 /** Whether it is there. */
 export function hasKind({ daemon }: Kind): boolean {
   return existsSync(daemon);
+}
+
+/** Why no container starts on this machine, with us or without; undefined where that is not so. */
+export async function whyNoContainers(kind: Kind, host: Host, lxd: Lxd): Promise<string | undefined> {
+  const rootfs = join(host.dir, kind.name.toLowerCase(), "storage-pools/default/containers/plain/rootfs");
+  const options = ["security.privileged=true", "raw.lxc=lxc.init.cmd = /bin/sleep 1000"];
+  await lxd.ok("init", "empty", "plain", ...options.flatMap((option) => ["-c", option]));
+  rmSync(rootfs, { recursive: true });
+  makeTree(rootfs);
+  const { status } = await lxd.client("start", "plain");
+  const log = status === 0 ? "" : (await lxd.client("info", "plain", "--show-log")).stdout;
+  await lxd.ok("delete", "-f", "plain");
+  return /Unsupported cgroup layout/.test(log) ? `${kind.name} wants control groups of version 2` : undefined;
 }
 
 const PRESEED = `
