@@ -4,15 +4,15 @@ import { join } from "node:path";
 import { must, sh } from "../test/helpers/host.ts";
 import { ageTemporaries } from "../test/helpers/leftovers.ts";
 import { randomNumbers } from "../test/helpers/random-edits.ts";
-import { OPERATIONS, type Operation } from "./faults/operations.ts";
+import type { Operation } from "./faults/operation.ts";
+import { OPERATIONS } from "./faults/operations.ts";
 import { judge, mustBeEmpty, startsRight, succeeds, verifyAll } from "./faults/trial.ts";
 import { HUNG, makeWorld, type World } from "./faults/world.ts";
-import { isChosen, lineOf, type Setting, timeIsUp } from "./part.ts";
+import { isBareException, isChosen, lineOf, rerun, type Setting, timeIsUp } from "./part.ts";
 
 /** Those that write to the store. */
 const WRITERS = OPERATIONS.filter(
-  ({ name, reads, covers }) =>
-    !reads && !/internal|doctor|completion|unshare|setup/.test(covers) && !/lxc/.test(name),
+  ({ name, reads }) => !reads && !/^internal |doctor|completion|unshare|setup|^hook lxc/.test(name),
 );
 
 export async function tortureDisks(setting: Setting): Promise<void> {
@@ -23,8 +23,7 @@ export async function tortureDisks(setting: Setting): Promise<void> {
   if (isChosen(setting, "copy")) await copies(until(1));
 }
 
-const again = ({ seed }: Setting, what: string) =>
-  `npm run torture -- --only disks --seed ${seed} --match '${what}'`;
+const again = (setting: Setting, what: string) => rerun(setting, "disks", `--match ${what}`);
 
 /** A tmpfs that shrinks to a little more than it holds, in bytes or in files. */
 async function fullDisks(setting: Setting): Promise<void> {
@@ -49,8 +48,7 @@ async function fullDisks(setting: Setting): Promise<void> {
         const outcome = await world.run(call.file, call.args, call);
         await remount("size=1g,nr_inodes=1m");
         if (outcome.status === HUNG) throw new Error("it hangs");
-        if (/internal error|TypeError|\.ts:[0-9]/.test(outcome.stderr))
-          throw new Error(outcome.stderr.slice(0, 300));
+        if (isBareException(outcome.stderr)) throw new Error(outcome.stderr.slice(0, 300));
         if (outcome.status === 0) {
           const wrong = await judge(world, operation, outcome);
           if (wrong) throw new Error(wrong);
@@ -91,9 +89,9 @@ async function powerLosses(setting: Setting): Promise<void> {
   const mount = (directory: string) => must("mount", ["-o", "loop", image, directory]);
   const world = await makeWorld("power", { mount });
   const random = randomNumbers(seed);
-  const chosen = WRITERS.filter(({ covers }) =>
-    /^(base import|base edit|base commit|commit|clone|rebase|rollout|cutover|run|gc|dedupe|rm|base update)$/.test(
-      covers,
+  const chosen = WRITERS.filter(({ name }) =>
+    /^(base (import|edit|commit|update)|commit|clone|rebase|rollout|cutover|run|gc|dedupe|rm)(,|$)/.test(
+      name,
     ),
   );
   try {
@@ -110,7 +108,7 @@ async function powerLosses(setting: Setting): Promise<void> {
         await must("xfs_io", ["-x", "-c", "shutdown", world.memory]);
         const { stderr, status } = await running;
         if (status === HUNG) throw new Error("it hangs on a disk that is gone");
-        if (/internal error|TypeError|\.ts:[0-9]/.test(stderr)) throw new Error(stderr.slice(0, 300));
+        if (isBareException(stderr)) throw new Error(stderr.slice(0, 300));
         await remount(world, mount);
         // the machine starts anew: /run is empty
         for (const name of ["run", "state"]) rmSync(join(world.dir, name), { recursive: true, force: true });

@@ -2,12 +2,13 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeBundle, nextId } from "../test/helpers/bundle.ts";
-import { must, PROJECT } from "../test/helpers/host.ts";
+import { compileFixture } from "../test/helpers/host.ts";
 import { waitFor } from "../test/helpers/wait.ts";
-import { OPERATIONS, type Operation } from "./faults/operations.ts";
+import type { Operation } from "./faults/operation.ts";
+import { OPERATIONS } from "./faults/operations.ts";
 import { judge, mustBeEmpty, startsRight, succeeds, verifyAll } from "./faults/trial.ts";
 import { distOf, HUNG, makeWorld, type World } from "./faults/world.ts";
-import { isChosen, lineOf, type Setting, shuffled, timeIsUp } from "./part.ts";
+import { chosenOf, lineOf, rerun, type Setting, shuffled, timeIsUp } from "./part.ts";
 
 const PROGRAMS = ["silent-fuse", "held-memory", "exchange", "crowd"] as const;
 
@@ -28,18 +29,8 @@ export async function tortureHostile(setting: Setting): Promise<void> {
   try {
     const programs = join(world.dir, "programs");
     mkdirSync(programs);
-    for (const name of PROGRAMS)
-      await must("gcc", [
-        "-static",
-        "-O1",
-        "-o",
-        join(programs, name),
-        join(PROJECT, `test/fixtures/${name}.c`),
-      ]);
-    const all = shuffled(
-      OPERATIONS.filter(({ name }) => isChosen(setting, name)),
-      seed,
-    );
+    for (const name of PROGRAMS) await compileFixture(name, join(programs, name));
+    const all = shuffled(chosenOf(setting, OPERATIONS), seed);
     for (const [place, operation] of all.slice(0, quick ? 4 : all.length).entries()) {
       if (place > 0 && timeIsUp(setting)) break;
       try {
@@ -48,7 +39,7 @@ export async function tortureHostile(setting: Setting): Promise<void> {
       } catch (error) {
         counts.fault(
           `${operation.name} beside a hostile container: ${lineOf(error)}`,
-          `npm run torture -- --only hostile --seed ${seed} --match '${operation.name}'`,
+          rerun(setting, "hostile", `--match '${operation.name}'`),
         );
       }
     }
@@ -94,10 +85,9 @@ async function start(world: World) {
     const all = ["CAP_SYS_ADMIN", "CAP_MKNOD", "CAP_SYS_CHROOT", "CAP_DAC_OVERRIDE"];
     config.process.capabilities = { bounding: all, effective: all, permitted: all };
   });
-  const store = ["--veneer-store", world.host.root, world.host.run, join(world.dir, "config/veneer.json")];
   const state = ["--root", join(world.dir, "state")];
   const id = nextId();
-  const begun = await world.run(distOf("veneer-runc"), [...store, ...state, "run", "-d", "-b", bundle, id]);
+  const begun = await world.run(distOf("veneer-runc"), [...world.wrapper, "run", "-d", "-b", bundle, id]);
   if (begun.status !== 0) throw new Error(`the hostile container: ${begun.stderr}`);
   const pid = Number(JSON.parse((await world.run("runc", [...state, "state", id])).stdout).pid);
   const said = (name: string) => {

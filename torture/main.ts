@@ -7,8 +7,8 @@ import { tortureDisks } from "./disks.ts";
 import { tortureFaults } from "./faults/faults.ts";
 import { tortureFuzz } from "./fuzz/fuzz.ts";
 import { tortureHostile } from "./hostile.ts";
-import { Counts, lineOf, type Setting } from "./part.ts";
-import { tortureStorms } from "./storms.ts";
+import { Counts, lineOf, rerun, type Setting } from "./part.ts";
+import { tortureStorms } from "./storms/storms.ts";
 
 interface Part {
   readonly title: string;
@@ -51,7 +51,7 @@ if (values.help || wrong !== undefined) {
   const usage = [
     `usage: npm run torture -- [--quick] [--only ${Object.keys(PARTS).join("|")}]… [--seed N] [--minutes N]`,
     "                          [--match WORD]… [--share K/N] [--at CALL:NUMBER:KIND] [--json FILE]",
-    "  --quick     about a minute; else about half an hour",
+    "  --quick     one to two minutes; else about half an hour",
     "  --seed      of all that is chosen at random; printed at the start, and with each fault",
     "  --match     cases with this word in their names",
     "  --share     the Kth of N equal shares of all faults: N runs try each of them",
@@ -100,7 +100,7 @@ for (const name of names) {
   } catch (error) {
     counts.fault(
       `${name}: ${error instanceof Error ? (error.stack ?? lineOf(error)) : lineOf(error)}`,
-      `npm run torture -- --only ${name} --seed ${seed}`,
+      rerun(setting, name),
     );
   }
   const seconds = Math.round((Date.now() - now) / 1000);

@@ -47,10 +47,24 @@ export class Counts {
   }
 }
 
+/** The command that tries a part again as it was tried. */
+export const rerun = ({ quick, seed }: Pick<Setting, "quick" | "seed">, part: string, more = "") =>
+  `npm run torture -- ${quick ? "--quick " : ""}--only ${part} --seed ${seed}${more && ` ${more}`}`;
+
+/** Whether what a program said shows an exception of JavaScript, which no message of ours ever does. */
+export const isBareException = (said: string) =>
+  /internal error|TypeError|ReferenceError|RangeError|\.ts:[0-9]|undefined is not|\[object /.test(said);
+
 export const timeIsUp = ({ deadline }: Pick<Setting, "deadline">) => Date.now() >= deadline;
 
 export const isChosen = ({ match }: Pick<Setting, "match">, name: string) =>
   match.length === 0 || match.some((word) => name.includes(word));
+
+/** Those whose names are among the words; where none is, those that have a word in their names. */
+export function chosenOf<T extends { readonly name: string }>(setting: Setting, all: readonly T[]): T[] {
+  const named = all.filter(({ name }) => setting.match.includes(name));
+  return named.length > 0 ? named : all.filter(({ name }) => isChosen(setting, name));
+}
 
 /** The same list in an order that the seed gives. */
 export function shuffled<T>(all: readonly T[], seed: number): T[] {

@@ -20,6 +20,7 @@ import { runLogged } from "./framework/logged.ts";
 import { note, out } from "./framework/output.ts";
 import { parseInput } from "./framework/parse.ts";
 import { NOT_RECOVERED, RECOVERY_TIME, recoveryCommand } from "./framework/recovery.ts";
+import { SMALL_VERBS } from "./framework/small-verbs.ts";
 import { command as create } from "./instances/create.ts";
 import { command as mount } from "./instances/mount-one.ts";
 import { command as rm } from "./instances/rm.ts";
@@ -29,7 +30,7 @@ import { command as ps } from "./look/ps.ts";
 
 declare const VERSION: string;
 
-const VERBS: Readonly<Record<string, Command>> = {
+const VERBS: Readonly<Record<(typeof SMALL_VERBS)[number], Command>> = {
   create,
   mount,
   umount,
@@ -54,11 +55,11 @@ export function runSmall(
     out(`veneer ${VERSION}`);
     return 0;
   }
-  const verb = Object.hasOwn(VERBS, word) ? VERBS[word] : undefined;
-  if (!verb) return undefined;
+  const name = SMALL_VERBS.find((one) => one === word);
+  if (name === undefined) return undefined;
   useUmask();
   try {
-    return runVerb(verb, options, words, env);
+    return runVerb(VERBS[name], options, words, env);
   } catch (error) {
     note(`veneer: ${formatError(error, storeHint(error))}`);
     return exitStatus(error);

@@ -1,7 +1,8 @@
 /** A kill and each error at every distinct system call of every operation. */
 import { inParallel } from "../../src/process/parallel.ts";
-import { isChosen, lineOf, type Setting, shuffled, timeIsUp } from "../part.ts";
-import { missingOperations, OPERATIONS, type Operation } from "./operations.ts";
+import { chosenOf, lineOf, rerun, type Setting, shuffled, timeIsUp } from "../part.ts";
+import type { Operation } from "./operation.ts";
+import { missingOperations, OPERATIONS } from "./operations.ts";
 import { type Kind, kindsAt, type Point } from "./points.ts";
 import { numberOf, type Reference, refer, strike } from "./trial.ts";
 import { makeWorld, type World } from "./world.ts";
@@ -16,12 +17,8 @@ interface Case {
 
 export async function tortureFaults(setting: Setting): Promise<void> {
   const { counts } = setting;
-  for (const name of missingOperations())
-    counts.fault(`no operation for '${name}'`, "add it to torture/faults/operations.ts");
-  const chosen = shuffled(
-    OPERATIONS.filter(({ name }) => isChosen(setting, name)),
-    setting.seed,
-  );
+  for (const missing of missingOperations()) counts.fault(missing, "see torture/faults/operations.ts");
+  const chosen = shuffled(chosenOf(setting, OPERATIONS), setting.seed);
   const workers = Math.min(WORKERS, chosen.length);
   const worlds = await Promise.all(Array.from({ length: workers }, (_, index) => makeWorld(String(index))));
   let waiting = chosen.length;
@@ -84,5 +81,5 @@ async function tryOne(setting: Setting, world: World, { reference, point, kind }
   }
 }
 
-const again = ({ seed }: Setting, operation: string, at?: string) =>
-  `npm run torture -- --only faults --seed ${seed} --match '${operation}'${at ? ` --at ${at}` : ""}`;
+const again = (setting: Setting, operation: string, at?: string) =>
+  rerun(setting, "faults", `--match '${operation}'${at ? ` --at ${at}` : ""}`);

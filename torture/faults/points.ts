@@ -1,5 +1,6 @@
 /** Where a run of a program can be struck: each distinct system call that it makes, and what can happen there. */
 import { readFileSync } from "node:fs";
+import { inject } from "../../test/helpers/strace.ts";
 
 const ERRORS = ["ENOSPC", "EIO", "ENOMEM", "EPERM", "EBUSY", "EMFILE", "EROFS", "EINTR"] as const;
 export const KINDS = ["kill", ...ERRORS] as const;
@@ -20,8 +21,8 @@ export const recording = (file: string) => ["-f", "-qq", "-s", "300", "-e", "sig
 
 /** strace's options that do something at a point. */
 export const striking = ({ call, when }: Point, kind: Kind) => [
-  ...["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e", `trace=${call}`],
-  ...["-e", `inject=${call}:${kind === "kill" ? "signal=KILL" : `error=${kind}`}:when=${when}`],
+  ...inject(call, `${kind === "kill" ? "signal=KILL" : `error=${kind}`}:when=${when}`),
+  ...["-e", "signal=none"],
 ];
 
 /** An error of these makes no sense: they do not fail, do not return, or are the loader's of C. */

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { Outcome } from "../../test/helpers/host.ts";
 import { ageTemporaries, leftovers } from "../../test/helpers/leftovers.ts";
 import { waitFor } from "../../test/helpers/wait.ts";
-import type { Call, Operation } from "./operations.ts";
+import { isBareException } from "../part.ts";
+import type { Call, Operation } from "./operation.ts";
 import { type Kind, type Point, pointsOf, recording, striking } from "./points.ts";
 import { HUNG, type World } from "./world.ts";
 
@@ -70,11 +71,7 @@ export async function judge(
   lenient = false,
 ): Promise<string | undefined> {
   const { status, stdout, stderr } = outcome;
-  if (
-    /internal error|TypeError|ReferenceError|RangeError|\.ts:[0-9]|undefined is not|\[object /.test(stderr)
-  ) {
-    return `a bare exception: ${stderr.slice(-600)}`;
-  }
+  if (isBareException(stderr)) return `a bare exception: ${stderr.slice(-600)}`;
   // never a container on the wrong root, whatever it says
   if (shows && /^[0-9]+$/.test(stdout) && stdout !== shows) return `it runs on ${stdout}, not on ${shows}`;
   if (status === 0) {

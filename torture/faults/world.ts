@@ -16,10 +16,20 @@ import {
 import { constants } from "node:os";
 import { join } from "node:path";
 import { makeBundle } from "../../test/helpers/bundle.ts";
-import { type Host, makeHost, must, type Outcome, PROGRAM, PROJECT, sh } from "../../test/helpers/host.ts";
+import {
+  type Host,
+  makeHost,
+  must,
+  type Outcome,
+  PROGRAM,
+  PROJECT,
+  sh,
+  storeOptions,
+} from "../../test/helpers/host.ts";
 import { addImage, tarOf } from "../../test/helpers/image.ts";
 import { makeTree } from "../../test/helpers/tree.ts";
 import { openTo } from "../../test/helpers/userns.ts";
+import { storeArguments } from "../../test/helpers/wrapper.ts";
 
 /** Set in every process that a world starts: what is left of them is found by it. */
 const MARK = "VENEER_TORTURE";
@@ -36,6 +46,8 @@ export interface World {
   readonly digest: string;
   /** veneer's words before the verb */
   readonly words: readonly string[];
+  /** those of the wrapping runtime before the command */
+  readonly wrapper: readonly string[];
   veneer(...args: string[]): Promise<Outcome>;
   ok(...args: string[]): Promise<string>;
   /** Runs any program on this host. */
@@ -88,7 +100,7 @@ export async function makeWorld(name: string, options: WorldOptions = {}): Promi
     ]),
     tarOf([{ name: "b", data: "b" }, { name: ".wh.a" }]),
   ]);
-  const words = ["--config", config, "--root", host.root, "--run", host.run];
+  const words = ["--config", config, ...storeOptions(host)];
   const data = randomBytes(65_536);
   const run = async (
     file: string,
@@ -130,6 +142,7 @@ export async function makeWorld(name: string, options: WorldOptions = {}): Promi
     image,
     digest: createHash("sha256").update(data).digest("hex"),
     words,
+    wrapper: [...storeArguments(host, config), "--root", join(dir, "state")],
     veneer,
     ok,
     run,

@@ -1,6 +1,6 @@
 /** Made-up input: on the parsers, on the programs, and guided by what it reaches in the C of the small program. */
 import fc from "fast-check";
-import { isChosen, lineOf, type Setting, timeIsUp } from "../part.ts";
+import { isChosen, lineOf, rerun, type Setting, timeIsUp } from "../part.ts";
 import { fuzzCoverage } from "./coverage.ts";
 import { PARSERS } from "./parsers.ts";
 import { fuzzPrograms } from "./programs.ts";
@@ -36,7 +36,7 @@ async function fuzzParsers(setting: Setting): Promise<void> {
       const input = JSON.stringify(details.counterexample)?.slice(0, 300);
       counts.fault(
         `${name} of ${input}: ${lineOf(details.errorInstance)}`,
-        `npm run torture -- --only fuzz --match '${name}' --seed ${seed}`,
+        rerun({ ...setting, seed }, "fuzz", `--match '${name}'`),
       );
     }
   }

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { verbNames } from "../../src/cli/framework/verbs.ts";
 import { makeBundle, nextId } from "../../test/helpers/bundle.ts";
-import { type Outcome, PROGRAM } from "../../test/helpers/host.ts";
+import { type Outcome, PROGRAM, storeOptions } from "../../test/helpers/host.ts";
 import { ageTemporaries } from "../../test/helpers/leftovers.ts";
 import { distOf, HUNG, makeWorld, type World } from "../faults/world.ts";
-import { isChosen, lineOf, type Setting, timeIsUp } from "../part.ts";
+import { isBareException, isChosen, lineOf, rerun, type Setting, timeIsUp } from "../part.ts";
 import * as grammar from "./grammars.ts";
 
 interface Program {
@@ -53,16 +53,8 @@ const PROGRAMS: readonly Program[] = [
     const bundle = join(world.dir, "work/bundle");
     makeBundle(bundle, "true");
     writeFileSync(join(bundle, "config.json"), text);
-    const store = ["--veneer-store", world.host.root, world.host.run, join(world.dir, "config/veneer.json")];
-    return world.run("env", [
-      `PATH=${world.dir}/observer`,
-      distOf("veneer-runc"),
-      ...store,
-      "create",
-      "-b",
-      bundle,
-      nextId(),
-    ]);
+    const words = [...world.wrapper, "create", "-b", bundle, nextId()];
+    return world.run("env", [`PATH=${world.dir}/observer`, distOf("veneer-runc"), ...words]);
   }),
   on("arguments of the wrapping runtime", fc.array(argument, { maxLength: 5 }), (world, words) =>
     world.run("env", [`PATH=${world.dir}/observer`, distOf("veneer-runc"), ...words]),
@@ -92,7 +84,7 @@ const PROGRAMS: readonly Program[] = [
     const file = join(world.dir, "work/veneer.json");
     // a log of a made-up name would be written
     writeFileSync(file, text.replace(/"(log|root|run)"/g, '"l"'));
-    return world.run(PROGRAM, ["--config", file, "--root", world.host.root, "--run", world.host.run, "ls"]);
+    return world.run(PROGRAM, ["--config", file, ...storeOptions(world.host), "ls"]);
   }),
   on(
     "document of the store",
@@ -197,7 +189,7 @@ async function fuzzIn(setting: Setting, programs: readonly Program[], worker: nu
           failed.add(program.name);
           counts.fault(
             `${program.name} of ${JSON.stringify(input)?.slice(0, 400)}: ${wrong}`,
-            `npm run torture -- --only fuzz --match '${program.name}' --seed ${seed}`,
+            rerun({ ...setting, seed }, "fuzz", `--match '${program.name}'`),
           );
           break;
         }
@@ -206,18 +198,18 @@ async function fuzzIn(setting: Setting, programs: readonly Program[], worker: nu
       if (beside.length > 0)
         counts.fault(
           `made outside of the store: ${beside.join(", ")}`,
-          `npm run torture -- --only fuzz --seed ${setting.seed + round}`,
+          rerun({ ...setting, seed: setting.seed + round }, "fuzz"),
         );
       ageTemporaries(world.host);
       const gc = await world.veneer("gc");
       if (gc.status !== 0)
         counts.fault(
           `gc after made-up input: ${gc.stderr.slice(0, 300)}`,
-          `npm run torture -- --only fuzz --seed ${setting.seed + round}`,
+          rerun({ ...setting, seed: setting.seed + round }, "fuzz"),
         );
     }
   } catch (error) {
-    counts.fault(`the programs: ${lineOf(error)}`, `npm run torture -- --only fuzz --seed ${setting.seed}`);
+    counts.fault(`the programs: ${lineOf(error)}`, rerun(setting, "fuzz"));
   } finally {
     await world.remove();
   }
@@ -237,7 +229,7 @@ async function tryInput(world: World, program: Program, input: unknown): Promise
   const { status, stdout, stderr } = await program.run(world, input as never);
   if (status === HUNG) return "it hangs";
   if (status > 2) return `status ${status}: ${stderr.slice(0, 300)}`;
-  if (/internal error|TypeError|ReferenceError|\.ts:[0-9]/.test(stderr)) return stderr.slice(0, 400);
+  if (isBareException(stderr)) return stderr.slice(0, 400);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: none of them may reach a terminal
   const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e]/;
   if (controls.test(stderr) || controls.test(program.name.includes("precreate") ? "" : stdout))

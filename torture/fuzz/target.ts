@@ -4,7 +4,7 @@
  */
 import { CONFIG_SHAPE } from "../../src/request/bundle-shape.ts";
 import { readBundleConfig } from "../../src/request/bundle-text.ts";
-import { AmbiguousJson, parseUnambiguous } from "../../src/request/json-check.ts";
+import { parseUnambiguous } from "../../src/request/json-check.ts";
 import { locate } from "../../src/request/json-locate.ts";
 import { cstring, syscall } from "../../src/sys/primitive.ts";
 import { decodeName, encodeName, printablePath } from "../../src/text/file-names.ts";
@@ -43,7 +43,6 @@ const ACTIONS: readonly ((bytes: Uint8Array) => void)[] = [
     if (plain.error !== undefined && strict.error === undefined) differs("taken for JSON");
     if (strict.error instanceof TypeError || strict.error instanceof ReferenceError)
       differs(`strict: ${strict.error}`);
-    if (strict.error instanceof AmbiguousJson && plain.error !== undefined) return;
   },
   // the annotations of a bundle, and where they are
   (bytes) => {
