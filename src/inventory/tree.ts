@@ -1,5 +1,5 @@
 /** Bases, their versions, the instances on them and what runs, as one tree. */
-
+import { VeneerError } from "../errors.ts";
 import { readVersion } from "../store/bases.ts";
 import type { Store } from "../store/paths.ts";
 import { storeOfBase } from "../store/shared.ts";
@@ -32,8 +32,8 @@ export interface TreeBase {
   readonly versions: readonly TreeVersion[];
 }
 
-/** Leaves out bases that cannot be read; `base ls` reports them. */
-export function baseTree(store: Store): TreeBase[] {
+/** Leaves out bases that cannot be read, and calls `report` for each; those that are removed meanwhile are just left out. */
+export function baseTree(store: Store, report: (base: string, error: unknown) => void): TreeBase[] {
   const running = listRunning(store);
   const instances = viewInstances(store);
   const named = new Set(instances.map(({ id }) => id));
@@ -54,7 +54,8 @@ export function baseTree(store: Store): TreeBase[] {
   return namesOfBases(store).flatMap((base) => {
     try {
       return [describe(store, base, usersOf)];
-    } catch {
+    } catch (error) {
+      if (!(error instanceof VeneerError && error.code === "NO_BASE")) report(base, error);
       return [];
     }
   });

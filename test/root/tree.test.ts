@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeHost, must, sh } from "../helpers/host.ts";
@@ -76,4 +76,16 @@ it("tables fit the terminal, and are whole in a pipe", async () => {
   for (const line of drawn.stdout.split("\r\n")) expect(line.length, line).toBeLessThanOrEqual(60);
   expect(drawn.stdout).toContain("…");
   expect(await host.ok("base", "log", "debian")).toContain(`import of ${host.dir}`);
+});
+
+it("tree shows what it can read and names what it cannot; metrics that lack a base are an error", async () => {
+  const file = join(host.root, "bases/apps/versions/1.json");
+  const manifest = readFileSync(file);
+  writeFileSync(file, "{");
+  const { status, stdout, stderr } = await host.veneer("tree");
+  const metrics = await host.veneer("metrics");
+  writeFileSync(file, manifest);
+  expect([status, stdout.split("\n")[0]]).toEqual([1, "debian"]);
+  expect(stderr).toMatch(/^veneer: base apps: .*1\.json.*\[\w+\]$/);
+  expect(metrics).toMatchObject({ status: 1, stdout: "", stderr: expect.stringContaining("1.json") });
 });

@@ -1,3 +1,4 @@
+import { VeneerError } from "../../errors.ts";
 import { makeBehind } from "../../inventory/behind.ts";
 import { listRunning } from "../../inventory/running.ts";
 import { baseTree } from "../../inventory/tree.ts";
@@ -35,7 +36,9 @@ interface Metric {
 }
 
 function metrics(store: Store): Metric[] {
-  const bases = baseTree(store);
+  const bases = baseTree(store, (base, error) => {
+    throw new VeneerError("FAILED", `base ${base}`, { cause: error });
+  });
   const instances = viewInstances(store);
   const running = listRunning(store);
   const behind = makeBehind(store);

@@ -1,3 +1,4 @@
+import { formatError } from "../../errors.ts";
 import { baseTree, type TreeBase, type TreeUser, type TreeVersion } from "../../inventory/tree.ts";
 import { formatBaseRef } from "../../text/names.ts";
 import type { Command } from "../framework/command.ts";
@@ -11,9 +12,14 @@ export const command: Command = {
   description: `Newest versions first; * marks the current one. A base built on another names it.`,
   examples: ["veneer tree", "veneer tree --dot | dot -Tsvg >fleet.svg"],
   run(context, input) {
-    const bases = baseTree(context.settings.store);
+    const problems: string[] = [];
+    const bases = baseTree(context.settings.store, (base, error) =>
+      problems.push(`base ${base}: ${formatError(error)}`),
+    );
     if (input.has("--json")) context.out(JSON.stringify(bases, undefined, 2));
     else for (const line of input.has("--dot") ? dotLines(bases) : treeLines(bases)) context.out(line);
+    for (const problem of problems) context.note(`veneer: ${problem}`);
+    return problems.length > 0 ? 1 : 0;
   },
 };
 
