@@ -5,7 +5,7 @@ import { heldBy } from "../start/refuse-held.ts";
 import { release } from "../start/release.ts";
 import { isLive } from "../store/mounts/liveness.ts";
 import { makeRun, makeStore, paths, type Store } from "../store/paths.ts";
-import { findHolder, findRecords, recordKey } from "../store/records.ts";
+import { findHolder, findRecords } from "../store/records.ts";
 import { readSome, readText, writeAll } from "../sys/fd.ts";
 import { adoptOrphans, runInto, type Started } from "../sys/process/detached.ts";
 import { runForeground } from "../sys/process/foreground.ts";
@@ -18,6 +18,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { requireRoot } from "../userns/of-container.ts";
 import { type Claim, claimBundle, fillBundle, isClaimed, pidFile, ROOTFS, sweepBundles } from "./bundle.ts";
 import { type ContainerOptions, containerFacts } from "./facts.ts";
+import { groupOf, removeGroups } from "./groups.ts";
 import { ociConfig } from "./oci-config.ts";
 import { keepOutput, removeOutput, sweepOutputs } from "./output.ts";
 
@@ -119,7 +120,7 @@ function inBundle(
   const facts = {
     ...known,
     // a user may have no control group to make one in: without a path the runtime is content with none
-    ...(!known.rootless && { cgroupsPath: `/veneer-${recordKey("runtime", id, claim.directory)}` }),
+    ...(!known.rootless && { cgroupsPath: groupOf(id, claim.directory) }),
     nofile: openFiles(),
   };
   fillBundle(claim, ociConfig(facts), options.idmap && requireRoot(options.idmap));
@@ -129,7 +130,7 @@ function inBundle(
     // when the runtime was killed its container is left: it ends with us
     deleteState(place, id);
     settle(store, id, claim.directory);
-    reclaim(place, id, claim.directory);
+    if (findRecords(store, id, claim.directory).length > 0) reclaim(place, id, claim.directory);
   }
 }
 
@@ -189,8 +190,8 @@ function running(store: Store, id: string, name: string | undefined): VeneerErro
 }
 
 /**
- * Removes the runtime's state and the record of a container that is gone; false when it is there still. A
- * runtime that was killed leaves its state, which would refuse the id for ever.
+ * Removes the runtime's state, the record and the control groups of a container that is gone; false when it is there
+ * still. A runtime that was killed leaves its state, which would refuse the id for ever.
  */
 function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string): boolean {
   const { store } = place;
@@ -198,6 +199,7 @@ function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string
   if (records.some((record) => isLive(record))) return false;
   deleteState(place, id);
   for (const record of records) release(store, record);
+  removeGroups(id, directory);
   return true;
 }
 

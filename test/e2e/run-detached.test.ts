@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { plantBase } from "../helpers/base.ts";
@@ -198,6 +198,21 @@ describe.each(["runc", "crun"])("a container in the background, with %s", (runti
     await host.ok("stop", id, "--time", "0");
     expect(remains()).toEqual([]);
     await waitFor(() => left(join(host.run, "logs")).length === 0);
+  });
+
+  it("whose runtime was killed before it noted its control groups leaves none of them", async () => {
+    const id = await begin("exec sleep 1000");
+    const bundle = join(host.run, "bundles", id);
+    const { linux } = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
+    const groups = async () =>
+      (await sh("find", ["/sys/fs/cgroup", "-name", basename(linux.cgroupsPath)])).stdout;
+    expect(await groups()).not.toBe("");
+    const container = Number(readFileSync(join(bundle, "pid"), "utf8"));
+    for (const pid of [keeperOf(id), container]) process.kill(pid, "SIGKILL");
+    await waitFor(() => !existsSync(`/proc/${container}/exe`));
+    rmSync(join(host.run, runtime, id), { recursive: true });
+    await host.ok("gc");
+    expect(await groups()).toBe("");
   });
 });
 
