@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 bash scripts/ensure-built.sh
 # clang and its fuzzer: not for every commit
 case " $* " in *" --quick "* | *" --help "* | *" -h "*) ;; *) bash scripts/install-packages.sh torture clang gcc lxc runc strace util-linux xfsprogs || [ $? -eq 3 ] ;; esac
-exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- node torture/run.mjs "$@"
+# bash, not node, is the first process of the namespace: it takes leave of processes whose parents have ended
+exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc -- bash -c 'node torture/run.mjs "$@"; exit $?' torture "$@"

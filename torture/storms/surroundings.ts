@@ -10,7 +10,7 @@ export interface Surroundings {
   /** how many this process has */
   readonly descriptors: number;
   readonly records: readonly string[];
-  /** control groups without a process, of containers as storms start them */
+  /** control groups of `veneer run` without a process: those of a killed runc are runc's */
   readonly groups: readonly string[];
   /** how many files the world's file system has */
   readonly files: number;
@@ -55,7 +55,7 @@ export async function leftSince(world: World, before: Surroundings): Promise<str
 function emptyGroups(directory = "/sys/fs/cgroup", depth = 0): string[] {
   return namesIn(directory).flatMap((name) => {
     const path = join(directory, name);
-    if (/^veneer-/.test(name) && isEmpty(path)) return [path];
+    if (/^veneer-.*~[0-9a-f]{16}$/.test(name) && isEmpty(path)) return [path];
     return depth < 3 && !name.includes(".") ? emptyGroups(path, depth + 1) : [];
   });
 }
