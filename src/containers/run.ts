@@ -18,7 +18,7 @@ import { lstatMaybe } from "../sys/stat.ts";
 import { requireRoot } from "../userns/of-container.ts";
 import { type Claim, claimBundle, fillBundle, isClaimed, pidFile, ROOTFS, sweepBundles } from "./bundle.ts";
 import { type ContainerOptions, containerFacts } from "./facts.ts";
-import { groupOf, removeGroups } from "./groups.ts";
+import { groupOf, neverRan, removeGroups } from "./killed-runtime.ts";
 import { ociConfig } from "./oci-config.ts";
 import { keepOutput, removeOutput, sweepOutputs } from "./output.ts";
 
@@ -196,7 +196,7 @@ function running(store: Store, id: string, name: string | undefined): VeneerErro
 function reclaim(place: Omit<RunPlace, "runtime">, id: string, directory: string): boolean {
   const { store } = place;
   const records = findRecords(store, id, directory);
-  if (records.some((record) => isLive(record))) return false;
+  if (records.some((record) => isLive(record)) && !neverRan(store, id)) return false;
   deleteState(place, id);
   for (const record of records) release(store, record);
   removeGroups(id, directory);
@@ -233,8 +233,8 @@ export function sweepRuns(place: Omit<RunPlace, "runtime">, dryRun = false): str
   const removed = sweepBundles(place.store, (id, directory) => {
     const unnamed = id.startsWith(".");
     if (!dryRun) return unnamed || reclaim(place, id, directory);
-    if (unnamed || !findRecords(place.store, id, directory).some((record) => isLive(record)))
-      found.push(directory);
+    const isUsed = findRecords(place.store, id, directory).some((record) => isLive(record));
+    if (unnamed || !isUsed || neverRan(place.store, id)) found.push(directory);
     return false;
   });
   if (!dryRun) sweepOutputs(place.store);

@@ -217,6 +217,26 @@ describe("run", () => {
     await host.ok("rm", "orphan");
   });
 
+  it("leaves to gc a container whose runtime was killed before it let its command run", async () => {
+    // the real runc as far as it got; then it and `veneer run` are killed
+    const bin = join(host.dir, "killed");
+    mkdirSync(bin);
+    const lines = [
+      'for word; do shift; [ "$word" != run ] || word=create; set -- "$@" "$word"; done',
+      '/usr/bin/runc "$@"',
+      "kill -KILL $PPID $$",
+    ];
+    writeFileSync(join(bin, "runc"), `#!/bin/sh\n${lines.join("\n")}\n`, { mode: 0o755 });
+    const words = ["run", "tree", "--runtime", "runc", "--name", "half", "--", "sleep", "1000"];
+    const env = { PATH: `${bin}:${host.path}` };
+    await execa(join(host.bin, "veneer"), words, { env, stdio: "ignore", reject: false });
+    expect(left(join(host.run, "runc"))).toEqual(["half"]);
+    expect(await host.ok("gc", "--dry-run")).toContain("would free 1 bundle");
+    expect(await host.ok("gc")).toContain("freed 1 bundle");
+    expect(["runc", "bundles", "records"].flatMap((name) => left(join(host.run, name)))).toEqual([]);
+    expect(await script("echo runs", "--name", "half", "--rm")).toMatchObject({ status: 0, stdout: "runs" });
+  });
+
   it("leaves to gc what it cannot clean up, and what runs gc leaves alone", async () => {
     const { child } = await started(["--runtime", "runc"], "echo ready; exec sleep 60");
     const [id] = left(join(host.run, "runc")) as [string];
