@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -208,7 +209,10 @@ function smallTree(dir: string, version: string): string {
 
 /** A bundle of the world's, without annotations or hooks; returns its directory. */
 export function bundleOf(world: World, edit: Parameters<typeof makeBundle>[2]): string {
-  return makeBundle(mkdtempSync(join(world.dir, "work/bundle-")), "cat /etc/version", edit);
+  const directory = mkdtempSync(join(world.dir, "work/bundle-"));
+  // the ids of a user namespace have to get to its root
+  chmodSync(directory, 0o711);
+  return makeBundle(directory, "cat /etc/version", edit);
 }
 
 function mountsBelow(dir: string): string[] {
@@ -250,10 +254,12 @@ function processesOf(memory: string): string[] {
 }
 
 async function endAll(world: World, memory: string): Promise<void> {
-  const state = join(world.dir, "state");
-  for (const id of existsSync(state) ? readdirSync(state) : []) {
-    if (existsSync(join(state, id, "state.json")))
-      await sh("runc", ["--root", state, "delete", "--force", id]);
+  // those of the wrapping runtime, and of veneer run
+  for (const state of [join(world.dir, "state"), join(world.host.run, "runc")]) {
+    for (const id of existsSync(state) ? readdirSync(state) : []) {
+      if (existsSync(join(state, id, "state.json")))
+        await sh("runc", ["--root", state, "delete", "--force", id]);
+    }
   }
   for (let round = 0; round < 50; round++) {
     const pids = processesOf(memory).map((line) => Number(line.split(" ")[1]));

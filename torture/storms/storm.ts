@@ -44,7 +44,7 @@ export const veneer = (life: Life, ...words: string[]) =>
 
 /** What a busy host may answer: the name of the error, as docs/errors.md has it. */
 const REFUSALS =
-  /\[(HELD|BUSY|IN_USE|EDITED|BEING_EDITED|SESSION|NO_SESSION|CHANGED|MOVING|RUNNING|MOUNTED|NOT_MOUNTED|NO_INSTANCE|NO_VERSION|NO_BASE|INSTANCE_EXISTS|EXISTS|ROLLOUT|NO_GENERATION|CONFLICT|LOCKED|NOTHING)[A-Z_]*\]/;
+  /\[(HELD|BUSY|IN_USE|EDITED|BEING_EDITED|SESSION|NO_SESSION|CHANGED|MOVING|RUNNING|MOUNTED|NOT_MOUNTED|NOT_RUNNING|NO_INSTANCE|NO_VERSION|NO_BASE|INSTANCE_EXISTS|EXISTS|ROLLOUT|NO_GENERATION|CONFLICT|LOCKED|NOTHING)[A-Z_]*\]/;
 
 /** Whether it succeeded; anything but success, a kill or a refusal is a fault. */
 export function check(life: Life, what: string, outcome: Outcome | undefined): boolean {
