@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inParallel } from "../../src/process/parallel.ts";
-import type { Setting } from "../context.ts";
+import { type Setting, VENEER } from "../context.ts";
 import { reasonOf } from "../measure.ts";
 import { endAll, quiet, settle, start } from "../members.ts";
 import { dockerWithImage, IMAGE, podmanWithImage } from "../peers/engines.ts";
@@ -27,6 +27,8 @@ interface Way {
   prepare?(ids: readonly string[]): void;
   run(id: string, command: readonly string[]): Promise<unknown>;
   end(ids: readonly string[]): Promise<unknown>;
+  /** what it says itself that all of it takes on disk, in bytes */
+  says?(): number;
 }
 
 /** Bytes. */
@@ -44,6 +46,8 @@ interface Outcome {
   readonly first: Usage;
   /** what each further one brought */
   readonly further: Usage;
+  /** what the way itself says of the disk, as a multiple of what du says */
+  readonly says?: number;
 }
 
 const MAKERS: Readonly<Record<string, (scene: Scene) => Way | Promise<Way>>> = {
@@ -91,6 +95,7 @@ function judge(own: Outcome, others: readonly Outcome[]): Row[] {
   return [
     { what: `page cache of ${own.count} containers, against one`, ratio: all / own.first.cache, goal: 1.05 },
     { what: "disk of each further container", ratio: own.further.disk / 1024, unit: "KiB", goal: 24 },
+    { what: "what veneer df says that they take on disk, against du", ratio: own.says ?? Number.NaN },
     { what: "memory of each further container", ratio: own.further.memory / 1024, unit: "KiB" },
     ...others.map(
       (other): Row => ({
@@ -114,7 +119,7 @@ async function measure(way: Way, most: number): Promise<Outcome> {
   const reading = [
     "sh",
     "-c",
-    `find ${READ.join(" ")} -type f -exec cat {} + >/dev/null; exec sleep ${mark}`,
+    `find ${READ.join(" ")} -type f -exec cat {} + >/dev/null && exec sleep ${mark}`,
   ];
   const ids = Array.from({ length: count + 1 }, (_, index) => `sharing-${process.pid}-${index}`);
   const [warm = "", first = "", ...others] = ids;
@@ -137,6 +142,7 @@ async function measure(way: Way, most: number): Promise<Outcome> {
       count,
       first: each(before, one, 1),
       further: each(one, all, others.length),
+      ...(way.says && { says: way.says() / all.disk }),
     };
   } finally {
     await way.end(ids);
@@ -191,6 +197,10 @@ function ours({ setting }: Scene): Way {
     async end(ids) {
       await endAll(ids, state);
       await quiet(setting);
+    },
+    says() {
+      const df = execFileSync(VENEER, [...setting.options, "df", "--json"], { encoding: "utf8" });
+      return JSON.parse(df).total.bytes;
     },
   };
 }
