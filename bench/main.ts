@@ -46,7 +46,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   image: { title: "Images", runs: [10, 3], run: benchImage },
   import: { title: "Import", runs: [10, 3], run: benchImport },
   "sharing-files": { title: "One file in many layers", runs: [1, 1], run: benchSharing },
-  "sharing-containers": { title: "Containers of one Debian", runs: [1, 1], run: benchContainers },
+  "sharing-containers": { title: "Containers of one Debian", runs: [100, 10], run: benchContainers },
   rebase: { title: "Live rebase", runs: [100, 20], run: benchRebase },
   "growth-layers": { title: "Growth: layers of the base", runs: [20, 6], run: benchLayers },
   "growth-files": { title: "Growth: files of the base", runs: [20, 6], run: benchFiles },

@@ -11,8 +11,6 @@ import { inScene, type Scene } from "../peers/scene.ts";
 import { makeBundle, veneerRunc } from "../runc.ts";
 import type { Report, Row } from "../table.ts";
 
-const COUNT = 100;
-const QUICK = 10;
 /** Each is read whole by each container. */
 const READ = ["/usr/bin", "/usr/lib", "/usr/sbin"];
 
@@ -57,8 +55,9 @@ const MAKERS: Readonly<Record<string, (scene: Scene) => Way | Promise<Way>>> = {
   "cp -a and runc": copyWay,
 };
 
-export function benchContainers(setting: Setting, _runs: number, quick: boolean): Promise<Report> {
-  return inScene(setting, (scene) => measureAll(scene, quick ? QUICK : COUNT));
+/** `runs`: how many containers. */
+export function benchContainers(setting: Setting, runs: number): Promise<Report> {
+  return inScene(setting, (scene) => measureAll(scene, Math.max(2, runs)));
 }
 
 async function measureAll(scene: Scene, count: number): Promise<Report> {
