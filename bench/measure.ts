@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { randomNumbers } from "../test/helpers/random-edits.ts";
 import { compileC, scratch } from "./compile.ts";
 
 export interface Contender {
@@ -50,9 +51,9 @@ function oneLine(text: string): string {
 }
 
 /**
- * Runs all contenders in turn, `runs` times, after `warmup` turns that do not count; each turn begins with
- * another contender, so that none always comes after the same neighbour. Throws when a run fails; with `dropped`, its
- * contender is out from then on, has no result, and stands there with the reason.
+ * Runs all contenders in turn, `runs` times, after `warmup` turns that do not count; each turn in another order, the same
+ * in each session: none always comes after the same neighbour, whose end may still keep the kernel busy. Throws when a
+ * run fails; with `dropped`, its contender is out from then on, has no result, and stands there with the reason.
  */
 export async function interleave(
   contenders: readonly Contender[],
@@ -62,9 +63,9 @@ export async function interleave(
 ): Promise<Result[]> {
   const samples = contenders.map(() => [] as number[]);
   const memory = contenders.map(() => 0);
+  const random = randomNumbers(1);
   for (let turn = -warmup; turn < runs; turn++) {
-    for (let place = 0; place < contenders.length; place++) {
-      const index = (place + turn + warmup) % contenders.length;
+    for (const index of inRandomOrder(contenders.length, random)) {
       const contender = contenders[index] as Contender;
       if (dropped?.has(contender.name)) continue;
       try {
@@ -80,6 +81,12 @@ export async function interleave(
   return contenders.flatMap(({ name }, index) =>
     dropped?.has(name) ? [] : [summarize(name, samples[index] as number[], memory[index])],
   );
+}
+
+/** The numbers below `length`. */
+function inRandomOrder(length: number, random: (below: number) => number): number[] {
+  const left = Array.from({ length }, (_, index) => index);
+  return Array.from({ length }, () => left.splice(random(left.length), 1)[0] as number);
 }
 
 /** One line of why a run failed. */

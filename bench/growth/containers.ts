@@ -103,8 +103,8 @@ export async function benchAlive(setting: Setting, runs: number, quick: boolean)
       const now = usage(setting);
       const each = (of: keyof typeof now) => ((now[of] - before[of]) / count / 1024).toFixed(1);
       notes.push(
-        `${count} alive: ${now.mounts - before.mounts} more lines in the host's mount table; a container takes ` +
-          `${each("memory")} KiB of memory with its process, ${each("disk")} KiB of disk`,
+        `${count} alive: ${now.mounts - before.mounts} more lines in the host's mount table; for each the machine holds ` +
+          `${each("memory")} KiB more of memory, its process included, and ${each("disk")} KiB of disk`,
       );
       await measure(count);
     }

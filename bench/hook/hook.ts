@@ -58,10 +58,10 @@ export async function benchHook(setting: Setting, runs: number): Promise<Report>
   return { title: "OCI hook", rows, results, notes };
 }
 
-/** Of the hook, in units of 1 MB. */
+/** Of the hook. */
 function memory(results: readonly Result[]): Row {
   const kilobytes = results.find(({ name }) => name === "veneer hook oci")?.memory ?? Number.NaN;
-  return { what: "resident memory of the hook at most, in MB", ratio: kilobytes / 1024, goal: 4 };
+  return { what: "resident memory of the hook at most", ratio: kilobytes / 1024, unit: "MB", goal: 4 };
 }
 
 /** From its start to its end; undefined without strace. */

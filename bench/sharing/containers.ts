@@ -1,37 +1,21 @@
 /** Many containers that read the same programs: what each further one takes of memory and disk, against engines and copies. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { inParallel } from "../../src/process/parallel.ts";
-import { type Setting, VENEER } from "../context.ts";
+import type { Setting } from "../context.ts";
 import { reasonOf } from "../measure.ts";
-import { endAll, quiet, settle, start } from "../members.ts";
-import { dockerWithImage, IMAGE, podmanWithImage } from "../peers/engines.ts";
 import { inScene, type Scene } from "../peers/scene.ts";
-import { makeBundle, veneerRunc } from "../runc.ts";
 import type { Report, Row } from "../table.ts";
+import { WAYS, type Way } from "./ways.ts";
 
 /** Each is read whole by each container. */
 const READ = ["/usr/bin", "/usr/lib", "/usr/sbin"];
 
-/** A way to have containers of the Debian. */
-interface Way {
-  readonly name: string;
-  /** what it keeps of containers is below it */
-  readonly directory: string;
-  /** so many containers at most: what they take is beyond a machine */
-  readonly most?: number;
-  /** Does what must not be in the page cache from its making. */
-  prepare?(ids: readonly string[]): void;
-  run(id: string, command: readonly string[]): Promise<unknown>;
-  end(ids: readonly string[]): Promise<unknown>;
-  /** what it says itself that all of it takes on disk, in bytes */
-  says?(): number;
-}
-
-/** Bytes. */
+/** Bytes. Of these files and processes alone: what else goes on on the machine is not in it. */
 interface Usage {
+  /** page cache */
   readonly cache: number;
+  /** of the containers' processes, and of those of the engine beside each */
   readonly memory: number;
   readonly disk: number;
 }
@@ -48,13 +32,6 @@ interface Outcome {
   readonly says?: number;
 }
 
-const MAKERS: Readonly<Record<string, (scene: Scene) => Way | Promise<Way>>> = {
-  "veneer-runc": ours,
-  podman: podmanWay,
-  Docker: dockerWay,
-  "cp -a and runc": copyWay,
-};
-
 /** `runs`: how many containers. */
 export function benchContainers(setting: Setting, runs: number): Promise<Report> {
   return inScene(setting, (scene) => measureAll(scene, Math.max(2, runs)));
@@ -63,12 +40,15 @@ export function benchContainers(setting: Setting, runs: number): Promise<Report>
 async function measureAll(scene: Scene, count: number): Promise<Report> {
   const outcomes: Outcome[] = [];
   const rows: Row[] = [];
-  for (const [name, make] of Object.entries(MAKERS)) {
+  for (const [name, make] of Object.entries(WAYS)) {
     try {
       outcomes.push(await measure(await make(scene), count));
     } catch (error) {
       const why = reasonOf(error);
-      rows.push({ what: `memory against ${name}`, ...(make === ours ? { failed: why } : { skipped: why }) });
+      rows.push({
+        what: `memory against ${name}`,
+        ...(make === WAYS["veneer-runc"] ? { failed: why } : { skipped: why }),
+      });
     }
   }
   const [own, ...others] = outcomes;
@@ -79,7 +59,7 @@ async function measureAll(scene: Scene, count: number): Promise<Report> {
     results: [],
     notes: [
       `each container reads all of ${READ.join(", ")}: ${mega(outcomes[0]?.first.cache ?? 0)} MB`,
-      "memory is what processes and the kernel hold, with those of the engine for the container, without caches",
+      "memory is what its process has for itself, with that of the monitor or shim that the engine starts for it",
       ...outcomes.map(
         ({ name, count, first, further }) =>
           `${name}, ${count} containers: each after the first ${kilo(further.memory)} KiB of memory, ` +
@@ -122,7 +102,7 @@ async function measure(way: Way, most: number): Promise<Outcome> {
   ];
   const ids = Array.from({ length: count + 1 }, (_, index) => `sharing-${process.pid}-${index}`);
   const [warm = "", first = "", ...others] = ids;
-  const usage = () => usageOf(way.directory);
+  const usage = () => usageOf(way, mark);
   try {
     way.prepare?.(ids);
     execFileSync("sync");
@@ -159,101 +139,53 @@ function each(from: Usage, to: Usage, count: number): Usage {
 /** Waits until so many processes sleep for `mark`: the containers have read. */
 async function sleepers(mark: string, count: number): Promise<void> {
   const deadline = Date.now() + 120_000;
-  const isOne = (pid: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "utf8") === `sleep\0${mark}\0`;
-    } catch {
-      return false;
-    }
-  };
   for (;;) {
-    const found = readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name) && isOne(name)).length;
+    const found = sleeping(mark).length;
     if (found >= count) return;
     if (Date.now() > deadline) throw new Error(`${found} of ${count} containers have read what they should`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 
-function usageOf(directory: string): Usage {
-  const text = readFileSync("/proc/meminfo", "utf8");
-  const bytes = (name: string) => Number(new RegExp(`^${name}: +([0-9]+) kB$`, "m").exec(text)?.[1]) * 1024;
-  // files in memory count as cache there
-  const cache = bytes("Cached") + bytes("Buffers") - bytes("Shmem");
-  const memory = bytes("MemTotal") - bytes("MemFree") - cache - bytes("SReclaimable");
+/** Processes that sleep for `mark`. */
+function sleeping(mark: string): string[] {
+  const isOne = (pid: string) => read(`/proc/${pid}/cmdline`) === `sleep\0${mark}\0`;
+  return readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name) && isOne(name));
+}
+
+/** Nothing where the process has ended. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function usageOf({ directory, lower }: Way, mark: string): Usage {
+  const pids = new Set(sleeping(mark));
+  for (const pid of pids) {
+    const parent = /^PPid:\t([0-9]+)$/m.exec(read(`/proc/${pid}/status`))?.[1] ?? "";
+    // a monitor or shim for one container each
+    if (/^(conmon|containerd-shim.*)\n$/.test(read(`/proc/${parent}/comm`))) pids.add(parent);
+  }
+  const own = (pid: string) =>
+    Number(/^Pss_Anon: +([0-9]+) kB$/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) * 1024;
   const disk = execFileSync("du", ["-sxB1", directory], { encoding: "utf8" });
-  return { cache, memory, disk: Number(disk.split("\t")[0]) };
-}
-
-function ours({ setting }: Scene): Way {
-  const state = join(setting.dir, "sharing-state");
   return {
-    name: "veneer-runc",
-    directory: join(setting.root, "ephemeral"),
-    run(id, command) {
-      const bundle = makeBundle(setting, `bundle-${id}`, command, { "run.veneer.base": "debian" });
-      return start([...veneerRunc(setting), "--root", state, "run", "-d", "--bundle", bundle, id]);
-    },
-    async end(ids) {
-      await endAll(ids, state);
-      await quiet(setting);
-    },
-    says() {
-      const df = execFileSync(VENEER, [...setting.options, "df", "--json"], { encoding: "utf8" });
-      return JSON.parse(df).total.bytes;
-    },
+    cache: cachedBelow(lower === undefined ? [directory] : [lower, directory]),
+    memory: [...pids].reduce((sum, pid) => sum + own(pid), 0),
+    disk: Number(disk.split("\t")[0]),
   };
 }
 
-function copyWay({ setting, tree, host }: Scene): Way {
-  const state = join(setting.dir, "sharing-state");
-  const made = join(host.dir, "made");
-  const place = join(host.dir, "copies");
-  mkdirSync(place);
-  mkdirSync(made);
-  return {
-    name: "cp -a and runc",
-    directory: place,
-    most: 10,
-    prepare(ids) {
-      for (const id of ids) execFileSync("cp", ["-a", "--reflink=auto", tree, join(made, id)]);
-    },
-    run(id, command) {
-      const bundle = makeBundle(setting, `copied-${id}`, command, {});
-      const root = join(place, id);
-      renameSync(join(made, id), root);
-      const file = join(bundle, "config.json");
-      const config = JSON.parse(readFileSync(file, "utf8"));
-      writeFileSync(file, JSON.stringify({ ...config, root: { path: root } }));
-      return start(["runc", "--root", state, "run", "-d", "--bundle", bundle, id]);
-    },
-    async end(ids) {
-      await endAll(ids, state);
-      execFileSync("rm", ["-rf", "--one-file-system", made, place]);
-      await settle(setting);
-    },
-  };
-}
-
-async function podmanWay(scene: Scene): Promise<Way> {
-  const podman = await podmanWithImage(scene);
-  return {
-    name: "podman",
-    directory: join(scene.host.dir, "podman"),
-    run: (id, command) => podman.ok("run", "-d", "--name", id, "--network", "none", IMAGE, ...command),
-    end: () => podman.removeAll(),
-  };
-}
-
-async function dockerWay(scene: Scene): Promise<Way> {
-  const { docker } = await dockerWithImage(scene);
-  const must = async (...words: string[]) => {
-    const { status, stderr } = await docker.docker(...words);
-    if (status !== 0) throw new Error(`docker ${words[0]}: ${stderr}`);
-  };
-  return {
-    name: "Docker",
-    directory: join(scene.host.dir, "docker"),
-    run: (id, command) => must("run", "-d", "--name", id, "--network", "none", IMAGE, ...command),
-    end: async (ids) => void (await docker.docker("rm", "-f", ...ids)),
-  };
+/** Bytes of the files below directories that are in the page cache (fincore(1)). */
+function cachedBelow(directories: readonly string[]): number {
+  const script =
+    'find "$@" -xdev -type f -size +0 -print0 | xargs -0 -r fincore --bytes --noheadings --output RES 2>/dev/null || :';
+  const lines = execFileSync("sh", ["-c", script, "sh", ...directories], {
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  return lines.split("\n").reduce((sum, line) => sum + Number(line), 0);
 }
