@@ -191,10 +191,12 @@ function pickManifest(directory: ImageDirectory, entries: readonly IndexEntry[],
   );
   throw new VeneerError(
     "NO_IMAGE",
-    tag === undefined
-      ? "the layout holds several images"
-      : `no image ${byDigest ? "has the digest" : "is tagged"} ${quote(tag)}`,
-    { hint: tags.length === 0 ? "it holds no images" : `it holds ${tags.slice(0, 20).join(", ")}` },
+    entries.length === 0
+      ? "the layout holds no image"
+      : tag === undefined
+        ? "the layout holds several images"
+        : `no image ${byDigest ? "has the digest" : "is tagged"} ${quote(tag)}`,
+    { hint: entries.length === 0 ? undefined : `it holds ${tags.slice(0, 20).join(", ")}` },
   );
 }
 

@@ -290,6 +290,10 @@ describe("base import of an image that is damaged", () => {
     const lie = addImage(layout(), "t", [tar], { diffIds: [`sha256:${"0".repeat(64)}`] });
     await refused(lie, /layer 1 of 1: content of sha256:0{64} does not match/);
     await refused(addImage(layout(), "t", [tar], { diffIds: [] }), /manifest has 1 layers, the config 0/);
+    const none = layout();
+    addImage(none, "t", [tar]);
+    writeFileSync(join(none, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [] }));
+    await refused(`oci:${none}`, /the layout holds no image \[NO_IMAGE\]$/);
     const elsewhere = layout();
     addImage(elsewhere, "t", [tar]);
     rename(elsewhere, "sha256:../../../../etc/passwd");
