@@ -94,8 +94,8 @@ export async function exportTree(
  */
 function mountVersion(store: Store, base: BaseVersion, empty: string): Fd {
   const [top, ...others] = base.manifest.layers;
-  if (top && "path" in top && others.length === 0) return cloneTree(AT_FDCWD, top.path, false);
   using layers = openLayers(store, base);
+  if (top && "path" in top && others.length === 0) return cloneTree((layers.fds[0] as Fd).number, "", false);
   using nothing = openDirectory(empty);
   return mountOverlay({ layers: [...layers.fds, nothing], source: "veneer-export", volatile: false });
 }

@@ -19,9 +19,10 @@ import { mountersOf } from "../store/mounts/mount-tables.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, readRecord, recordKey, type UseRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
-import { mkdirMaybe, mkdirs, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
-import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
-import { umount2, umountQuietly } from "../sys/mount.ts";
+import { mkdirMaybe, mkdirs, openDirectory, openExact, readlink, rmdirQuietly } from "../sys/fd.ts";
+import { trustedPath } from "../sys/files/trusted-path.ts";
+import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/flags.ts";
+import { umountExact, umountExactQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
 import { type FreshOptions, makeFresh, removeFresh } from "./fresh.ts";
@@ -36,6 +37,8 @@ export interface MountOptions {
   readonly dev: boolean;
   /** create the instance for this mount, on this base; {@link umountInstance} removes it */
   readonly fresh?: FreshOptions;
+  /** `directory` is where it was mounted before: it must not lead elsewhere by now */
+  readonly again?: boolean;
 }
 
 /**
@@ -59,8 +62,12 @@ function mountExisting(settings: Settings, id: string, options: MountOptions): s
   using _lock = requireLock(store, id);
   makeRun(store);
   const instance = requireInstance(store, id);
-  const made = makeTarget(store, id, options.directory);
-  const target = canonical(options.directory ?? paths.mountPoint(store, id));
+  const directory = options.directory === undefined ? undefined : trustedPath(options.directory);
+  const made = makeTarget(store, id, directory);
+  const target = canonical(directory ?? paths.mountPoint(store, id));
+  // a link by now, or one that was none when it was mounted before
+  const expected = options.again ? options.directory : directory;
+  if (expected !== undefined && target !== expected) throw leadsElsewhere(id, expected, target);
   const mounted = { target, ...(options.suid && { suid: true }), ...(options.dev && { dev: true }) };
   if (!options.fresh && isAsWished(store, id, instance, mounted)) return target;
   try {
@@ -69,13 +76,18 @@ function mountExisting(settings: Settings, id: string, options: MountOptions): s
   } catch (error) {
     const record = readRecord(store, mountKey(id));
     if (record && sameProcess(record.preparer, identifySelf())) {
-      umountQuietly(target, UMOUNT_NOFOLLOW);
+      umountExactQuietly(target, 0);
       reclaim(store, record);
     }
     if (made) rmdirQuietly(target);
     throw error;
   }
   return target;
+}
+
+function leadsElsewhere(id: string, directory: string, target: string): VeneerError {
+  const what = `mount point ${quote(directory)} leads to ${quote(target)} now, through a link`;
+  return new VeneerError("MOUNT_POINT", what, { hint: `'veneer mount ${id} DIRECTORY' mounts it elsewhere` });
 }
 
 /** Whether it is mounted there already, in this mount namespace. The caller holds the lock of the instance. */
@@ -93,8 +105,11 @@ function makeTarget(store: Store, id: string, directory: string | undefined): bo
     mkdirs(paths.mountPoint(store, id), 0o700);
     return true;
   }
+  const slash = directory.lastIndexOf("/");
+  if (directory === "/") return false;
   try {
-    return mkdirMaybe(directory, 0o755);
+    using above = openExact(directory.slice(0, slash) || "/");
+    return mkdirMaybe(directory.slice(slash + 1), 0o755, above.number);
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw new VeneerError("MOUNT_POINT", "mount point", { cause: error });
     throw new VeneerError(
@@ -119,7 +134,7 @@ export function mountLocked(settings: Settings, id: string, instance: Instance, 
     engine: "mount",
     key: mountKey(id),
     attributes: (mounted.suid ? 0 : MOUNT_ATTR_NOSUID) | (mounted.dev ? 0 : MOUNT_ATTR_NODEV),
-    mountAt: { kind: "directory", placement: "host", path: mounted.target },
+    mountAt: { kind: "directory", placement: "host", path: mounted.target, exact: true },
   });
 }
 
@@ -161,6 +176,7 @@ export function mountAll(
       done(
         mountInstance(settings, id, {
           directory: own ? undefined : mounted.target,
+          again: true,
           suid: mounted.suid ?? false,
           dev: mounted.dev ?? false,
         }),
@@ -219,7 +235,7 @@ function notMountedHere(id: string, holder: UseRecord | undefined): VeneerError 
 /** Unmounts `target`. Throws BUSY when a process uses the mount. */
 export function unmount(id: string, target: string): void {
   try {
-    umount2(target, UMOUNT_NOFOLLOW);
+    umountExact(target, 0);
   } catch (error) {
     if (!isErrno(error, "EBUSY")) throw error;
     throw new VeneerError("BUSY", `instance ${id} is in use`, {

@@ -45,7 +45,7 @@ export type Operation =
   /** creates a directory to mount on; `owner` can reach it besides root */
   | { readonly op: "mount-point"; readonly path: string; readonly owner?: FsIds }
   /** mounts the overlay on a directory; `here`: visible in this mount namespace only */
-  | { readonly op: "attach"; readonly target: string; readonly here?: boolean }
+  | { readonly op: "attach"; readonly target: string; readonly here?: boolean; readonly exact?: boolean }
   /** fails when top-level entries that a runtime writes to or mounts on are symbolic links */
   | {
       readonly op: "refuse-links";

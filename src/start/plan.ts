@@ -38,6 +38,8 @@ export type MountPoint =
       readonly kind: "directory";
       readonly placement: Placement;
       readonly path: string;
+      /** the path is canonical, and others may own directories in it: none of them may have become a link */
+      readonly exact?: boolean;
       /** the directory is ours: created before the mount, and removed after the unmount */
       readonly own?: boolean;
       /** can reach it besides root */
@@ -132,7 +134,12 @@ export function planStart(facts: StartFacts): Operation[] {
   operations.push(
     mountAt.kind === "cover"
       ? { op: "cover", pid: mountAt.pid, root: mountAt.root, options: mountAt.options }
-      : { op: "attach", target: mountAt.path, ...(mountAt.placement === "private" && { here: true }) },
+      : {
+          op: "attach",
+          target: mountAt.path,
+          ...(mountAt.placement === "private" && { here: true }),
+          ...(mountAt.exact && { exact: true }),
+        },
     ...(facts.afterMount?.(record) ?? []),
   );
   return operations;

@@ -11,10 +11,20 @@ import { removeTree } from "../store/trash.ts";
 import type { FsIds } from "../sys/credentials.ts";
 import { isErrno } from "../sys/errno.ts";
 import { explainError } from "../sys/explain.ts";
-import { createFile, type Fd, mkdirat, openat, openDirectory, unlinkQuietly, writeAll } from "../sys/fd.ts";
+import {
+  createFile,
+  type Fd,
+  mkdirat,
+  openat,
+  openDirectory,
+  openExact,
+  unlinkQuietly,
+  writeAll,
+} from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
-import { attach, cloneTree, makeTmpfs, umountQuietly } from "../sys/mount.ts";
+import { attach, cloneTree, makeTmpfs, umountExactQuietly, umountQuietly } from "../sys/mount.ts";
 import { attachHere } from "../sys/mount-here.ts";
+import { fstat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
 import { cover } from "./cover.ts";
 import { makeMappedPoint, makeMountPoint, removeMountPoint } from "./mount-point.ts";
@@ -148,9 +158,11 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
       else makeMountPoint(operation.path);
       return;
     case "attach": {
-      using target = openDirectory(operation.target);
+      // canonical, and others may own a directory on the way: what it was found to be is what it must still be
+      using target = operation.exact ? openExact(operation.target) : openDirectory(operation.target);
       (operation.here ? attachHere : attach)(held.overlay as Fd, target, operation.target);
-      undo.push(() => umountQuietly(operation.target, MNT_DETACH));
+      if (operation.exact) requireThere(held.overlay as Fd, operation.target);
+      undo.push(() => (operation.exact ? umountExactQuietly : umountQuietly)(operation.target, MNT_DETACH));
       return;
     }
     case "refuse-links":
@@ -167,6 +179,23 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
     case "print":
       writeAll(1, new TextEncoder().encode(operation.text), "stdout");
       return;
+  }
+}
+
+/** Takes the mount away, and throws, where its place was renamed after it was opened: the record would not lead to it. */
+function requireThere(overlay: Fd, path: string): void {
+  using now = openMaybe(path);
+  if (now && fstat(now.number).mountId === fstat(overlay.number).mountId) return;
+  umountQuietly(overlay.path, MNT_DETACH);
+  throw new VeneerError("MOUNT_POINT", `${quote(path)} was renamed meanwhile`, { hint: "try again" });
+}
+
+function openMaybe(path: string): Fd | undefined {
+  try {
+    return openExact(path);
+  } catch (error) {
+    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
+    throw error;
   }
 }
 

@@ -2,7 +2,8 @@
 import { withContext } from "../errors.ts";
 import { expandAll, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
-import { type Fd, openDirectory } from "../sys/fd.ts";
+import { isErrno } from "../sys/errno.ts";
+import { type Fd, openDirectory, openExact } from "../sys/fd.ts";
 import { type OpenAll, openAll } from "../sys/files/open-all.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type BaseVersion, layerPaths } from "./bases.ts";
@@ -15,7 +16,8 @@ export interface OpenLayers extends OpenAll {
 
 /**
  * Opens the directories of the layers, top first: those in `above`, then `copies` if given, else the version's own.
- * Throws an error that names the layer when one is missing.
+ * Throws an error that names the layer when one is missing. A directory in place was named by its canonical path; who owns
+ * a directory on the way could make a link of it, to files that the base does not have: that is an error too.
  */
 export function openLayers(
   store: Store,
@@ -24,9 +26,18 @@ export function openLayers(
   copies: readonly string[] = layerPaths(store, base.manifest),
 ): OpenLayers {
   const paths = [...above, ...copies];
+  const inPlace = new Set(base.manifest.layers.flatMap((layer) => ("path" in layer ? [layer.path] : [])));
   const open = openAll(paths, (path) => {
-    const noLonger = () => (path.startsWith(`${SHARED}/`) ? "root no longer shares it" : undefined);
-    return withContext(`layer of ${formatBaseRef(base)}`, () => openDirectory(path), noLonger);
+    const isShared = path.startsWith(`${SHARED}/`);
+    const isExact = !isShared && inPlace.has(path);
+    const why = (error: unknown) => {
+      if (isShared) return "root no longer shares it";
+      if (isExact && isErrno(error, "ELOOP", "ENOTDIR"))
+        return "a link has taken its place, or that of a directory above it: import the base again";
+      return undefined;
+    };
+    const openLayer = () => (isExact ? openExact(path) : openDirectory(path));
+    return withContext(`layer of ${formatBaseRef(base)}`, openLayer, why);
   });
   return { ...open, paths };
 }

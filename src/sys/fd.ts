@@ -17,6 +17,7 @@ import {
   O_RDONLY,
   O_WRONLY,
   RESOLVE_EXACT,
+  RESOLVE_NO_SYMLINKS,
 } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
@@ -71,6 +72,11 @@ export function openat2(dir: number, path: string, flags: number, resolve: numbe
 /** An O_PATH descriptor of a directory. Follows symbolic links. */
 export function openDirectory(path: string, dir = AT_FDCWD): Fd {
   return openat(dir, path, O_PATH | O_DIRECTORY);
+}
+
+/** Like {@link openDirectory}, for a canonical path: throws ELOOP where anything in it is a symbolic link by now. */
+export function openExact(path: string): Fd {
+  return openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
 }
 
 /** Opens the directory at `path` for reading; undefined where there is nothing or no directory, but perhaps a link. */

@@ -1,6 +1,6 @@
 /** The kernel's mount API: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2), umount2(2). */
 import { errno, SysError } from "./errno.ts";
-import { Fd } from "./fd.ts";
+import { Fd, openExact } from "./fd.ts";
 import {
   AT_EMPTY_PATH,
   AT_RECURSIVE,
@@ -16,6 +16,7 @@ import {
   MS_PRIVATE,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
+  UMOUNT_NOFOLLOW,
 } from "./flags.ts";
 import { check, cstring, syscall } from "./libc.ts";
 import { SYS } from "./numbers.ts";
@@ -165,4 +166,28 @@ export function umount2(path: string, flags: number): void {
 /** umount2(2) for cleanup: returns whether it worked and does not throw. */
 export function umountQuietly(path: string, flags: number): boolean {
   return syscall(SYS.umount2, cstring(path), flags) === 0;
+}
+
+/**
+ * Unmounts what is mounted at a canonical path. Others may own directories in it: throws ELOOP where one of them is a
+ * symbolic link by now, which would lead to another mount.
+ */
+export function umountExact(path: string, flags: number): void {
+  check(callExact(path, flags), "umount2", path);
+}
+
+/** Like {@link umountExact}; returns whether it worked and does not throw. */
+export function umountExactQuietly(path: string, flags: number): boolean {
+  try {
+    return callExact(path, flags) === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** The directory that holds the mount point is opened, since a descriptor of the mount itself would keep it busy. */
+function callExact(path: string, flags: number): number {
+  const slash = path.lastIndexOf("/");
+  using parent = openExact(path.slice(0, slash) || "/");
+  return syscall(SYS.umount2, cstring(`${parent.path}/${path.slice(slash + 1)}`), flags | UMOUNT_NOFOLLOW);
 }

@@ -1,6 +1,16 @@
 /** A user exchanges a directory of a tree for a link to root's files while root reads the tree. */
 import { spawn } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { compileFixture, makeHost, must, sh } from "../helpers/host.ts";
@@ -117,4 +127,30 @@ it("adopt of an upper that is exchanged keeps to it", async () => {
     expectDone(await host.veneer("adopt", directory, "--base", "low"));
   }
   expect(await holdsSecret(join(host.root, "instances"))).toBe(false);
+});
+
+it("a base in place of which a link is made is not followed to what root has", async () => {
+  const home = join(host.dir, "home");
+  mkdirSync(join(home, "place/bin"), { recursive: true });
+  copyFileSync("/bin/busybox", join(home, "place/bin/busybox"));
+  await must("chown", ["-hR", `${UID}:${UID}`, home]);
+  await host.ok("base", "import", "--in-place", "linked", join(home, "place"));
+  await host.ok("create", "on-it", "linked");
+  renameSync(join(home, "place"), join(home, "kept"));
+  symlinkSync(secrets, join(home, "place"));
+  for (const words of [
+    ["mount", "on-it"],
+    ["create", "new", "linked"],
+    ["run", "linked", "--", "/bin/busybox", "ls", "/"],
+    ["base", "export", "linked", join(host.dir, "linked.tar")],
+    ["base", "edit", "linked", "--", "/bin/busybox", "ls", "/"],
+  ]) {
+    const outcome = await host.veneer(...words);
+    expect([words, outcome.status === 0, outcome.stdout]).toEqual([words, false, ""]);
+    expect(outcome.stderr).toMatch(/a link has taken its place/);
+  }
+  rmSync(join(home, "place"));
+  renameSync(join(home, "kept"), join(home, "place"));
+  await host.ok("mount", "on-it");
+  await host.ok("umount", "on-it");
 });
