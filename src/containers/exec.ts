@@ -3,10 +3,9 @@ import { VeneerError } from "../errors.ts";
 import { withProcesses } from "../inventory/running.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { findRecords } from "../store/records.ts";
-import { type Fd, openDirectory, readAll, readText } from "../sys/fd.ts";
-import { openRegularMaybe } from "../sys/files/regular.ts";
-import { RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../sys/flags.ts";
+import { readText } from "../sys/fd.ts";
 import { runForeground } from "../sys/process/foreground.ts";
+import { readWithin } from "../sys/process/read-within.ts";
 import { withScratchFile } from "./bundle.ts";
 import { ACCOUNTS_LIMIT } from "./facts.ts";
 import { mergeEnvironment } from "./oci-config.ts";
@@ -50,14 +49,23 @@ function userInside(store: Store, id: string, text: string) {
   const records = findRecords(store, id, paths.bundle(store, id));
   const pid = withProcesses(records).find((one) => one.pid !== undefined)?.pid;
   if (pid === undefined) throw notRunning(id);
-  using root = openDirectory(`/proc/${pid}/root`);
-  return resolveUser(text, { passwd: readInside(root, "etc/passwd"), group: readInside(root, "etc/group") });
+  const files = ["passwd", "group"].map((name) => `/proc/${pid}/root//etc/${name}`);
+  const found = readWithin(files, ANSWER_TIME);
+  const [passwd, group] = files.map((file) => {
+    const bytes = found.get(file);
+    if (!bytes) {
+      throw new VeneerError("NO_ANSWER", `the accounts of container ${id} cannot be read`, {
+        hint: "its /etc is on a file system that does not answer: end its server, or leave out -u",
+      });
+    }
+    if (bytes.length <= ACCOUNTS_LIMIT) return new TextDecoder().decode(bytes);
+    throw new VeneerError("TOO_LARGE", `${file} is larger than ${ACCOUNTS_LIMIT} bytes`);
+  });
+  return resolveUser(text, { passwd, group });
 }
 
-function readInside(root: Fd, path: string): string | undefined {
-  using file = openRegularMaybe(root.number, path, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-  return file && new TextDecoder().decode(readAll(file.number, ACCOUNTS_LIMIT, path));
-}
+/** Milliseconds for a file system of the container's to answer. */
+const ANSWER_TIME = 15_000;
 
 function notRunning(id: string): VeneerError {
   return new VeneerError("NOT_RUNNING", `container ${id} is not running yet, or not any more`, {

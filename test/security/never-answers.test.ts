@@ -184,3 +184,25 @@ it("another container of the base starts and ends, and the base takes another ve
   await other.stop();
   expect(await within(host, "base", "import", "b", join(host.dir, "tree1"))).toMatchObject({ status: 0 });
 });
+
+it("exec looks a user up in a container whose /etc never answers, and ends", async () => {
+  const programs = join(host.dir, "programs");
+  const words = ["-d", "--name", "accounts", "-v", `${programs}:/programs:ro`, "--", "sleep", "1000"];
+  const id = await host.ok("run", "b", ...words);
+  await expect.poll(async () => (await host.veneer("exec", "-u", "root", id, "--", "true")).status).toBe(0);
+  const rows = JSON.parse(await host.ok("ps", "--json")) as { container: string; pid: number }[];
+  const pid = String(rows.find(({ container }) => container === id)?.pid);
+  const inside = "test -e /dev/fuse || mknod /dev/fuse c 10 229; exec /programs/silent-fuse /etc";
+  const server = spawn("nsenter", ["-t", pid, "-m", "--", "/bin/sh", "-c", inside], {
+    stdio: ["ignore", "pipe", "inherit"],
+    detached: true,
+  });
+  try {
+    await new Promise((resolve) => server.stdout.once("data", resolve));
+    const { status, stderr } = await within(host, "exec", "-u", "root", id, "--", "true");
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/accounts of container .* \[NO_ANSWER\]$/)]);
+  } finally {
+    process.kill(-(server.pid as number), "SIGKILL");
+  }
+  await host.ok("stop", id, "--time", "0");
+});

@@ -1,7 +1,8 @@
 /** The process that read-within.ts starts; it is part of the small program. */
 import { isErrno } from "../errno.ts";
-import { openat, readAll, writeAll } from "../fd.ts";
-import { AT_FDCWD, O_RDONLY } from "../flags.ts";
+import { type Fd, openat, openDirectory, readAll, writeAll } from "../fd.ts";
+import { openRegularMaybe } from "../files/regular.ts";
+import { AT_FDCWD, O_RDONLY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS } from "../flags.ts";
 import { quickStat } from "../stat.ts";
 
 const LIMIT = 64 * 1024 * 1024;
@@ -21,10 +22,18 @@ export function readFiles(): void {
 function contents(path: string): Uint8Array {
   if (path.includes("/map_files/")) return quickStat(path) ?? new Uint8Array(0);
   try {
-    using file = openat(AT_FDCWD, path, O_RDONLY);
-    return readAll(file.number, LIMIT, path);
+    using file = open(path);
+    return file ? readAll(file.number, LIMIT, path) : new Uint8Array(0);
   } catch (error) {
     if (isErrno(error, "ENOENT", "ESRCH", "EACCES", "EPERM", "EINVAL", "EIO")) return new Uint8Array(0);
     throw error;
   }
+}
+
+/** What follows two slashes is looked up inside the directory before them, and must be a regular file. */
+function open(path: string): Fd | undefined {
+  const [root = "", inner] = path.split("//");
+  if (inner === undefined) return openat(AT_FDCWD, path, O_RDONLY);
+  using top = openDirectory(root);
+  return openRegularMaybe(top.number, inner, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }

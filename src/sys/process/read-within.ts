@@ -14,7 +14,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * The contents of each file, or for a link in map_files the struct statx of its target; empty for a file that is gone.
- * A file that cannot be read within `milliseconds` is left out, and so are all that follow it.
+ * A file that cannot be read within `milliseconds` is left out, and so are all that follow it. In `/proc/PID/root//etc/passwd`
+ * what follows the two slashes is looked up as the process would.
  */
 export function readWithin(paths: readonly string[], milliseconds: number): Map<string, Bytes> {
   const texts = new Map<string, Bytes>();
