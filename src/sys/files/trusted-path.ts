@@ -6,6 +6,7 @@ import { type Fd, openDirectory, openExact, readlink } from "../fd.ts";
 import { S_IFLNK } from "../flags.ts";
 import { geteuid } from "../process.ts";
 import { fstat, isType, lstatMaybe } from "../stat.ts";
+import { inUserNamespace, overflowIds } from "../user-namespace.ts";
 
 /** As many as the kernel follows (path_resolution(7)). */
 const MAX_LINKS = 40;
@@ -32,7 +33,7 @@ export function trustedPath(path: string): string {
       continue;
     }
     const owners = [status?.uid, fstat(parent.number).uid];
-    const stranger = owners.find((uid) => uid !== 0 && uid !== geteuid());
+    const stranger = owners.find((uid) => uid !== undefined && !isTrusted(uid));
     if (stranger !== undefined) throw strangersLink(`${resolved}/${name}`, stranger);
     if (++links > MAX_LINKS) throw new VeneerError("MOUNT_POINT", `${quote(path)} is a loop of links`);
     const target = readlink(name, parent.number) ?? "";
@@ -40,6 +41,11 @@ export function trustedPath(path: string): string {
     left.unshift(...target.split("/"));
   }
   return resolved || "/";
+}
+
+/** In a user namespace the host's root is one of those that are not mapped; what is mounted there is the user's own affair. */
+function isTrusted(uid: number): boolean {
+  return uid === 0 || uid === geteuid() || (inUserNamespace() && uid === overflowIds().uid);
 }
 
 function strangersLink(link: string, uid: number): VeneerError {
