@@ -26,7 +26,7 @@ export function planFreeze(members: Members): FreezePlan {
 
 /**
  * Returns when no process of the container runs any more. Throws after {@link FREEZE_TIME}, or after `limit`
- * milliseconds where that is less; the caller thaws the container in either case.
+ * milliseconds where that is less, or NOT_RUNNING; the caller thaws the container in any case.
  */
 export function freezeAll(plan: FreezePlan, limit = FREEZE_TIME): void {
   const time = Math.min(limit, FREEZE_TIME);
@@ -78,8 +78,14 @@ export function thawAll(plan: FreezePlan): void {
 }
 
 function freeze({ kind, path }: Freezer): void {
-  if (kind === "v1") writeFile(`${path}/freezer.state`, "FROZEN");
-  else writeFile(`${path}/cgroup.freeze`, "1");
+  try {
+    if (kind === "v1") writeFile(`${path}/freezer.state`, "FROZEN");
+    else writeFile(`${path}/cgroup.freeze`, "1");
+  } catch (error) {
+    // the group disappears with its last process
+    if (!isErrno(error, "ENOENT", "ENODEV")) throw error;
+    throw new VeneerError("NOT_RUNNING", "the container has ended meanwhile", { cause: error });
+  }
 }
 
 function thaw({ kind, path }: Freezer): void {

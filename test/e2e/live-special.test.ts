@@ -204,6 +204,21 @@ describe("mounts made inside", () => {
     await expectOn(live, 1);
   });
 
+  it("a container that ends before it is frozen is said to have ended", async () => {
+    const live = await run();
+    const groups = readFileSync(`/proc/${live.pid}/cgroup`, "utf8");
+    const group = (line: RegExp) => line.exec(groups)?.[1];
+    const v1 = group(/^[0-9]+:(?:.*,)?freezer(?:,.*)?:(.*)$/m);
+    const file = v1 ? `freezer${v1}/freezer.state` : `${group(/^0::\/(.*)$/m)}/cgroup.freeze`;
+    const gone = [...inject("openat", "error=ENOENT"), "-P", join("/sys/fs/cgroup", file)];
+    const words = [...gone, join(host.bin, "veneer"), "rebase", instance, "b@2"];
+    expect(await sh("strace", words, { env: { PATH: host.path } })).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/the container has ended meanwhile.*\[NOT_RUNNING\]/),
+    });
+    await expectOn(live, 1);
+  });
+
   it("mounts on one another are moved from Linux 6.5 on, and refused before", async () => {
     const live = await run();
     await live.exec("mkdir -p /mnt/two; mount -t tmpfs below /mnt/two; mount -t tmpfs above /mnt/two");
