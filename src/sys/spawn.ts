@@ -89,12 +89,18 @@ export function holdNewUserNamespace(): NamespaceHolder | undefined {
     child.kill("SIGKILL");
     child.unref();
   };
-  const own = readlink("/proc/self/ns/user");
-  for (const limit = Date.now() + START_TIME; ; sleep(0.2)) {
-    const now = readlink(`/proc/${pid}/ns/user`);
-    if (now !== undefined && now !== own) return { pid, [Symbol.dispose]: end };
-    if (identify(pid) && Date.now() < limit) continue;
+  try {
+    const own = readlink("/proc/self/ns/user");
+    for (const limit = Date.now() + START_TIME; ; sleep(0.2)) {
+      const now = readlink(`/proc/${pid}/ns/user`);
+      if (now !== undefined && now !== own) return { pid, [Symbol.dispose]: end };
+      if (identify(pid) && Date.now() < limit) continue;
+      end();
+      return undefined;
+    }
+  } catch (error) {
+    // Bun waits for it
     end();
-    return undefined;
+    throw error;
   }
 }

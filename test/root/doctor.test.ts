@@ -11,8 +11,9 @@ import {
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { KERNEL_FEATURES } from "../../src/doctor/kernel-features.ts";
-import { makeHost, must, PROGRAM, PROJECT, sh } from "../helpers/host.ts";
+import { makeHost, must, PROGRAM, PROJECT, sh, storeOptions } from "../helpers/host.ts";
 import { isLinux } from "../helpers/kernel.ts";
+import { inject } from "../helpers/strace.ts";
 import { makeUser } from "../helpers/user.ts";
 
 const host = makeHost();
@@ -179,6 +180,16 @@ describe("doctor", () => {
       /user namespaces\* +cannot be made, user.max_user_namespaces is 0 .*hint: as root: sysctl user/,
     );
     user.end();
+  });
+
+  it("ends though the process that holds a user namespace for it cannot be looked at", async () => {
+    // its own namespace is read before that once
+    const failing = [...inject("readlinkat", "error=EIO:when=2+"), "-P", "/proc/self/ns/user"];
+    const words = [...failing, PROGRAM, ...storeOptions(host), "internal", "doctor"];
+    mkdirSync(host.root, { recursive: true });
+    const { status, stdout } = await sh("timeout", ["-s", "KILL", "20", "strace", ...words]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("EIO: Input/output error, readlink '/proc/self/ns/user'");
   });
 
   it("ends quietly when its reader goes", async () => {
