@@ -110,7 +110,10 @@ describe.runIf(own && hasCdi)("containerd (CDI came with 1.7 and is on from 2.0 
     const settings = `enable_cdi = true\ncdi_spec_dirs = ["${PLACE}"]\n`;
     const config =
       containerdMajor > 1 ? CRI_CONFIG : CRI_CONFIG.replace("sandbox_image", `${settings}sandbox_image`);
-    containerd = await startContainerd(host, config);
+    // Docker has one below the host's own directory
+    const place = { ...host, dir: join(host.dir, "pods") };
+    mkdirSync(place.dir);
+    containerd = await startContainerd(place, config);
     const image = label(makeTree(join(host.dir, "pod-image")), "image");
     await importPodImages(host, containerd, image);
     cri = await connectCri(containerd.socket);

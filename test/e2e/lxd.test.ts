@@ -109,10 +109,10 @@ describe.each(tested)("$name", (kind) => {
   });
 
   describe("setup", () => {
-    const veneer = join(host.bin, "veneer");
+    const veneer = () => join(host.bin, "veneer");
     const made = [kind.name.toLowerCase(), "made"];
-    const setup = (...options: string[]) => sh(veneer, ["setup", ...made, ...options], { env: lxd.env });
-    const unsetup = () => must(veneer, ["unsetup", ...made], { env: lxd.env });
+    const setup = (...options: string[]) => sh(veneer(), ["setup", ...made, ...options], { env: lxd.env });
+    const unsetup = () => must(veneer(), ["unsetup", ...made], { env: lxd.env });
     beforeAll(async () => {
       await host.ok("base", "new", "i", "--from", "b");
       const init =

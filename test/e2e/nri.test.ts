@@ -98,7 +98,7 @@ socket_path = "${host.dir}/nri.sock"
   });
 
   it("needs a plugin that runs: it is a small process, which ends with containerd", async () => {
-    const { stdout } = await sh("pgrep", ["-f", `^${host.bin}/veneer .* nri$`]);
+    const { stdout } = await sh("pgrep", ["-f", `veneer --root ${host.root} .*nri$`]);
     expect(stdout).toMatch(/^[0-9]+$/);
     const memory = readFileSync(`/proc/${stdout}/status`, "utf8");
     expect(Number(/^VmRSS:\s+(\d+)/m.exec(memory)?.[1])).toBeLessThan(16_000);
