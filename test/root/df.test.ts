@@ -9,7 +9,7 @@ afterAll(() => host.remove());
 const MiB = 1 << 20;
 
 it("says so little of an empty store", async () => {
-  const empty = { bases: [], instances: [], total: { bytes: 0, withInPlace: 0, copies: 0 } };
+  const empty = { bases: [], instances: [], total: { bytes: 0, withInPlace: 0, saved: 0, copies: 0 } };
   expect(JSON.parse(await host.ok("df", "--json"))).toEqual(empty);
   expect((await host.veneer("df", "x")).status).toBe(2);
 });
