@@ -178,7 +178,7 @@ describe.each(tested)("$name", (kind) => {
       await waitFor(() => leftovers(host).length === 0);
       await lxd.ok("copy", "first", "second");
       expect((await lxd.client("start", "second")).status).not.toBe(0);
-      const log = await lxd.ok("info", "second", "--show-log");
+      const log = await lxd.log("second");
       expect(log).toContain("container second is a copy of first, but not what that wrote");
       expect(log).toContain("'veneer clone first second'");
       await host.ok("clone", "first", "second");
@@ -223,7 +223,7 @@ describe.each(tested)("$name", (kind) => {
     await init("unprivileged", "--base b");
     const outcome = await lxd.client("start", "unprivileged");
     expect(outcome.status).not.toBe(0);
-    const log = await lxd.ok("info", "unprivileged", "--show-log");
+    const log = await lxd.log("unprivileged");
     expect(log).toMatch(
       /ERROR +veneer - .*container unprivileged (has lxc\.rootfs\.options = |is unprivileged)/,
     );

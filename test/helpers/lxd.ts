@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { startDaemon } from "./daemon.ts";
 import { type Host, must, type Outcome, sh } from "./host.ts";
 import { makeTree } from "./tree.ts";
+import { waitFor } from "./wait.ts";
 
 export interface Kind {
   readonly name: "LXD" | "Incus";
@@ -45,6 +46,8 @@ export interface Lxd {
   client(...args: string[]): Promise<Outcome>;
   /** Like `client`, but throws unless the status is 0; returns stdout. */
   ok(...args: string[]): Promise<string>;
+  /** The log of a container's last start. Incus does not know for a moment what became of one that failed. */
+  log(name: string): Promise<string>;
   /** Removes all containers and ends the daemon. */
   stop(): Promise<void>;
 }
@@ -62,7 +65,7 @@ export async function whyNoContainers(kind: Kind, host: Host, lxd: Lxd): Promise
   rmSync(rootfs, { recursive: true });
   makeTree(rootfs);
   const { status } = await lxd.client("start", "plain");
-  const log = status === 0 ? "" : (await lxd.client("info", "plain", "--show-log")).stdout;
+  const log = status === 0 ? "" : await lxd.log("plain");
   await lxd.ok("delete", "-f", "plain");
   return /Unsupported cgroup layout/.test(log) ? `${kind.name} wants control groups of version 2` : undefined;
 }
@@ -80,8 +83,8 @@ export async function startLxd(kind: Kind, host: Host): Promise<Lxd> {
   const env = { PATH: host.path, [kind.variable]: dir, HOME: home };
   const run = ([file = "", ...args]: readonly string[], input = "") => sh(file, args, { env, input });
   const ready = async () => (await run(kind.ready)).status === 0;
-  const log = join(host.dir, `${kind.name}.log`);
-  const daemon = await startDaemon([kind.daemon, "--group", "root"], log, ready, env);
+  const output = join(host.dir, `${kind.name}.log`);
+  const daemon = await startDaemon([kind.daemon, "--group", "root"], output, ready, env);
   await must(kind.init[0] as string, kind.init.slice(1), { env, input: PRESEED });
   // what stands on its standard input is read as a part of the configuration
   const client = (...args: string[]) => run([kind.client, ...args]);
@@ -93,10 +96,19 @@ export async function startLxd(kind: Kind, host: Host): Promise<Lxd> {
   const archive = join(host.dir, "image.tar");
   await must("tar", ["-C", image, "-cf", archive, "metadata.yaml", "rootfs"]);
   await ok("image", "import", archive, "--alias", "empty");
+  const log = async (name: string) => {
+    let shown: Outcome | undefined;
+    await waitFor(async () => {
+      shown = await client("info", name, "--show-log");
+      return shown.status === 0;
+    });
+    return shown?.stdout ?? "";
+  };
   return {
     env,
     client,
     ok,
+    log,
     async stop() {
       const { stdout } = await client("list", "--format", "csv", "-c", "n");
       for (const name of stdout.split("\n").filter((line) => line !== "")) await client("delete", "-f", name);
