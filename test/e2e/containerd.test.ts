@@ -248,7 +248,7 @@ describe("a task that runs", () => {
       `containerd-shim-runc-v2 .*-id lost -address ${containerd.socket}`,
     ]);
     expect(stdout).toMatch(/^[0-9]+$/);
-    const task = join(host.dir, "containerd/state/io.containerd.runtime.v2.task/default/lost");
+    const task = join(containerd.socket, "../state/io.containerd.runtime.v2.task/default/lost");
     const socket = readFileSync(join(task, "address"), "utf8").slice("unix://".length);
     process.kill(Number(stdout), "SIGKILL");
     // containerd calls the shim's binary once more, and that the runtime's delete --force

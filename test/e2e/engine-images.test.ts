@@ -22,7 +22,7 @@ const GROUP = "root:x:0:\nstaff:x:50:web\nweb:x:34:\n";
 beforeAll(async () => {
   docker = await startDocker(host);
   podman = await makePodman(host);
-  env = { ...podman.env, DOCKER_HOST: `unix://${at("docker/docker.sock")}` };
+  env = { ...podman.env, DOCKER_HOST: docker.socket };
   const tree = makeTree(at("tree"));
   writeFileSync(join(tree, "etc/passwd"), PASSWD);
   writeFileSync(join(tree, "etc/group"), GROUP);

@@ -1,5 +1,5 @@
 /** A containerd of a test's own. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
@@ -37,8 +37,7 @@ const socketIn = (dir: string) => join(dir, "containerd.sock");
 
 /** `cri`: TOML below plugins."io.containerd.grpc.v1.cri"; without it the plugin is off. */
 export function startContainerd(host: Host, cri?: string): Promise<Containerd> {
-  const dir = join(host.dir, "containerd");
-  mkdirSync(dir);
+  const dir = mkdtempSync(join(host.dir, "containerd-"));
   const config = join(dir, "config.toml");
   writeFileSync(config, containerdConfig(dir, cri));
   return runContainerd(host, dir, config);

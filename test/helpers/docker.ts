@@ -1,5 +1,5 @@
 /** A Docker daemon of a test's own, with `veneer` as a runtime of it. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Containerd, startContainerd } from "./containerd.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
@@ -9,6 +9,8 @@ export interface Docker {
   docker(...args: string[]): Promise<Outcome>;
   /** `docker run --runtime veneer --network none` */
   run(...args: string[]): Promise<Outcome>;
+  /** for DOCKER_HOST */
+  readonly socket: string;
   /** where it keeps its containers */
   readonly dataRoot: string;
   /** Writes the configuration that the runtime reads from now on. */
@@ -23,8 +25,7 @@ export const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docke
 
 /** `daemonConfig`: more of daemon.json */
 export async function startDocker(host: Host, daemonConfig: object = {}): Promise<Docker> {
-  const dir = join(host.dir, "docker");
-  mkdirSync(dir);
+  const dir = mkdtempSync(join(host.dir, "docker-"));
   const containerd = await startContainerd(host);
   const socket = `unix://${dir}/docker.sock`;
   const config = join(dir, "veneer.json");
@@ -46,6 +47,7 @@ export async function startDocker(host: Host, daemonConfig: object = {}): Promis
   return {
     docker,
     run: (...args) => docker("run", "--runtime", "veneer", "--network", "none", ...args),
+    socket,
     dataRoot: join(dir, "data"),
     configure,
     async restart() {

@@ -83,11 +83,11 @@ describe("a file that is all hole", () => {
       "count=1",
       "conv=notrunc",
     ]);
-    expect(await veneer("base", "import", "giant", dir)).toMatchObject({ status: 0 });
-    expect((await host.ok("base", "diff", "giant@2", "giant@3")).split("\n")).not.toContain("C /giant");
+    // a zero that is written is what the hole showed: nothing but times differs
+    expect(await veneer("base", "import", "giant", dir)).toMatchObject({ status: 0, stdout: "giant@2" });
     await must("sh", ["-c", `printf x | dd of='${dir}/giant' bs=1 seek=7T conv=notrunc`]);
-    expect(await veneer("base", "import", "giant", dir)).toMatchObject({ status: 0 });
-    expect((await host.ok("base", "diff", "giant@3", "giant@4")).split("\n")).toContain("C /giant");
+    expect(await veneer("base", "import", "giant", dir)).toMatchObject({ status: 0, stdout: "giant@3" });
+    expect((await host.ok("base", "diff", "giant@2", "giant@3")).split("\n")).toContain("C /giant");
   });
 });
 
