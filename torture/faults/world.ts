@@ -253,10 +253,19 @@ function processesOf(memory: string): string[] {
   });
 }
 
+/** None where the disk has lost its power. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
 async function endAll(world: World, memory: string): Promise<void> {
   // those of the wrapping runtime, and of veneer run
   for (const state of [join(world.dir, "state"), join(world.host.run, "runc")]) {
-    for (const id of existsSync(state) ? readdirSync(state) : []) {
+    for (const id of namesIn(state)) {
       if (existsSync(join(state, id, "state.json")))
         await sh("runc", ["--root", state, "delete", "--force", id]);
     }
