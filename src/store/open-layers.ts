@@ -3,6 +3,7 @@ import { withContext } from "../errors.ts";
 import { expandAll, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
 import { isErrno } from "../sys/errno.ts";
+import { explainError } from "../sys/explain.ts";
 import { type Fd, openDirectory, openExact } from "../sys/fd.ts";
 import { type OpenAll, openAll } from "../sys/files/open-all.ts";
 import { formatBaseRef } from "../text/names.ts";
@@ -34,7 +35,7 @@ export function openLayers(
       if (isShared) return "root no longer shares it";
       if (isExact && isErrno(error, "ELOOP", "ENOTDIR"))
         return "a link has taken its place, or that of a directory above it: import the base again";
-      return undefined;
+      return explainError(error);
     };
     const openLayer = () => (isExact ? openExact(path) : openDirectory(path));
     return withContext(`layer of ${formatBaseRef(base)}`, openLayer, why);
