@@ -1,5 +1,5 @@
 /** A containerd of a test's own. */
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
@@ -35,9 +35,16 @@ ${cri ?? ""}`;
 
 const socketIn = (dir: string) => join(dir, "containerd.sock");
 
+/** A directory for one start of a daemon, which roots of user namespaces may enter. */
+export function makeDirectory(host: Host, daemon: string): string {
+  const dir = mkdtempSync(join(host.dir, `${daemon}-`));
+  chmodSync(dir, 0o755);
+  return dir;
+}
+
 /** `cri`: TOML below plugins."io.containerd.grpc.v1.cri"; without it the plugin is off. */
 export function startContainerd(host: Host, cri?: string): Promise<Containerd> {
-  const dir = mkdtempSync(join(host.dir, "containerd-"));
+  const dir = makeDirectory(host, "containerd");
   const config = join(dir, "config.toml");
   writeFileSync(config, containerdConfig(dir, cri));
   return runContainerd(host, dir, config);

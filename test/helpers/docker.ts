@@ -1,7 +1,7 @@
 /** A Docker daemon of a test's own, with `veneer` as a runtime of it. */
-import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Containerd, startContainerd } from "./containerd.ts";
+import { type Containerd, makeDirectory, startContainerd } from "./containerd.ts";
 import { type Daemon, startDaemon } from "./daemon.ts";
 import { type Host, type Outcome, PROJECT, sh } from "./host.ts";
 
@@ -25,7 +25,7 @@ export const CLIENT = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docke
 
 /** `daemonConfig`: more of daemon.json */
 export async function startDocker(host: Host, daemonConfig: object = {}): Promise<Docker> {
-  const dir = mkdtempSync(join(host.dir, "docker-"));
+  const dir = makeDirectory(host, "docker");
   const containerd = await startContainerd(host);
   const socket = `unix://${dir}/docker.sock`;
   const config = join(dir, "veneer.json");
