@@ -77,7 +77,7 @@ describe("ctr run", () => {
     const outside = `stty rows 33 cols 99; timeout --foreground -s KILL 60 ${words.join(" ")} '${inside}'`;
     // script(1) hangs up when its own input ends: one that is open for writing too never does
     const fifo = join(host.dir, "no-input");
-    const command = 'mkfifo "$2" && exec script -qec "$1" /dev/null <>"$2"';
+    const command = 'rm -f "$2"; mkfifo "$2" && exec script -qec "$1" /dev/null <>"$2"';
     const result = await sh("sh", ["-c", command, "sh", outside, fifo], { env: { PATH: host.path } });
     expect(result.stdout.replaceAll("\r", "")).toContain("/dev/pts/0\nbase");
     expect(result.status).toBe(0);
