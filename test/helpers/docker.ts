@@ -43,7 +43,10 @@ export async function startDocker(host: Host, daemonConfig: object = {}): Promis
   const start = () =>
     startDaemon(commandOf(dir, socket, containerd), join(dir, "log"), ready, { PATH: host.path });
   const ready = async () => (await docker("version")).status === 0;
-  let daemon: Daemon = await start();
+  let daemon: Daemon = await start().catch(async (error) => {
+    await containerd.stop();
+    throw error;
+  });
   return {
     docker,
     run: (...args) => docker("run", "--runtime", "veneer", "--network", "none", ...args),
