@@ -19,10 +19,10 @@ import { mountersOf } from "../store/mounts/mount-tables.ts";
 import { makeRun, paths, type Store } from "../store/paths.ts";
 import { findHolder, readRecord, recordKey, type UseRecord } from "../store/records.ts";
 import { isErrno } from "../sys/errno.ts";
-import { mkdirMaybe, mkdirs, openDirectory, openExact, readlink, rmdirQuietly } from "../sys/fd.ts";
+import { mkdirMaybe, mkdirs, openCanonical, openDirectory, readlink, rmdirQuietly } from "../sys/fd.ts";
 import { trustedPath } from "../sys/files/trusted-path.ts";
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID } from "../sys/flags.ts";
-import { umountExact, umountExactQuietly } from "../sys/mount.ts";
+import { umountCanonical, umountCanonicalQuietly } from "../sys/mount.ts";
 import { identifySelf, type ProcessIdentity } from "../sys/process.ts";
 import { quote } from "../text/quote.ts";
 import { type FreshOptions, makeFresh, removeFresh } from "./fresh.ts";
@@ -76,7 +76,7 @@ function mountExisting(settings: Settings, id: string, options: MountOptions): s
   } catch (error) {
     const record = readRecord(store, mountKey(id));
     if (record && sameProcess(record.preparer, identifySelf())) {
-      umountExactQuietly(target, 0);
+      umountCanonicalQuietly(target, 0);
       reclaim(store, record);
     }
     if (made) rmdirQuietly(target);
@@ -108,7 +108,7 @@ function makeTarget(store: Store, id: string, directory: string | undefined): bo
   const slash = directory.lastIndexOf("/");
   if (directory === "/") return false;
   try {
-    using above = openExact(directory.slice(0, slash) || "/");
+    using above = openCanonical(directory.slice(0, slash) || "/");
     return mkdirMaybe(directory.slice(slash + 1), 0o755, above.number);
   } catch (error) {
     if (!isErrno(error, "ENOENT")) throw new VeneerError("MOUNT_POINT", "mount point", { cause: error });
@@ -235,7 +235,7 @@ function notMountedHere(id: string, holder: UseRecord | undefined): VeneerError 
 /** Unmounts `target`. Throws BUSY when a process uses the mount. */
 export function unmount(id: string, target: string): void {
   try {
-    umountExact(target, 0);
+    umountCanonical(target, 0);
   } catch (error) {
     if (!isErrno(error, "EBUSY")) throw error;
     throw new VeneerError("BUSY", `instance ${id} is in use`, {

@@ -7,7 +7,7 @@ import { readRecord, removeRecord, type UseRecord } from "../store/records.ts";
 import { moveToTrash } from "../store/trash.ts";
 import { type Fd, flock, openat, readlink, unlinkQuietly } from "../sys/fd.ts";
 import { AT_FDCWD, LOCK_EX, MNT_DETACH, O_DIRECTORY, O_RDONLY, UMOUNT_NOFOLLOW } from "../sys/flags.ts";
-import { umountExactQuietly, umountQuietly } from "../sys/mount.ts";
+import { umountCanonicalQuietly, umountQuietly } from "../sys/mount.ts";
 import { programPath } from "../sys/self.ts";
 import { startDetached } from "../sys/spawn.ts";
 import { removeMountPoint } from "./mount-point.ts";
@@ -28,7 +28,7 @@ export function release(store: Store, record: UseRecord, aside = false): string 
     if (own) umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
     else if (isMountedAtTarget(record)) {
       // that of `veneer mount` is canonical
-      if (record.engine === "mount") umountExactQuietly(record.target, MNT_DETACH);
+      if (record.engine === "mount") umountCanonicalQuietly(record.target, MNT_DETACH);
       else umountQuietly(record.target, MNT_DETACH | UMOUNT_NOFOLLOW);
     }
     if (own) removeMountPoint(record.target, mapped);

@@ -16,13 +16,14 @@ import {
   type Fd,
   mkdirat,
   openat,
+  openCanonical,
+  openCanonicalMaybe,
   openDirectory,
-  openExact,
   unlinkQuietly,
   writeAll,
 } from "../sys/fd.ts";
 import { AT_FDCWD, MNT_DETACH, O_NOFOLLOW, O_PATH } from "../sys/flags.ts";
-import { attach, cloneTree, makeTmpfs, umountExactQuietly, umountQuietly } from "../sys/mount.ts";
+import { attach, cloneTree, makeTmpfs, umountCanonicalQuietly, umountQuietly } from "../sys/mount.ts";
 import { attachHere } from "../sys/mount-here.ts";
 import { fstat } from "../sys/stat.ts";
 import { quote } from "../text/quote.ts";
@@ -159,10 +160,12 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
       return;
     case "attach": {
       // canonical, and others may own a directory on the way: what it was found to be is what it must still be
-      using target = operation.exact ? openExact(operation.target) : openDirectory(operation.target);
+      using target = operation.exact ? openCanonical(operation.target) : openDirectory(operation.target);
       (operation.here ? attachHere : attach)(held.overlay as Fd, target, operation.target);
       if (operation.exact) requireThere(held.overlay as Fd, operation.target);
-      undo.push(() => (operation.exact ? umountExactQuietly : umountQuietly)(operation.target, MNT_DETACH));
+      undo.push(() =>
+        (operation.exact ? umountCanonicalQuietly : umountQuietly)(operation.target, MNT_DETACH),
+      );
       return;
     }
     case "refuse-links":
@@ -184,19 +187,10 @@ function runOperation(store: Store, operation: Operation, held: OperationState, 
 
 /** Takes the mount away, and throws, where its place was renamed after it was opened: the record would not lead to it. */
 function requireThere(overlay: Fd, path: string): void {
-  using now = openMaybe(path);
+  using now = openCanonicalMaybe(path);
   if (now && fstat(now.number).mountId === fstat(overlay.number).mountId) return;
   umountQuietly(overlay.path, MNT_DETACH);
   throw new VeneerError("MOUNT_POINT", `${quote(path)} was renamed meanwhile`, { hint: "try again" });
-}
-
-function openMaybe(path: string): Fd | undefined {
-  try {
-    return openExact(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
 }
 
 function bindFile({ file, target, exchange }: Operation & { op: "bind-file" }): void {

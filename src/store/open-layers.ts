@@ -4,7 +4,7 @@ import { expandAll, lookup, rootFact } from "../overlay/merged-lookup.ts";
 import { upperEntries } from "../overlay/upper-entries.ts";
 import { isErrno } from "../sys/errno.ts";
 import { explainError } from "../sys/explain.ts";
-import { type Fd, openDirectory, openExact } from "../sys/fd.ts";
+import { type Fd, openCanonical, openDirectory } from "../sys/fd.ts";
 import { type OpenAll, openAll } from "../sys/files/open-all.ts";
 import { formatBaseRef } from "../text/names.ts";
 import { type BaseVersion, layerPaths } from "./bases.ts";
@@ -37,7 +37,7 @@ export function openLayers(
         return "a link has taken its place, or that of a directory above it: import the base again";
       return explainError(error);
     };
-    const openLayer = () => (isExact ? openExact(path) : openDirectory(path));
+    const openLayer = () => (isExact ? openCanonical(path) : openDirectory(path));
     return withContext(`layer of ${formatBaseRef(base)}`, openLayer, why);
   });
   return { ...open, paths };

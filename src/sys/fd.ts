@@ -75,8 +75,13 @@ export function openDirectory(path: string, dir = AT_FDCWD): Fd {
 }
 
 /** Like {@link openDirectory}, for a canonical path: throws ELOOP where anything in it is a symbolic link by now. */
-export function openExact(path: string): Fd {
+export function openCanonical(path: string): Fd {
   return openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+}
+
+/** Like {@link openCanonical}; undefined where there is no directory, or where a link is by now. */
+export function openCanonicalMaybe(path: string): Fd | undefined {
+  return ifStillThere(() => openCanonical(path));
 }
 
 /** Opens the directory at `path` for reading; undefined where there is nothing or no directory, but perhaps a link. */

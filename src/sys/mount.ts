@@ -1,6 +1,6 @@
 /** The kernel's mount API: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), move_mount(2), umount2(2). */
 import { errno, SysError } from "./errno.ts";
-import { Fd, openExact } from "./fd.ts";
+import { Fd, openCanonical } from "./fd.ts";
 import {
   AT_EMPTY_PATH,
   AT_RECURSIVE,
@@ -172,22 +172,22 @@ export function umountQuietly(path: string, flags: number): boolean {
  * Unmounts what is mounted at a canonical path. Others may own directories in it: throws ELOOP where one of them is a
  * symbolic link by now, which would lead to another mount.
  */
-export function umountExact(path: string, flags: number): void {
-  check(callExact(path, flags), "umount2", path);
+export function umountCanonical(path: string, flags: number): void {
+  check(callCanonical(path, flags), "umount2", path);
 }
 
-/** Like {@link umountExact}; returns whether it worked and does not throw. */
-export function umountExactQuietly(path: string, flags: number): boolean {
+/** Like {@link umountCanonical}; returns whether it worked and does not throw. */
+export function umountCanonicalQuietly(path: string, flags: number): boolean {
   try {
-    return callExact(path, flags) === 0;
+    return callCanonical(path, flags) === 0;
   } catch {
     return false;
   }
 }
 
 /** The directory that holds the mount point is opened, since a descriptor of the mount itself would keep it busy. */
-function callExact(path: string, flags: number): number {
+function callCanonical(path: string, flags: number): number {
   const slash = path.lastIndexOf("/");
-  using parent = openExact(path.slice(0, slash) || "/");
+  using parent = openCanonical(path.slice(0, slash) || "/");
   return syscall(SYS.umount2, cstring(`${parent.path}/${path.slice(slash + 1)}`), flags | UMOUNT_NOFOLLOW);
 }

@@ -1,8 +1,7 @@
 /** Paths that a user names and other users may have links in. */
 import { VeneerError } from "../../errors.ts";
 import { quote } from "../../text/quote.ts";
-import { isErrno } from "../errno.ts";
-import { type Fd, openDirectory, openExact, readlink } from "../fd.ts";
+import { openCanonicalMaybe, openDirectory, readlink } from "../fd.ts";
 import { S_IFLNK } from "../flags.ts";
 import { geteuid } from "../process.ts";
 import { fstat, isType, lstatMaybe } from "../stat.ts";
@@ -13,7 +12,7 @@ const MAX_LINKS = 40;
 
 /**
  * The canonical path of a directory, the last component of which need not exist. Follows only symbolic links of root and
- * of this user, in directories of theirs: others could make theirs lead anywhere. Use the result by {@link openExact},
+ * of this user, in directories of theirs: others could make theirs lead anywhere. Use the result by {@link openCanonical},
  * which notices when something in it has become a link. Throws MOUNT_POINT.
  */
 export function trustedPath(path: string): string {
@@ -26,7 +25,7 @@ export function trustedPath(path: string): string {
       resolved = resolved.slice(0, Math.max(resolved.lastIndexOf("/"), 0));
       continue;
     }
-    using parent = openMaybe(resolved || "/");
+    using parent = openCanonicalMaybe(resolved || "/");
     const status = parent && lstatMaybe(name, parent.number);
     if (!parent || !isType(status, S_IFLNK)) {
       resolved += `/${name}`;
@@ -52,16 +51,6 @@ function strangersLink(link: string, uid: number): VeneerError {
   return new VeneerError("MOUNT_POINT", `${quote(link)} is a symbolic link that uid ${uid} can change`, {
     hint: "it can lead anywhere: name the directory itself",
   });
-}
-
-/** Undefined where there is no directory, or where a link is by now. */
-function openMaybe(path: string): Fd | undefined {
-  try {
-    return openExact(path);
-  } catch (error) {
-    if (isErrno(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
-    throw error;
-  }
 }
 
 function workingDirectory(): string {
