@@ -1,7 +1,7 @@
 /** The differences between two versions. Reads layers by descriptor and mounts nothing. */
 
 import { insideOf } from "../images/pack-layer.ts";
-import type { Change, Kind } from "../instances/changes.ts";
+import { type Change, type Kind, sortByPath } from "../instances/changes.ts";
 import { type PartEntry, walkParts } from "../instances/frozen-uppers-walk.ts";
 import { isWhiteout } from "../overlay/marks.ts";
 import { lookupName } from "../overlay/merged-lookup.ts";
@@ -55,10 +55,7 @@ export function diffVersions(
   walkParts(layerPaths(store, after.manifest), visit, storeInside(store, after));
   for (const path of known.keys()) changes.push({ kind: "D", path });
   if (!sameRoot(store, before, after)) changes.push({ kind: "C", path: "" });
-  return changes
-    .map(({ kind, path }) => ({ kind, path: `/${path}`, key: path.replaceAll("/", "\0") }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ kind, path }) => ({ kind, path }));
+  return sortByPath(changes.map(({ kind, path }) => ({ kind, path: `/${path}` })));
 }
 
 /** Entries between two words to `progress`. */

@@ -39,7 +39,15 @@ export function changes(facts: readonly UpperFact[]): Change[] {
       kinds.set(parent, "C");
     }
   }
-  return [...kinds].map(([path, kind]) => ({ kind, path: `/${path}` })).sort(byPath);
+  return sortByPath([...kinds].map(([path, kind]) => ({ kind, path: `/${path}` })));
+}
+
+/** A directory before its contents, and these before its siblings. The keys are made once: there may be millions. */
+export function sortByPath(changes: readonly Change[]): Change[] {
+  return changes
+    .map((change) => ({ change, key: change.path.replaceAll("/", "\0") }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ change }) => change);
 }
 
 function kindOf({ path, own, start, same }: UpperFact): Kind | undefined {
@@ -47,11 +55,4 @@ function kindOf({ path, own, start, same }: UpperFact): Kind | undefined {
   if (own === "whiteout") return start && "D";
   if (start === undefined) return same ? undefined : "A";
   return own === "directory" && start === "directory" && same ? undefined : "C";
-}
-
-/** Sorts a directory before its contents, and these before its siblings. */
-function byPath(a: Change, b: Change): number {
-  const left = a.path.replaceAll("/", "\0");
-  const right = b.path.replaceAll("/", "\0");
-  return left < right ? -1 : left > right ? 1 : 0;
 }
