@@ -33,7 +33,9 @@ export function decode(message: Uint8Array): Fields {
     const tag = varint();
     const [number, kind] = [Math.floor(tag / 8), tag % 8];
     const value = kind === VARINT ? varint() : take(lengthOf(kind, varint));
-    fields.set(number, [...(fields.get(number) ?? []), value]);
+    const values = fields.get(number);
+    if (values) values.push(value);
+    else fields.set(number, [value]);
   }
   return fields;
 }
