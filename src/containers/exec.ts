@@ -5,7 +5,7 @@ import { paths, type Store } from "../store/paths.ts";
 import { findRecords } from "../store/records.ts";
 import { readText } from "../sys/fd.ts";
 import { runForeground } from "../sys/process/foreground.ts";
-import { readWithin } from "../sys/process/read-within.ts";
+import { ANSWER_TIME, readWithin } from "../sys/process/read-within.ts";
 import { withScratchFile } from "./bundle.ts";
 import { ACCOUNTS_LIMIT } from "./facts.ts";
 import { mergeEnvironment } from "./oci-config.ts";
@@ -63,9 +63,6 @@ function userInside(store: Store, id: string, text: string) {
   });
   return resolveUser(text, { passwd, group });
 }
-
-/** Milliseconds for a file system of the container's to answer. */
-const ANSWER_TIME = 15_000;
 
 function notRunning(id: string): VeneerError {
   return new VeneerError("NOT_RUNNING", `container ${id} is not running yet, or not any more`, {

@@ -2,7 +2,7 @@
 import { VeneerError } from "../errors.ts";
 import { readText } from "../sys/fd.ts";
 import { gone, nameOf } from "../sys/process/processes.ts";
-import { readWithin } from "../sys/process/read-within.ts";
+import { ANSWER_TIME, readWithin } from "../sys/process/read-within.ts";
 import { decodeStat, quickStat, STATX_BYTES, type Stat } from "../sys/stat.ts";
 
 /** Each function asks for everything at once; the answer for a process that is gone is empty or undefined. */
@@ -14,8 +14,7 @@ export interface Look {
   commands(pids: readonly number[]): (pid: number) => string;
 }
 
-/** Milliseconds for a running container to answer, and for what is only shown to people. */
-const ANSWER_TIME = 15_000;
+/** Milliseconds to answer for what is only shown to people. */
 const NAME_TIME = 1000;
 
 /** Characters of a command line that people are shown. */

@@ -66,7 +66,7 @@ let hides: boolean | undefined;
  * The answer is cached.
  */
 export function hidesProcesses(): boolean {
-  hides ??= !isShown(1) || (hasHidepid() && !seesAll());
+  hides ??= !isShown(1) || hidesBy(procOptions());
   return hides;
 }
 
@@ -75,16 +75,16 @@ function procOptions(): string {
   return mounts.findLast(({ target, type }) => target === "/proc" && type === "proc")?.superOptions ?? "";
 }
 
-function hasHidepid(): boolean {
-  return /(?:^|,)hidepid=(?!0|off)/.test(procOptions());
+function hidesBy(options: string): boolean {
+  return /(?:^|,)hidepid=(?!0|off)/.test(options) && !seesAll(options);
 }
 
-function seesAll(): boolean {
+function seesAll(options: string): boolean {
   const status = readText("/proc/self/status") ?? "";
   const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0";
   if (!inUserNamespace() && (BigInt(`0x${capabilities}`) >> CAP_SYS_PTRACE) & 1n) return true;
   const groups = /^Groups:(.*)$/m.exec(status)?.[1]?.trim().split(/\s+/) ?? [];
-  const exempt = /(?:^|,)gid=([0-9]+)/.exec(procOptions())?.[1];
+  const exempt = /(?:^|,)gid=([0-9]+)/.exec(options)?.[1];
   return exempt !== undefined && groups.includes(exempt);
 }
 

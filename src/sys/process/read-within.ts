@@ -12,6 +12,9 @@ import { canRead } from "./poll.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+/** Milliseconds for a running container, or a file system of its own, to answer. */
+export const ANSWER_TIME = 15_000;
+
 /**
  * The contents of each file, or for a link in map_files the struct statx of its target; empty for a file that is gone.
  * A file that cannot be read within `milliseconds` is left out, and so are all that follow it. In `/proc/PID/root//etc/passwd`
