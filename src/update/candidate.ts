@@ -1,6 +1,7 @@
 /** Makes the candidate of a round from the source that the policy names. */
 import { findImported } from "../bases/import-once.ts";
 import { registryEnvironment } from "../images/fetch.ts";
+import { importedFrom } from "../images/import.ts";
 import { parseSource } from "../images/source.ts";
 import type { CommandSource, PolicySource } from "../inventory/policy.ts";
 import { publishVersion } from "../layers/publish-version.ts";
@@ -30,12 +31,11 @@ async function make(round: Round, source: PolicySource): Promise<Made | undefine
   const { name, own } = round;
   if ("image" in source) {
     const flags = source.tlsVerify === false ? ["--tls-verify=false"] : [];
-    const { image, version } = await pinned(round, source.image, source.tlsVerify ?? true);
+    const { image, origin, version } = await pinned(round, source.image, source.tlsVerify ?? true);
     if (version !== undefined && !round.retry) return { version, published: false };
     const words = ["base", "import", name, image, "--candidate", "--json", ...flags];
     const made = lastJson<Made>(`import ${source.image}`, await runVerb(own, words));
-    if (!made.published && image.startsWith("docker://"))
-      noteSeen(round.store, name, `import of ${image}`, made.version);
+    if (!made.published && origin !== undefined) noteSeen(round.store, name, origin, made.version);
     return made;
   }
   if ("directory" in source) {
@@ -59,18 +59,22 @@ function edit(
   return runVerb(own, ["base", "edit", name, "--candidate", "--json", ...options, "--", "sh", "-c", command]);
 }
 
-/** What to import, and the version that came from that image before: the current one, or one that failed. */
+/**
+ * What to import; for an image of a registry its origin, and the version that came from it before: the current one, or
+ * one that failed.
+ */
 async function pinned(
   round: Round,
   image: string,
   tlsVerify: boolean,
-): Promise<{ readonly image: string; readonly version?: number | undefined }> {
+): Promise<{ readonly image: string; readonly origin?: string; readonly version?: number | undefined }> {
   const { store, name, own, progress } = round;
   const source = parseSource(image, "/");
   if (source.kind !== "image" || source.transport !== "docker://") return { image };
   const options = { progress, note() {}, tlsVerify, env: registryEnvironment(own.env) };
   const found = await findImported(store, name, source, options);
-  return { image: `docker://${found.pinned.reference}`, version: found.version };
+  const { reference } = found.pinned;
+  return { image: `docker://${reference}`, origin: importedFrom(found.pinned), version: found.version };
 }
 
 /**
