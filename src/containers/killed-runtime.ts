@@ -1,8 +1,9 @@
 /** What a runtime leaves of our own containers that is killed while it starts them. */
+import { readRuntimeState } from "../request/runtime-state.ts";
 import { paths, type Store } from "../store/paths.ts";
 import { recordKey } from "../store/records.ts";
 import { namesIn } from "../store/versions.ts";
-import { readText, rmdirQuietly } from "../sys/fd.ts";
+import { rmdirQuietly } from "../sys/fd.ts";
 import { nameOf } from "../sys/process/processes.ts";
 import { lstatMaybe } from "../sys/stat.ts";
 
@@ -33,7 +34,6 @@ export function neverRan(store: Store, id: string): boolean {
   const state = `${paths.runtimeState(store, "runc")}/${id}`;
   // runc removes it right after the command has begun: it may be left of a container that runs
   if (!lstatMaybe(`${state}/exec.fifo`)) return false;
-  const text = readText(`${state}/state.json`);
-  const pid = /"init_process_pid":([1-9][0-9]*)/.exec(text ?? "")?.[1];
-  return pid !== undefined && nameOf(Number(pid)) === RUNC_INIT;
+  const pid = readRuntimeState("runc", state)?.pid;
+  return pid !== undefined && nameOf(pid) === RUNC_INIT;
 }
