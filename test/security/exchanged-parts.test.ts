@@ -40,7 +40,8 @@ const PAIRS_IN = (directory: string) => `cd ${directory}; i=0; while [ $i -lt ${
 async function expectNothingOfRoot(): Promise<void> {
   const instances = join(host.root, "instances");
   // 2 where something went while it looked; a match is 0 all the same
-  expect((await sh("grep", ["-rqa", "--devices=skip", SECRET, instances])).status).not.toBe(0);
+  const found = (await sh("grep", ["-rqa", "--devices=skip", SECRET, instances])).status;
+  expect([1, 2]).toContain(found);
   expect((await sh("find", [instances, "-name", "of-root-*"])).stdout).toBe("");
   // nor did root's files get further names
   expect(await must("find", [secrets, "-type", "f", "-links", "+1"])).toBe("");

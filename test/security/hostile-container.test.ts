@@ -43,7 +43,8 @@ const holds = async (text: string, ...paths: string[]) =>
 function expectEnd(words: readonly string[], { status, stderr }: Outcome): void {
   expect([0, 1], `${words.join(" ")}: ${stderr}`).toContain(status);
   // a rollout gives each member's reason in its table
-  const table = words[0] === "rollout" && /^veneer: \d+ moved onto \S+, \d+ could not be$/m.test(stderr);
+  const table =
+    words[0] === "rollout" && /^veneer: \d+ moved onto \S+, \d+ could not be moved$/m.test(stderr);
   if (status === 1 && !table) expect(stderr).toMatch(/^veneer: .* \[[A-Z0-9_]+\]$/m);
 }
 
