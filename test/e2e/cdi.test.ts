@@ -3,8 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
-import { type Containerd, startContainerd } from "../helpers/containerd.ts";
-import { CRI_CONFIG, type Cri, connectCri, importPodImages, podMaker } from "../helpers/cri.ts";
+import { CRI_CONFIG, type Pods, startPods } from "../helpers/cri.ts";
 import { CLIENT, type Docker, startDocker } from "../helpers/docker.ts";
 import { makeHost, must, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
@@ -104,29 +103,19 @@ const [, containerdMajor = 0, containerdMinor = 0] =
 const hasCdi = containerdMajor > 1 || containerdMinor >= 7;
 
 describe.runIf(own && hasCdi)("containerd (CDI came with 1.7 and is on from 2.0 on)", () => {
-  let containerd: Containerd;
-  let cri: Cri;
+  let pods: Pods;
   beforeAll(async () => {
     const settings = `enable_cdi = true\ncdi_spec_dirs = ["${PLACE}"]\n`;
     const config =
       containerdMajor > 1 ? CRI_CONFIG : CRI_CONFIG.replace("sandbox_image", `${settings}sandbox_image`);
-    // Docker has one below the host's own directory
-    const place = { ...host, dir: join(host.dir, "pods") };
-    mkdirSync(place.dir);
-    containerd = await startContainerd(place, config);
-    const image = label(makeTree(join(host.dir, "pod-image")), "image");
-    await importPodImages(host, containerd, image);
-    cri = await connectCri(containerd.socket);
+    pods = await startPods(host, config);
   });
   afterAll(async () => {
-    cri?.close();
-    await containerd?.stop();
+    await pods?.stop();
   });
 
   it("gives a pod's container the base of its device, and no other container", async () => {
-    const logs = join(host.dir, "logs");
-    mkdirSync(logs);
-    const pod = await podMaker(cri, logs)("", {});
+    const pod = await pods.makePod("", {});
     const on = await pod.start("on", "sleep 100", {}, ["veneer.run/base=debian"]);
     const off = await pod.start("off", "sleep 100");
     expect(await pod.exec(on, "cat", "/etc/which")).toBe("base\n");
@@ -139,7 +128,7 @@ describe.runIf(own && hasCdi)("containerd (CDI came with 1.7 and is on from 2.0 
   });
 
   it.runIf(containerdMajor > 1)("gives ctr run the base of its device", async () => {
-    const outcome = await containerd.ctr(
+    const outcome = await pods.containerd.ctr(
       ...["-n", "k8s.io", "run", "--rm", "--fifo-dir", join(host.dir, "fifo")],
       ...[...DEVICE, "localhost/app:latest", "by-ctr", "/bin/cat", "/etc/which"],
     );

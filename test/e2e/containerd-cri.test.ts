@@ -1,36 +1,27 @@
 /** Pods through containerd's CRI plugin, as Kubernetes makes them. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
-import { type Containerd, startContainerd } from "../helpers/containerd.ts";
-import { type Cri, connectCri, criConfig, importPodImages, podMaker } from "../helpers/cri.ts";
+import { criConfig, type Pods, startPods } from "../helpers/cri.ts";
 import { makeHost } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { veneerOverlays } from "../helpers/mounts.ts";
 import { makeTree } from "../helpers/tree.ts";
 
 const host = makeHost();
-const logs = join(host.dir, "logs");
-let containerd: Containerd;
-let cri: Cri;
-let makePod: ReturnType<typeof podMaker>;
+let pods: Pods;
+const makePod: Pods["makePod"] = (...words) => pods.makePod(...words);
 
 beforeAll(async () => {
-  mkdirSync(logs);
   const base = label(makeTree(join(host.dir, "base")), "base");
   writeFileSync(join(base, "of-the-base"), "below\n");
   await host.ok("base", "import", "debian", base);
-  const image = label(makeTree(join(host.dir, "image")), "image");
-  containerd = await startContainerd(host, criConfig(host));
-  await importPodImages(host, containerd, image);
-  cri = await connectCri(containerd.socket);
-  makePod = podMaker(cri, logs);
+  pods = await startPods(host, criConfig(host));
 });
 
 afterAll(async () => {
-  cri?.close();
-  await containerd?.stop();
+  await pods?.stop();
   await host.remove();
 });
 
@@ -52,8 +43,8 @@ describe("a pod with the runtime class veneer", () => {
     const running = (await containersOf()).map(({ container }) => container).sort();
     expect(running).toEqual([first, second].sort());
     expect(running).not.toContain(pod.id);
-    await cri.call("StopContainer", { container_id: first, timeout: 0 });
-    await cri.call("RemoveContainer", { container_id: first });
+    await pods.cri.call("StopContainer", { container_id: first, timeout: 0 });
+    await pods.cri.call("RemoveContainer", { container_id: first });
     expect(await pod.exec(second, "cat", "/etc/mine")).toBe("second\n");
     await pod.remove();
     await expectNothingLeft();
@@ -63,7 +54,7 @@ describe("a pod with the runtime class veneer", () => {
     const pod = await makePod("veneer", { "run.veneer.base": "nope" });
     const id = await pod.start("only", "cat /etc/which; exit 7", { "run.veneer.base": "debian" });
     await expect
-      .poll(() => cri.call("ContainerStatus", { container_id: id }))
+      .poll(() => pods.cri.call("ContainerStatus", { container_id: id }))
       .toMatchObject({ status: { exit_code: 7 } });
     expect(readFileSync(pod.log("only"), "utf8")).toMatch(/ stdout F base\n$/);
     await pod.remove();

@@ -4,8 +4,7 @@ import { join } from "node:path";
 import { execaSync } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { label } from "../helpers/app-image.ts";
-import { type Containerd, startContainerd } from "../helpers/containerd.ts";
-import { CRI_CONFIG, type Cri, connectCri, importPodImages, podMaker } from "../helpers/cri.ts";
+import { CRI_CONFIG, type Pods, startPods } from "../helpers/cri.ts";
 import { makeHost, sh } from "../helpers/host.ts";
 import { leftovers } from "../helpers/leftovers.ts";
 import { veneerOverlays } from "../helpers/mounts.ts";
@@ -18,19 +17,15 @@ if (!has) it.skip(`containerd ${major}.${minor} has no NRI: it came with 1.7`, (
 
 describe.runIf(has)("a pod without a runtime class, with the plugin of NRI", () => {
   const host = makeHost();
-  const logs = join(host.dir, "logs");
   const etc = join(host.dir, "node/etc");
   const plugins = join(host.dir, "node/opt/nri/plugins");
-  let containerd: Containerd;
-  let cri: Cri;
-  let makePod: ReturnType<typeof podMaker>;
+  let pods: Pods;
+  const makePod: Pods["makePod"] = (...words) => pods.makePod(...words);
 
   beforeAll(async () => {
-    mkdirSync(logs);
     mkdirSync(etc, { recursive: true });
     const base = label(makeTree(join(host.dir, "base")), "base");
     await host.ok("base", "import", "debian", base);
-    const image = label(makeTree(join(host.dir, "image")), "image");
     await host.ok("setup", "nri", "--etc", etc);
     const nri = `[plugins."io.containerd.nri.v1.nri"]
 disable = false
@@ -38,14 +33,10 @@ plugin_path = "${plugins}"
 plugin_config_path = "${etc}/nri"
 socket_path = "${host.dir}/nri.sock"
 `;
-    containerd = await startContainerd(host, CRI_CONFIG + nri);
-    await importPodImages(host, containerd, image);
-    cri = await connectCri(containerd.socket);
-    makePod = podMaker(cri, logs);
+    pods = await startPods(host, CRI_CONFIG + nri);
   });
   afterAll(async () => {
-    cri?.close();
-    await containerd?.stop();
+    await pods?.stop();
     await host.remove();
   });
 
@@ -102,7 +93,7 @@ socket_path = "${host.dir}/nri.sock"
     expect(stdout).toMatch(/^[0-9]+$/);
     const memory = readFileSync(`/proc/${stdout}/status`, "utf8");
     expect(Number(/^VmRSS:\s+(\d+)/m.exec(memory)?.[1])).toBeLessThan(16_000);
-    await containerd.stop();
+    await pods.containerd.stop();
     await expect.poll(() => sh("kill", ["-0", stdout])).toMatchObject({ status: 1 });
   });
 });

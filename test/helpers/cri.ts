@@ -1,10 +1,12 @@
 /** containerd's CRI plugin, called as kubelet calls it. */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Client, credentials, loadPackageDefinition, type ServiceError } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { makeImage } from "./app-image.ts";
-import type { Containerd } from "./containerd.ts";
+import { label, makeImage } from "./app-image.ts";
+import { type Containerd, makeDirectory, startContainerd } from "./containerd.ts";
 import { type Host, PROJECT } from "./host.ts";
+import { makeTree } from "./tree.ts";
 import { waitFor } from "./wait.ts";
 
 type Call = (
@@ -81,6 +83,33 @@ export async function importPodImages(host: Host, containerd: Containerd, image:
     const config = ["--config.cmd", `/bin/${command}`, "--config.cmd", "100000"];
     const archive = await makeImage(host.dir, name, image, config);
     await containerd.ctr("-n", "k8s.io", "image", "import", "--base-name", `localhost/${name}`, archive);
+  }
+}
+
+export interface Pods {
+  readonly containerd: Containerd;
+  readonly cri: Cri;
+  readonly makePod: ReturnType<typeof podMaker>;
+  stop(): Promise<void>;
+}
+
+/** A containerd of this configuration, and pods of an image that is labelled `image`. */
+export async function startPods(host: Host, config: string): Promise<Pods> {
+  const place = { ...host, dir: makeDirectory(host, "pods") };
+  const logs = join(place.dir, "logs");
+  mkdirSync(logs);
+  const containerd = await startContainerd(place, config);
+  try {
+    await importPodImages(place, containerd, label(makeTree(join(place.dir, "image")), "image"));
+    const cri = await connectCri(containerd.socket);
+    const stop = async () => {
+      cri.close();
+      await containerd.stop();
+    };
+    return { containerd, cri, makePod: podMaker(cri, logs), stop };
+  } catch (error) {
+    await containerd.stop();
+    throw error;
   }
 }
 
